@@ -1,0 +1,388 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use data::TokenizerChoice;
+use data::sources::Source;
+use learned_dropout::device::DeviceName;
+
+use crate::failure::Failure;
+
+/// Transformers that learn, for each token, which of their own activations to drop.
+#[derive(Debug, Parser)]
+#[command(name = "ldrop", version, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  ldrop train                                   a first model, in a few minutes, from text that is already on this machine
+  ldrop data prepare dump.xml.bz2 --out data/wikipedia
+  ldrop train --config configs/seed/shift-0.toml
+  ldrop generate --model runs/shift-0 --prompt \"The history of\"")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What all commands take.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What all commands take.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Arithmetic; auto takes the fastest that this processor and build have
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub precision: Precision,
+    /// Threads to compute with [default: one per processor]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Where to compute: cpu, cuda:N, vulkan or metal
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
+    /// Print one JSON object (or one a line) instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Tell more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show no progress, only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Arithmetic of the tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// 32-bit floating point.
+    F32,
+    /// Products of bfloat16 values, summed in 32 bits.
+    Bf16,
+    /// The fastest that there is.
+    Auto,
+}
+
+impl Common {
+    /// The device, without autodiff.
+    pub fn device(&self) -> Result<Device, Failure> {
+        self.precision()?;
+        self.device
+            .device()
+            .map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// The arithmetic that is used.
+    pub fn precision(&self) -> Result<&'static str, Failure> {
+        match self.precision {
+            Precision::F32 | Precision::Auto => Ok("f32"),
+            Precision::Bf16 => Err(Failure::Usage(
+                "--precision bf16: this build computes in f32 only; use f32 or auto".into(),
+            )),
+        }
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+
+    /// Starts the threads that all kernels share.
+    pub fn start_threads(&self) -> Result<(), Failure> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads())
+            .build_global()?;
+        Ok(())
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turn text into token files
+    Data(DataArguments),
+    /// Train a model; without arguments, a small one from text that is already here
+    Train(TrainArguments),
+    /// Measure how well a model predicts text
+    Eval(EvalArguments),
+    /// Let a model write text
+    Generate(GenerateArguments),
+    /// Look at what a model predicts and drops for a text
+    Inspect(InspectArguments),
+    /// Count a model's parameters and operations
+    Info(InfoArguments),
+    /// Turn a PyTorch checkpoint of the seed author's layout into a model folder
+    Import(ImportArguments),
+    /// Write a model's weights as one file
+    Export(ExportArguments),
+}
+
+/// Arguments of `data`.
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// What to do with data.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// The commands of `data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Turn text into token files that training reads
+    #[command(after_help = "Examples:
+  ldrop data prepare enwiki-pages-articles.xml.bz2 --out data/wikipedia
+  ldrop data prepare books/ notes.txt.gz --out data/books --tokenizer bpe:4096
+  ldrop data prepare cargo --out data/rust --tokenizer bpe:8192 --max-text 100M
+  ldrop data prepare hf:wikimedia/wikipedia:20231101.simple --out data/simple
+
+The text is divided by position: the last tenth is for validation, unless --validation says otherwise.")]
+    Prepare(PrepareArguments),
+}
+
+/// Arguments of `data prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArguments {
+    /// Files or folders (.txt .md .rs …, .jsonl, .parquet, Wikipedia .xml dumps, each also .gz, .bz2 or .zst), `cargo`, or `hf:OWNER/NAME[:CONFIG]`
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<Source>,
+    /// The data folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// gpt2, bpe:N (trained on the training part), byte or char
+    #[arg(long, value_name = "KIND", default_value = "gpt2")]
+    pub tokenizer: TokenizerChoice,
+    /// Share of the text that becomes the validation part
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub validation: f64,
+    /// Put no end-of-text token between documents
+    #[arg(long)]
+    pub no_end_of_text: bool,
+    /// Column or key that holds the text, in Parquet and JSONL
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub text_column: String,
+    /// Stop after so much text, for example 500k, 30M or 2G
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub max_text: Option<u64>,
+}
+
+/// Reads a number of bytes with an optional unit.
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((end, 'k' | 'K')) => (&text[..end], 1_000),
+        Some((end, 'm' | 'M')) => (&text[..end], 1_000_000),
+        Some((end, 'g' | 'G')) => (&text[..end], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a number such as 500k, 30M or 2G")?;
+    number.checked_mul(factor).ok_or_else(|| "too large".into())
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop train
+  ldrop train --config configs/seed/shift-0.toml --data data/wikipedia --out runs/shift-0
+  ldrop train --config configs/seed/shift-0.toml --set train.batch=10 --set train.accumulate=80
+  ldrop train --out runs/shift-0 --resume
+
+Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.")]
+pub struct TrainArguments {
+    /// The configuration, a TOML file; see docs/configuration.md
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Overrides one key of the configuration; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The data folder; overrides data.path
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The run folder [default: a new one under runs/]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in the run folder
+    #[arg(long)]
+    pub resume: bool,
+    /// Seed of the weights, the batches and all noise; overrides seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop eval --model runs/quickstart --data data/quickstart
+  ldrop eval --model runs/shift-0/checkpoints/step-00000500 --split train --json")]
+pub struct EvalArguments {
+    /// A run folder (its best checkpoint) or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The data folder [default: the one that the run was trained on]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The part of the data
+    #[arg(long, value_enum, default_value = "validation")]
+    pub split: SplitName,
+    /// Windows that are computed at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub batch: u16,
+    /// Stop after about so many tokens
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u64>,
+}
+
+/// The parts of a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// What models are trained on.
+    Train,
+    /// What they are measured on.
+    Validation,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop generate --model runs/quickstart --prompt \"/// Returns the\"
+  ldrop generate --model runs/shift-0 --prompt \"The history of\" --temperature 0.8 --top-k 50 --max-tokens 400
+  ldrop generate --model runs/shift-0 --prompt \"\" --temperature 0 --json")]
+pub struct GenerateArguments {
+    /// A run folder (its best checkpoint) or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Text to continue; `-` reads it from standard input
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: String,
+    /// Most tokens to write
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_tokens: usize,
+    /// Divides the logits; 0 always takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    pub temperature: f32,
+    /// Choose among the K likeliest tokens only
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Choose among the likeliest tokens that together reach this probability
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// The same seed gives the same text
+    #[arg(long, value_name = "N", default_value_t = 1337)]
+    pub seed: u64,
+    /// Round the learned masks at random, as in training at 1, more like the threshold below
+    #[arg(long, value_name = "T")]
+    pub mask_temperature: Option<f32>,
+    /// Go on after the end-of-text token
+    #[arg(long)]
+    pub ignore_end_of_text: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop inspect --model runs/quickstart --prompt \"fn main() {\"
+  ldrop inspect --model runs/shift-0 --ids 464,2106,286 --json")]
+pub struct InspectArguments {
+    /// A run folder (its best checkpoint) or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The text to look at
+    #[arg(
+        long,
+        value_name = "TEXT",
+        required_unless_present = "ids",
+        conflicts_with = "ids"
+    )]
+    pub prompt: Option<String>,
+    /// The tokens to look at
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    pub ids: Option<Vec<u32>>,
+    /// How many of the likeliest next tokens to list
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+}
+
+/// Arguments of `info`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop info --config configs/seed/shift-0.toml
+  ldrop info --model runs/quickstart --json")]
+pub struct InfoArguments {
+    /// A configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "model",
+        conflicts_with = "model"
+    )]
+    pub config: Option<PathBuf>,
+    /// A run folder (its best checkpoint) or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Overrides one key of the configuration; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub overrides: Vec<String>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop import ckpt.pt --out models/wikipedia
+  ldrop generate --model models/wikipedia --prompt \"The\"")]
+pub struct ImportArguments {
+    /// The checkpoint: a dictionary with `model` and `model_config`
+    #[arg(value_name = "FILE.pt")]
+    pub file: PathBuf,
+    /// The model folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace a model that is there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop export --model runs/quickstart --format safetensors --out model.safetensors
+  ldrop export --model runs/shift-0 --format pt-names --out ckpt.pt")]
+pub struct ExportArguments {
+    /// A run folder (its best checkpoint) or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The format
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Formats of exported weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// This program's names, safetensors
+    Safetensors,
+    /// The seed author's names: a PyTorch file, or safetensors if FILE ends so
+    PtNames,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn amounts_of_text() {
+        assert_eq!(bytes("12"), Ok(12));
+        assert_eq!(bytes("30M"), Ok(30_000_000));
+        assert_eq!(bytes("500k"), Ok(500_000));
+        assert!(bytes("").is_err() && bytes("M").is_err() && bytes("-1").is_err());
+        assert!(bytes("99999999999999999999").is_err() && bytes("99999999999G").is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! `ldrop eval`.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use data::{DataFolder, Split, Tokenizer, Window, windows};
+use learned_dropout::Transformer;
+use learned_dropout::pass::Pass;
+use learned_dropout::statistics::MaskValues;
+use serde::Serialize;
+use training::config::RunConfig;
+
+use crate::arguments::{Common, EvalArguments, SplitName};
+use crate::failure::Failure;
+use crate::model;
+use crate::terminal::{bar, grouped, print, print_json};
+
+#[derive(Serialize)]
+struct Report {
+    loss: f64,
+    perplexity: f64,
+    bits_per_byte: Option<f64>,
+    tokens: u64,
+    kept: Option<f64>,
+}
+
+/// Sums over all predicted tokens.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    kept: f64,
+    tokens: u64,
+    bytes: u64,
+    masked: bool,
+}
+
+/// Runs `eval`.
+pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
+    let device = common.device()?;
+    let folder = data_folder(&arguments)?;
+    let (config, weights) = model::read(&arguments.model)?;
+    let vocabulary = folder.meta().vocabulary;
+    if vocabulary > config.vocabulary as u64 {
+        return Err(Failure::work(format!(
+            "{}: the data has {vocabulary} tokens, the model knows {}; prepare the text with the \
+             model's tokenizer",
+            folder.path().display(),
+            config.vocabulary
+        )));
+    }
+    let split = match arguments.split {
+        SplitName::Train => Split::Train,
+        SplitName::Validation => Split::Validation,
+    };
+    let tokens = folder.split(split);
+    let tokenizer = folder.tokenizer()?;
+    let transformer = Transformer::from_weights(&config, &weights, &device);
+    let limit = arguments.max_tokens.unwrap_or(u64::MAX);
+    let length = (tokens.len() as u64).saturating_sub(1).min(limit);
+    let bar = bar(
+        Some(length),
+        "{wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
+        common.quiet,
+    );
+    let mut sums = Sums::default();
+    let mut batch: Vec<Window> = Vec::new();
+    for window in windows(tokens, config.context)? {
+        let window = window?;
+        let full = window.inputs.len() == config.context;
+        // Windows of one batch have one length; the last window may be shorter.
+        if !full || batch.len() == usize::from(arguments.batch) {
+            sums.add(
+                &transformer,
+                &std::mem::take(&mut batch),
+                &tokenizer,
+                &device,
+            );
+        }
+        batch.push(window);
+        bar.set_position(sums.tokens);
+        if sums.tokens + (batch.len() * config.context) as u64 >= limit {
+            break;
+        }
+    }
+    sums.add(&transformer, &batch, &tokenizer, &device);
+    bar.finish_and_clear();
+    sums.report(common)
+}
+
+fn data_folder(arguments: &EvalArguments) -> Result<DataFolder, Failure> {
+    if let Some(path) = &arguments.data {
+        return Ok(DataFolder::open(path)?);
+    }
+    let of_run = arguments
+        .model
+        .ancestors()
+        .take(3)
+        .map(|folder| folder.join("config.toml"));
+    match of_run.into_iter().find(|file| file.is_file()) {
+        Some(file) => Ok(DataFolder::open(RunConfig::read(&file, &[])?.data.path)?),
+        None => Err(Failure::Usage(format!(
+            "{}: not part of a run that says what data it was trained on; give --data",
+            arguments.model.display()
+        ))),
+    }
+}
+
+impl Sums {
+    fn add(
+        &mut self,
+        transformer: &Transformer,
+        batch: &[Window],
+        tokenizer: &Tokenizer,
+        device: &Device,
+    ) {
+        let Some(first) = batch.first() else { return };
+        let shape = [batch.len(), first.inputs.len()];
+        let tensor = |part: fn(&Window) -> &Vec<u32>| {
+            let ids: Vec<i32> = batch.iter().flat_map(part).map(|&id| id as i32).collect();
+            Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device)
+        };
+        let inputs = tensor(|window| &window.inputs);
+        let targets = tensor(|window| &window.targets);
+        let loss = transformer.loss(inputs, targets, &Pass::Evaluate);
+        let count = (shape[0] * shape[1]) as u64;
+        let mean = loss
+            .cross_entropy
+            .to_data()
+            .iter::<f32>()
+            .next()
+            .map_or(f64::NAN, f64::from);
+        self.loss += mean * count as f64;
+        self.tokens += count;
+        let masks: Vec<MaskValues> = loss.statistics().iter().map(|mask| mask.read()).collect();
+        if let Some(mask) = MaskValues::mean(&masks) {
+            self.masked = true;
+            self.kept += f64::from(mask.kept) * count as f64;
+        }
+        let end = tokenizer.end_of_text();
+        let targets = batch.iter().flat_map(|window| &window.targets);
+        self.bytes += targets
+            .filter(|&&id| Some(id) != end)
+            .map(|&id| tokenizer.token_bytes(id).map_or(0, <[u8]>::len) as u64)
+            .sum::<u64>();
+    }
+
+    fn report(&self, common: &Common) -> Result<(), Failure> {
+        let loss = self.loss / self.tokens as f64;
+        let bits = self.loss / std::f64::consts::LN_2;
+        let report = Report {
+            loss,
+            perplexity: loss.exp(),
+            bits_per_byte: (self.bytes > 0).then(|| bits / self.bytes as f64),
+            tokens: self.tokens,
+            kept: self.masked.then(|| self.kept / self.tokens as f64),
+        };
+        if common.json {
+            return print_json(&report);
+        }
+        print(&format!("loss           {:.4}", report.loss))?;
+        print(&format!("perplexity     {:.2}", report.perplexity))?;
+        if let Some(bits) = report.bits_per_byte {
+            print(&format!("bits per byte  {bits:.4}"))?;
+        }
+        if let Some(kept) = report.kept {
+            print(&format!("kept           {:.2}%", kept * 100.0))?;
+        }
+        print(&format!("tokens         {}", grouped(report.tokens)))
+    }
+}

@@ -1,0 +1,180 @@
+//! `ldrop generate`.
+
+use std::io::{Read, Write};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use data::{TextStream, Tokenizer};
+use inference::{
+    Engine, GenerateOptions, Generated, MaskSampling, SamplingOptions, StopReason, generate,
+};
+use serde::Serialize;
+
+use crate::arguments::{Common, GenerateArguments};
+use crate::failure::Failure;
+use crate::model;
+use crate::terminal::print_json;
+
+#[derive(Serialize)]
+struct Report {
+    text: String,
+    tokens: usize,
+    tokens_per_second: f64,
+    kept: Option<f64>,
+    stop: &'static str,
+}
+
+/// Runs `generate`.
+pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
+    common.precision()?;
+    let tokenizer = model::tokenizer_of(&arguments.model)?;
+    let engine = model::engine(&arguments.model, common.threads())?;
+    let text = prompt_text(&arguments.prompt)?;
+    let prompt = prompt_ids(&text, &tokenizer)?;
+    let options = options(&arguments, &tokenizer);
+    let began = Instant::now();
+    let mut output = Output {
+        text: String::new(),
+        shown: !common.json,
+        failure: None,
+    };
+    output.write(if common.json { "" } else { &text });
+    let generated = write_text(&engine, &tokenizer, &prompt, &options, &mut |piece| {
+        output.write(piece);
+        if output.failure.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    let seconds = began.elapsed().as_secs_f64();
+    output.finish()?;
+    if generated.dropped > 0 {
+        eprintln!(
+            "note: the first {} tokens of the prompt do not fit into the context of {}",
+            generated.dropped,
+            engine.config().context
+        );
+    }
+    let speed = generated.tokens as f64 / seconds;
+    let kept = generated.masks.as_ref().map(|masks| masks.kept);
+    if common.json {
+        return print_json(&Report {
+            text: output.text,
+            tokens: generated.tokens,
+            tokens_per_second: speed,
+            kept,
+            stop: name(generated.stop),
+        });
+    }
+    if !common.quiet {
+        let kept = kept.map_or(String::new(), |kept| format!(", kept {:.1}%", kept * 100.0));
+        eprintln!("{} tokens, {speed:.1} tokens/s{kept}", generated.tokens);
+    }
+    Ok(())
+}
+
+fn options(arguments: &GenerateArguments, tokenizer: &Tokenizer) -> GenerateOptions {
+    GenerateOptions {
+        max_tokens: arguments.max_tokens,
+        sampling: SamplingOptions {
+            temperature: arguments.temperature,
+            top_k: arguments.top_k,
+            top_p: arguments.top_p,
+            seed: arguments.seed,
+        },
+        end_of_text: tokenizer
+            .end_of_text()
+            .filter(|_| !arguments.ignore_end_of_text),
+        mask_sampling: arguments.mask_temperature.map(|temperature| MaskSampling {
+            temperature,
+            seed: arguments.seed,
+        }),
+    }
+}
+
+fn prompt_text(argument: &str) -> Result<String, Failure> {
+    if argument != "-" {
+        return Ok(argument.into());
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| {
+            Failure::work(format!(
+                "standard input: {error}; expected the prompt as UTF-8 text"
+            ))
+        })?;
+    Ok(text)
+}
+
+/// The tokens of a prompt; an empty one begins like a document.
+pub fn prompt_ids(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+    let mut ids = tokenizer.encode(text);
+    if ids.is_empty() {
+        ids = tokenizer
+            .end_of_text()
+            .map_or_else(|| tokenizer.encode("\n"), |id| vec![id]);
+    }
+    if ids.is_empty() {
+        return Err(Failure::work(
+            "the tokenizer gives no token to begin with; give a --prompt",
+        ));
+    }
+    Ok(ids)
+}
+
+/// Generates text and hands it out in whole characters.
+pub fn write_text(
+    engine: &Engine,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    hand_out: &mut dyn FnMut(&str) -> ControlFlow<()>,
+) -> Result<Generated, Failure> {
+    let mut stream = TextStream::new(tokenizer);
+    let generated = generate(engine, prompt, options, &mut |id| {
+        hand_out(&stream.push(id))
+    })?;
+    if generated.stop != StopReason::Caller {
+        let _ = hand_out(&stream.finish());
+    }
+    Ok(generated)
+}
+
+fn name(stop: StopReason) -> &'static str {
+    match stop {
+        StopReason::EndOfText => "end-of-text",
+        StopReason::MaxTokens => "max-tokens",
+        StopReason::Caller => "interrupted",
+    }
+}
+
+/// Collects text and, where asked, shows it at once.
+struct Output {
+    text: String,
+    shown: bool,
+    failure: Option<std::io::Error>,
+}
+
+impl Output {
+    fn write(&mut self, piece: &str) {
+        self.text.push_str(piece);
+        if self.shown {
+            let mut stdout = std::io::stdout().lock();
+            let written = stdout
+                .write_all(piece.as_bytes())
+                .and_then(|()| stdout.flush());
+            self.failure = self.failure.take().or(written.err());
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        if self.shown {
+            self.write("\n");
+        }
+        self.failure
+            .take()
+            .map_or(Ok(()), |error| Err(Failure::output(error)))
+    }
+}

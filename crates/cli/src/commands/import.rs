@@ -1,0 +1,58 @@
+//! `ldrop import`.
+
+use data::Tokenizer;
+use learned_dropout::model_folder::WEIGHTS_FILE;
+use learned_dropout::pytorch;
+use serde::Serialize;
+
+use crate::arguments::{Common, ImportArguments};
+use crate::failure::Failure;
+use crate::model;
+use crate::terminal::{grouped, print, print_json};
+
+/// Tokens of GPT-2's byte-pair encoding.
+const GPT2_VOCABULARY: usize = 50_257;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    out: &'a std::path::Path,
+    parameters: usize,
+    notes: &'a [String],
+}
+
+/// Runs `import`.
+pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
+    let out = &arguments.out;
+    if out.join(WEIGHTS_FILE).exists() && !arguments.force {
+        return Err(Failure::Usage(format!(
+            "{}: there is a model already; name another folder, or add --force to replace it",
+            out.display()
+        )));
+    }
+    let mut imported = pytorch::import(&arguments.file)?;
+    let tokenizer = (imported.config.vocabulary == GPT2_VOCABULARY).then(Tokenizer::gpt2);
+    imported.notes.push(match &tokenizer {
+        Some(_) => "the vocabulary has the size of GPT-2's, so its tokenizer was added".into(),
+        None => "no tokenizer is known for this vocabulary; put the data's tokenizer.json into \
+                 the folder to generate text"
+            .into(),
+    });
+    std::fs::create_dir_all(out)?;
+    model::write(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
+    let parameters = imported.config.parameters();
+    if common.json {
+        return print_json(&Report {
+            out,
+            parameters,
+            notes: &imported.notes,
+        });
+    }
+    for note in &imported.notes {
+        eprintln!("note: {note}");
+    }
+    print(&format!(
+        "{}: {} parameters",
+        out.display(),
+        grouped(parameters as u64)
+    ))
+}

@@ -1,0 +1,77 @@
+//! `ldrop info`.
+
+use std::path::Path;
+
+use data::DataFolder;
+use learned_dropout::TransformerConfig;
+use learned_dropout::model_folder;
+use serde::Serialize;
+use training::config::RunConfig;
+use training::flops;
+
+use crate::arguments::{Common, InfoArguments};
+use crate::failure::Failure;
+use crate::model;
+use crate::terminal::{grouped, print, print_json};
+
+#[derive(Serialize)]
+struct Info {
+    parameters: usize,
+    parameters_without_positions: usize,
+    forward_flops_per_token: ForwardFlops,
+}
+
+#[derive(Serialize)]
+struct ForwardFlops {
+    /// Everything computed.
+    dense: f64,
+    /// What is left when dropped values are not computed. On the feed-forward output the mask
+    /// is known only after the work is done: nothing is saved.
+    kept: f64,
+}
+
+/// Runs `info`.
+pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
+    let config = match (&arguments.config, &arguments.model) {
+        (Some(file), _) => from_file(file, &arguments.overrides)?,
+        (None, Some(folder)) => model_folder::read_config(&model::locate(folder)?)?,
+        (None, None) => return Err(Failure::Usage("give --config or --model".into())),
+    };
+    let flops = flops::forward_per_token(&config);
+    let info = Info {
+        parameters: config.parameters(),
+        parameters_without_positions: config.parameters_without_positions(),
+        forward_flops_per_token: ForwardFlops {
+            dense: flops,
+            kept: flops,
+        },
+    };
+    if common.json {
+        return print_json(&info);
+    }
+    print(&format!(
+        "parameters                    {}\n\
+         without positional embedding  {}\n\
+         forward FLOPs per token       {} dense, {} with dropped values left out",
+        grouped(info.parameters as u64),
+        grouped(info.parameters_without_positions as u64),
+        grouped(info.forward_flops_per_token.dense as u64),
+        grouped(info.forward_flops_per_token.kept as u64),
+    ))
+}
+
+/// The model of a configuration file; its data is asked for the vocabulary only if need be.
+fn from_file(file: &Path, overrides: &[String]) -> Result<TransformerConfig, Failure> {
+    let config = RunConfig::read(file, overrides)?;
+    let vocabulary = match config.model.vocabulary {
+        Some(_) => None,
+        None if config.data.path.join("meta.json").exists() => {
+            Some(DataFolder::open(&config.data.path)?.meta().vocabulary as usize)
+        }
+        None => None,
+    };
+    config.model.transformer(vocabulary).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::work(format!("{}: {}", file.display(), problems.join("; ")))
+    })
+}

@@ -1,0 +1,10 @@
+//! The commands, one file each.
+
+pub mod data;
+pub mod eval;
+pub mod export;
+pub mod generate;
+pub mod import;
+pub mod info;
+pub mod inspect;
+pub mod train;

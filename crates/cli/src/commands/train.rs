@@ -1,0 +1,354 @@
+//! `ldrop train`.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use data::{DataFolder, Tokenizer};
+use indicatif::ProgressBar;
+use inference::{Engine, GenerateOptions, SamplingOptions};
+use serde::Serialize;
+use training::config::RunConfig;
+use training::metrics::EvaluationMetrics;
+use training::trainer::{
+    Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Started, Stepped, Trainer,
+};
+
+use crate::arguments::{Common, TrainArguments};
+use crate::commands::generate::{prompt_ids, write_text};
+use crate::failure::Failure;
+use crate::quickstart;
+use crate::terminal::{bar, grouped, print, print_json};
+
+/// Where runs go that are not told where.
+const RUNS: &str = "runs";
+
+/// Set by Ctrl-C and SIGTERM.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Runs `train`.
+pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
+    let device = common.device()?;
+    let folder = run_folder(&arguments)?;
+    let config = configuration(&arguments, &folder)?;
+    if is_quickstart(&arguments) && !arguments.resume {
+        quickstart::prepare_text(&config.data.path, common)?;
+    }
+    let data = DataFolder::open(&config.data.path)?;
+    let tokenizer = data.tokenizer()?;
+    let setup = Setup {
+        config,
+        data: &data,
+        device,
+        peak_flops: None,
+    };
+    stop_on_signals()?;
+    let mut trainer = if arguments.resume {
+        Trainer::resume(setup, &folder)?
+    } else {
+        Trainer::new(setup, &folder)?
+    };
+    let mut view = View::new(common.quiet);
+    let threads = common.threads();
+    let mut sampler = |request: &SampleRequest<'_>| sample(request, &tokenizer, threads);
+    let outcome = trainer.run(&mut Hooks {
+        observer: &mut view,
+        sampler: Some(&mut sampler),
+        stop: &STOP,
+    });
+    view.finish();
+    report(&outcome?, &view, &folder, common)
+}
+
+fn is_quickstart(arguments: &TrainArguments) -> bool {
+    arguments.config.is_none() && arguments.data.is_none()
+}
+
+/// The name of a run that is not told one.
+fn run_name(arguments: &TrainArguments) -> String {
+    let stem = arguments.config.as_deref().and_then(Path::file_stem);
+    stem.map_or(quickstart::RUN_NAME.into(), |stem| {
+        stem.to_string_lossy().into_owned()
+    })
+}
+
+/// The run folder: the one given; else the first free one of `runs/NAME`, `runs/NAME-2`, …, or
+/// for a resumed run the last one that is not free.
+fn run_folder(arguments: &TrainArguments) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &arguments.out {
+        return Ok(folder.clone());
+    }
+    let name = run_name(arguments);
+    let folder = |number: u32| match number {
+        1 => Path::new(RUNS).join(&name),
+        number => Path::new(RUNS).join(format!("{name}-{number}")),
+    };
+    let free = (1..).find(|&number| !folder(number).exists()).unwrap_or(1);
+    match (arguments.resume, free) {
+        (false, free) => Ok(folder(free)),
+        (true, 1) => Err(Failure::Usage(format!(
+            "{}: there is no run to resume; name it with --out",
+            folder(1).display()
+        ))),
+        (true, free) => Ok(folder(free - 1)),
+    }
+}
+
+fn configuration(arguments: &TrainArguments, folder: &Path) -> Result<RunConfig, Failure> {
+    let mut overrides = arguments.overrides.clone();
+    if let Some(data) = &arguments.data {
+        let Some(path) = data.to_str() else {
+            return Err(Failure::Usage(format!(
+                "{}: not a Unicode path",
+                data.display()
+            )));
+        };
+        overrides.push(format!("data.path={path:?}"));
+    }
+    if let Some(seed) = arguments.seed {
+        overrides.push(format!("seed={seed}"));
+    }
+    Ok(match (&arguments.config, arguments.resume) {
+        (Some(file), _) => RunConfig::read(file, &overrides)?,
+        (None, true) => Setup::stored_config(folder, &overrides)?,
+        (None, false) => {
+            let name = Path::new(quickstart::CONFIG_NAME);
+            RunConfig::parse(quickstart::CONFIG, name, &overrides)?
+        }
+    })
+}
+
+/// The first signal asks the run to save and end; the second ends the process at once.
+fn stop_on_signals() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nsaving a checkpoint and stopping; once more to stop at once");
+    })?;
+    Ok(())
+}
+
+/// Writes the text sample of an evaluation.
+fn sample(
+    request: &SampleRequest<'_>,
+    tokenizer: &Tokenizer,
+    threads: usize,
+) -> Result<String, String> {
+    let written = || -> Result<String, Failure> {
+        let engine = Engine::new(request.model.clone(), request.weights.clone(), threads)?;
+        let prompt = prompt_ids(request.prompt, tokenizer)?;
+        let options = GenerateOptions {
+            max_tokens: request.tokens,
+            sampling: SamplingOptions {
+                temperature: 0.8,
+                top_k: Some(50),
+                seed: request.seed,
+                ..SamplingOptions::default()
+            },
+            ..GenerateOptions::default()
+        };
+        let mut text = request.prompt.to_string();
+        write_text(&engine, tokenizer, &prompt, &options, &mut |piece| {
+            text.push_str(piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(text)
+    };
+    written().map_err(|failure| failure.to_string())
+}
+
+/// Shows a run on standard error.
+struct View {
+    quiet: bool,
+    bar: ProgressBar,
+    tokens_per_step: u64,
+    /// Smoothed speed, in tokens per second.
+    speed: Option<f64>,
+    last: Option<EvaluationMetrics>,
+    sample: Option<String>,
+}
+
+impl View {
+    fn new(quiet: bool) -> Self {
+        let bar = bar(None, "{wide_bar} {msg}, {eta} left", quiet);
+        Self {
+            quiet,
+            bar,
+            tokens_per_step: 0,
+            speed: None,
+            last: None,
+            sample: None,
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for View {
+    fn started(&mut self, started: &Started<'_>) {
+        for damaged in started.damaged {
+            self.say(&format!("warning: not used: {}", damaged.error));
+        }
+        if let Some(folder) = started.resumed_from {
+            self.say(&format!("going on from {}", folder.display()));
+        }
+        self.say(&format!(
+            "{} parameters, {} tokens a step, {} steps",
+            grouped(started.model.parameters() as u64),
+            grouped(started.tokens_per_step),
+            grouped(started.steps)
+        ));
+        self.tokens_per_step = started.tokens_per_step;
+        self.bar.set_length(started.steps);
+        self.bar.set_position(started.step);
+        self.bar.reset_eta();
+    }
+
+    fn stepped(&mut self, step: &Stepped) {
+        let speed = self.speed.map_or(step.tokens_per_second, |speed| {
+            0.9 * speed + 0.1 * step.tokens_per_second
+        });
+        self.speed = Some(speed);
+        self.bar.set_message(format!(
+            "step {}/{}, loss {:.3}, {} tokens/s",
+            step.step,
+            step.steps,
+            step.loss,
+            grouped(speed as u64)
+        ));
+        self.bar.set_position(step.step);
+    }
+
+    fn evaluated(&mut self, metrics: &EvaluationMetrics) {
+        let kept = metrics.mask.as_ref();
+        let kept = kept.map_or(String::new(), |mask| {
+            format!(", kept {:.1}%", mask.mean.kept * 100.0)
+        });
+        self.say(&format!(
+            "step {}: training loss {:.4}, validation loss {:.4}{kept}{}",
+            metrics.step,
+            metrics.train_loss,
+            metrics.validation_loss,
+            if metrics.best { ", best so far" } else { "" }
+        ));
+        self.last = Some(metrics.clone());
+    }
+
+    fn sampled(&mut self, _step: u64, sample: Result<&str, &str>) {
+        match sample {
+            Ok(text) => {
+                self.say(&format!("{}\n", indented(text)));
+                self.sample = Some(text.into());
+            }
+            Err(reason) => self.say(&format!("no text sample: {reason}")),
+        }
+    }
+
+    fn saved(&mut self, saved: &Saved) {
+        tracing::info!("checkpoint {}", saved.folder.display());
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("  │ {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    step: u64,
+    tokens: u64,
+    stopped: bool,
+    train_loss: Option<f64>,
+    validation_loss: Option<f64>,
+    kept: Option<f64>,
+    tokens_per_second: Option<f64>,
+    sample: Option<&'a str>,
+    run: &'a Path,
+    latest: Option<&'a Path>,
+    best: Option<&'a Path>,
+}
+
+fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Result<(), Failure> {
+    let last = view.last.as_ref();
+    let report = Report {
+        step: outcome.state.step,
+        tokens: outcome.state.tokens,
+        stopped: outcome.stopped,
+        train_loss: last.map(|metrics| metrics.train_loss),
+        validation_loss: last.map(|metrics| metrics.validation_loss),
+        kept: last
+            .and_then(|metrics| metrics.mask.as_ref())
+            .map(|mask| mask.mean.kept),
+        tokens_per_second: view.speed,
+        sample: view.sample.as_deref(),
+        run: folder,
+        latest: outcome.latest.as_deref(),
+        best: outcome.best.as_deref(),
+    };
+    if common.json {
+        print_json(&report)
+    } else {
+        print_report(&report)
+    }
+}
+
+fn print_report(report: &Report<'_>) -> Result<(), Failure> {
+    let state = if report.stopped {
+        "stopped"
+    } else {
+        "finished"
+    };
+    print(&format!(
+        "{state} after {} steps and {} tokens",
+        grouped(report.step),
+        grouped(report.tokens)
+    ))?;
+    if let (Some(train), Some(validation)) = (report.train_loss, report.validation_loss) {
+        print(&format!(
+            "training loss    {train:.4}\nvalidation loss  {validation:.4}"
+        ))?;
+    }
+    if let Some(kept) = report.kept {
+        print(&format!(
+            "kept             {:.1}% of the masked activations",
+            kept * 100.0
+        ))?;
+    }
+    if let Some(speed) = report.tokens_per_second {
+        print(&format!(
+            "speed            {} tokens/s",
+            grouped(speed as u64)
+        ))?;
+    }
+    if let Some(sample) = report.sample {
+        print(&format!("sample\n{}", indented(sample)))?;
+    }
+    let run = report.run.display();
+    print(&format!(
+        "run              {run}  (metrics.jsonl, tensorboard/, checkpoints/)"
+    ))?;
+    if let Some(best) = report.best {
+        print(&format!("best checkpoint  {}", best.display()))?;
+    }
+    if report.stopped {
+        print(&format!(
+            "go on with       ldrop train --out {run} --resume"
+        ))
+    } else {
+        print(&format!(
+            "try              ldrop generate --model {run} --prompt \"…\""
+        ))
+    }
+}

@@ -1,0 +1,45 @@
+//! `ldrop`: prepares text, trains, compares, inspects and runs transformers that learn, for each
+//! token, which of their own activations to drop.
+
+mod arguments;
+mod commands;
+mod failure;
+mod model;
+mod quickstart;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    terminal::start_logging(arguments.common.verbose, arguments.common.quiet);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough: not a failure of ours.
+        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    common.start_threads()?;
+    match arguments.command {
+        Command::Data(data) => commands::data::run(data, common),
+        Command::Train(train) => commands::train::run(train, common),
+        Command::Eval(eval) => commands::eval::run(eval, common),
+        Command::Generate(generate) => commands::generate::run(generate, common),
+        Command::Inspect(inspect) => commands::inspect::run(inspect, common),
+        Command::Info(info) => commands::info::run(info, common),
+        Command::Import(import) => commands::import::run(import, common),
+        Command::Export(export) => commands::export::run(export),
+    }
+}

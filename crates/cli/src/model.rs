@@ -1,0 +1,102 @@
+//! Models by the folder that a user names.
+
+use std::path::{Path, PathBuf};
+
+use data::Tokenizer;
+use inference::Engine;
+use learned_dropout::TransformerConfig;
+use learned_dropout::model_folder::{self, CONFIG_FILE, TOKENIZER_FILE};
+use learned_dropout::weights::Weights;
+use serde::Serialize;
+use training::checkpoints::{BEST, FOLDER, LATEST};
+
+use crate::failure::Failure;
+
+/// The file of settings for generation that Hugging Face programs read.
+const GENERATION_FILE: &str = training::checkpoints::GENERATION_FILE;
+
+/// The model folder that a path stands for: itself, or the best (else the latest) checkpoint of
+/// a run folder.
+pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
+    if path.join(CONFIG_FILE).is_file() {
+        return Ok(path.into());
+    }
+    for pointer in [BEST, LATEST] {
+        if let Ok(name) = std::fs::read_to_string(path.join(pointer)) {
+            let folder = path.join(FOLDER).join(name.trim());
+            if folder.join(CONFIG_FILE).is_file() {
+                return Ok(folder);
+            }
+        }
+    }
+    let problem = if !path.exists() {
+        "there is no such folder"
+    } else if path.join(FOLDER).exists() {
+        "a run folder without any checkpoint yet; train on with --resume"
+    } else {
+        "neither a model folder (config.json) nor a run folder (best, latest)"
+    };
+    Err(Failure::work(format!("{}: {problem}", path.display())))
+}
+
+/// The configuration and the weights of a model.
+pub fn read(path: &Path) -> Result<(TransformerConfig, Weights), Failure> {
+    Ok(model_folder::read(&locate(path)?)?)
+}
+
+/// The tokenizer of a model, where its folder has one.
+pub fn tokenizer(path: &Path) -> Result<Option<Tokenizer>, Failure> {
+    let file = locate(path)?.join(TOKENIZER_FILE);
+    if file.exists() {
+        Ok(Some(Tokenizer::from_file(&file)?))
+    } else {
+        Ok(None)
+    }
+}
+
+/// The tokenizer of a model that cannot do without.
+pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, Failure> {
+    tokenizer(path)?.ok_or_else(|| {
+        Failure::work(format!(
+            "{}: the model has no {TOKENIZER_FILE}; copy the one of its data folder there",
+            path.display()
+        ))
+    })
+}
+
+/// An engine that runs the model on the CPU.
+pub fn engine(path: &Path, threads: usize) -> Result<Engine, Failure> {
+    let (config, weights) = read(path)?;
+    Ok(Engine::new(config, weights, threads)?)
+}
+
+#[derive(Serialize)]
+struct GenerationConfig {
+    do_sample: bool,
+    temperature: f32,
+    max_length: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eos_token_id: Option<u32>,
+}
+
+/// Writes a model folder with everything that generation needs. The folder must exist.
+pub fn write(
+    folder: &Path,
+    config: &TransformerConfig,
+    weights: &Weights,
+    tokenizer: Option<&Tokenizer>,
+) -> Result<(), Failure> {
+    model_folder::write(folder, config, weights)?;
+    let generation = GenerationConfig {
+        do_sample: true,
+        temperature: 1.0,
+        max_length: config.context,
+        eos_token_id: tokenizer.and_then(Tokenizer::end_of_text),
+    };
+    let text = serde_json::to_string_pretty(&generation)? + "\n";
+    learned_dropout::files::write_atomically(&folder.join(GENERATION_FILE), text.as_bytes())?;
+    if let Some(tokenizer) = tokenizer {
+        tokenizer.save(folder.join(TOKENIZER_FILE))?;
+    }
+    Ok(())
+}

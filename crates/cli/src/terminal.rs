@@ -1,0 +1,135 @@
+//! What a person sees while work goes on: log lines and progress bars, on standard error.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use data::progress::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+
+/// Starts logging to standard error; `RUST_LOG` wins over the flags.
+pub fn start_logging(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colors)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Prints a line to standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{text}").map_err(Failure::output)
+}
+
+/// Prints a value to standard output as one line of JSON.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print(&serde_json::to_string(value)?)
+}
+
+/// A progress bar on standard error; hidden where that is no terminal, or when `quiet`.
+pub fn bar(length: Option<u64>, template: &str, quiet: bool) -> ProgressBar {
+    let target = if quiet {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr_with_hz(5)
+    };
+    let bar = ProgressBar::with_draw_target(length, target);
+    let style = ProgressStyle::with_template(template).expect("templates are written in the code");
+    bar.set_style(style.progress_chars("━╸─"));
+    bar
+}
+
+/// Shows stages of work whose amounts are bytes.
+pub struct Stages {
+    quiet: bool,
+    current: Mutex<Option<ProgressBar>>,
+}
+
+impl Stages {
+    /// Shows nothing if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            current: Mutex::new(None),
+        }
+    }
+
+    fn with_current(&self, action: impl FnOnce(&mut Option<ProgressBar>)) {
+        let mut guard = self
+            .current
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        action(&mut guard);
+    }
+}
+
+impl Progress for Stages {
+    fn begin(&self, stage: &str, total: Option<u64>) {
+        let template = match total {
+            Some(_) => {
+                "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left"
+            }
+            None => "{prefix:.bold} {spinner} {bytes} {bytes_per_sec}",
+        };
+        let bar = bar(total, template, self.quiet);
+        bar.set_prefix(stage.to_string());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.with_current(|current| *current = Some(bar));
+    }
+
+    fn advance(&self, amount: u64) {
+        self.with_current(|current| {
+            if let Some(bar) = current {
+                bar.inc(amount);
+            }
+        });
+    }
+
+    fn end(&self) {
+        self.with_current(|current| {
+            if let Some(bar) = current.take() {
+                bar.finish_and_clear();
+            }
+        });
+    }
+}
+
+/// A whole number with thin groups: 15,335,424.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(15_335_424), "15,335,424");
+    }
+}

@@ -1,0 +1,183 @@
+//! `meta.json`: what a data folder holds.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::sources::SourceRecord;
+use crate::tokenizer::TokenizerChoice;
+
+/// The version of the format that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// Largest `meta.json` that is read, in bytes: a bound far above every real one.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// How one token is stored; always little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    /// Two bytes, for vocabularies of at most 65,536 tokens.
+    U16,
+    /// Four bytes.
+    U32,
+}
+
+impl TokenType {
+    /// The smaller type that holds every id of a vocabulary.
+    pub fn for_vocabulary(vocabulary: usize) -> Self {
+        if vocabulary <= 1 << 16 {
+            Self::U16
+        } else {
+            Self::U32
+        }
+    }
+
+    /// Bytes of one token.
+    pub fn size(self) -> usize {
+        match self {
+            Self::U16 => 2,
+            Self::U32 => 4,
+        }
+    }
+}
+
+/// What `meta.json` says of one token file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The number of tokens.
+    pub tokens: u64,
+    /// Bytes of UTF-8 text that the tokens stand for, end-of-text not counted; what bits per
+    /// byte are computed from. Unknown for folders of nanoGPT.
+    pub text_bytes: Option<u64>,
+    /// XXH3-128 of the file in hexadecimal. Unknown for folders of nanoGPT.
+    pub hash: Option<String>,
+}
+
+/// What a data folder holds, as `meta.json` says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meta {
+    /// Version of the format, [`FORMAT`].
+    pub format: u32,
+    /// The program that wrote the folder, with its version.
+    pub program: String,
+    /// How tokens are stored.
+    pub token_type: TokenType,
+    /// The kind of tokenizer.
+    pub tokenizer: TokenizerChoice,
+    /// XXH3-128 of `tokenizer.json` in hexadecimal. Unknown for folders of nanoGPT.
+    pub tokenizer_hash: Option<String>,
+    /// The number of tokens of the tokenizer; every id is below it.
+    pub vocabulary: u64,
+    /// The id of the tokenizer's end-of-text token.
+    pub end_of_text: Option<u32>,
+    /// Whether end-of-text stands between documents.
+    pub separated: bool,
+    /// The number of documents.
+    pub documents: u64,
+    /// The training part.
+    pub train: Part,
+    /// The validation part.
+    pub validation: Part,
+    /// Where the text came from.
+    pub sources: Vec<SourceRecord>,
+}
+
+impl Meta {
+    /// What is known of a folder that nanoGPT prepared with GPT-2's tokenizer.
+    pub(crate) fn of_nanogpt(train: u64, validation: u64) -> Self {
+        let part = |tokens| Part {
+            tokens,
+            text_bytes: None,
+            hash: None,
+        };
+        Self {
+            format: FORMAT,
+            program: "nanoGPT".into(),
+            token_type: TokenType::U16,
+            tokenizer: TokenizerChoice::Gpt2,
+            tokenizer_hash: None,
+            vocabulary: 50_257,
+            end_of_text: Some(50_256),
+            separated: false,
+            documents: 0,
+            train: part(train),
+            validation: part(validation),
+            sources: Vec::new(),
+        }
+    }
+
+    /// Reads and checks a `meta.json`.
+    pub(crate) fn read(path: &Path) -> Result<Self, DataError> {
+        let damaged = |expected: &str, found: String| DataError::Damaged {
+            path: path.into(),
+            expected: expected.into(),
+            found,
+        };
+        let size = std::fs::metadata(path)
+            .map_err(DataError::read(path))?
+            .len();
+        if size > LARGEST_FILE {
+            return Err(damaged("at most 64 MiB", format!("{size} bytes")));
+        }
+        let contents = std::fs::read(path).map_err(DataError::read(path))?;
+        // The version decides what else may be there.
+        #[derive(Deserialize)]
+        struct Versioned {
+            format: u32,
+        }
+        let kind = "the description of a data folder";
+        let versioned: Versioned =
+            serde_json::from_slice(&contents).map_err(|error| damaged(kind, error.to_string()))?;
+        if versioned.format != FORMAT {
+            return Err(DataError::Foreign {
+                path: path.into(),
+                reason: format!(
+                    "it has format version {}, this program reads version {FORMAT}; use the \
+                     program that made it, or re-run `ldrop data prepare`",
+                    versioned.format
+                ),
+            });
+        }
+        let meta: Self =
+            serde_json::from_slice(&contents).map_err(|error| damaged(kind, error.to_string()))?;
+        meta.check(damaged)?;
+        Ok(meta)
+    }
+
+    fn check(&self, damaged: impl Fn(&str, String) -> DataError) -> Result<(), DataError> {
+        let vocabulary = usize::try_from(self.vocabulary).unwrap_or(usize::MAX);
+        if !(1..=u32::MAX as usize).contains(&vocabulary) {
+            return Err(damaged(
+                "a `vocabulary` of 1 to 4294967295 tokens",
+                self.vocabulary.to_string(),
+            ));
+        }
+        if TokenType::for_vocabulary(vocabulary).size() > self.token_type.size() {
+            return Err(damaged(
+                "a `token_type` that holds every id",
+                format!("{:?} for {vocabulary} tokens", self.token_type),
+            ));
+        }
+        if let Some(id) = self
+            .end_of_text
+            .filter(|&id| u64::from(id) >= self.vocabulary)
+        {
+            return Err(damaged(
+                "`end_of_text` below `vocabulary`",
+                format!("{id} and {vocabulary}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The contents of the `meta.json` that says this.
+    pub(crate) fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,238 @@
+//! A data folder: two token files, what they hold, and the tokenizer that made them.
+
+mod meta;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+pub use meta::{FORMAT, Meta, Part, TokenType};
+pub use tokens::Tokens;
+pub(crate) use tokens::hexadecimal;
+
+use crate::error::DataError;
+use crate::tokenizer::Tokenizer;
+
+/// File name of the training part in a data folder.
+pub const TRAIN_FILE: &str = "train.bin";
+/// File name of the validation part in a data folder.
+pub const VALIDATION_FILE: &str = "val.bin";
+/// File name of the description in a data folder.
+pub const META_FILE: &str = "meta.json";
+/// File name of the tokenizer in a data folder.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// Token files up to this many bytes are compared with their hash when a folder is opened.
+const CHECKED_AT_OPEN: usize = 256 << 20;
+
+/// A part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// What a model learns from.
+    Train,
+    /// What it is measured on.
+    Validation,
+}
+
+/// An opened data folder.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    meta: Meta,
+    train: Tokens,
+    validation: Tokens,
+}
+
+impl DataFolder {
+    /// Opens and checks a folder that `ldrop data prepare` made, or one that nanoGPT made with
+    /// GPT-2's tokenizer (`train.bin` and `val.bin` alone).
+    ///
+    /// Sizes, the description and the tokenizer's hash are always checked, the token files'
+    /// hashes where a file has at most 256 MiB; [`verify`](Self::verify) checks them in any case.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, or the folder is of another kind.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        for file in [TRAIN_FILE, VALIDATION_FILE] {
+            let there = path
+                .join(file)
+                .try_exists()
+                .map_err(DataError::read(path))?;
+            if !there {
+                return Err(DataError::Missing {
+                    path: path.into(),
+                    missing: file,
+                });
+            }
+        }
+        let meta_path = path.join(META_FILE);
+        if !meta_path
+            .try_exists()
+            .map_err(DataError::read(&meta_path))?
+        {
+            return Self::open_nanogpt(path);
+        }
+        let meta = Meta::read(&meta_path)?;
+        let open = |file, part: &Part| {
+            let tokens = Some(part.tokens);
+            Tokens::open(path.join(file), meta.token_type, meta.vocabulary, tokens)
+        };
+        let folder = Self {
+            train: open(TRAIN_FILE, &meta.train)?,
+            validation: open(VALIDATION_FILE, &meta.validation)?,
+            path: path.into(),
+            meta,
+        };
+        folder.check_tokenizer_file()?;
+        folder.check_hashes(CHECKED_AT_OPEN)?;
+        Ok(folder)
+    }
+
+    fn open_nanogpt(path: &Path) -> Result<Self, DataError> {
+        let other = path.join("meta.pkl");
+        if other.exists() {
+            return Err(DataError::Foreign {
+                path: other,
+                reason: "nanoGPT made this folder with a vocabulary of characters, which is read \
+                         from here only for GPT-2's tokens; prepare its text with `ldrop data \
+                         prepare --tokenizer char`"
+                    .into(),
+            });
+        }
+        let known = Meta::of_nanogpt(0, 0);
+        let open = |file| Tokens::open(path.join(file), known.token_type, known.vocabulary, None);
+        let (train, validation) = (open(TRAIN_FILE)?, open(VALIDATION_FILE)?);
+        let meta = Meta::of_nanogpt(train.len() as u64, validation.len() as u64);
+        Ok(Self {
+            path: path.into(),
+            meta,
+            train,
+            validation,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the folder holds.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The tokens of a part.
+    pub fn split(&self, split: Split) -> &Tokens {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+        }
+    }
+
+    /// Reads the tokenizer that made the tokens.
+    ///
+    /// # Errors
+    /// `tokenizer.json` is missing or damaged, or is not the one that made the tokens.
+    pub fn tokenizer(&self) -> Result<Tokenizer, DataError> {
+        if self.meta.tokenizer_hash.is_none() {
+            return Ok(Tokenizer::gpt2());
+        }
+        self.check_tokenizer_file()?;
+        let path = self.path.join(TOKENIZER_FILE);
+        let tokenizer = Tokenizer::from_file(&path)?;
+        let said =
+            |vocabulary, kind, end| format!("{vocabulary} tokens ({kind}, end-of-text {end:?})");
+        let meta = &self.meta;
+        let expected = said(meta.vocabulary, meta.tokenizer, meta.end_of_text);
+        let found = said(
+            tokenizer.vocabulary() as u64,
+            tokenizer.kind(),
+            tokenizer.end_of_text(),
+        );
+        if expected == found {
+            Ok(tokenizer)
+        } else {
+            Err(DataError::Damaged {
+                path,
+                expected,
+                found,
+            })
+        }
+    }
+
+    /// A value that tells whether this is the same data as at another time, for example when
+    /// training goes on after a stop.
+    pub fn fingerprint(&self) -> String {
+        let parts = [
+            self.meta.vocabulary.to_string(),
+            self.meta.tokenizer_hash.clone().unwrap_or_default(),
+            self.meta.train.hash.clone().unwrap_or_default(),
+            self.meta.validation.hash.clone().unwrap_or_default(),
+            self.train.fingerprint(),
+            self.validation.fingerprint(),
+        ];
+        hexadecimal(xxh3_128(parts.join(" ").as_bytes()))
+    }
+
+    /// Compares every file with its hash, however long it is, and every id with the vocabulary.
+    ///
+    /// # Errors
+    /// The first file that is damaged.
+    pub fn verify(&self) -> Result<(), DataError> {
+        self.check_hashes(usize::MAX)?;
+        for tokens in [&self.train, &self.validation] {
+            let mut ids = vec![0; 1 << 16];
+            for start in (0..tokens.len()).step_by(ids.len()) {
+                let count = ids.len().min(tokens.len() - start);
+                tokens.window(start, &mut ids[..count])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_hashes(&self, longest: usize) -> Result<(), DataError> {
+        let parts = [
+            (&self.train, &self.meta.train),
+            (&self.validation, &self.meta.validation),
+        ];
+        for (tokens, part) in parts {
+            if tokens.len() * self.meta.token_type.size() <= longest
+                && let Some(expected) = &part.hash
+            {
+                check_hash(tokens.path(), expected, tokens.hash())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tokenizer_file(&self) -> Result<(), DataError> {
+        let Some(expected) = &self.meta.tokenizer_hash else {
+            return Ok(());
+        };
+        let path = self.path.join(TOKENIZER_FILE);
+        let contents = std::fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => DataError::Missing {
+                path: self.path.clone(),
+                missing: TOKENIZER_FILE,
+            },
+            _ => DataError::read(&path)(error),
+        })?;
+        check_hash(&path, expected, hexadecimal(xxh3_128(&contents)))
+    }
+}
+
+fn check_hash(path: &Path, expected: &str, found: String) -> Result<(), DataError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(DataError::Damaged {
+        path: path.into(),
+        expected: format!("hash {expected}, as `meta.json` says"),
+        found,
+    })
+}

@@ -1,0 +1,15 @@
+//! From sources of text to documents, tokens, token files and batches.
+
+pub mod batches;
+pub mod error;
+pub mod folder;
+pub mod prepare;
+pub mod progress;
+pub mod sources;
+pub mod tokenizer;
+
+pub use batches::{Batch, Window, sample, windows};
+pub use error::DataError;
+pub use folder::{DataFolder, Meta, Split, Tokens};
+pub use prepare::{PrepareOptions, prepare};
+pub use tokenizer::{TextStream, Tokenizer, TokenizerChoice, TokenizerError};

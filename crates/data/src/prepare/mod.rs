@@ -1,0 +1,233 @@
+//! From sources to a data folder.
+//!
+//! The text is read once, into a temporary file beside the result, and from there trained on and
+//! encoded. Memory does not grow with the amount of text; the disk needs room for all of it.
+
+mod encode;
+mod spool;
+mod staging;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::DataError;
+use crate::folder::{
+    FORMAT, META_FILE, Meta, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE, hexadecimal,
+};
+use crate::progress::Progress;
+use crate::sources::{ReadOptions, Source, SourceRecord, read_documents};
+use crate::tokenizer::{Tokenizer, TokenizerChoice};
+use encode::Encoding;
+use spool::{Spool, SpoolWriter};
+use staging::Staging;
+
+/// Most text that a byte-pair encoding is trained on, in bytes. More of the training part than
+/// this is sampled in blocks at even distances; a vocabulary hardly changes beyond it, while the
+/// trainer's time and memory would.
+pub const TRAINING_TEXT: u64 = 64 << 20;
+
+/// What to prepare, and how.
+#[derive(Clone, Debug)]
+pub struct PrepareOptions {
+    /// Where the text comes from.
+    pub sources: Vec<Source>,
+    /// The data folder to make, or to replace once the new one is complete.
+    pub out: PathBuf,
+    /// The tokenizer.
+    pub tokenizer: TokenizerChoice,
+    /// The share of the text's bytes, at its end, that becomes the validation part: at least 0
+    /// and below 1.
+    pub validation: f64,
+    /// Whether an end-of-text token stands between documents, where the tokenizer has one.
+    /// Documents of a tokenizer without one begin on a line of their own.
+    pub end_of_text: bool,
+    /// The name of the column or key that holds the text.
+    pub text_column: String,
+    /// Stop after this many bytes of text.
+    pub max_text_bytes: Option<u64>,
+    /// The number of threads; 0 for one per processor. The result does not depend on it.
+    pub threads: usize,
+}
+
+impl PrepareOptions {
+    /// GPT-2's tokens of these sources, divided 90 to 10, on all processors.
+    pub fn new(sources: Vec<Source>, out: impl Into<PathBuf>) -> Self {
+        Self {
+            sources,
+            out: out.into(),
+            tokenizer: TokenizerChoice::default(),
+            validation: 0.1,
+            end_of_text: true,
+            text_column: "text".into(),
+            max_text_bytes: None,
+            threads: 0,
+        }
+    }
+}
+
+/// Makes a data folder.
+///
+/// The text of all sources, one after the other, is divided by position: the first
+/// `1 - validation` of its bytes, up to where a character begins and possibly inside a document,
+/// are for training. Each document of each part is then encoded on its own. The same text gives
+/// the same files, whatever the number of threads.
+///
+/// Stages reported: those of reading, then "training tokenizer" where one is trained, then
+/// "encoding" in bytes of text.
+///
+/// # Errors
+/// A source cannot be read, a file cannot be written, `out` holds something else, or another
+/// process is preparing it. `out` then is what it was before; leavings of a killed process are
+/// removed by the next one that prepares the same folder.
+pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Meta, DataError> {
+    if !(0.0..1.0).contains(&options.validation) {
+        return Err(DataError::Value {
+            name: "validation",
+            found: options.validation.to_string(),
+            expected: "a share of at least 0 and below 1",
+        });
+    }
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let staging = Staging::begin(&options.out)?;
+    let (spool, sources) = read(options, threads, &staging, progress)?;
+    let meta = write(options, threads, &staging, &spool, sources, progress)?;
+    staging.finish()?;
+    Ok(meta)
+}
+
+/// Reads all sources into a spool.
+fn read(
+    options: &PrepareOptions,
+    threads: usize,
+    staging: &Staging,
+    progress: &dyn Progress,
+) -> Result<(Spool, Vec<SourceRecord>), DataError> {
+    let own_line = !options.tokenizer.has_end_of_text();
+    let mut spool = SpoolWriter::create(
+        staging.temporary("text"),
+        staging.temporary("lengths"),
+        own_line,
+    )?;
+    let how = ReadOptions {
+        text_column: options.text_column.clone(),
+        threads,
+        max_text_bytes: options.max_text_bytes,
+    };
+    let sources = read_documents(&options.sources, &how, progress, &mut |document| {
+        spool.push(&document.text, document.continues)
+    })?;
+    Ok((spool.finish()?, sources))
+}
+
+/// Writes the new folder's files.
+fn write(
+    options: &PrepareOptions,
+    threads: usize,
+    staging: &Staging,
+    spool: &Spool,
+    sources: Vec<SourceRecord>,
+    progress: &dyn Progress,
+) -> Result<Meta, DataError> {
+    let folder = staging.new_folder();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| DataError::write(&folder)(std::io::Error::other(error)))?;
+    let train_bytes = spool.division(options.validation)?;
+    let tokenizer = make_tokenizer(options.tokenizer, spool, train_bytes, &pool, progress)?;
+    let encoding = Encoding {
+        tokenizer: &tokenizer,
+        token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
+        separator: tokenizer.end_of_text().filter(|_| options.end_of_text),
+    };
+    progress.begin("encoding", Some(spool.bytes));
+    let mut segments = spool.segments(train_bytes)?;
+    let train = encoding.write_part(&mut segments, folder.join(TRAIN_FILE), &pool, progress)?;
+    segments.second_part();
+    let path = folder.join(VALIDATION_FILE);
+    let validation = encoding.write_part(&mut segments, path, &pool, progress)?;
+    progress.end();
+    let tokenizer_json = tokenizer.to_json();
+    write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
+    let meta = Meta {
+        format: FORMAT,
+        program: concat!("ldrop ", env!("CARGO_PKG_VERSION")).into(),
+        token_type: encoding.token_type,
+        tokenizer: tokenizer.kind(),
+        tokenizer_hash: Some(hexadecimal(xxh3_128(tokenizer_json.as_bytes()))),
+        vocabulary: tokenizer.vocabulary() as u64,
+        end_of_text: tokenizer.end_of_text(),
+        separated: encoding.separator.is_some(),
+        documents: spool.documents,
+        train,
+        validation,
+        sources,
+    };
+    write_file(&folder.join(META_FILE), &meta.to_json())?;
+    Ok(meta)
+}
+
+/// The tokenizer asked for, trained on the first `train_bytes` of the text where it needs to be.
+fn make_tokenizer(
+    choice: TokenizerChoice,
+    spool: &Spool,
+    train_bytes: u64,
+    pool: &rayon::ThreadPool,
+    progress: &dyn Progress,
+) -> Result<Tokenizer, DataError> {
+    match choice {
+        TokenizerChoice::Gpt2 => Ok(Tokenizer::gpt2()),
+        TokenizerChoice::Byte => Ok(Tokenizer::byte()),
+        TokenizerChoice::Bpe(tokens) => {
+            let texts = spool.sample(train_bytes, TRAINING_TEXT)?;
+            progress.begin("training tokenizer", None);
+            let tokenizer = pool.install(|| Tokenizer::train(tokens, &texts));
+            progress.end();
+            Ok(tokenizer?)
+        }
+        TokenizerChoice::Character => {
+            progress.begin("training tokenizer", Some(train_bytes));
+            let characters = characters(spool, train_bytes, progress);
+            progress.end();
+            Ok(Tokenizer::characters(&characters?))
+        }
+    }
+}
+
+/// The characters of the first `train_bytes` of the text.
+fn characters(
+    spool: &Spool,
+    train_bytes: u64,
+    progress: &dyn Progress,
+) -> Result<BTreeSet<char>, DataError> {
+    let mut seen = vec![false; char::MAX as usize + 1];
+    let mut segments = spool.segments(train_bytes)?;
+    while let Some(segment) = segments.next()? {
+        for character in segment.text.chars() {
+            seen[character as usize] = true;
+        }
+        progress.advance(segment.text.len() as u64);
+    }
+    Ok(('\0'..=char::MAX)
+        .filter(|&character| seen[character as usize])
+        .collect())
+}
+
+/// Writes a file and flushes it to the disk.
+fn write_file(path: &Path, contents: &str) -> Result<(), DataError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(contents.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(DataError::write(path))
+}

@@ -1,0 +1,348 @@
+//! A folder that is built beside its place and put there when it is whole.
+//!
+//! Beside `NAME` stands `.NAME.preparing` for as long as it is being built. Who builds holds a
+//! lock on a file in it. The lock goes with its process, however that ends, so that a folder
+//! whose lock can be had is nobody's, and whoever comes next clears it away.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::folder::{META_FILE, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE};
+
+const LOCK_FILE: &str = "lock";
+const NEW_FOLDER: &str = "new";
+
+/// How often a lock is tried for whose file was removed between opening and locking it.
+const ATTEMPTS: usize = 16;
+
+/// A folder under construction; what remains of it is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    /// Where the new folder goes.
+    out: PathBuf,
+    /// The folder beside it, with the lock and everything temporary.
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Staging {
+    /// Starts to build what will be `out`, and removes what killed processes left beside it.
+    ///
+    /// # Errors
+    /// `out` holds something else than prepared data, or another process is preparing it.
+    pub fn begin(out: &Path) -> Result<Self, DataError> {
+        // Where `out` is a link to a folder, that folder is replaced and the link stays.
+        let out = match fs::canonicalize(out) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => out.to_path_buf(),
+            Err(error) => return Err(DataError::read(out)(error)),
+        };
+        check_replaceable(&out)?;
+        let Some(name) = out.file_name() else {
+            return Err(DataError::Value {
+                name: "out",
+                found: out.display().to_string(),
+                expected: "the path of a folder, with a name at its end",
+            });
+        };
+        let parent = parent_of(&out);
+        fs::create_dir_all(parent).map_err(DataError::write(parent))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".preparing");
+        let folder = parent.join(hidden);
+        let lock = lock(&folder, &out)?;
+        let staging = Self {
+            folder,
+            out,
+            _lock: lock,
+        };
+        staging.clear()?;
+        let new = staging.new_folder();
+        fs::create_dir(&new).map_err(DataError::write(&new))?;
+        Ok(staging)
+    }
+
+    /// The folder that will stand at `out`.
+    pub fn new_folder(&self) -> PathBuf {
+        self.folder.join(NEW_FOLDER)
+    }
+
+    /// A file beside the new folder that is removed at the end.
+    pub fn temporary(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Puts the new folder in its place, in one step where the system has one. Its files must
+    /// have been flushed.
+    ///
+    /// # Errors
+    /// What the operating system reports; `out` then still is what it was.
+    pub fn finish(self) -> Result<(), DataError> {
+        let new = self.new_folder();
+        sync_folder(&new)?;
+        check_replaceable(&self.out)?;
+        let written = DataError::write(&self.out);
+        if self.out.exists() {
+            replace(&new, &self.out, &self.temporary("old")).map_err(written)?;
+        } else {
+            fs::rename(&new, &self.out).map_err(written)?;
+        }
+        sync_folder(parent_of(&self.out))
+    }
+
+    /// Removes everything but the lock.
+    fn clear(&self) -> Result<(), DataError> {
+        for entry in fs::read_dir(&self.folder).map_err(DataError::read(&self.folder))? {
+            let entry = entry.map_err(DataError::read(&self.folder))?;
+            if entry.file_name() != LOCK_FILE {
+                remove(&entry.path()).map_err(DataError::write(&entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here; the next start tries again.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Whether `out` may be replaced: it is not there, is empty, or holds prepared data alone.
+fn check_replaceable(out: &Path) -> Result<(), DataError> {
+    let entries = match fs::read_dir(out) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(DataError::Occupied {
+                path: out.into(),
+                foreign: "a file".into(),
+            });
+        }
+        Err(error) => return Err(DataError::read(out)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(DataError::read(out))?.file_name());
+    }
+    names.sort();
+    let ours = [TRAIN_FILE, VALIDATION_FILE, META_FILE, TOKENIZER_FILE];
+    let described = names.iter().any(|name| name == META_FILE);
+    let foreign = names
+        .iter()
+        .find(|&name| !described || ours.iter().all(|our| name != our));
+    match foreign {
+        None => Ok(()),
+        Some(name) => Err(DataError::Occupied {
+            path: out.into(),
+            foreign: name.to_string_lossy().into_owned(),
+        }),
+    }
+}
+
+/// Makes the folder if need be and locks the file in it.
+fn lock(folder: &Path, out: &Path) -> Result<File, DataError> {
+    let path = folder.join(LOCK_FILE);
+    for _ in 0..ATTEMPTS {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(DataError::write(folder)(error));
+            }
+            _ => {}
+        }
+        let file = match File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+        {
+            Ok(file) => file,
+            // Its last owner has just removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(DataError::write(&path)(error)),
+        };
+        match file.try_lock() {
+            Ok(()) if is_still(&file, &path) => return Ok(file),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DataError::Busy { path: out.into() }),
+            Err(TryLockError::Error(error)) => return Err(DataError::write(&path)(error)),
+        }
+    }
+    Err(DataError::Busy { path: out.into() })
+}
+
+/// Whether an open file is the one that its path leads to now.
+#[cfg(unix)]
+fn is_still(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file cannot be removed.
+#[cfg(not(unix))]
+fn is_still(_file: &File, _path: &Path) -> bool {
+    true
+}
+
+/// Puts `new` in the place of `out`; what was there goes into the staging folder, as `new` or
+/// as `old`, and is removed with it.
+fn replace(new: &Path, out: &Path, old: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        // Some file systems cannot exchange; the two steps below do for them.
+        if renameat_with(CWD, new, CWD, out, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
+    }
+    fs::rename(out, old)?;
+    fs::rename(new, out).inspect_err(|_| {
+        // Back to what was there; the first error is the one to report.
+        let _ = fs::rename(old, out);
+    })
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Flushes a folder's entries to the disk, so that a rename in it survives a power failure.
+fn sync_folder(folder: &Path) -> Result<(), DataError> {
+    if cfg!(unix) {
+        File::open(folder)
+            .and_then(|file| file.sync_all())
+            .map_err(DataError::write(folder))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(folder: &Path, contents: &str) {
+        fs::create_dir_all(folder).unwrap();
+        for file in [TRAIN_FILE, VALIDATION_FILE, META_FILE, TOKENIZER_FILE] {
+            fs::write(folder.join(file), contents).unwrap();
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_prepared_folder_is_replaced_only_at_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("data");
+        prepared(&out, "old");
+        let staging = Staging::begin(&out).unwrap();
+        prepared(&staging.new_folder(), "new");
+        assert_eq!(fs::read_to_string(out.join(META_FILE)).unwrap(), "old");
+        staging.finish().unwrap();
+        assert_eq!(fs::read_to_string(out.join(META_FILE)).unwrap(), "new");
+        assert_eq!(names(root.path()), ["data"]);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_no_trace() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("deep/data");
+        let staging = Staging::begin(&out).unwrap();
+        prepared(&staging.new_folder(), "new");
+        drop(staging);
+        assert_eq!(names(&root.path().join("deep")), [""; 0]);
+    }
+
+    #[test]
+    fn leavings_of_a_killed_process_are_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("data");
+        let left = root.path().join(".data.preparing");
+        prepared(&left.join(NEW_FOLDER), "half");
+        fs::write(left.join("text"), "spool").unwrap();
+        fs::write(left.join(LOCK_FILE), "").unwrap();
+        let staging = Staging::begin(&out).unwrap();
+        assert_eq!(names(&left), [LOCK_FILE, NEW_FOLDER]);
+        assert_eq!(names(&staging.new_folder()), [""; 0]);
+        staging.finish().unwrap();
+        assert_eq!(names(root.path()), ["data"]);
+    }
+
+    #[test]
+    fn two_at_once_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("data");
+        let first = Staging::begin(&out).unwrap();
+        fs::write(first.temporary("text"), "spool").unwrap();
+        assert!(matches!(Staging::begin(&out), Err(DataError::Busy { .. })));
+        assert!(first.temporary("text").exists());
+        // Another folder beside it is another matter.
+        Staging::begin(&root.path().join("other")).unwrap();
+        drop(first);
+        Staging::begin(&out).unwrap();
+    }
+
+    #[test]
+    fn a_folder_with_anything_else_in_it_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("data");
+        prepared(&out, "old");
+        fs::write(out.join("notes.txt"), "mine").unwrap();
+        let error = Staging::begin(&out).unwrap_err().to_string();
+        assert!(error.contains("notes.txt"), "{error}");
+        // Token files alone are another program's.
+        let other = root.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join(TRAIN_FILE), "x").unwrap();
+        assert!(matches!(
+            Staging::begin(&other),
+            Err(DataError::Occupied { .. })
+        ));
+        let file = root.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert!(matches!(
+            Staging::begin(&file),
+            Err(DataError::Occupied { .. })
+        ));
+        assert_eq!(names(root.path()), ["data", "file", "other"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_its_folder_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().join("real");
+        prepared(&real, "old");
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let staging = Staging::begin(&link).unwrap();
+        prepared(&staging.new_folder(), "new");
+        staging.finish().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(real.join(META_FILE)).unwrap(), "new");
+    }
+}

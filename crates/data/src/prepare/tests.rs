@@ -1,0 +1,213 @@
+use std::fs;
+use std::sync::Mutex;
+
+use super::*;
+use crate::folder::{DataFolder, Split};
+use crate::progress::Silent;
+
+fn file(folder: &Path, name: &str, text: &str) -> Source {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    Source::Path(path)
+}
+
+fn ids(data: &DataFolder, split: Split) -> Vec<u32> {
+    let tokens = data.split(split);
+    let mut ids = vec![0; tokens.len()];
+    tokens.window(0, &mut ids).unwrap();
+    ids
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn end_of_text_stands_between_documents() {
+    let root = tempfile::tempdir().unwrap();
+    let sources = vec![
+        file(root.path(), "a.txt", "Hello, world"),
+        file(root.path(), "b.txt", "Hello, world"),
+    ];
+    let mut options = PrepareOptions::new(sources, root.path().join("data"));
+    options.validation = 0.25;
+    let meta = prepare(&options, &Silent).unwrap();
+    let data = DataFolder::open(&options.out).unwrap();
+    assert_eq!(&meta, data.meta());
+    // 18 of 24 bytes: `Hello, world`, then the first half of the second document.
+    assert_eq!(ids(&data, Split::Train), [15496, 11, 995, 50256, 15496, 11]);
+    assert_eq!(ids(&data, Split::Validation), [995]);
+    assert_eq!(
+        (meta.train.text_bytes, meta.validation.text_bytes),
+        (Some(18), Some(6))
+    );
+    assert_eq!(
+        (meta.documents, meta.separated, meta.sources.len()),
+        (2, true, 2)
+    );
+
+    options.end_of_text = false;
+    let meta = prepare(&options, &Silent).unwrap();
+    let data = DataFolder::open(&options.out).unwrap();
+    assert_eq!(ids(&data, Split::Train), [15496, 11, 995, 15496, 11]);
+    assert!(!meta.separated);
+}
+
+#[test]
+fn every_tokenizer_keeps_the_text() {
+    let root = tempfile::tempdir().unwrap();
+    let text = "The quick brown fox: 狐狸, ثعلب, 🦊🏳️‍🌈!\r\n\tAnd again, don't.\n".repeat(40);
+    let source = file(root.path(), "text.txt", &text);
+    for tokenizer in ["gpt2", "bpe:300", "byte", "char"] {
+        let out = root.path().join(tokenizer.replace(':', "-"));
+        let mut options = PrepareOptions::new(vec![source.clone()], &out);
+        options.tokenizer = tokenizer.parse().unwrap();
+        let meta = prepare(&options, &Silent).unwrap();
+        assert_eq!(meta.tokenizer, options.tokenizer);
+        let data = DataFolder::open(&out).unwrap();
+        data.verify().unwrap();
+        let tokenizer = data.tokenizer().unwrap();
+        let (train, validation) = (ids(&data, Split::Train), ids(&data, Split::Validation));
+        let train = tokenizer.decode(&train);
+        assert_eq!(train.clone() + &tokenizer.decode(&validation), text);
+        let limit = text.len() * 9 / 10;
+        assert!((limit - 3..=limit).contains(&train.len()));
+    }
+}
+
+#[test]
+fn the_tokenizer_knows_only_the_training_part() {
+    let root = tempfile::tempdir().unwrap();
+    let source = file(root.path(), "text.txt", &("ab".repeat(9) + "zz"));
+    let mut options = PrepareOptions::new(vec![source], root.path().join("data"));
+    options.tokenizer = TokenizerChoice::Character;
+    let meta = prepare(&options, &Silent).unwrap();
+    assert_eq!(meta.vocabulary, 258);
+    let data = DataFolder::open(&options.out).unwrap();
+    assert_eq!(ids(&data, Split::Validation), [u32::from(b'z'); 2]);
+}
+
+#[test]
+fn large_vocabularies_take_four_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let text: String = ('\u{10000}'..='\u{20000}').collect();
+    let mut options = PrepareOptions::new(
+        vec![file(root.path(), "a.txt", &text)],
+        root.path().join("data"),
+    );
+    options.tokenizer = TokenizerChoice::Character;
+    options.validation = 0.0;
+    let meta = prepare(&options, &Silent).unwrap();
+    assert_eq!(
+        (meta.token_type, meta.vocabulary),
+        (TokenType::U32, 0x10001 + 256)
+    );
+    let data = DataFolder::open(&options.out).unwrap();
+    assert_eq!(
+        ids(&data, Split::Train),
+        (256..0x10001 + 256).collect::<Vec<_>>()
+    );
+    assert!(data.split(Split::Validation).is_empty());
+}
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let root = tempfile::tempdir().unwrap();
+    // Several chunks of text, but few different words: the trainer is slow without optimization.
+    let line = |number: usize| format!("{}: some text, don't stop here.\n", number % 89);
+    let long: String = (0..45_000).map(line).collect();
+    let sources: Vec<Source> = (0..30)
+        .map(|number| {
+            let text = &long[number * 7..number * 900 + 99];
+            file(root.path(), &format!("{number:02}.txt"), text)
+        })
+        .chain([file(root.path(), "long.txt", &long)])
+        .collect();
+    for tokenizer in [TokenizerChoice::Gpt2, TokenizerChoice::Bpe(400)] {
+        let prepared = [1, 3].map(|threads| {
+            let out = root.path().join(format!("data-{threads}"));
+            let mut options = PrepareOptions::new(sources.clone(), &out);
+            options.tokenizer = tokenizer;
+            options.threads = threads;
+            prepare(&options, &Silent).unwrap();
+            files(&out)
+        });
+        assert!(prepared[0] == prepared[1]);
+    }
+}
+
+#[test]
+fn a_failure_leaves_what_was_there() {
+    let root = tempfile::tempdir().unwrap();
+    let good = file(root.path(), "good.txt", "some text");
+    let bad = root.path().join("bad.txt");
+    fs::write(&bad, b"broken \xFF text").unwrap();
+    let out = root.path().join("data");
+    let mut options = PrepareOptions::new(vec![good.clone(), Source::Path(bad)], &out);
+    let error = prepare(&options, &Silent).unwrap_err().to_string();
+    assert!(error.contains("bad.txt"), "{error}");
+    assert_eq!(files_beside(root.path()), ["bad.txt", "good.txt"]);
+
+    let bad = std::mem::replace(&mut options.sources, vec![good]);
+    prepare(&options, &Silent).unwrap();
+    let before = files(&out);
+    options.sources = bad;
+    prepare(&options, &Silent).unwrap_err();
+    assert!(files(&out) == before);
+    assert_eq!(files_beside(root.path()), ["bad.txt", "data", "good.txt"]);
+
+    options.validation = 1.0;
+    assert!(matches!(
+        prepare(&options, &Silent),
+        Err(DataError::Value { .. })
+    ));
+}
+
+fn files_beside(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<(String, Option<u64>, u64)>>);
+
+impl Progress for Recorder {
+    fn begin(&self, stage: &str, total: Option<u64>) {
+        self.0.lock().unwrap().push((stage.into(), total, 0));
+    }
+
+    fn advance(&self, amount: u64) {
+        self.0.lock().unwrap().last_mut().unwrap().2 += amount;
+    }
+
+    fn end(&self) {}
+}
+
+#[test]
+fn stages_are_reported_to_their_end() {
+    let root = tempfile::tempdir().unwrap();
+    let source = file(root.path(), "a.txt", &"text ".repeat(100));
+    let mut options = PrepareOptions::new(vec![source], root.path().join("data"));
+    options.tokenizer = TokenizerChoice::Bpe(260);
+    let recorder = Recorder::default();
+    prepare(&options, &recorder).unwrap();
+    let stages = recorder.0.into_inner().unwrap();
+    let last: Vec<&(String, Option<u64>, u64)> = stages.iter().rev().take(2).collect();
+    assert_eq!(last[1].0, "training tokenizer");
+    assert_eq!(*last[0], ("encoding".into(), Some(500), 500));
+}

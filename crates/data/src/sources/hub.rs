@@ -1,0 +1,245 @@
+//! Datasets on the Hugging Face hub: listed, downloaded once into the hub's own cache folder, and
+//! read from there.
+//!
+//! The environment variables of the hub's own tools count: `HF_ENDPOINT`, `HF_HOME`,
+//! `HF_HUB_CACHE`, `HF_TOKEN`, and `HF_HUB_OFFLINE`, with which only the cache is read.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
+
+use super::hub_selection::select;
+use super::{SourceError, folder};
+use crate::progress::Progress;
+
+const RETRIES: usize = 3;
+
+/// Where the hub is and where its files are kept.
+#[derive(Debug, Clone)]
+pub(super) struct HubSettings {
+    endpoint: Option<String>,
+    cache: PathBuf,
+    token: Option<String>,
+    offline: bool,
+}
+
+impl HubSettings {
+    pub(super) fn from_environment() -> Self {
+        Self::from_variables(|name| {
+            std::env::var(name)
+                .ok()
+                .filter(|value| !value.trim().is_empty())
+        })
+    }
+
+    pub(super) fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let home = variable("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
+            let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+            let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+            cache
+                .unwrap_or_else(|| PathBuf::from(".cache"))
+                .join("huggingface")
+        });
+        let saved_token = || std::fs::read_to_string(home.join("token")).ok();
+        let token = variable("HF_TOKEN")
+            .or_else(saved_token)
+            .map(|token| token.trim().to_owned());
+        let is_on =
+            |value: String| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on");
+        Self {
+            endpoint: variable("HF_ENDPOINT")
+                .map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
+            cache: variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
+            token: token.filter(|token| !token.is_empty()),
+            offline: variable("HF_HUB_OFFLINE").is_some_and(is_on),
+        }
+    }
+}
+
+/// One data file of a dataset, downloaded when it is asked for.
+pub(super) struct HubFile {
+    dataset: Arc<Dataset>,
+    file: String,
+}
+
+struct Dataset {
+    repository: String,
+    /// Where the files of the dataset's present state lie once downloaded; offline, of its newest
+    /// downloaded state.
+    snapshot: PathBuf,
+    /// The client; none offline.
+    api: Option<ApiRepo>,
+}
+
+/// The data files of a dataset, or of one configuration of it, in the order of their names.
+pub(super) fn list(
+    settings: &HubSettings,
+    repository: &str,
+    config: Option<&str>,
+) -> Result<Vec<HubFile>, SourceError> {
+    let wrong = |reason: String| SourceError::Hub {
+        repository: repository.to_owned(),
+        reason,
+    };
+    let repo = Repo::new(repository.to_owned(), RepoType::Dataset);
+    let (snapshot, api, files) = if settings.offline {
+        let snapshot = snapshot(settings, repo).map_err(wrong)?;
+        let files = relative_files(&snapshot).map_err(|error| wrong(error.to_string()))?;
+        (snapshot, None, files)
+    } else {
+        let api = api(settings)
+            .map_err(|error| wrong(explain(&error)))?
+            .repo(repo.clone());
+        let info = api.info().map_err(|error| wrong(explain(&error)))?;
+        let snapshot = Cache::new(settings.cache.clone())
+            .repo(repo)
+            .pointer_path(&info.sha);
+        let files = info
+            .siblings
+            .into_iter()
+            .map(|file| file.rfilename)
+            .filter(|file| stays_inside(file))
+            .collect();
+        (snapshot, Some(api), files)
+    };
+    let files = select(files, config).map_err(wrong)?;
+    let dataset = Arc::new(Dataset {
+        repository: repository.to_owned(),
+        snapshot,
+        api,
+    });
+    Ok(files
+        .into_iter()
+        .map(|file| HubFile {
+            dataset: Arc::clone(&dataset),
+            file,
+        })
+        .collect())
+}
+
+fn api(settings: &HubSettings) -> Result<Api, ApiError> {
+    let builder = ApiBuilder::from_cache(Cache::new(settings.cache.clone()))
+        .with_token(settings.token.clone())
+        .with_retries(RETRIES)
+        .with_progress(false);
+    match &settings.endpoint {
+        Some(endpoint) => builder.with_endpoint(endpoint.clone()).build(),
+        None => builder.build(),
+    }
+}
+
+/// The folder in the cache that holds the dataset's files.
+fn snapshot(settings: &HubSettings, repo: Repo) -> Result<PathBuf, String> {
+    let cache = Cache::new(settings.cache.clone());
+    let folder = settings.cache.join(repo.folder_name());
+    let commit =
+        std::fs::read_to_string(folder.join("refs").join(repo.revision())).map_err(|error| {
+            format!(
+                "not in {} ({error}): unset HF_HUB_OFFLINE to download it",
+                folder.display()
+            )
+        })?;
+    let commit = commit.trim();
+    if !stays_inside(commit) {
+        return Err(format!(
+            "{} is damaged: delete it and download again",
+            folder.display()
+        ));
+    }
+    Ok(cache.repo(repo).pointer_path(commit))
+}
+
+fn relative_files(snapshot: &Path) -> Result<Vec<String>, SourceError> {
+    let files = folder::files(snapshot)?;
+    let relative = |path: &PathBuf| {
+        Some(
+            path.strip_prefix(snapshot)
+                .ok()?
+                .to_string_lossy()
+                .replace('\\', "/"),
+        )
+    };
+    Ok(files.iter().filter_map(relative).collect())
+}
+
+/// A name from elsewhere becomes a path below the cache, and must not lead out of it.
+fn stays_inside(name: &str) -> bool {
+    !name.is_empty()
+        && Path::new(name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn explain(error: &ApiError) -> String {
+    let text = error.to_string();
+    let hint = if text.contains("401") || text.contains("403") || text.contains("404") {
+        "check OWNER/NAME; for a private or gated dataset set HF_TOKEN"
+    } else {
+        "check the network and HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use downloaded files only"
+    };
+    format!("{text}: {hint}")
+}
+
+impl HubFile {
+    /// What stands for the file in records and messages.
+    pub(super) fn name(&self) -> String {
+        format!("hf:{}/{}", self.dataset.repository, self.file)
+    }
+
+    /// The file on this machine, downloaded now if it is not there yet.
+    pub(super) fn fetch(&self, progress: &dyn Progress) -> Result<PathBuf, SourceError> {
+        let path = self.dataset.snapshot.join(&self.file);
+        let api = match &self.dataset.api {
+            Some(api) if !path.is_file() => api,
+            _ => return Ok(path),
+        };
+        progress.begin(&format!("download {}", self.name()), None);
+        let mut size = None;
+        let path = api.download_with_progress(
+            &self.file,
+            Download {
+                progress,
+                size: &mut size,
+            },
+        );
+        progress.end();
+        let wrong = |reason| SourceError::Hub {
+            repository: self.dataset.repository.clone(),
+            reason,
+        };
+        let path = path.map_err(|error| wrong(format!("{}: {}", self.file, explain(&error))))?;
+        let found = std::fs::metadata(&path).map(|details| details.len()).ok();
+        if found == size {
+            return Ok(path);
+        }
+        // What is left would be taken for the whole file next time.
+        let blob = std::fs::canonicalize(&path);
+        let _ = std::fs::remove_file(&path);
+        let _ = blob.and_then(std::fs::remove_file);
+        let length = found.unwrap_or(0);
+        Err(wrong(format!(
+            "{} broke off after {length} bytes: run the command again",
+            self.file
+        )))
+    }
+}
+
+/// Passes a download's advance on, and notes the size that the hub announced.
+struct Download<'a> {
+    progress: &'a dyn Progress,
+    size: &'a mut Option<u64>,
+}
+
+impl hf_hub::api::Progress for Download<'_> {
+    fn init(&mut self, size: usize, _filename: &str) {
+        *self.size = Some(size as u64);
+    }
+
+    fn update(&mut self, size: usize) {
+        self.progress.advance(size as u64);
+    }
+
+    fn finish(&mut self) {}
+}

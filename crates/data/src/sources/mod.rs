@@ -1,0 +1,227 @@
+//! Sources of text: what a user names, and the documents that come out of it.
+//!
+//! Files are told apart by their names: Wikipedia dumps (`.xml`), JSON lines (`.jsonl`, `.ndjson`),
+//! Parquet (`.parquet`), and plain UTF-8 text (everything else), each also compressed (`.bz2`, `.gz`,
+//! `.zst`). All are streamed: memory does not grow with a file's size.
+
+mod cargo_registry;
+mod error;
+mod file_format;
+mod folder;
+mod hub;
+mod hub_selection;
+#[cfg(test)]
+mod hub_tests;
+mod input_stream;
+mod inputs;
+mod json_lines;
+mod parquet_rows;
+mod pipeline;
+mod plain_text;
+mod wikipedia_dump;
+mod wikitext;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::SourceError;
+
+use crate::progress::Progress;
+use hub::HubSettings;
+
+/// What a user names on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a folder whose files are read in the order of their names. Hidden, empty and
+    /// binary files in a folder are skipped.
+    Path(PathBuf),
+    /// Sources and documentation of this program's own locked dependencies, in cargo's registry
+    /// folder: Rust that reads well, one file from each package in turn. Left out are packages that
+    /// bind foreign interfaces, tests, generated code, change logs and files over 200 kB.
+    Cargo,
+    /// A dataset on the Hugging Face hub. Its training split is read where it has splits.
+    Hub {
+        /// `OWNER/NAME`.
+        repository: String,
+        /// One of the dataset's configurations; without it, the default one.
+        config: Option<String>,
+    },
+}
+
+impl FromStr for Source {
+    type Err = SourceError;
+
+    /// `cargo`, `hf:OWNER/NAME`, `hf:OWNER/NAME:CONFIG`, or a path (`./cargo` is a path).
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = |expected| SourceError::Invalid {
+            text: text.to_owned(),
+            expected,
+        };
+        if text.is_empty() {
+            return Err(invalid("a file, a folder, 'cargo' or hf:OWNER/NAME"));
+        }
+        if text == "cargo" {
+            return Ok(Self::Cargo);
+        }
+        let Some(dataset) = text.strip_prefix("hf:") else {
+            return Ok(Self::Path(PathBuf::from(text)));
+        };
+        let (repository, config) = match dataset.split_once(':') {
+            Some((repository, config)) => (repository, Some(config)),
+            None => (dataset, None),
+        };
+        let is_name = |name: &str| {
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !name.is_empty() && !name.starts_with('.') && name.chars().all(known)
+        };
+        let named = repository
+            .split_once('/')
+            .is_some_and(|(owner, name)| is_name(owner) && is_name(name));
+        if !named || config.is_some_and(str::is_empty) {
+            return Err(invalid("hf:OWNER/NAME or hf:OWNER/NAME:CONFIG"));
+        }
+        Ok(Self::Hub {
+            repository: repository.to_owned(),
+            config: config.map(str::to_owned),
+        })
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => write!(formatter, "{}", path.display()),
+            Self::Cargo => formatter.write_str("cargo"),
+            Self::Hub {
+                repository,
+                config: None,
+            } => write!(formatter, "hf:{repository}"),
+            Self::Hub {
+                repository,
+                config: Some(config),
+            } => write!(formatter, "hf:{repository}:{config}"),
+        }
+    }
+}
+
+/// How sources are read.
+#[derive(Debug, Clone)]
+pub struct ReadOptions {
+    /// Name of the column (Parquet) or key (JSON lines) that holds the text.
+    pub text_column: String,
+    /// Number of threads that turn raw input into text; at least one is used. One more reads.
+    pub threads: usize,
+    /// Stop, at a character boundary, after this many bytes of text from all sources together.
+    pub max_text_bytes: Option<u64>,
+}
+
+impl Default for ReadOptions {
+    /// The column `text`, all processors, no limit.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            text_column: "text".to_owned(),
+            threads,
+            max_text_bytes: None,
+        }
+    }
+}
+
+/// Non-empty plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The text, or the next piece of it.
+    pub text: String,
+    /// Whether the next document handed over goes on where this one ends. A plain text file of
+    /// several megabytes comes in pieces, cut after a line break and before a character that is
+    /// not white space wherever there is such a place.
+    pub continues: bool,
+}
+
+/// One file that was read, or a part of one up to where reading stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// The file's path; `cargo` for all files of that source; `hf:OWNER/NAME/FILE` for a dataset's file.
+    pub name: String,
+    /// Raw bytes read: of the file as it lies on disk, compressed or not.
+    pub bytes: u64,
+    /// XXH3-64 of those bytes, as 16 hexadecimal digits.
+    pub hash: String,
+    /// Documents that came out of it.
+    pub documents: u64,
+}
+
+/// Calls `sink` with every document of `sources`, in an order that does not depend on the number
+/// of threads, and returns the files read. `sink` runs on the calling thread, while other threads
+/// read ahead a bounded amount.
+///
+/// # Errors
+/// What was wrong with a source, with the file's name and the position in it (documents before
+/// that position have been handed over); or the sink's own error. No document at all is an error too.
+pub fn read_documents<E: From<SourceError>>(
+    sources: &[Source],
+    options: &ReadOptions,
+    progress: &dyn Progress,
+    sink: &mut dyn FnMut(Document) -> Result<(), E>,
+) -> Result<Vec<SourceRecord>, E> {
+    let places = inputs::Places {
+        cargo_home: cargo_registry::cargo_home(),
+        hub: HubSettings::from_environment(),
+    };
+    read_from(&places, sources, options, progress, sink)
+}
+
+fn read_from<E: From<SourceError>>(
+    places: &inputs::Places,
+    sources: &[Source],
+    options: &ReadOptions,
+    progress: &dyn Progress,
+    sink: &mut dyn FnMut(Document) -> Result<(), E>,
+) -> Result<Vec<SourceRecord>, E> {
+    let inputs = inputs::expand(places, sources)?;
+    let produce =
+        |producer: &mut pipeline::Producer| inputs::read_all(&inputs, options, progress, producer);
+    let records = pipeline::run(options.threads, options.max_text_bytes, produce, sink)?;
+    if records.iter().all(|record| record.documents == 0) {
+        let names = sources
+            .iter()
+            .map(Source::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(SourceError::NoDocuments { names }.into());
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_from_the_command_line() {
+        let hub = |repository: &str, config: Option<&str>| Source::Hub {
+            repository: repository.to_owned(),
+            config: config.map(str::to_owned),
+        };
+        for (text, source) in [
+            ("cargo", Source::Cargo),
+            ("./cargo", Source::Path("./cargo".into())),
+            ("a:b.txt", Source::Path("a:b.txt".into())),
+            ("hf:owner/name", hub("owner/name", None)),
+            (
+                "hf:owner/name.1:20231101.en",
+                hub("owner/name.1", Some("20231101.en")),
+            ),
+        ] {
+            assert_eq!(text.parse::<Source>().expect(text), source);
+            assert_eq!(source.to_string(), text);
+        }
+        for text in [
+            "", "hf:", "hf:name", "hf:a/b/c", "hf:a/..", "hf:a/b:", "hf:a b/c",
+        ] {
+            assert!(text.parse::<Source>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! From one reading thread through converting workers to one consumer, in order and in bounded memory.
+//!
+//! The reader fills batches. Each batch goes to the workers, and a place for its result goes into
+//! a queue in reading order; the consumer takes results from that queue. So the order of documents
+//! does not depend on the number of workers, and when the consumer is slow the reader waits.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::input_stream::{Meter, SharedMeter};
+use super::{Document, SourceError, SourceRecord, wikitext};
+
+/// Text in a batch: enough that handing it over costs nothing beside converting it.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Batches in flight for each worker: one at work and one waiting.
+const BATCHES_PER_WORKER: usize = 2;
+
+/// Rendering nested lists recurses; this is far more than the bounded nesting needs.
+const WORKER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a reader of one format hands on.
+pub(super) enum RawDocument {
+    /// Text as it is.
+    Text { text: String, continues: bool },
+    /// A page that a worker turns into text.
+    WikipediaPage { title: String, wikitext: String },
+}
+
+/// Why a reader stops early.
+pub(super) enum Halt {
+    /// The source is bad.
+    Failed(SourceError),
+    /// Nobody wants more.
+    Closed,
+}
+
+impl From<SourceError> for Halt {
+    fn from(error: SourceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Takes the documents of one source.
+pub(super) type Emit<'a> = dyn FnMut(RawDocument) -> Result<(), Halt> + 'a;
+
+struct Job {
+    batch: Vec<RawDocument>,
+    result: SyncSender<Vec<Document>>,
+}
+
+enum Message {
+    Begin {
+        name: String,
+    },
+    Batch {
+        documents: Receiver<Vec<Document>>,
+        bytes: u64,
+        hash: u64,
+    },
+    Finish {
+        bytes: u64,
+        hash: u64,
+    },
+    Failed(SourceError),
+}
+
+/// The reader's end of the pipeline.
+pub(super) struct Producer {
+    ordered: SyncSender<Message>,
+    work: SyncSender<Job>,
+    batch: Vec<RawDocument>,
+    batch_bytes: usize,
+}
+
+impl Producer {
+    /// Reads one record: `read` emits its documents and keeps the meter up to date.
+    pub(super) fn record(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&SharedMeter, &mut Emit<'_>) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let meter: SharedMeter = Rc::new(RefCell::new(Meter::default()));
+        self.send(Message::Begin {
+            name: name.to_owned(),
+        })?;
+        let outcome = read(&meter, &mut |document| {
+            self.batch_bytes += match &document {
+                RawDocument::Text { text, .. } => text.len(),
+                RawDocument::WikipediaPage { wikitext, .. } => wikitext.len(),
+            };
+            self.batch.push(document);
+            if self.batch_bytes >= BATCH_BYTES {
+                self.flush(&meter)
+            } else {
+                Ok(())
+            }
+        });
+        if matches!(outcome, Err(Halt::Closed)) {
+            return outcome;
+        }
+        // What came before an error is delivered before it.
+        self.flush(&meter)?;
+        outcome?;
+        let meter = meter.borrow();
+        self.send(Message::Finish {
+            bytes: meter.bytes,
+            hash: meter.hash(),
+        })
+    }
+
+    fn flush(&mut self, meter: &SharedMeter) -> Result<(), Halt> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let (result, documents) = sync_channel(1);
+        let (bytes, hash) = {
+            let meter = meter.borrow();
+            (meter.bytes, meter.hash())
+        };
+        self.send(Message::Batch {
+            documents,
+            bytes,
+            hash,
+        })?;
+        self.work
+            .send(Job { batch, result })
+            .map_err(|_| Halt::Closed)
+    }
+
+    fn send(&self, message: Message) -> Result<(), Halt> {
+        self.ordered.send(message).map_err(|_| Halt::Closed)
+    }
+}
+
+/// Runs `produce` on its own thread, converts on `threads` workers, and calls `sink` on this thread.
+pub(super) fn run<E: From<SourceError>>(
+    threads: usize,
+    max_text_bytes: Option<u64>,
+    produce: impl FnOnce(&mut Producer) -> Result<(), Halt> + Send,
+    sink: &mut dyn FnMut(Document) -> Result<(), E>,
+) -> Result<Vec<SourceRecord>, E> {
+    let threads = threads.max(1);
+    let (ordered_sender, ordered) = sync_channel(BATCHES_PER_WORKER * threads);
+    let (work_sender, work) = sync_channel::<Job>(BATCHES_PER_WORKER * threads);
+    let work = Mutex::new(work);
+    std::thread::scope(|scope| {
+        // The workers must not outlive the reader, so they borrow the queue that this frame owns.
+        for _ in 0..threads {
+            std::thread::Builder::new()
+                .name("convert".to_owned())
+                .stack_size(WORKER_STACK_BYTES)
+                .spawn_scoped(scope, || convert(&work))
+                .map_err(thread_error)?;
+        }
+        std::thread::Builder::new()
+            .name("read".to_owned())
+            .spawn_scoped(scope, move || {
+                let mut producer = Producer {
+                    ordered: ordered_sender,
+                    work: work_sender,
+                    batch: Vec::new(),
+                    batch_bytes: 0,
+                };
+                if let Err(Halt::Failed(error)) = produce(&mut producer) {
+                    // A consumer that has gone wants no error either.
+                    let _ = producer.send(Message::Failed(error));
+                }
+            })
+            .map_err(thread_error)?;
+        consume(ordered, max_text_bytes, sink)
+    })
+}
+
+fn thread_error(reason: std::io::Error) -> SourceError {
+    SourceError::Read {
+        path: "a new thread".into(),
+        reason,
+    }
+}
+
+fn convert(work: &Mutex<Receiver<Job>>) {
+    loop {
+        // Poisoned means that another worker panicked; the scope reports that.
+        let Ok(queue) = work.lock() else { return };
+        let Ok(job) = queue.recv() else { return };
+        drop(queue);
+        let documents = job.batch.into_iter().filter_map(to_document).collect();
+        // A consumer that has gone wants no result.
+        let _ = job.result.send(documents);
+    }
+}
+
+fn to_document(raw: RawDocument) -> Option<Document> {
+    match raw {
+        RawDocument::Text { text, continues } => Some(Document { text, continues }),
+        RawDocument::WikipediaPage { title, wikitext } => wikitext::article_text(&title, &wikitext)
+            .map(|text| Document {
+                text,
+                continues: false,
+            }),
+    }
+}
+
+/// Hands documents to the sink until the queue ends or there is enough text.
+fn consume<E: From<SourceError>>(
+    ordered: Receiver<Message>,
+    max_text_bytes: Option<u64>,
+    sink: &mut dyn FnMut(Document) -> Result<(), E>,
+) -> Result<Vec<SourceRecord>, E> {
+    let mut records: Vec<SourceRecord> = Vec::new();
+    let mut left = max_text_bytes.unwrap_or(u64::MAX);
+    let mut inside = false;
+    for message in ordered {
+        match message {
+            Message::Begin { name } => {
+                records.push(SourceRecord {
+                    name,
+                    bytes: 0,
+                    hash: String::new(),
+                    documents: 0,
+                });
+            }
+            Message::Batch {
+                documents,
+                bytes,
+                hash,
+            } => {
+                let Ok(documents) = documents.recv() else {
+                    break;
+                };
+                let record = records
+                    .last_mut()
+                    .expect("a batch follows the beginning of its record");
+                (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
+                for mut document in documents {
+                    let alone = !inside && !document.continues;
+                    if alone && document.text.trim().is_empty() {
+                        continue;
+                    }
+                    record.documents += u64::from(!inside);
+                    if document.text.len() as u64 >= left {
+                        let end = document.text.floor_char_boundary(left as usize);
+                        document.text.truncate(end);
+                        document.continues = false;
+                        if !document.text.is_empty() {
+                            sink(document)?;
+                        }
+                        return Ok(records);
+                    }
+                    left -= document.text.len() as u64;
+                    inside = document.continues;
+                    sink(document)?;
+                }
+            }
+            Message::Finish { bytes, hash } => {
+                let record = records
+                    .last_mut()
+                    .expect("an end follows the beginning of its record");
+                (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
+            }
+            Message::Failed(error) => return Err(error.into()),
+        }
+    }
+    Ok(records)
+}

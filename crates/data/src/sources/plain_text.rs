@@ -1,0 +1,132 @@
+//! Plain UTF-8 text, in pieces where a file is large.
+
+use std::io::Read;
+
+use super::SourceError;
+use super::input_stream::{InputStream, read_error};
+use super::pipeline::{Emit, Halt, RawDocument};
+
+/// Largest piece of one file handed on at once.
+const PIECE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes looked at to tell text from binary data.
+pub(super) const SNIFF_BYTES: usize = 8 * 1024;
+
+/// Reads a whole file as one document. Whatever its length, memory holds only a few pieces of it.
+pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
+    let mut bytes = Vec::new();
+    let mut position = 0u64;
+    let mut first = true;
+    loop {
+        let wanted = PIECE_BYTES.saturating_sub(bytes.len()).max(1);
+        let read = (&mut stream.reader)
+            .take(wanted as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|error| read_error(&stream.path, &error))?;
+        if first {
+            refuse_binary(&stream, &bytes[..bytes.len().min(SNIFF_BYTES)])?;
+            if bytes.starts_with(b"\xEF\xBB\xBF") {
+                bytes.drain(..3);
+                position += 3;
+            }
+            first = false;
+        }
+        let at_end = read < wanted;
+        let text = valid_prefix(&bytes, at_end).map_err(|offset| SourceError::InvalidUtf8 {
+            path: stream.path.clone(),
+            position: position + offset,
+        })?;
+        let cut = if at_end { text.len() } else { piece_end(text) };
+        let piece = text[..cut].to_owned();
+        position += cut as u64;
+        bytes.drain(..cut);
+        emit(RawDocument::Text {
+            text: piece,
+            continues: !at_end,
+        })?;
+        if at_end {
+            return Ok(());
+        }
+    }
+}
+
+fn refuse_binary(stream: &InputStream<'_>, head: &[u8]) -> Result<(), SourceError> {
+    match head.iter().position(|&byte| byte == 0) {
+        Some(position) => Err(SourceError::Binary {
+            path: stream.path.clone(),
+            position: position as u64,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Whether the first bytes of a file look like text.
+pub(super) fn looks_like_text(head: &[u8]) -> bool {
+    !head.contains(&0) && valid_prefix(head, head.len() < SNIFF_BYTES).is_ok()
+}
+
+/// The valid text at the start of `bytes`; a character cut off by the end of a piece is left for
+/// the next one. The error is the offset of the first wrong byte.
+fn valid_prefix(bytes: &[u8], at_end: bool) -> Result<&str, u64> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let valid = error.valid_up_to();
+            if error.error_len().is_none() && !at_end {
+                Ok(std::str::from_utf8(&bytes[..valid])
+                    .expect("valid_up_to is the length of the valid part"))
+            } else {
+                Err(valid as u64)
+            }
+        }
+    }
+}
+
+/// Where to cut a piece: after its last line break that a character other than white space
+/// follows, so that a tokenizer which splits words first sees the same words; failing that, before
+/// the last single space; failing that, at its end.
+fn piece_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let line = (1..bytes.len())
+        .rev()
+        .find(|&at| bytes[at - 1] == b'\n' && !is_space(text, at));
+    let word = || {
+        (1..bytes.len())
+            .rev()
+            .find(|&at| bytes[at] == b' ' && !is_space_before(text, at))
+    };
+    line.or_else(word).unwrap_or(text.len())
+}
+
+fn is_space(text: &str, at: usize) -> bool {
+    text.get(at..)
+        .and_then(|rest| rest.chars().next())
+        .is_none_or(char::is_whitespace)
+}
+
+fn is_space_before(text: &str, at: usize) -> bool {
+    text.get(..at)
+        .and_then(|rest| rest.chars().next_back())
+        .is_none_or(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_where_words_do() {
+        assert_eq!(piece_end("one\ntwo\n"), 4);
+        assert_eq!(piece_end("one\n\n  two\nthree"), 11);
+        assert_eq!(piece_end("one two three"), 7);
+        assert_eq!(piece_end("onetwo"), 6);
+    }
+
+    #[test]
+    fn a_cut_character_waits_for_the_next_piece() {
+        let bytes = "aé".as_bytes();
+        assert_eq!(valid_prefix(&bytes[..2], false), Ok("a"));
+        assert_eq!(valid_prefix(&bytes[..2], true), Err(1));
+        assert_eq!(valid_prefix(b"a\xFFb", false), Err(1));
+    }
+}

@@ -1,0 +1,129 @@
+//! From wikitext, the markup of Wikipedia's pages, to the plain text of an article.
+//!
+//! First templates, tables, links, references and quotes are resolved here, for they nest and are
+//! often broken; then `wikrs` parses headings, lists, paragraphs and entities; then what is left of
+//! sections is put together and cleaned line by line. Templates that hold running text keep it (the
+//! units of a measure, words in other languages), all others are dropped, and so are tables,
+//! formulas, references, galleries, and sections that only list literature or links.
+
+mod brackets;
+mod cleanup;
+mod lines;
+mod links;
+mod tags;
+mod templates;
+
+use std::panic::catch_unwind;
+
+use wikrs::ast::Node;
+
+/// The article's title, a blank line, and its text; nothing where no text is left, or where the
+/// page cannot be converted.
+pub(super) fn article_text(title: &str, wikitext: &str) -> Option<String> {
+    match catch_unwind(|| body(wikitext)) {
+        Ok(text) if text.is_empty() => None,
+        Ok(text) => Some(format!("{}\n\n{text}\n", title.trim())),
+        Err(_) => {
+            tracing::warn!("skipped: the wikitext of '{title}' cannot be converted");
+            None
+        }
+    }
+}
+
+/// Sections that list rather than tell. Titles in other languages are kept with their lists.
+const LISTING_SECTIONS: [&str; 16] = [
+    "bibliography",
+    "citations",
+    "external links",
+    "external sources",
+    "footnotes",
+    "further reading",
+    "gallery",
+    "notes",
+    "notes and references",
+    "references",
+    "references and notes",
+    "see also",
+    "sources",
+    "sources and references",
+    "works cited",
+    "literature cited",
+];
+
+enum Block {
+    Heading { level: u8, text: String },
+    Text(String),
+}
+
+fn body(wikitext: &str) -> String {
+    let source = lines::prepare(&brackets::resolve(wikitext));
+    let parsed = wikrs::parser::parse(&source);
+    let blocks: Vec<Block> = parsed.nodes.iter().filter_map(block).collect();
+    let mut text = String::new();
+    let mut at = 0;
+    while let Some(block) = blocks.get(at) {
+        at += 1;
+        let part = match block {
+            Block::Text(part) => part,
+            Block::Heading { level, text: title } => {
+                if LISTING_SECTIONS.contains(&title.to_lowercase().trim()) {
+                    at = section_end(&blocks, at, *level);
+                    continue;
+                }
+                if !has_text(&blocks[at..section_end(&blocks, at, *level)]) {
+                    continue;
+                }
+                title
+            }
+        };
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push_str(part);
+    }
+    text
+}
+
+fn block(node: &Node<'_>) -> Option<Block> {
+    let text = wikrs::render::plain(std::slice::from_ref(node));
+    let text = cleanup::clean(&text, matches!(node, Node::Preformatted(_)));
+    match node {
+        _ if text.is_empty() => None,
+        Node::Heading { level, .. } => Some(Block::Heading {
+            level: *level,
+            text,
+        }),
+        _ => Some(Block::Text(text)),
+    }
+}
+
+/// Where the section ends whose heading stands just before `from`.
+fn section_end(blocks: &[Block], from: usize, level: u8) -> usize {
+    let next =
+        |block: &Block| matches!(block, Block::Heading { level: other, .. } if *other <= level);
+    blocks[from..]
+        .iter()
+        .position(next)
+        .map_or(blocks.len(), |offset| from + offset)
+}
+
+/// Whether a section has text outside of sections that only list.
+fn has_text(section: &[Block]) -> bool {
+    let mut at = 0;
+    while let Some(block) = section.get(at) {
+        at += 1;
+        match block {
+            Block::Text(_) => return true,
+            Block::Heading { level, text }
+                if LISTING_SECTIONS.contains(&text.to_lowercase().trim()) =>
+            {
+                at = section_end(section, at, *level);
+            }
+            Block::Heading { .. } => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

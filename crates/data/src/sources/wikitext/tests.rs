@@ -1,0 +1,130 @@
+//! Hand-worked pieces of wikitext, and pieces made to break the converter.
+
+use std::time::{Duration, Instant};
+
+use super::{article_text, body};
+
+#[test]
+fn an_article_reads_as_text() {
+    let wikitext = "{{Infobox planet\n| name = Earth\n| image = [[File:Earth.jpg|thumb]]\n}}\n<!-- lead -->\n\
+        '''Earth''' ({{IPAc-en|ɜːr|θ}}; from {{lang|ang|eorðe}}) is the [[Sun]]'s third [[planet|''rocky'' planet]].<ref \
+        name=\"a>b\">[[Cited]] {{cite|x}}</ref> It is {{convert|12742|km|mi|abbr=on}} wide.<ref name=c />\n\n\
+        [[File:Map.png|thumb|A map of [[Africa]]\nand [[Asia]].]]\n== History ==\n=== Origin ===\n\
+        It formed {{circa|4.5 billion years ago}}&nbsp;and weighs 10<sup>24</sup> kg &amp; more.\n\
+        {| class=\"wikitable\"\n! Year\n|-\n| 1900 || {{flag|France}}\n|}\n\n* first\n** second\n# third\n\n\
+        === Empty ===\n{{Main|Other}}\n== See also ==\n* [[Mars]]\n== References ==\n{{reflist}}\n[[Category:Planets]]\n[[fr:Terre]]\n";
+    let expected = "Earth\n\nEarth (from eorðe) is the Sun's third rocky planet. It is 12742 km wide.\n\nHistory\n\nOrigin\n\n\
+        It formed c. 4.5 billion years ago and weighs 10^24 kg & more.\n\nfirst\nsecond\nthird\n";
+    assert_eq!(article_text("Earth", wikitext).as_deref(), Some(expected));
+}
+
+#[test]
+fn quotes_follow_mediawiki() {
+    assert_eq!(body("the ''Iliad'''s end"), "the Iliad's end");
+    assert_eq!(
+        body("'''bold''' ''italic'' '''''both''''' it's"),
+        "bold italic both it's"
+    );
+    assert_eq!(body("''''quoted''''"), "'quoted'");
+}
+
+#[test]
+fn links_show_what_a_reader_sees() {
+    assert_eq!(
+        body(
+            "[[a]] [[b|c]] [[Mercury (planet)|]] [[:Category:D]] [[de:E]] [http://x.org f] [http://x.org]."
+        ),
+        "a c Mercury Category:D f."
+    );
+    assert_eq!(body("[[a {{small|b]] c}} d"), "a b c d");
+}
+
+#[test]
+fn broken_brackets_lose_little() {
+    assert_eq!(body("before {{open|x\n| y = 1\n\nafter"), "before\n\nafter");
+    assert_eq!(
+        body("[[open link\n\nafter ]] and }} and |}"),
+        "open link\n\nafter and and"
+    );
+    assert_eq!(body("a <ref>never closed\n\nb"), "a never closed\n\nb");
+    assert_eq!(
+        body("1 < 2 and 3 > 2 <unknown attr='x'>kept</unknown>"),
+        "1 < 2 and 3 > 2 kept"
+    );
+}
+
+#[test]
+fn other_scripts_pass() {
+    assert_eq!(
+        body("'''العربية''' 中文 [[日本語|にほんご]] 🦀\u{AD}"),
+        "العربية 中文 にほんご 🦀"
+    );
+}
+
+#[test]
+fn a_page_without_text_is_none() {
+    for wikitext in [
+        "",
+        "{{only a template}}",
+        "== Heading ==\n",
+        "[[Category:X]]",
+        "<!-- x -->",
+    ] {
+        assert_eq!(article_text("T", wikitext), None, "{wikitext}");
+    }
+}
+
+#[test]
+fn hostile_pages_take_linear_time() {
+    let count = 10_000;
+    let start = Instant::now();
+    for piece in [
+        "{{",
+        "}}",
+        "[[",
+        "]]",
+        "{|\n",
+        "\n|}",
+        "[http://a ",
+        "<ref>",
+        "<ref",
+        "<!--",
+        "'''",
+        "''",
+        "*",
+        "# ",
+        "=",
+        "<div a=\"",
+        "[[File:a|",
+        "{{lang|x|",
+        "{{nowrap|[[",
+        "&amp;",
+        "__A",
+        "( , ",
+        "<nowiki>",
+        "</",
+        "|\n",
+        "{{{",
+        "\n;:",
+        " a\n",
+        "<sup>",
+    ] {
+        for page in [
+            piece.repeat(count),
+            format!("a{}b", piece.repeat(count)),
+            format!("{}{}", piece.repeat(count), "}}]]|}".repeat(count)),
+        ] {
+            let text = body(&page);
+            assert!(text.len() <= page.len() * 2, "{piece}");
+        }
+    }
+    let stairs: String = (1..1500)
+        .map(|depth| format!("{} x\n", "*".repeat(depth)))
+        .collect();
+    assert!(body(&stairs).contains('x'));
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        start.elapsed()
+    );
+}

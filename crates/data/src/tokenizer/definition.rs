@@ -1,0 +1,293 @@
+//! Reading `tokenizer.json`, in the format of the Hugging Face tokenizers library.
+//!
+//! The file is read with types of our own rather than with the library, which trusts its input.
+//! Every vocabulary and merge is checked before anything is built from it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::byte_symbols;
+
+/// How end-of-text is written in a vocabulary.
+pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// What a `tokenizer.json` of a kind known here says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Definition {
+    /// One token for each byte, its id the byte's value.
+    Byte,
+    /// One token for each byte, then one for each of these characters, in ascending order.
+    Characters(Vec<char>),
+    /// A byte-level byte-pair encoding.
+    BytePairs(BytePairs),
+}
+
+/// The tokens and merges of a byte-level byte-pair encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BytePairs {
+    /// The bytes of each token by id, end-of-text included.
+    pub tokens: Vec<Vec<u8>>,
+    /// Ids of the pairs that become one token, the most important first.
+    pub merges: Vec<(u32, u32)>,
+    /// The id of end-of-text.
+    pub end_of_text: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    #[serde(default)]
+    normalizer: Option<Value>,
+    #[serde(default)]
+    pre_tokenizer: Option<PreTokenizer>,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct AddedToken {
+    id: u32,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct PreTokenizer {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    add_prefix_space: bool,
+    #[serde(default = "yes")]
+    use_regex: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+struct Model {
+    // GPT-2's own file does not say which type it is.
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    dropout: Option<f64>,
+    #[serde(default)]
+    continuing_subword_prefix: Option<String>,
+    #[serde(default)]
+    end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+    vocab: BTreeMap<String, u32>,
+    #[serde(default)]
+    merges: Vec<Merge>,
+}
+
+/// Newer files write a merge as two strings, older ones as one with a space between.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Line(String),
+}
+
+/// Reads the contents of a `tokenizer.json`; an error is the reason why it cannot be used.
+pub(crate) fn parse(contents: &str) -> Result<Definition, String> {
+    let file: File = serde_json::from_str(contents).map_err(|error| error.to_string())?;
+    let model = &file.model;
+    if model.kind.as_deref().unwrap_or("BPE") != "BPE"
+        || model.dropout.is_some_and(|rate| rate != 0.0)
+        || model
+            .continuing_subword_prefix
+            .as_deref()
+            .is_some_and(|prefix| !prefix.is_empty())
+        || model
+            .end_of_word_suffix
+            .as_deref()
+            .is_some_and(|suffix| !suffix.is_empty())
+        || model.ignore_merges
+        || file.normalizer.is_some()
+    {
+        return Err(
+            "`model` or `normalizer` is of a kind that is not supported: expected a \
+                    plain byte-level BPE or one with byte fallback and no normalizer"
+                .into(),
+        );
+    }
+    let tokens = tokens_by_id(&file)?;
+    match &file.pre_tokenizer {
+        None if model.byte_fallback => characters(&file, &tokens),
+        Some(pre) if pre.kind == "ByteLevel" && !pre.add_prefix_space => {
+            if pre.use_regex {
+                byte_pairs(&file, &tokens).map(Definition::BytePairs)
+            } else {
+                bytes(&file, &tokens)
+            }
+        }
+        _ => Err(
+            "`pre_tokenizer` is of a kind that is not supported: expected \"ByteLevel\" \
+                  without a prefix space, or null with byte fallback"
+                .into(),
+        ),
+    }
+}
+
+/// The vocabulary in the order of its ids, which must be 0, 1, 2 and so on without a gap.
+fn tokens_by_id(file: &File) -> Result<Vec<&str>, String> {
+    let vocabulary = &file.model.vocab;
+    let added = file
+        .added_tokens
+        .iter()
+        .filter(|token| !vocabulary.contains_key(&token.content))
+        .map(|token| (token.content.as_str(), token.id));
+    let all: Vec<(&str, u32)> = vocabulary
+        .iter()
+        .map(|(token, &id)| (token.as_str(), id))
+        .chain(added)
+        .collect();
+    let mut tokens = vec![None; all.len()];
+    for (token, id) in all {
+        match tokens.get_mut(id as usize) {
+            Some(place @ None) => *place = Some(token),
+            Some(Some(other)) => {
+                return Err(format!(
+                    "tokens {other:?} and {token:?} have the same id {id}"
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "token {token:?} has id {id}, expected less than the number of tokens, {}",
+                    tokens.len()
+                ));
+            }
+        }
+    }
+    Ok(tokens.into_iter().flatten().collect())
+}
+
+fn bytes(file: &File, tokens: &[&str]) -> Result<Definition, String> {
+    let plain = tokens.len() == 256
+        && (0..=255).zip(tokens).all(|(byte, &token)| {
+            byte_symbols::to_bytes(token).is_some_and(|bytes| bytes == [byte])
+        });
+    if plain && file.model.merges.is_empty() && file.added_tokens.is_empty() {
+        Ok(Definition::Byte)
+    } else {
+        Err("a vocabulary that is not divided into pieces must be the 256 bytes in order".into())
+    }
+}
+
+fn characters(file: &File, tokens: &[&str]) -> Result<Definition, String> {
+    if !file.model.merges.is_empty() || !file.added_tokens.is_empty() {
+        return Err("a vocabulary of characters has neither merges nor added tokens".into());
+    }
+    if tokens.len() < 256
+        || !(0..=255)
+            .zip(tokens)
+            .all(|(byte, &token)| token == fallback(byte))
+    {
+        return Err("expected the tokens <0x00> to <0xFF> as ids 0 to 255".into());
+    }
+    let mut characters = Vec::with_capacity(tokens.len() - 256);
+    for token in &tokens[256..] {
+        let mut of_token = token.chars();
+        match (of_token.next(), of_token.next()) {
+            (Some(character), None) if characters.last().is_none_or(|&last| last < character) => {
+                characters.push(character);
+            }
+            _ => {
+                return Err(format!(
+                    "token {token:?} is not one character in ascending order"
+                ));
+            }
+        }
+    }
+    Ok(Definition::Characters(characters))
+}
+
+/// The encoding that the trainer of the tokenizers library made; it has no end-of-text yet.
+pub(crate) fn trained(model: &tokenizers::models::bpe::BPE) -> Result<BytePairs, String> {
+    let model = serde_json::to_value(model).and_then(serde_json::from_value::<Model>);
+    let model = model.map_err(|error| error.to_string())?;
+    let file = File {
+        added_tokens: Vec::new(),
+        normalizer: None,
+        pre_tokenizer: None,
+        model,
+    };
+    byte_pairs(&file, &tokens_by_id(&file)?)
+}
+
+fn byte_pairs(file: &File, tokens: &[&str]) -> Result<BytePairs, String> {
+    if let Some(other) = file
+        .added_tokens
+        .iter()
+        .find(|token| token.content != END_OF_TEXT)
+    {
+        return Err(format!(
+            "added token {:?} is not supported: expected {END_OF_TEXT} alone",
+            other.content
+        ));
+    }
+    let added = file.added_tokens.first();
+    let end_of_text = match added {
+        Some(token) if tokens.get(token.id as usize) == Some(&END_OF_TEXT) => Some(token.id),
+        Some(token) => {
+            return Err(format!(
+                "`added_tokens` gives {END_OF_TEXT} id {}, `vocab` another",
+                token.id
+            ));
+        }
+        None => None,
+    };
+    let mut of_tokens = Vec::with_capacity(tokens.len());
+    for (id, token) in (0..).zip(tokens) {
+        of_tokens.push(if Some(id) == end_of_text {
+            END_OF_TEXT.into()
+        } else {
+            byte_symbols::to_bytes(token)
+                .filter(|bytes| !bytes.is_empty())
+                .ok_or_else(|| format!("token {token:?} is not written in byte symbols"))?
+        });
+    }
+    let ids: HashMap<&str, u32> = tokens
+        .iter()
+        .copied()
+        .zip(0..)
+        .filter(|&(_, id)| Some(id) != end_of_text)
+        .collect();
+    if let Some(byte) =
+        (0..=255).find(|&byte| !ids.contains_key(byte_symbols::to_symbols(&[byte]).as_str()))
+    {
+        return Err(format!("no token stands for byte {byte}"));
+    }
+    let id_of = |token: &str| {
+        ids.get(token)
+            .copied()
+            .ok_or_else(|| format!("a merge needs {token:?}, which is no token"))
+    };
+    let mut merges = Vec::with_capacity(file.model.merges.len());
+    for merge in &file.model.merges {
+        let (left, right) = match merge {
+            Merge::Pair(left, right) => (left.as_str(), right.as_str()),
+            Merge::Line(line) => line
+                .split_once(' ')
+                .ok_or_else(|| format!("merge {line:?} is not two tokens with a space between"))?,
+        };
+        id_of(&format!("{left}{right}"))?;
+        merges.push((id_of(left)?, id_of(right)?));
+    }
+    Ok(BytePairs {
+        tokens: of_tokens,
+        merges,
+        end_of_text,
+    })
+}
+
+/// How the token of a byte is written in a vocabulary of characters.
+pub(crate) fn fallback(byte: u8) -> String {
+    format!("<0x{byte:02X}>")
+}

@@ -1,0 +1,161 @@
+//! Writing `tokenizer.json`, in the format of the Hugging Face tokenizers library.
+
+use serde::Serialize;
+
+use super::byte_symbols;
+use super::definition::{Definition, END_OF_TEXT, fallback};
+
+/// The contents of the `tokenizer.json` that says this.
+pub(crate) fn contents(definition: &Definition) -> String {
+    let byte_level = |use_regex: bool| Part::ByteLevel {
+        add_prefix_space: false,
+        trim_offsets: true,
+        use_regex,
+    };
+    let (pre_tokenizer, decoder, byte_fallback) = match definition {
+        Definition::Byte => (Some(byte_level(false)), byte_level(true), false),
+        Definition::BytePairs(_) => (Some(byte_level(true)), byte_level(true), false),
+        Definition::Characters(_) => {
+            let decoders = vec![Part::ByteFallback {}, Part::Fuse {}];
+            (None, Part::Sequence { decoders }, true)
+        }
+    };
+    let tokens = symbols(definition);
+    let pairs = match definition {
+        Definition::BytePairs(pairs) => Some(pairs),
+        Definition::Byte | Definition::Characters(_) => None,
+    };
+    let merges = pairs.map_or(&[][..], |pairs| &pairs.merges);
+    let merges = merges
+        .iter()
+        .map(|&(left, right)| {
+            [
+                tokens[left as usize].as_str(),
+                tokens[right as usize].as_str(),
+            ]
+        })
+        .collect();
+    let end_of_text = pairs.and_then(|pairs| pairs.end_of_text);
+    let file = File {
+        version: "1.0",
+        truncation: (),
+        padding: (),
+        added_tokens: end_of_text.map(AddedToken::special).into_iter().collect(),
+        normalizer: (),
+        pre_tokenizer,
+        post_processor: (),
+        decoder,
+        model: Model {
+            kind: "BPE",
+            dropout: (),
+            unk_token: (),
+            continuing_subword_prefix: (),
+            end_of_word_suffix: (),
+            fuse_unk: false,
+            byte_fallback,
+            ignore_merges: false,
+            vocab: InOrder(&tokens),
+            merges,
+        },
+    };
+    let mut text = serde_json::to_string_pretty(&file).expect("strings and numbers serialize");
+    text.push('\n');
+    text
+}
+
+/// How the tokens are written, by id.
+fn symbols(definition: &Definition) -> Vec<String> {
+    match definition {
+        Definition::Byte => (0..=255)
+            .map(|byte| byte_symbols::to_symbols(&[byte]))
+            .collect(),
+        Definition::Characters(characters) => (0..=255)
+            .map(fallback)
+            .chain(characters.iter().map(char::to_string))
+            .collect(),
+        Definition::BytePairs(pairs) => (0..)
+            .zip(&pairs.tokens)
+            .map(|(id, token)| match pairs.end_of_text {
+                Some(end) if end == id => END_OF_TEXT.into(),
+                _ => byte_symbols::to_symbols(token),
+            })
+            .collect(),
+    }
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    version: &'static str,
+    truncation: (),
+    padding: (),
+    added_tokens: Vec<AddedToken>,
+    normalizer: (),
+    pre_tokenizer: Option<Part>,
+    post_processor: (),
+    decoder: Part,
+    model: Model<'a>,
+}
+
+#[derive(Serialize)]
+struct AddedToken {
+    id: u32,
+    content: &'static str,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
+    special: bool,
+}
+
+impl AddedToken {
+    fn special(id: u32) -> Self {
+        Self {
+            id,
+            content: END_OF_TEXT,
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special: true,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Part {
+    ByteLevel {
+        add_prefix_space: bool,
+        trim_offsets: bool,
+        use_regex: bool,
+    },
+    ByteFallback {},
+    Fuse {},
+    Sequence {
+        decoders: Vec<Part>,
+    },
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    dropout: (),
+    unk_token: (),
+    continuing_subword_prefix: (),
+    end_of_word_suffix: (),
+    fuse_unk: bool,
+    byte_fallback: bool,
+    ignore_merges: bool,
+    vocab: InOrder<'a>,
+    merges: Vec<[&'a str; 2]>,
+}
+
+/// A vocabulary as a JSON object in the order of its ids.
+struct InOrder<'a>(&'a [String]);
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().zip(0_u32..))
+    }
+}

@@ -1,0 +1,308 @@
+//! Text to token ids and back.
+//!
+//! Four kinds, each of which brings every text through unchanged: what is encoded and then
+//! decoded is the same text, byte for byte. Each is saved as a `tokenizer.json` that the Hugging
+//! Face tokenizers library reads and that gives the same ids there.
+
+mod byte_symbols;
+mod choice;
+mod definition;
+mod gpt2;
+mod json;
+mod pair_encoder;
+pub(crate) mod pieces;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod token_table;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use choice::{LARGEST_BPE, SMALLEST_BPE, TokenizerChoice, UnknownTokenizer};
+pub use stream::TextStream;
+
+use definition::{BytePairs, Definition};
+use pair_encoder::PairEncoder;
+use token_table::TokenTable;
+
+/// Largest `tokenizer.json` that is read, in bytes: a bound far above every real one.
+const LARGEST_FILE: u64 = 256 << 20;
+
+/// What can go wrong with a tokenizer.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// The file cannot be read.
+    #[error("cannot read the tokenizer {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file is not a tokenizer that can be used.
+    #[error(
+        "{path} is no tokenizer that can be used: {reason}; expected a `tokenizer.json` as this \
+         program writes it: re-run `ldrop data prepare`, or copy the file from where the model \
+         came from"
+    )]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the tokenizer {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A byte-pair encoding cannot be trained.
+    #[error("cannot train a tokenizer of {tokens} tokens: {reason}")]
+    Train {
+        /// The number of tokens asked for.
+        tokens: usize,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Turns text into token ids and back.
+#[derive(Debug)]
+pub struct Tokenizer {
+    encoder: Encoder,
+    tokens: TokenTable,
+}
+
+enum Encoder {
+    Gpt2(&'static tiktoken::CoreBpe),
+    BytePairs(BytePairs, Box<PairEncoder>),
+    Byte,
+    Characters(Vec<char>, HashMap<char, u32>),
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Gpt2(_) => "Gpt2",
+            Self::BytePairs(..) => "BytePairs",
+            Self::Byte => "Byte",
+            Self::Characters(..) => "Characters",
+        })
+    }
+}
+
+impl Tokenizer {
+    /// GPT-2's byte-pair encoding.
+    pub fn gpt2() -> Self {
+        Self {
+            encoder: Encoder::Gpt2(gpt2::encoder()),
+            tokens: gpt2::table(),
+        }
+    }
+
+    /// One token for each byte.
+    pub fn byte() -> Self {
+        Self {
+            encoder: Encoder::Byte,
+            tokens: (0..=255_u8).map(|byte| [byte]).collect(),
+        }
+    }
+
+    /// One token for each byte, then one for each of these characters in ascending order.
+    pub fn characters(characters: &BTreeSet<char>) -> Self {
+        Self::from_characters(characters.iter().copied().collect())
+    }
+
+    /// A byte-level byte-pair encoding of at most `tokens` tokens, end-of-text being the last,
+    /// trained on these texts. Texts with too few different pairs give fewer tokens.
+    ///
+    /// All texts together should have less than 2 GiB: the trainer counts pairs in 31 bits.
+    ///
+    /// # Errors
+    /// `tokens` is not within [`SMALLEST_BPE`] and [`LARGEST_BPE`].
+    pub fn train(tokens: usize, texts: &[String]) -> Result<Self, TokenizerError> {
+        let failed = |reason| TokenizerError::Train { tokens, reason };
+        if !(SMALLEST_BPE..=LARGEST_BPE).contains(&tokens) {
+            return Err(failed(format!(
+                "expected from {SMALLEST_BPE} to {LARGEST_BPE}"
+            )));
+        }
+        let pairs = pair_encoder::train(tokens, texts).map_err(failed)?;
+        Self::from_byte_pairs(pairs).map_err(failed)
+    }
+
+    /// Reads a `tokenizer.json`. GPT-2's is recognized and gets the fast encoder.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or holds a tokenizer of another kind.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
+        let path = path.as_ref();
+        let read = |source| TokenizerError::Read {
+            path: path.into(),
+            source,
+        };
+        let invalid = |reason| TokenizerError::Invalid {
+            path: path.into(),
+            reason,
+        };
+        let size = std::fs::metadata(path).map_err(read)?.len();
+        if size > LARGEST_FILE {
+            return Err(invalid(format!(
+                "it has {size} bytes, expected at most {LARGEST_FILE}"
+            )));
+        }
+        let contents = std::fs::read(path).map_err(read)?;
+        let contents =
+            std::str::from_utf8(&contents).map_err(|error| invalid(error.to_string()))?;
+        match definition::parse(contents).map_err(invalid)? {
+            Definition::Byte => Ok(Self::byte()),
+            Definition::Characters(characters) => Ok(Self::from_characters(characters)),
+            Definition::BytePairs(pairs) => Self::from_byte_pairs(pairs).map_err(invalid),
+        }
+    }
+
+    fn from_characters(characters: Vec<char>) -> Self {
+        let bytes = (0..=255_u8).map(|byte| vec![byte]);
+        let others = characters
+            .iter()
+            .map(|character| character.to_string().into_bytes());
+        let tokens = bytes.chain(others).collect();
+        let ids = characters.iter().copied().zip(256..).collect();
+        Self {
+            encoder: Encoder::Characters(characters, ids),
+            tokens,
+        }
+    }
+
+    fn from_byte_pairs(pairs: BytePairs) -> Result<Self, String> {
+        // The comparison with GPT-2's costs a moment only where the size is right.
+        if pairs.tokens.len() == gpt2::VOCABULARY as usize && pairs == *gpt2::byte_pairs() {
+            return Ok(Self::gpt2());
+        }
+        let tokens = pairs.tokens.iter().collect();
+        let encoder = Box::new(PairEncoder::new(&pairs)?);
+        Ok(Self {
+            encoder: Encoder::BytePairs(pairs, encoder),
+            tokens,
+        })
+    }
+
+    /// Writes a `tokenizer.json`: beside its place first, then renamed.
+    ///
+    /// # Errors
+    /// What the operating system reports. Nothing half-written remains under `path`.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TokenizerError> {
+        let path = path.as_ref();
+        let contents = self.to_json();
+        write_atomically(path, contents.as_bytes()).map_err(|source| TokenizerError::Write {
+            path: path.into(),
+            source,
+        })
+    }
+
+    /// The contents of the `tokenizer.json`.
+    pub fn to_json(&self) -> String {
+        json::contents(&match &self.encoder {
+            Encoder::Gpt2(_) => Definition::BytePairs(gpt2::byte_pairs().clone()),
+            Encoder::BytePairs(pairs, _) => Definition::BytePairs(pairs.clone()),
+            Encoder::Byte => Definition::Byte,
+            Encoder::Characters(characters, _) => Definition::Characters(characters.clone()),
+        })
+    }
+
+    /// Which kind this is; for a trained encoding with the number of tokens that it has.
+    pub fn kind(&self) -> TokenizerChoice {
+        match &self.encoder {
+            Encoder::Gpt2(_) => TokenizerChoice::Gpt2,
+            Encoder::BytePairs(..) => TokenizerChoice::Bpe(self.tokens.len()),
+            Encoder::Byte => TokenizerChoice::Byte,
+            Encoder::Characters(..) => TokenizerChoice::Character,
+        }
+    }
+
+    /// The ids of a text. `<|endoftext|>` in it is text like any other.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        match &self.encoder {
+            Encoder::Gpt2(encoder) => encoder.encode(text),
+            Encoder::BytePairs(_, encoder) => encoder.encode(text),
+            Encoder::Byte => text.bytes().map(u32::from).collect(),
+            Encoder::Characters(_, ids) => {
+                let mut encoded = Vec::with_capacity(text.len());
+                for character in text.chars() {
+                    match ids.get(&character) {
+                        Some(&id) => encoded.push(id),
+                        None => {
+                            let mut buffer = [0; 4];
+                            encoded
+                                .extend(character.encode_utf8(&mut buffer).bytes().map(u32::from));
+                        }
+                    }
+                }
+                encoded
+            }
+        }
+    }
+
+    /// The text of some ids. Bytes that are no UTF-8 become U+FFFD, end-of-text is written
+    /// `<|endoftext|>`, and ids outside the vocabulary add nothing.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned()
+    }
+
+    /// The bytes of some ids, which need not be UTF-8; otherwise as [`decode`](Self::decode).
+    pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
+        ids.iter()
+            .filter_map(|&id| self.token_bytes(id))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// The number of tokens; ids are below it.
+    pub fn vocabulary(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The id of the token that separates documents.
+    pub fn end_of_text(&self) -> Option<u32> {
+        match &self.encoder {
+            Encoder::Gpt2(_) => Some(gpt2::END_OF_TEXT),
+            Encoder::BytePairs(pairs, _) => pairs.end_of_text,
+            Encoder::Byte | Encoder::Characters(..) => None,
+        }
+    }
+
+    /// The bytes that a token stands for; nothing where there is no such token.
+    pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        self.tokens.get(id)
+    }
+}
+
+/// Writes a file beside its place, flushes it to the disk and renames it into place.
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        // A temporary file is its owner's alone by default; this one is for everybody whom the
+        // process's mask admits.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    if cfg!(unix) {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

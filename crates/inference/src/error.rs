@@ -1,0 +1,86 @@
+//! Why the engine cannot do what it was asked.
+
+use learned_dropout::config::ConfigProblem;
+
+use crate::sampling::SamplingError;
+
+/// Why the engine cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The configuration describes no possible model.
+    #[error("no model can be made: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Impossible {
+        /// All that is wrong with it.
+        problems: Vec<ConfigProblem>,
+    },
+    /// A tensor that the configuration asks for is missing.
+    #[error("no tensor `{name}`, which this configuration needs with shape {expected:?}")]
+    Missing {
+        /// The tensor's name.
+        name: String,
+        /// The shape that it should have.
+        expected: Vec<usize>,
+    },
+    /// A tensor has another shape than the configuration asks for.
+    #[error("tensor `{name}` has shape {found:?}, the configuration expects {expected:?}")]
+    Shape {
+        /// The tensor's name.
+        name: String,
+        /// The shape that it should have.
+        expected: Vec<usize>,
+        /// The shape that it has.
+        found: Vec<usize>,
+    },
+    /// A token that the model does not know.
+    #[error(
+        "token {id} at position {position} is outside the model's vocabulary of {vocabulary}; \
+         encode the text with the tokenizer that belongs to the model"
+    )]
+    Token {
+        /// Where it stands in the given tokens, from 0.
+        position: usize,
+        /// The token.
+        id: u32,
+        /// Number of tokens that the model knows.
+        vocabulary: usize,
+    },
+    /// There is nothing to predict from.
+    #[error("no tokens were given; the model needs at least one to continue from")]
+    NoTokens,
+    /// A loss was asked for with unequal numbers of inputs and targets.
+    #[error("{inputs} input tokens but {targets} target tokens; each input needs one target")]
+    Targets {
+        /// Number of input tokens.
+        inputs: usize,
+        /// Number of target tokens.
+        targets: usize,
+    },
+    /// More tokens than the model's positions, where none can be left out.
+    #[error("{found} tokens, but the model's context is {context}; pass them in shorter pieces")]
+    TooLong {
+        /// Number of tokens given.
+        found: usize,
+        /// Longest sequence that the model can see.
+        context: usize,
+    },
+    /// The memory for the caches cannot be had.
+    #[error(
+        "no memory for the key-value caches of a context of {context} tokens; free some memory, \
+         or use fewer sessions at once"
+    )]
+    Memory {
+        /// Longest sequence that the model can see.
+        context: usize,
+    },
+    /// The threads could not be started.
+    #[error("{threads} threads could not be started: {reason}; ask for fewer")]
+    Threads {
+        /// The number asked for.
+        threads: usize,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The sampling options or the logits allow no choice.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+}

@@ -1,0 +1,101 @@
+//! Writing text: prompt in, tokens out, one by one.
+
+use std::ops::ControlFlow;
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::mask::{MaskSampling, MaskStatistics};
+use crate::sampling::{Sampler, SamplingOptions};
+use crate::session::Session;
+
+/// How text is generated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GenerateOptions {
+    /// Most tokens to generate.
+    pub max_tokens: usize,
+    /// How each token is chosen.
+    pub sampling: SamplingOptions,
+    /// The token that ends the text; generation stops there without handing it out.
+    pub end_of_text: Option<u32>,
+    /// Rounds the learned masks at random; by the threshold where left out.
+    pub mask_sampling: Option<MaskSampling>,
+}
+
+impl Default for GenerateOptions {
+    /// 256 tokens by the model's own probabilities; no token ends the text.
+    fn default() -> Self {
+        Self {
+            max_tokens: 256,
+            sampling: SamplingOptions::default(),
+            end_of_text: None,
+            mask_sampling: None,
+        }
+    }
+}
+
+/// Why generation came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The model wrote the token that ends the text.
+    EndOfText,
+    /// As many tokens as were asked for.
+    MaxTokens,
+    /// The caller wanted no more.
+    Caller,
+}
+
+/// What generation did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// Number of tokens handed out.
+    pub tokens: usize,
+    /// Number of tokens at the beginning of the prompt that were longer than the context and
+    /// that the model never saw.
+    pub dropped: usize,
+    /// Why it ended.
+    pub stop: StopReason,
+    /// The masks of the prompt and of all generated tokens; none without learned masks.
+    pub masks: Option<MaskStatistics>,
+}
+
+/// Continues a prompt, handing out each token as soon as it is chosen.
+///
+/// A prompt longer than the context is cut to its last tokens. The text may become longer than
+/// the context: see [`Session`].
+///
+/// # Errors
+/// The prompt is empty or has a token that the model does not know, an option is out of range, or
+/// the logits hold no usable value.
+pub fn generate(
+    engine: &Engine,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    hand_out: &mut dyn FnMut(u32) -> ControlFlow<()>,
+) -> Result<Generated, EngineError> {
+    let mut sampler = Sampler::new(options.sampling)?;
+    let mut session = Session::new(engine)?.with_mask_sampling(options.mask_sampling);
+    let dropped = session.prefill(prompt)?;
+    let mut tokens = 0;
+    let stop = loop {
+        if tokens == options.max_tokens {
+            break StopReason::MaxTokens;
+        }
+        let id = sampler.sample(session.logits())?;
+        if options.end_of_text == Some(id) {
+            break StopReason::EndOfText;
+        }
+        tokens += 1;
+        if hand_out(id).is_break() {
+            break StopReason::Caller;
+        }
+        if tokens < options.max_tokens {
+            session.decode(id)?;
+        }
+    };
+    Ok(Generated {
+        tokens,
+        dropped,
+        stop,
+        masks: session.mask_statistics(),
+    })
+}

@@ -1,0 +1,118 @@
+//! Looking at given tokens: what the model predicts, what its masks do, and what it would lose.
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::mask::MaskStatistics;
+use crate::numeric::product::project;
+use crate::session::Session;
+
+/// Tokens whose logits are made at a time: the logits of a whole sequence would be by far the
+/// largest tensor.
+const LOGITS_TOKENS: usize = 16;
+
+/// What a model does with some tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspection {
+    /// The logits after the last token, one for each token of the vocabulary.
+    pub logits: Vec<f32>,
+    /// The masks of all tokens that the model saw; none without learned masks.
+    pub masks: Option<MaskStatistics>,
+    /// Number of tokens at the beginning that did not fit into the context.
+    pub dropped: usize,
+}
+
+/// How well a model predicts some tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// Mean cross-entropy, in nats.
+    pub mean: f64,
+    /// Number of predicted tokens.
+    pub tokens: usize,
+    /// The masks of all tokens; none without learned masks.
+    pub masks: Option<MaskStatistics>,
+}
+
+impl Engine {
+    /// Runs the model over tokens, the last `context` of them where there are more.
+    ///
+    /// # Errors
+    /// There are no tokens, or the model does not know one of them.
+    pub fn inspect(&self, ids: &[u32]) -> Result<Inspection, EngineError> {
+        let mut session = Session::new(self)?;
+        let dropped = session.prefill(ids)?;
+        let masks = session.mask_statistics();
+        Ok(Inspection {
+            logits: session.logits().to_vec(),
+            masks,
+            dropped,
+        })
+    }
+
+    /// The mean cross-entropy of predicting `targets[i]` after `ids[..=i]`.
+    ///
+    /// # Errors
+    /// There are no tokens, more than the context, or not one target for each; or the model does
+    /// not know one of them.
+    pub fn loss(&self, ids: &[u32], targets: &[u32]) -> Result<Loss, EngineError> {
+        if ids.is_empty() {
+            return Err(EngineError::NoTokens);
+        }
+        if ids.len() != targets.len() {
+            return Err(EngineError::Targets {
+                inputs: ids.len(),
+                targets: targets.len(),
+            });
+        }
+        let (context, width) = (self.config().context, self.config().width);
+        if ids.len() > context {
+            return Err(EngineError::TooLong {
+                found: ids.len(),
+                context,
+            });
+        }
+        self.check_tokens(ids)?;
+        self.check_tokens(targets)?;
+        let vocabulary = self.config().vocabulary;
+        let mut session = Session::new(self)?;
+        let mut logits = vec![0.0; LOGITS_TOKENS * vocabulary];
+        let (mut sum, mut expected) = (0.0, targets.iter());
+        session.read_all(ids, |hidden| {
+            for hidden in hidden.chunks(LOGITS_TOKENS * width) {
+                let logits = &mut logits[..hidden.len() / width * vocabulary];
+                project(self.threads(), hidden, width, &self.token_embedding, logits);
+                for (logits, &target) in logits.chunks_exact(vocabulary).zip(&mut expected) {
+                    sum += cross_entropy(logits, target as usize);
+                }
+            }
+        });
+        let masks = session.mask_statistics();
+        Ok(Loss {
+            mean: sum / ids.len() as f64,
+            tokens: ids.len(),
+            masks,
+        })
+    }
+}
+
+/// `ln Σ exp(logits) − logits[target]`, in nats.
+fn cross_entropy(logits: &[f32], target: usize) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits
+        .iter()
+        .map(|&logit| (f64::from(logit) - largest).exp())
+        .sum();
+    sum.ln() + largest - f64::from(logits[target])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_worked_by_hand() {
+        // Probabilities 1/10, 4/10, 2/10, 3/10.
+        let logits = [1.0f32, 4.0, 2.0, 3.0].map(f32::ln);
+        assert!((cross_entropy(&logits, 1) - 2.5f64.ln()).abs() < 1e-6);
+        assert!((cross_entropy(&[1000.0, 1000.0], 0) - 2.0f64.ln()).abs() < 1e-9);
+    }
+}

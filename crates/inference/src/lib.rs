@@ -1,0 +1,46 @@
+//! The decode engine: a trained transformer's forward pass on plain slices, with key-value
+//! caches for its own attention and for the attention of its learned masks, and sampling.
+//!
+//! It needs no tensor library. [`Engine`] holds the weights, [`Session`] one sequence of tokens;
+//! [`generate`](generate::generate) writes text, [`Engine::inspect`] and [`Engine::loss`] look at
+//! given tokens.
+//!
+//! ```
+//! use learned_dropout::{TransformerConfig, weights};
+//! use learned_dropout_inference::{Engine, Session};
+//!
+//! let config = TransformerConfig {
+//!     vocabulary: 11, context: 8, width: 4, heads: 2, layers: 1, dropout: 0.0,
+//!     learned_dropout: Some(Default::default()),
+//! };
+//! // All zeros: a model that finds every token equally likely.
+//! let weights = weights::layout(&config)
+//!     .map(|spec| {
+//!         let values = vec![0.0; spec.shape.iter().product()];
+//!         (spec.name, weights::HostTensor { shape: spec.shape, values })
+//!     })
+//!     .collect();
+//! let engine = Engine::new(config, weights, 1)?;
+//! let mut session = Session::new(&engine)?;
+//! session.prefill(&[1, 2, 3])?;
+//! assert_eq!(session.decode(4)?, [0.0; 11]);
+//! # Ok::<(), learned_dropout_inference::EngineError>(())
+//! ```
+
+mod activations;
+mod engine;
+mod error;
+pub mod generate;
+mod inspect;
+pub mod mask;
+pub mod numeric;
+pub mod sampling;
+mod session;
+
+pub use engine::Engine;
+pub use error::EngineError;
+pub use generate::{GenerateOptions, Generated, StopReason, generate};
+pub use inspect::{Inspection, Loss};
+pub use mask::{LayerMask, MaskSampling, MaskStatistics};
+pub use sampling::{Sampler, SamplingError, SamplingOptions};
+pub use session::Session;

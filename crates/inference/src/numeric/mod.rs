@@ -1,0 +1,6 @@
+//! Arithmetic on plain slices.
+
+pub mod attention;
+pub mod elementwise;
+pub mod exponential;
+pub mod product;

@@ -1,0 +1,55 @@
+//! The exact GELU, `x Φ(x)`, and its gradient.
+
+use rayon::prelude::*;
+
+use crate::level::levelled;
+use crate::math::{erf, exp};
+
+/// Elements that one thread works on at a time.
+const CHUNK: usize = 1 << 14;
+
+const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
+
+/// `1 / sqrt(2 π)`.
+const DENSITY_AT_ZERO: f32 = 0.398_942_3;
+
+levelled! {
+    fn forward_chunk(output: &mut [f32], x: &[f32]) {
+        for (output, &x) in output.iter_mut().zip(x) {
+            *output = x * (0.5 * erf(x * SQRT_HALF) + 0.5);
+        }
+    }
+}
+
+levelled! {
+    fn backward_chunk(output: &mut [f32], gradient: &[f32], x: &[f32]) {
+        for ((output, &gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
+            let distribution = 0.5 * erf(x * SQRT_HALF) + 0.5;
+            let density = DENSITY_AT_ZERO * exp(-0.5 * x * x);
+            *output = gradient * (distribution + x * density);
+        }
+    }
+}
+
+/// `output = x Φ(x)` with the standard normal distribution `Φ`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn forward(output: &mut [f32], x: &[f32]) {
+    assert_eq!(output.len(), x.len());
+    let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+    chunks.for_each(|(output, x)| forward_chunk(output, x));
+}
+
+/// `output = gradient · (Φ(x) + x φ(x))` with the standard normal density `φ`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn backward(output: &mut [f32], gradient: &[f32], x: &[f32]) {
+    assert!(output.len() == x.len() && gradient.len() == x.len());
+    let chunks = output
+        .par_chunks_mut(CHUNK)
+        .zip(gradient.par_chunks(CHUNK))
+        .zip(x.par_chunks(CHUNK));
+    chunks.for_each(|((output, gradient), x)| backward_chunk(output, gradient, x));
+}

@@ -1,0 +1,13 @@
+//! CPU kernels on plain slices.
+//!
+//! This crate knows no tensor library. Every function takes slices whose lengths it checks, and
+//! gives the same bits for any number of threads.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod gelu;
+pub mod level;
+pub mod mask;
+pub mod math;
+pub mod matrix;
+pub mod random;

@@ -1,0 +1,41 @@
+//! Ordinary dropout whose noise depends on its key alone.
+
+use burn::tensor::{Tensor, TensorData};
+use kernels::random::unit;
+
+use crate::pass::{Pass, Purpose};
+
+/// Sets elements to 0 with probability `rate` and divides the others by `1 − rate`; the identity
+/// outside training.
+///
+/// From Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
+/// (2014). Element `i` is decided by position `i` of the stream for this purpose and layer.
+pub fn dropout<const D: usize>(
+    input: Tensor<D>,
+    rate: f64,
+    pass: &Pass,
+    purpose: Purpose,
+    layer: usize,
+) -> Tensor<D> {
+    let Some(key) = pass.dropout_key().filter(|_| rate > 0.0) else {
+        return input;
+    };
+    let generator = key.stream(purpose, layer);
+    let shape = input.shape();
+    let count = shape.num_elements();
+    let scale = (1.0 / (1.0 - rate)) as f32;
+    let mut factors = Vec::with_capacity(count.next_multiple_of(4));
+    for block in 0..count.div_ceil(4) as u64 {
+        let keep = |number| {
+            if f64::from(unit(number)) >= rate {
+                scale
+            } else {
+                0.0
+            }
+        };
+        factors.extend(generator.block(block).map(keep));
+    }
+    factors.truncate(count);
+    let device = input.device();
+    input * Tensor::from_data(TensorData::new(factors, shape), &device)
+}

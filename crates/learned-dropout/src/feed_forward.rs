@@ -1,0 +1,50 @@
+//! Feed-forwards: what stands in the second half of a block.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::dropout::dropout;
+use crate::learned_dropout::{LearnedDropout, Masked};
+use crate::linear::Linear;
+use crate::ops::tensor::gelu;
+use crate::pass::{Pass, Purpose};
+
+/// `down(gelu(up(x)))`, then a learned mask or ordinary dropout.
+#[derive(Module, Debug)]
+pub struct FeedForward {
+    /// `[4 · width, width]`.
+    pub up: Linear,
+    /// `[width, 4 · width]`.
+    pub down: Linear,
+    /// The learned mask on the output, where there is one.
+    pub learned_dropout: Option<LearnedDropout>,
+    /// Rate of the ordinary dropout on the output, where there is no learned mask.
+    pub rate: f64,
+    /// Number of the block.
+    pub layer: usize,
+}
+
+impl FeedForward {
+    /// Applies the feed-forward to `[batch, time, width]`.
+    ///
+    /// Masks are computed from `mask_input`, or from the output where none is given.
+    pub fn forward(
+        &self,
+        input: Tensor<3>,
+        mask_input: Option<&Tensor<3>>,
+        pass: &Pass,
+    ) -> (Tensor<3>, Option<Masked>) {
+        let output = self.down.forward(gelu(self.up.forward(input)));
+        match &self.learned_dropout {
+            Some(module) => {
+                let mask_input = mask_input.unwrap_or(&output).clone();
+                let masked = module.apply(output, mask_input, pass);
+                (masked.output.clone(), Some(masked))
+            }
+            None => {
+                let purpose = Purpose::FeedForwardDropout;
+                (dropout(output, self.rate, pass, purpose, self.layer), None)
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The cosine mask function.
+
+use std::f64::consts::PI;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfigProblem;
+
+/// `M = 0.5 cos(z + B) + 0.5`, with `z` the output of the mask's attention and `B` one learned
+/// shift per channel.
+///
+/// The function is in [0, 1] for every `z`, and it is periodic: no value of `z` is a place from
+/// which the mask cannot come back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cosine {
+    /// Initial value of every element of `B`, in [0, π]. Near 0, masks begin close to 1 (nothing
+    /// dropped); near π they begin close to 0. It is not clamped afterwards.
+    pub shift_init: f64,
+}
+
+impl Cosine {
+    pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
+        if !(0.0..=PI).contains(&self.shift_init) {
+            problems.push(ConfigProblem::new(
+                format!("{key}.shift_init"),
+                self.shift_init,
+                "expected a value from 0 to π (3.14159…)",
+            ));
+        }
+    }
+
+    pub(super) fn mask(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
+        ((attended + shift.unsqueeze()).cos() + 1.0) * 0.5
+    }
+}

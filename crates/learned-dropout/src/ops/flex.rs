@@ -1,0 +1,202 @@
+//! The operations on the CPU backend, by the kernels.
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::{DType, Shape, TensorData};
+use kernels::mask::{Keep, Moment};
+use kernels::{attention, cross_entropy, gelu, mask};
+
+use super::{TransformerOps, reference};
+
+type Float = FloatTensor<Flex>;
+
+/// Whether every tensor is of the type that the kernels work on.
+fn is_f32(tensors: &[&Float]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+/// The elements in order; the tensor must be contiguous.
+fn slice(tensor: &Float) -> &[f32] {
+    tensor.as_slice().expect("a contiguous f32 tensor")
+}
+
+fn tensor(values: Vec<f32>, shape: Shape) -> Float {
+    Float::from_data(TensorData::new(values, shape))
+}
+
+fn attention_shape(packed: &Float, heads: usize) -> attention::Shape {
+    let [batch, time, width] = packed.shape().dims();
+    attention::Shape {
+        batch,
+        time,
+        heads,
+        size: width / 3 / heads,
+    }
+}
+
+/// The targets, or none if one of them is negative or does not fit.
+fn targets(tensor: &IntTensor<Flex>) -> Option<Vec<u32>> {
+    let data = tensor.clone().into_data();
+    data.iter::<i64>()
+        .map(|target| u32::try_from(target).ok())
+        .collect()
+}
+
+fn cross_entropy_shape(hidden: &Float, weight: &Float) -> cross_entropy::Shape {
+    let [tokens, width] = hidden.shape().dims();
+    let [vocabulary, _] = weight.shape().dims();
+    cross_entropy::Shape {
+        tokens,
+        width,
+        vocabulary,
+    }
+}
+
+impl TransformerOps for Flex {
+    fn masked_product(x: Float, attended: Float, shift: Float, keep: Keep) -> Float {
+        if !is_f32(&[&x, &attended, &shift]) {
+            return reference::masked_product::<Self>(x, attended, shift, keep);
+        }
+        let [x, attended, shift] = [x, attended, shift].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; x.shape().num_elements()];
+        mask::product(
+            &mut output,
+            slice(&x),
+            slice(&attended),
+            slice(&shift),
+            keep,
+        );
+        tensor(output, x.shape())
+    }
+
+    fn masked_product_backward(
+        gradient: Float,
+        x: Float,
+        attended: Float,
+        shift: Float,
+        keep: Keep,
+    ) -> (Float, Float) {
+        if !is_f32(&[&gradient, &x, &attended, &shift]) {
+            return reference::masked_product_backward::<Self>(gradient, x, attended, shift, keep);
+        }
+        let [gradient, x, attended, shift] =
+            [gradient, x, attended, shift].map(|tensor| tensor.to_contiguous());
+        let count = x.shape().num_elements();
+        let (mut dx, mut dattended) = (vec![0.0; count], vec![0.0; count]);
+        mask::product_backward(
+            &mut dx,
+            &mut dattended,
+            slice(&gradient),
+            slice(&x),
+            slice(&attended),
+            slice(&shift),
+            keep,
+        );
+        (tensor(dx, x.shape()), tensor(dattended, x.shape()))
+    }
+
+    fn mask_mean(attended: Float, shift: Float, moment: Moment) -> Float {
+        if !is_f32(&[&attended, &shift]) {
+            return reference::mask_mean::<Self>(attended, shift, moment);
+        }
+        let [attended, shift] = [attended, shift].map(|tensor| tensor.to_contiguous());
+        let mean = mask::mean(slice(&attended), slice(&shift), moment);
+        tensor(vec![mean], Shape::new([1]))
+    }
+
+    fn mask_mean_backward(gradient: Float, attended: Float, shift: Float, moment: Moment) -> Float {
+        if !is_f32(&[&gradient, &attended, &shift]) {
+            return reference::mask_mean_backward::<Self>(gradient, attended, shift, moment);
+        }
+        let [gradient, attended, shift] =
+            [gradient, attended, shift].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; attended.shape().num_elements()];
+        let scale = slice(&gradient)[0];
+        mask::mean_backward(&mut output, slice(&attended), slice(&shift), moment, scale);
+        tensor(output, attended.shape())
+    }
+
+    fn causal_attention(packed: Float, heads: usize) -> Float {
+        if !is_f32(&[&packed]) {
+            return reference::causal_attention::<Self>(packed, heads);
+        }
+        let packed = packed.to_contiguous();
+        let [batch, time, width] = packed.shape().dims();
+        let mut output = vec![0.0; batch * time * (width / 3)];
+        attention::forward(&mut output, slice(&packed), attention_shape(&packed, heads));
+        tensor(output, Shape::new([batch, time, width / 3]))
+    }
+
+    fn causal_attention_backward(gradient: Float, packed: Float, heads: usize) -> Float {
+        if !is_f32(&[&gradient, &packed]) {
+            return reference::causal_attention_backward::<Self>(gradient, packed, heads);
+        }
+        let [gradient, packed] = [gradient, packed].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; packed.shape().num_elements()];
+        let shape = attention_shape(&packed, heads);
+        attention::backward(&mut output, slice(&gradient), slice(&packed), shape);
+        tensor(output, packed.shape())
+    }
+
+    fn exact_gelu(x: Float) -> Float {
+        if !is_f32(&[&x]) {
+            return reference::gelu::<Self>(x);
+        }
+        let x = x.to_contiguous();
+        let mut output = vec![0.0; x.shape().num_elements()];
+        gelu::forward(&mut output, slice(&x));
+        tensor(output, x.shape())
+    }
+
+    fn exact_gelu_backward(gradient: Float, x: Float) -> Float {
+        if !is_f32(&[&gradient, &x]) {
+            return reference::gelu_backward::<Self>(gradient, x);
+        }
+        let [gradient, x] = [gradient, x].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; x.shape().num_elements()];
+        gelu::backward(&mut output, slice(&gradient), slice(&x));
+        tensor(output, x.shape())
+    }
+
+    fn linear_cross_entropy(hidden: Float, weight: Float, target_ids: IntTensor<Self>) -> Float {
+        match targets(&target_ids).filter(|_| is_f32(&[&hidden, &weight])) {
+            Some(targets) => {
+                let [hidden, weight] = [hidden, weight].map(|tensor| tensor.to_contiguous());
+                let shape = cross_entropy_shape(&hidden, &weight);
+                let (hidden, weight) = (slice(&hidden), slice(&weight));
+                let (loss, _) =
+                    cross_entropy::linear_cross_entropy(hidden, weight, &targets, shape, false);
+                tensor(vec![loss], Shape::new([1]))
+            }
+            None => reference::linear_cross_entropy::<Self>(hidden, weight, target_ids),
+        }
+    }
+
+    fn linear_cross_entropy_with_gradients(
+        hidden: Float,
+        weight: Float,
+        target_ids: IntTensor<Self>,
+    ) -> (Float, Float, Float) {
+        let known = targets(&target_ids).filter(|_| is_f32(&[&hidden, &weight]));
+        let Some(targets) = known else {
+            return reference::linear_cross_entropy_with_gradients::<Self>(
+                hidden, weight, target_ids,
+            );
+        };
+        let [hidden, weight] = [hidden, weight].map(|tensor| tensor.to_contiguous());
+        let shape = cross_entropy_shape(&hidden, &weight);
+        let (loss, gradients) = cross_entropy::linear_cross_entropy(
+            slice(&hidden),
+            slice(&weight),
+            &targets,
+            shape,
+            true,
+        );
+        let gradients = gradients.expect("gradients were asked for");
+        (
+            tensor(vec![loss], Shape::new([1])),
+            tensor(gradients.hidden, hidden.shape()),
+            tensor(gradients.weight, weight.shape()),
+        )
+    }
+}

@@ -1,0 +1,116 @@
+//! Operations of this crate on burn's backends.
+//!
+//! Each one is a method of [`TransformerOps`] with a plain default body made of backend
+//! operations ([`reference`]), which every backend takes as it is. The CPU backend replaces it
+//! by a call of `kernels`; on training devices an explicit backward pass calls the matching
+//! `…_backward` method of the backend below. The functions in [`tensor`] are how the
+//! modules call them.
+
+mod autodiff;
+mod flex;
+pub mod reference;
+pub mod tensor;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, backend_extension};
+use kernels::mask::{Keep, Moment};
+
+/// The operations, with their plain bodies.
+#[backend_extension(
+    Flex,
+    Cube: cfg(any(feature = "cuda", feature = "vulkan", feature = "metal")),
+    Autodiff
+)]
+pub trait TransformerOps: Backend {
+    /// `x · round(0.5 cos(attended + shift) + 0.5)`, all `[batch, time, channels]` but the shift,
+    /// `[channels]`.
+    fn masked_product(
+        x: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        keep: Keep,
+    ) -> FloatTensor<Self> {
+        reference::masked_product::<Self>(x, attended, shift, keep)
+    }
+
+    /// The gradients of [`masked_product`](Self::masked_product) with respect to `x` and
+    /// `attended`, straight through the rounding.
+    fn masked_product_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        keep: Keep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::masked_product_backward::<Self>(gradient, x, attended, shift, keep)
+    }
+
+    /// The mean of a moment over the elements of `0.5 cos(attended + shift) + 0.5`, `[1]`.
+    fn mask_mean(
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        moment: Moment,
+    ) -> FloatTensor<Self> {
+        reference::mask_mean::<Self>(attended, shift, moment)
+    }
+
+    /// The gradient of [`mask_mean`](Self::mask_mean) with respect to `attended`; `gradient` is
+    /// `[1]`.
+    fn mask_mean_backward(
+        gradient: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        moment: Moment,
+    ) -> FloatTensor<Self> {
+        reference::mask_mean_backward::<Self>(gradient, attended, shift, moment)
+    }
+
+    /// Causal attention over packed queries, keys and values: `[batch, time, 3 · channels]` to
+    /// `[batch, time, channels]`.
+    fn causal_attention(packed: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        reference::causal_attention::<Self>(packed, heads)
+    }
+
+    /// The gradient of [`causal_attention`](Self::causal_attention) with respect to `packed`.
+    fn causal_attention_backward(
+        gradient: FloatTensor<Self>,
+        packed: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        reference::causal_attention_backward::<Self>(gradient, packed, heads)
+    }
+
+    /// The exact GELU, `x Φ(x)`.
+    fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::gelu::<Self>(x)
+    }
+
+    /// The gradient of [`exact_gelu`](Self::exact_gelu).
+    fn exact_gelu_backward(gradient: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::gelu_backward::<Self>(gradient, x)
+    }
+
+    /// The mean cross-entropy, `[1]`, of `softmax(hidden · weightᵀ)` in nats, for `hidden` of
+    /// `[tokens, channels]`, `weight` of `[vocabulary, channels]` and `targets` of `[tokens]`.
+    fn linear_cross_entropy(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::linear_cross_entropy::<Self>(hidden, weight, targets)
+    }
+
+    /// The value of [`linear_cross_entropy`](Self::linear_cross_entropy) and its gradients with
+    /// respect to `hidden` and `weight`.
+    fn linear_cross_entropy_with_gradients(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference::linear_cross_entropy_with_gradients::<Self>(hidden, weight, targets)
+    }
+}
+
+/// The CubeCL runtimes (CUDA, Vulkan, Metal) take the plain bodies.
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal"))]
+impl TransformerOps for burn::backend::Cube {}

@@ -1,0 +1,262 @@
+//! The plain bodies: backend operations only, no kernels.
+
+use std::f32::consts::LOG2_E;
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
+use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
+use kernels::mask::{Keep, Moment};
+use kernels::random::unit;
+
+/// `attended + shift`, with the shift repeated for every token.
+fn shifted<B: Backend>(attended: FloatTensor<B>, shift: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = shift.shape()[0];
+    let rank = attended.shape().num_dims();
+    let mut shape = vec![1; rank];
+    shape[rank - 1] = channels;
+    B::float_add(attended, B::float_reshape(shift, Shape::from(shape)))
+}
+
+fn mask<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_add_scalar(
+        B::float_mul_scalar(B::float_cos(shifted), 0.5.into()),
+        0.5.into(),
+    )
+}
+
+/// `dM/dz = −0.5 sin(z)`.
+fn mask_slope<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mul_scalar(B::float_sin(shifted), (-0.5).into())
+}
+
+/// 1 where the mask is kept, else 0.
+fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
+    let device = mask.device();
+    let settings = get_or_init_device_settings::<B>(&device);
+    let dtype = mask.dtype().into();
+    let sides = match keep {
+        Keep::Threshold(threshold) => {
+            B::float_greater_equal_elem(mask, threshold.into(), settings.bool_dtype)
+        }
+        Keep::Random(generator) => {
+            let shape = mask.shape();
+            let count = shape.num_elements();
+            let blocks = 0..count.div_ceil(4) as u64;
+            let mut noise: Vec<f32> = blocks
+                .flat_map(|block| generator.block(block).map(unit))
+                .collect();
+            noise.truncate(count);
+            let noise = B::float_from_data(TensorData::new(noise, shape), &device);
+            B::float_lower_equal(noise, mask, settings.bool_dtype)
+        }
+    };
+    B::bool_into_float(sides, dtype)
+}
+
+/// Plain body of [`TransformerOps::masked_product`](super::TransformerOps::masked_product).
+pub fn masked_product<B: Backend>(
+    x: FloatTensor<B>,
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    keep: Keep,
+) -> FloatTensor<B> {
+    B::float_mul(x, kept::<B>(mask::<B>(shifted::<B>(attended, shift)), keep))
+}
+
+/// Plain body of
+/// [`TransformerOps::masked_product_backward`](super::TransformerOps::masked_product_backward).
+pub fn masked_product_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    keep: Keep,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let z = shifted::<B>(attended, shift);
+    let kept = kept::<B>(mask::<B>(z.clone()), keep);
+    let dmask = B::float_mul(x, gradient.clone());
+    (
+        B::float_mul(kept, gradient),
+        B::float_mul(dmask, mask_slope::<B>(z)),
+    )
+}
+
+/// Plain body of [`TransformerOps::mask_mean`](super::TransformerOps::mask_mean).
+pub fn mask_mean<B: Backend>(
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    moment: Moment,
+) -> FloatTensor<B> {
+    let mask = mask::<B>(shifted::<B>(attended, shift));
+    let values = match moment {
+        Moment::Squared => B::float_mul_scalar(B::float_mul(mask.clone(), mask), 0.5.into()),
+        Moment::Linear => mask,
+        Moment::Entropy => {
+            let logarithm = B::float_log(B::float_add_scalar(mask.clone(), 1e-9.into()));
+            B::float_mul_scalar(B::float_mul(mask, logarithm), (-LOG2_E).into())
+        }
+    };
+    B::float_mean(values)
+}
+
+/// Plain body of
+/// [`TransformerOps::mask_mean_backward`](super::TransformerOps::mask_mean_backward).
+pub fn mask_mean_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    moment: Moment,
+) -> FloatTensor<B> {
+    let z = shifted::<B>(attended, shift);
+    let count = z.shape().num_elements();
+    let rank = z.shape().num_dims();
+    let mask = mask::<B>(z.clone());
+    let slope = B::float_mul_scalar(mask_slope::<B>(z), (1.0 / count as f64).into());
+    let slope = match moment {
+        Moment::Squared => B::float_mul(slope, mask),
+        Moment::Linear => slope,
+        Moment::Entropy => {
+            let moved = B::float_add_scalar(mask.clone(), 1e-9.into());
+            let ratio = B::float_div(mask, moved.clone());
+            let sum = B::float_add(B::float_log(moved), ratio);
+            B::float_mul(slope, B::float_mul_scalar(sum, (-LOG2_E).into()))
+        }
+    };
+    B::float_mul(
+        slope,
+        B::float_reshape(gradient, Shape::from(vec![1; rank])),
+    )
+}
+
+/// Queries, keys and values as `[batch, heads, time, size]`.
+fn unpack<B: Backend>(packed: FloatTensor<B>, heads: usize) -> [FloatTensor<B>; 3] {
+    let [batch, time, width] = packed.shape().dims();
+    let size = width / 3 / heads;
+    let split = B::float_reshape(packed, Shape::new([batch, time, 3 * heads, size]));
+    let split = B::float_swap_dims(split, 1, 2);
+    [0, 1, 2].map(|part| {
+        let rows = Slice::from(part * heads..(part + 1) * heads);
+        B::float_slice(split.clone(), &[Slice::full(), rows])
+    })
+}
+
+/// `softmax(queries · keysᵀ / sqrt(size))` over the past, `[batch, heads, time, time]`.
+fn probabilities<B: Backend>(queries: FloatTensor<B>, keys: FloatTensor<B>) -> FloatTensor<B> {
+    let [_, _, time, size] = queries.shape().dims();
+    let device = queries.device();
+    let scale = 1.0 / (size as f64).sqrt();
+    let scores = B::float_matmul(queries, B::float_transpose(keys));
+    let scores = B::float_mul_scalar(scores, scale.into());
+    let future: Vec<f32> = (0..time * time)
+        .map(|index| {
+            if index % time > index / time {
+                f32::NEG_INFINITY
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    let shape = Shape::new([1, 1, time, time]);
+    let future = B::float_from_data(TensorData::new(future, shape), &device);
+    B::softmax(B::float_add(scores, future), 3)
+}
+
+/// Plain body of [`TransformerOps::causal_attention`](super::TransformerOps::causal_attention).
+pub fn causal_attention<B: Backend>(packed: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
+    let [batch, time, width] = packed.shape().dims();
+    let [queries, keys, values] = unpack::<B>(packed, heads);
+    let output = B::float_matmul(probabilities::<B>(queries, keys), values);
+    let output = B::float_swap_dims(output, 1, 2);
+    B::float_reshape(output, Shape::new([batch, time, width / 3]))
+}
+
+/// Plain body of
+/// [`TransformerOps::causal_attention_backward`](super::TransformerOps::causal_attention_backward).
+pub fn causal_attention_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    packed: FloatTensor<B>,
+    heads: usize,
+) -> FloatTensor<B> {
+    let [batch, time, width] = packed.shape().dims();
+    let size = width / 3 / heads;
+    let [queries, keys, values] = unpack::<B>(packed, heads);
+    let weights = probabilities::<B>(queries.clone(), keys.clone());
+    let gradient = B::float_reshape(gradient, Shape::new([batch, time, heads, size]));
+    let gradient = B::float_swap_dims(gradient, 1, 2);
+    let dvalues = B::float_matmul(B::float_transpose(weights.clone()), gradient.clone());
+    let dweights = B::float_matmul(gradient, B::float_transpose(values));
+    let sums = B::float_sum_dim(B::float_mul(dweights.clone(), weights.clone()), 3);
+    let dscores = B::float_mul(weights, B::float_sub(dweights, sums));
+    let dscores = B::float_mul_scalar(dscores, (1.0 / (size as f64).sqrt()).into());
+    let dqueries = B::float_matmul(dscores.clone(), keys);
+    let dkeys = B::float_matmul(B::float_transpose(dscores), queries);
+    let packed = B::float_cat(vec![dqueries, dkeys, dvalues], 1);
+    B::float_reshape(
+        B::float_swap_dims(packed, 1, 2),
+        Shape::new([batch, time, width]),
+    )
+}
+
+/// `Φ(x)`, the standard normal distribution.
+fn normal_distribution<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let error = B::float_erf(B::float_mul_scalar(x, FRAC_1_SQRT_2.into()));
+    B::float_mul_scalar(B::float_add_scalar(error, 1.0.into()), 0.5.into())
+}
+
+/// Plain body of [`TransformerOps::exact_gelu`](super::TransformerOps::exact_gelu).
+pub fn gelu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mul(x.clone(), normal_distribution::<B>(x))
+}
+
+/// Plain body of [`TransformerOps::exact_gelu_backward`](super::TransformerOps::exact_gelu_backward):
+/// `Φ(x) + x φ(x)` with the normal density `φ`.
+pub fn gelu_backward<B: Backend>(gradient: FloatTensor<B>, x: FloatTensor<B>) -> FloatTensor<B> {
+    let square = B::float_mul(x.clone(), x.clone());
+    let density = B::float_exp(B::float_mul_scalar(square, (-0.5).into()));
+    let factor = 1.0 / std::f64::consts::TAU.sqrt();
+    let product = B::float_mul_scalar(B::float_mul(x.clone(), density), factor.into());
+    B::float_mul(gradient, B::float_add(normal_distribution::<B>(x), product))
+}
+
+/// Plain body of
+/// [`TransformerOps::linear_cross_entropy`](super::TransformerOps::linear_cross_entropy).
+pub fn linear_cross_entropy<B: Backend>(
+    hidden: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> FloatTensor<B> {
+    let logits = B::float_matmul(hidden, B::float_transpose(weight));
+    negative_mean_at::<B>(B::log_softmax(logits, 1), targets)
+}
+
+fn negative_mean_at<B: Backend>(
+    logarithms: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> FloatTensor<B> {
+    let [tokens, _] = logarithms.shape().dims();
+    let targets = B::int_reshape(targets, Shape::new([tokens, 1]));
+    B::float_neg(B::float_mean(B::float_gather(1, logarithms, targets)))
+}
+
+/// Plain body of [`TransformerOps::linear_cross_entropy_with_gradients`](super::TransformerOps::linear_cross_entropy_with_gradients).
+pub fn linear_cross_entropy_with_gradients<B: Backend>(
+    hidden: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let [tokens, _] = hidden.shape().dims();
+    let device = hidden.device();
+    let dtype = hidden.dtype().into();
+    let logits = B::float_matmul(hidden.clone(), B::float_transpose(weight.clone()));
+    let logarithms = B::log_softmax(logits, 1);
+    let loss = negative_mean_at::<B>(logarithms.clone(), targets.clone());
+    let targets = B::int_reshape(targets, Shape::new([tokens, 1]));
+    let minus_one = B::float_full(Shape::new([tokens, 1]), (-1.0).into(), &device, dtype);
+    let probabilities = B::float_exp(logarithms);
+    let dlogits = B::float_scatter(1, probabilities, targets, minus_one, IndexingUpdateOp::Add);
+    let dlogits = B::float_mul_scalar(dlogits, (1.0 / tokens as f64).into());
+    let dhidden = B::float_matmul(dlogits.clone(), weight);
+    let dweight = B::float_matmul(B::float_transpose(dlogits), hidden);
+    (loss, dhidden, dweight)
+}

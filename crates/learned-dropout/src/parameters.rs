@@ -1,0 +1,92 @@
+//! The parameters of a transformer by name.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::transformer::Transformer;
+use crate::weights::{HostTensor, Weights};
+
+/// Something that is done with every parameter.
+pub trait ParameterVisitor {
+    /// Called with each parameter and its name, in the order of the module's fields.
+    fn visit<const D: usize>(&mut self, name: &str, parameter: &Tensor<D>);
+}
+
+/// Something that replaces parameters.
+pub trait ParameterMapper {
+    /// Gives the value that takes a parameter's place; on the autodiff device it comes without
+    /// graph, and its place keeps requiring gradients.
+    fn map<const D: usize>(&mut self, name: &str, parameter: Tensor<D>) -> Tensor<D>;
+}
+
+impl Transformer {
+    /// Visits every parameter by its name in [`layout`](crate::weights::layout).
+    pub fn visit_parameters(&self, visitor: &mut impl ParameterVisitor) {
+        self.visit(&mut Named {
+            path: Vec::new(),
+            inner: visitor,
+        });
+    }
+
+    /// Replaces every parameter.
+    pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
+        self.map(&mut Named {
+            path: Vec::new(),
+            inner: mapper,
+        })
+    }
+
+    /// Copies the parameters to host memory.
+    pub fn to_weights(&self) -> Weights {
+        let mut reader = WeightReader(Weights::new());
+        self.visit_parameters(&mut reader);
+        reader.0
+    }
+}
+
+struct WeightReader(Weights);
+
+impl ParameterVisitor for WeightReader {
+    fn visit<const D: usize>(&mut self, name: &str, parameter: &Tensor<D>) {
+        let data = parameter.to_data();
+        let shape = parameter.dims().to_vec();
+        let values = data.iter::<f32>().collect();
+        self.0
+            .insert(name.to_string(), HostTensor { shape, values });
+    }
+}
+
+struct Named<'a, T> {
+    path: Vec<String>,
+    inner: &'a mut T,
+}
+
+impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.inner.visit(&self.path.join("."), &param.val());
+    }
+}
+
+impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        let mapped = self.inner.map(&self.path.join("."), value);
+        Param::from_mapped_value(id, mapped, mapper)
+    }
+}

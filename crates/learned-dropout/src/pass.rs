@@ -1,0 +1,78 @@
+//! What a forward pass is for, and where its noise comes from.
+
+use kernels::random::Philox;
+
+/// The key of all random numbers of one forward pass.
+///
+/// Equal keys give equal numbers, on every device and with any number of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoiseKey {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The number of the forward pass in training; below 2⁴⁰.
+    pub step: u64,
+}
+
+/// What a stream of random numbers is used for. Streams of different purposes are independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Rounding of the learned masks.
+    Rounding = 0,
+    /// Ordinary dropout on the embedding.
+    EmbeddingDropout = 1,
+    /// Ordinary dropout on attention probabilities.
+    AttentionProbabilityDropout = 2,
+    /// Ordinary dropout on the attention output.
+    AttentionOutputDropout = 3,
+    /// Ordinary dropout on the feed-forward output.
+    FeedForwardDropout = 4,
+    /// Initial weights.
+    Initialization = 5,
+    /// The windows of training batches.
+    TrainingWindows = 6,
+    /// The windows of evaluation batches.
+    EvaluationWindows = 7,
+}
+
+/// The layer number of what stands before or beside the blocks.
+pub const OUTSIDE_BLOCKS: usize = 0xFFFF;
+
+impl NoiseKey {
+    /// The stream of random numbers for one purpose in one layer.
+    pub fn stream(&self, purpose: Purpose, layer: usize) -> Philox {
+        let layer = (layer & 0xFFFF) as u64;
+        Philox::new(self.seed, self.step << 24 | (purpose as u64) << 16 | layer)
+    }
+}
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pass {
+    /// Training: ordinary dropout is active and masks are rounded with noise.
+    Train(NoiseKey),
+    /// Training whose rounding noise is the same constant everywhere, without ordinary dropout:
+    /// a deterministic pass for comparisons.
+    TrainWithConstantNoise(f32),
+    /// Evaluation and inference: masks are rounded at 0.5.
+    Evaluate,
+    /// Inference with masks rounded at random. An element is kept with probability
+    /// `M^(1/temperature) / (M^(1/temperature) + (1 − M)^(1/temperature))`: 1 is the rounding of
+    /// training, towards 0 it becomes the threshold.
+    Sample {
+        /// The key of the noise.
+        key: NoiseKey,
+        /// The temperature; above 0.
+        temperature: f32,
+    },
+}
+
+impl Pass {
+    /// The key of ordinary dropout, where it is active.
+    pub fn dropout_key(&self) -> Option<NoiseKey> {
+        match self {
+            Self::Train(key) => Some(*key),
+            _ => None,
+        }
+    }
+}

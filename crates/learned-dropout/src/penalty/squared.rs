@@ -1,0 +1,8 @@
+//! The seed's penalty: it decays as the mask approaches 0.
+
+use burn::tensor::Tensor;
+
+/// The mean of `M² / 2`.
+pub(super) fn mean(mask: Tensor<3>) -> Tensor<1> {
+    mask.square().mean() * 0.5
+}

@@ -1,0 +1,125 @@
+//! What the masks of a forward pass look like, in numbers.
+
+use std::sync::{Arc, Mutex};
+
+use burn::tensor::{Bool, Tensor};
+
+use crate::penalty::PenaltyKind;
+
+/// Statistics of one mask, on the device until they are read.
+#[derive(Clone, Debug)]
+pub struct MaskStatistics {
+    /// `[kept, near one, near zero, entropy, squared penalty, changed]`; `changed` is negative
+    /// where there is no earlier mask.
+    values: Tensor<1>,
+}
+
+/// Statistics of one mask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaskValues {
+    /// Share of ones in the rounded mask.
+    pub kept: f32,
+    /// Share of `M > 0.9`.
+    pub near_one: f32,
+    /// Share of `M < 0.1`.
+    pub near_zero: f32,
+    /// Mean of `−M log₂(M + 1e-9)`.
+    pub entropy: f32,
+    /// Mean of `M² / 2`.
+    pub penalty: f32,
+    /// Share of elements whose side (`M ≥ 0.5` or below) differs from the one at the same place
+    /// in the forward pass before; none where there is no earlier pass of the same shape.
+    pub changed: Option<f32>,
+}
+
+/// The sides of the mask of the last forward pass, for the share that changed.
+#[derive(Clone, Debug, Default)]
+pub struct MaskHistory {
+    sides: Arc<Mutex<Option<Tensor<3, Bool>>>>,
+}
+
+impl MaskHistory {
+    /// Takes the sides of a new mask; gives the share that differs from the last ones.
+    fn advance(&self, mask: &Tensor<3>) -> Option<Tensor<1>> {
+        let sides = mask.clone().greater_equal_elem(0.5);
+        let last = match self.sides.lock() {
+            Ok(mut guard) => guard.replace(sides.clone()),
+            Err(poisoned) => poisoned.into_inner().replace(sides.clone()),
+        };
+        last.filter(|last| last.dims() == sides.dims())
+            .map(|last| last.not_equal(sides).float().mean())
+    }
+}
+
+impl MaskStatistics {
+    /// Measures a mask `M` and the sides it was rounded to, both `[batch, time, channels]`.
+    pub(crate) fn measure(mask: Tensor<3>, kept: Tensor<3>, history: &MaskHistory) -> Self {
+        let (mask, kept) = (mask.detach().inner_or_self(), kept.detach().inner_or_self());
+        let none = || Tensor::from_floats([-1.0], &mask.device());
+        let changed = history.advance(&mask).unwrap_or_else(none);
+        let values = Tensor::cat(
+            vec![
+                kept.mean(),
+                mask.clone().greater_elem(0.9).float().mean(),
+                mask.clone().lower_elem(0.1).float().mean(),
+                PenaltyKind::Entropy.mean(mask.clone()),
+                PenaltyKind::Squared.mean(mask),
+                changed,
+            ],
+            0,
+        );
+        Self { values }
+    }
+
+    /// Reads statistics from the device.
+    pub fn read(&self) -> MaskValues {
+        let data = self.values.clone().into_data_as::<f32>();
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        let [kept, near_one, near_zero, entropy, penalty, changed] = values[..] else {
+            unreachable!("six values are measured");
+        };
+        let changed = (changed >= 0.0).then_some(changed);
+        MaskValues {
+            kept,
+            near_one,
+            near_zero,
+            entropy,
+            penalty,
+            changed,
+        }
+    }
+}
+
+impl MaskValues {
+    /// The mean over masks; `changed` only where every mask has it. None without any mask.
+    pub fn mean(masks: &[Self]) -> Option<Self> {
+        let count = masks.len() as f64;
+        let average = |value: fn(&Self) -> f32| {
+            (masks.iter().map(|mask| f64::from(value(mask))).sum::<f64>() / count) as f32
+        };
+        let changed = masks.iter().all(|mask| mask.changed.is_some());
+        (!masks.is_empty()).then(|| Self {
+            kept: average(|mask| mask.kept),
+            near_one: average(|mask| mask.near_one),
+            near_zero: average(|mask| mask.near_zero),
+            entropy: average(|mask| mask.entropy),
+            penalty: average(|mask| mask.penalty),
+            changed: changed.then(|| average(|mask| mask.changed.unwrap_or_default())),
+        })
+    }
+}
+
+/// Leaves the autodiff device where there is one.
+trait InnerOrSelf {
+    fn inner_or_self(self) -> Self;
+}
+
+impl InnerOrSelf for Tensor<3> {
+    fn inner_or_self(self) -> Self {
+        if self.device().is_autodiff() {
+            self.inner()
+        } else {
+            self
+        }
+    }
+}

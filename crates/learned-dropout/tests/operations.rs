@@ -1,0 +1,172 @@
+//! Every fast operation against a composition of burn's own tensor operations, whose gradients
+//! burn derives: values and gradients, over random shapes.
+
+mod support;
+
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use learned_dropout::function::MaskFunction;
+use learned_dropout::ops::tensor::{
+    Keep, Moment, causal_attention, gelu, linear_cross_entropy, mask_mean, masked_product,
+};
+use learned_dropout::pass::{NoiseKey, Pass, Purpose};
+use learned_dropout::penalty::PenaltyKind;
+use learned_dropout::rounding::{Rounding, SIGMOID_SCALE};
+use proptest::prelude::*;
+use support::{assert_close, device, random, read};
+
+/// Sums of products in f32: the relative error grows with the root of their number, at most a few
+/// thousand here, times 6e-8; and both sides have it.
+const TOLERANCE: f32 = 2e-5;
+
+/// The output of a function, and the gradients of `Σ weight · output` for its inputs.
+fn differentiate<const D: usize, const E: usize>(
+    inputs: [Tensor<D>; 2],
+    function: impl Fn([Tensor<D>; 2]) -> Tensor<E>,
+) -> (Vec<f32>, [Vec<f32>; 2]) {
+    let inputs = inputs.map(Tensor::require_grad);
+    let output = function(inputs.clone());
+    let weight = random(output.dims(), 99, &output.device());
+    let gradients = (output.clone() * weight).sum().backward();
+    let gradients = inputs.map(|input| input.grad(&gradients).map(read).unwrap_or_default());
+    (read(output.inner()), gradients)
+}
+
+#[track_caller]
+fn assert_agree(found: (Vec<f32>, [Vec<f32>; 2]), expected: (Vec<f32>, [Vec<f32>; 2])) {
+    assert_close(&found.0, &expected.0, TOLERANCE);
+    for (found, expected) in found.1.iter().zip(&expected.1) {
+        assert_close(found, expected, TOLERANCE);
+    }
+}
+
+fn plain_attention(packed: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [batch, time, packed_width] = packed.dims();
+    let width = packed_width / 3;
+    let part = |index: usize| {
+        let part = packed.clone().narrow(2, index * width, width);
+        part.reshape([batch, time, heads, width / heads])
+            .swap_dims(1, 2)
+    };
+    let scores = part(0).matmul(part(1).transpose()) / ((width / heads) as f64).sqrt();
+    let future = Tensor::<2, Bool>::tril_mask([time, time], 0, &packed.device());
+    let scores = scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY);
+    softmax(scores, 3)
+        .matmul(part(2))
+        .swap_dims(1, 2)
+        .reshape([batch, time, width])
+}
+
+fn training_device() -> Device {
+    device().autodiff()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn attention(batch in 1usize..4, time in 1usize..40, heads in 1usize..4, size in 1usize..20) {
+        let device = training_device();
+        let packed = random([batch, time, 3 * heads * size], 1, &device);
+        let unused = random([1, 1, 1], 2, &device);
+        let inputs = [packed, unused];
+        assert_agree(
+            differentiate(inputs.clone(), |[packed, _]| causal_attention(packed, heads)),
+            differentiate(inputs, |[packed, _]| plain_attention(packed, heads)),
+        );
+    }
+
+    #[test]
+    fn masked_products(
+        batch in 1usize..4, time in 1usize..30, width in 1usize..40,
+        scale in 0.1f32..30.0, step in 0u64..100, random_rounding in any::<bool>(),
+    ) {
+        let device = training_device();
+        let x = random([batch, time, width], 1, &device);
+        let attended = random([batch, time, width], 2, &device) * scale;
+        let shift = random([width], 3, &device);
+        let key = NoiseKey { seed: 5, step };
+        let (keep, rounding) = if random_rounding {
+            (Keep::Random(key.stream(Purpose::Rounding, 4)), Rounding::Stochastic)
+        } else {
+            (Keep::Threshold(0.5), Rounding::Threshold)
+        };
+        let shift = shift.require_grad();
+        let pass = Pass::Train(key);
+        let fast = |[x, attended]: [Tensor<3>; 2]| {
+            masked_product(x, attended, shift.clone(), keep)
+        };
+        let plain = |[x, attended]: [Tensor<3>; 2]| {
+            let mask = MaskFunction::default().mask(attended, shift.clone());
+            x * rounding.round(mask, SIGMOID_SCALE, &pass, 4).multiplier
+        };
+        let inputs = [x, attended.detach()];
+        assert_agree(differentiate(inputs.clone(), fast), differentiate(inputs.clone(), plain));
+        let shift_gradient = |function: &dyn Fn([Tensor<3>; 2]) -> Tensor<3>| {
+            let output = function(inputs.clone());
+            let weight = random(output.dims(), 99, &device);
+            let gradients = (output * weight).sum().backward();
+            read(shift.grad(&gradients).expect("the shift takes part"))
+        };
+        // The slope of the cosine is known to 1e-6 of its largest value, 0.5.
+        assert_close(&shift_gradient(&fast), &shift_gradient(&plain), TOLERANCE);
+    }
+
+    #[test]
+    fn mask_means(time in 1usize..60, width in 1usize..40, scale in 0.1f32..20.0) {
+        let device = training_device();
+        let attended = (random([2, time, width], 2, &device) * scale).detach();
+        let shift = random([1, 1, width], 3, &device);
+        let kinds = [
+            (Moment::Squared, PenaltyKind::Squared),
+            (Moment::Linear, PenaltyKind::Linear),
+            (Moment::Entropy, PenaltyKind::Entropy),
+        ];
+        for (moment, kind) in kinds {
+            let inputs = [attended.clone(), shift.clone()];
+            assert_agree(
+                differentiate(inputs.clone(), |[attended, shift]| {
+                    mask_mean(attended, shift.reshape([width]), moment)
+                }),
+                differentiate(inputs, |[attended, shift]| {
+                    let shift = shift.reshape([width]);
+                    kind.mean(MaskFunction::default().mask(attended, shift))
+                }),
+            );
+        }
+    }
+
+    #[test]
+    fn gelus(time in 1usize..60, scale in 0.1f32..5.0) {
+        let device = training_device();
+        let x = (random([2, time, 9], 2, &device) * scale).detach();
+        let inputs = [x.clone(), x];
+        assert_agree(
+            differentiate(inputs.clone(), |[x, _]| gelu(x)),
+            differentiate(inputs, |[x, _]| {
+                x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5
+            }),
+        );
+    }
+
+    #[test]
+    fn cross_entropies(tokens in 1usize..80, width in 1usize..20, vocabulary in 1usize..300) {
+        let device = training_device();
+        let ids: Vec<i32> =
+            (0..tokens).map(|token| (token * 7919 % vocabulary) as i32).collect();
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens]), &device);
+        let hidden = random([tokens, width], 1, &device);
+        let weight = random([vocabulary, width], 2, &device);
+        let inputs = [hidden, weight];
+        assert_agree(
+            differentiate(inputs.clone(), |[hidden, weight]| {
+                linear_cross_entropy(hidden, weight, targets.clone())
+            }),
+            differentiate(inputs, |[hidden, weight]| {
+                let logits = log_softmax(hidden.matmul(weight.transpose()), 1);
+                let targets = targets.clone().reshape([tokens, 1]);
+                -logits.gather(1, targets).mean()
+            }),
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! Checkpoints on disk: complete or not there, and never deleted while something names them.
+//!
+//! A checkpoint is written under a temporary name, flushed, and renamed. Then `latest` and `best`,
+//! two files beside the folder of checkpoints that hold the name of one, are replaced; and only
+//! then are older checkpoints deleted. A process that is killed at any point leaves whole
+//! checkpoints and perhaps a temporary folder, which the next start removes.
+
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use learned_dropout::TransformerConfig;
+use learned_dropout::files::{sync_folder, write_atomically};
+use learned_dropout::model_folder;
+use learned_dropout::weights::{Weights, WeightsError};
+
+use crate::optimizer::{AdamW, OptimizerError};
+
+pub(crate) use state::hex;
+pub use state::{Best, DataFingerprint, STATE_FILE, TrainerState, read as read_state};
+
+/// Name of the folder of checkpoints in a run folder.
+pub const FOLDER: &str = "checkpoints";
+/// Name of the file in a run folder that names the latest checkpoint.
+pub const LATEST: &str = "latest";
+/// Name of the file in a run folder that names the checkpoint with the lowest validation loss.
+pub const BEST: &str = "best";
+/// File name of the optimizer's state in a checkpoint folder.
+pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+/// File name of the settings for generating text in a checkpoint folder.
+pub const GENERATION_FILE: &str = "generation_config.json";
+
+/// Beginning of the names of folders that are being written or deleted.
+const TEMPORARY: &str = ".tmp-";
+
+/// Beginning of the names of checkpoints whose place a new one of the same step is taking.
+const REPLACED: &str = ".old-";
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is missing, cut off or changed.
+    #[error("{path}: {reason}; this checkpoint is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The weights cannot be written or read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The state of the optimizer cannot be written or read.
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
+}
+
+impl CheckpointError {
+    fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+/// Everything that a checkpoint holds.
+pub struct Checkpoint<'a> {
+    /// The model's configuration.
+    pub config: &'a TransformerConfig,
+    /// The weights.
+    pub weights: &'a Weights,
+    /// The optimizer.
+    pub optimizer: &'a AdamW,
+    /// Where the run stands.
+    pub state: &'a TrainerState,
+    /// The content of `tokenizer.json`.
+    pub tokenizer: &'a str,
+    /// The token that ends a text, if the tokenizer has one.
+    pub end_of_text: Option<u32>,
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug)]
+pub struct DamagedCheckpoint {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What is wrong with it.
+    pub error: CheckpointError,
+}
+
+/// The newest checkpoint that can be used, and the newer ones that cannot.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// Its folder and where the run stood; none if there is no intact checkpoint.
+    pub intact: Option<(PathBuf, TrainerState)>,
+    /// Newer checkpoints that are damaged, the newest first.
+    pub damaged: Vec<DamagedCheckpoint>,
+}
+
+/// The checkpoints of a run.
+#[derive(Debug)]
+pub struct Checkpoints {
+    run: PathBuf,
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints of a run folder, which need not have any. Removes what a killed process
+    /// left half-written or half-deleted.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(run: &Path) -> Result<Self, CheckpointError> {
+        let folder = run.join(FOLDER);
+        std::fs::create_dir_all(&folder).map_err(CheckpointError::at(&folder))?;
+        let checkpoints = Self {
+            run: run.into(),
+            folder,
+        };
+        for name in checkpoints.names()? {
+            if name.starts_with(TEMPORARY) {
+                checkpoints.remove_now(&name)?;
+            } else if let Some(replaced) = name.strip_prefix(REPLACED) {
+                checkpoints.finish_replacing(replaced)?;
+            }
+        }
+        Ok(checkpoints)
+    }
+
+    /// The name of the checkpoint of a step.
+    pub fn name(step: u64) -> String {
+        format!("step-{step:08}")
+    }
+
+    /// Writes a checkpoint under the name of its step, makes it the latest, and the best one if
+    /// the state says so; then deletes all but the `keep` latest and the best.
+    ///
+    /// # Errors
+    /// A file cannot be written. What was there before is still there, and named.
+    pub fn write(
+        &self,
+        checkpoint: &Checkpoint<'_>,
+        keep: usize,
+    ) -> Result<PathBuf, CheckpointError> {
+        let step = checkpoint.state.step;
+        let name = Self::name(step);
+        let temporary = format!("{TEMPORARY}{name}");
+        self.remove_now(&temporary)?;
+        let writing = self.folder.join(&temporary);
+        std::fs::create_dir(&writing).map_err(CheckpointError::at(&writing))?;
+        write_files(&writing, checkpoint)?;
+        sync_folder(&writing).map_err(CheckpointError::at(&writing))?;
+        let folder = self.put_in_place(&writing, &name)?;
+        self.point_and_prune(checkpoint.state, keep)?;
+        Ok(folder)
+    }
+
+    /// Renames a complete folder to its final name, which an older one may have: a damaged one
+    /// that a resume went behind, or one from before an evaluation at the same step.
+    fn put_in_place(&self, writing: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
+        let folder = self.folder.join(name);
+        let replaced = self.folder.join(format!("{REPLACED}{name}"));
+        if folder.exists() {
+            std::fs::rename(&folder, &replaced).map_err(CheckpointError::at(&folder))?;
+        }
+        std::fs::rename(writing, &folder).map_err(CheckpointError::at(&folder))?;
+        sync_folder(&self.folder).map_err(CheckpointError::at(&self.folder))?;
+        self.finish_replacing(name)?;
+        Ok(folder)
+    }
+
+    /// Removes the replaced checkpoint; or brings it back, if its place was not taken.
+    fn finish_replacing(&self, name: &str) -> Result<(), CheckpointError> {
+        let folder = self.folder.join(name);
+        let replaced = format!("{REPLACED}{name}");
+        if folder.exists() {
+            return self.remove_now(&replaced);
+        }
+        let replaced = self.folder.join(replaced);
+        std::fs::rename(&replaced, &folder).map_err(CheckpointError::at(&replaced))
+    }
+
+    /// Makes `latest` and `best` name what a state says, and deletes older checkpoints.
+    ///
+    /// # Errors
+    /// A file cannot be written or deleted.
+    pub fn point_and_prune(
+        &self,
+        state: &TrainerState,
+        keep: usize,
+    ) -> Result<(), CheckpointError> {
+        let latest = Self::name(state.step);
+        self.point(LATEST, &latest)?;
+        let best = state.best.as_ref().map(|best| Self::name(best.step));
+        if let Some(best) = best.as_ref().filter(|best| self.folder.join(best).exists()) {
+            self.point(BEST, best)?;
+        }
+        let mut steps = self.steps()?;
+        steps.retain(|&step| step <= state.step);
+        for step in steps.into_iter().skip(keep.max(1)) {
+            let name = Self::name(step);
+            // What `best` names stays even where the state knows of a better one that is lost.
+            let named = best.as_ref() == Some(&name) || self.named(BEST).as_ref() == Some(&name);
+            if !named {
+                self.delete(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the newest checkpoint whose files are all whole.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest(&self) -> Result<Newest, CheckpointError> {
+        let mut newest = Newest::default();
+        for step in self.steps()? {
+            let folder = self.folder.join(Self::name(step));
+            match state::read(&folder) {
+                Ok(state) => {
+                    newest.intact = Some((folder, state));
+                    break;
+                }
+                Err(error) => newest.damaged.push(DamagedCheckpoint { folder, error }),
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The checkpoint that `latest` or `best` names.
+    pub fn named(&self, pointer: &str) -> Option<String> {
+        let name = std::fs::read_to_string(self.run.join(pointer)).ok()?;
+        Some(name.trim().to_string())
+    }
+
+    fn point(&self, pointer: &str, name: &str) -> Result<(), CheckpointError> {
+        if self.named(pointer).as_deref() == Some(name) {
+            return Ok(());
+        }
+        let path = self.run.join(pointer);
+        write_atomically(&path, format!("{name}\n").as_bytes()).map_err(CheckpointError::at(&path))
+    }
+
+    /// The steps of all checkpoints, the newest first.
+    fn steps(&self) -> Result<Vec<u64>, CheckpointError> {
+        let mut steps: Vec<u64> = self
+            .names()?
+            .iter()
+            .filter_map(|name| name.strip_prefix("step-")?.parse().ok())
+            .collect();
+        steps.sort_unstable_by(|left, right| right.cmp(left));
+        Ok(steps)
+    }
+
+    fn names(&self) -> Result<Vec<String>, CheckpointError> {
+        std::fs::read_dir(&self.folder)
+            .and_then(|entries| {
+                entries
+                    .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                    .collect()
+            })
+            .map_err(CheckpointError::at(&self.folder))
+    }
+
+    /// Deletes a checkpoint; no one ever sees it half-deleted under its name.
+    fn delete(&self, name: &str) -> Result<(), CheckpointError> {
+        let folder = self.folder.join(name);
+        if !folder.exists() {
+            return Ok(());
+        }
+        let temporary = format!("{TEMPORARY}deleted-{name}");
+        self.remove_now(&temporary)?;
+        std::fs::rename(&folder, self.folder.join(&temporary))
+            .map_err(CheckpointError::at(&folder))?;
+        sync_folder(&self.folder).map_err(CheckpointError::at(&self.folder))?;
+        self.remove_now(&temporary)
+    }
+
+    fn remove_now(&self, name: &str) -> Result<(), CheckpointError> {
+        let path = self.folder.join(name);
+        let removed = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path),
+            Ok(_) => std::fs::remove_file(&path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        removed.map_err(CheckpointError::at(&path))
+    }
+}
+
+fn write_files(folder: &Path, checkpoint: &Checkpoint<'_>) -> Result<(), CheckpointError> {
+    model_folder::write(folder, checkpoint.config, checkpoint.weights)?;
+    checkpoint.optimizer.write(&folder.join(OPTIMIZER_FILE))?;
+    let path = folder.join(model_folder::TOKENIZER_FILE);
+    write_atomically(&path, checkpoint.tokenizer.as_bytes()).map_err(CheckpointError::at(&path))?;
+    let mut generation = serde_json::json!({
+        "do_sample": true,
+        "temperature": 1.0,
+        "max_length": checkpoint.config.context,
+    });
+    if let Some(token) = checkpoint.end_of_text {
+        generation["eos_token_id"] = token.into();
+    }
+    let path = folder.join(GENERATION_FILE);
+    write_atomically(&path, format!("{generation:#}\n").as_bytes())
+        .map_err(CheckpointError::at(&path))?;
+    state::write(folder, checkpoint.state)
+}

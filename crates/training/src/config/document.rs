@@ -1,0 +1,194 @@
+//! A TOML document whose values know where they were written, and overrides of it.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Origin, Problem};
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+/// A TOML value.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
+    /// A date or time, or a number outside the range of its type, as it was written: no key
+    /// accepts one.
+    Unusable(String),
+    Array(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+}
+
+/// Parses a document.
+///
+/// # Errors
+/// All places where it is not TOML.
+pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        let origin = |offset: usize| Origin::Line(line_at(text, offset));
+        return Ok(Node {
+            value: table_value(table.get_ref(), &origin),
+            origin: Origin::Nowhere,
+        });
+    }
+    Err(errors
+        .iter()
+        .map(|error| Problem {
+            key: String::new(),
+            origin: error.span().map_or(Origin::Nowhere, |span| {
+                Origin::Line(line_at(text, span.start))
+            }),
+            message: format!("not valid TOML: {}", error.message().replace('\n', ", ")),
+        })
+        .collect())
+}
+
+/// Applies an override `key=value`.
+///
+/// The value is TOML; what is not TOML is taken as a string, so that words need no quotes. With
+/// nothing after the `=`, the key is removed and its default holds.
+///
+/// # Errors
+/// There is no `=`, the key is empty, or it leads through a value that is not a table.
+pub(super) fn set(root: &mut Node, typed: &str) -> Result<(), Problem> {
+    let origin = Origin::Override(typed.into());
+    let problem = |key: &str, message: String| Problem {
+        key: key.into(),
+        origin: origin.clone(),
+        message,
+    };
+    let Some((key, text)) = typed.split_once('=') else {
+        return Err(problem(
+            "",
+            "expected key=value, for example train.steps=100".into(),
+        ));
+    };
+    let key = key.trim();
+    if key.split('.').any(|part| part.trim().is_empty()) {
+        return Err(problem(
+            key,
+            "expected a key before the `=`, with dots between tables".into(),
+        ));
+    }
+    let mut parts: Vec<&str> = key.split('.').map(str::trim).collect();
+    let last = parts.pop().unwrap_or_default();
+    let mut table = as_table(root).ok_or_else(|| problem(key, "not a table".into()))?;
+    for part in parts {
+        let next = table.entry(part.into()).or_insert_with(|| Node {
+            value: Value::Table(BTreeMap::new()),
+            origin: origin.clone(),
+        });
+        table = as_table(next)
+            .ok_or_else(|| problem(key, format!("`{part}` in `{key}` is a value, not a table")))?;
+    }
+    if text.trim().is_empty() {
+        table.remove(last);
+    } else {
+        table.insert(last.into(), override_value(text.trim(), &origin));
+    }
+    Ok(())
+}
+
+fn override_value(text: &str, origin: &Origin) -> Node {
+    match DeValue::parse(text) {
+        Ok(value) => Node {
+            value: convert(value.get_ref(), &|_| origin.clone()),
+            origin: origin.clone(),
+        },
+        Err(_) => Node {
+            value: Value::String(text.into()),
+            origin: origin.clone(),
+        },
+    }
+}
+
+fn as_table(node: &mut Node) -> Option<&mut BTreeMap<String, Node>> {
+    match &mut node.value {
+        Value::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+impl Node {
+    /// The value under a path of keys.
+    pub(super) fn get(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, key| match &node.value {
+            Value::Table(table) => table.get(*key),
+            _ => None,
+        })
+    }
+
+    /// Removes the value under a path of keys, or the nearest one on the way to it.
+    ///
+    /// Returns whether anything was removed.
+    pub(super) fn remove(&mut self, path: &[String]) -> bool {
+        let Value::Table(table) = &mut self.value else {
+            return false;
+        };
+        let Some((first, rest)) = path.split_first() else {
+            return false;
+        };
+        if let Some(next) = table.get_mut(first)
+            && next.remove(rest)
+        {
+            return true;
+        }
+        table.remove(first).is_some()
+    }
+}
+
+fn table_value(table: &DeTable<'_>, origin: &dyn Fn(usize) -> Origin) -> Value {
+    Value::Table(
+        table
+            .iter()
+            .map(|(key, value)| {
+                let node = Node {
+                    value: convert(value.get_ref(), origin),
+                    origin: origin(key.span().start),
+                };
+                (key.get_ref().to_string(), node)
+            })
+            .collect(),
+    )
+}
+
+fn convert(value: &DeValue<'_>, origin: &dyn Fn(usize) -> Origin) -> Value {
+    match value {
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::String(value) => Value::String(value.to_string()),
+        DeValue::Integer(value) => i64::from_str_radix(value.as_str(), value.radix())
+            .map_or_else(|_| Value::Unusable(value.to_string()), Value::Integer),
+        DeValue::Float(value) => value
+            .as_str()
+            .parse()
+            .map_or_else(|_| Value::Unusable(value.to_string()), Value::Float),
+        DeValue::Datetime(value) => Value::Unusable(value.to_string()),
+        DeValue::Array(values) => Value::Array(
+            values
+                .iter()
+                .map(|value| Node {
+                    value: convert(value.get_ref(), origin),
+                    origin: origin(value.span().start),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => table_value(table, origin),
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|&byte| byte == b'\n')
+        .count()
+}

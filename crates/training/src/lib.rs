@@ -1,0 +1,13 @@
+//! Training: the run configuration, the loop, checkpoints and metrics.
+//!
+//! A run is decided by its [`config::RunConfig`] alone: it can be stopped at any moment and
+//! resumed, and it ends with the same bits as if it had never stopped.
+
+pub mod checkpoints;
+pub mod config;
+pub mod flops;
+pub mod metrics;
+pub mod optimizer;
+pub mod run_folder;
+pub mod schedule;
+pub mod trainer;

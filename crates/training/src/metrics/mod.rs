@@ -1,0 +1,201 @@
+//! What a run reports about itself: one JSON object a line, and TensorBoard event files.
+
+mod json_lines;
+mod tensorboard;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use json_lines::MetricsFile;
+pub use tensorboard::EventFile;
+
+/// Why metrics cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: the metrics cannot be written: {source}")]
+pub struct MetricsError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: std::io::Error,
+}
+
+impl MetricsError {
+    pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+/// A line of metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Metrics {
+    /// Of a training step.
+    Step(StepMetrics),
+    /// Of an evaluation.
+    Evaluation(EvaluationMetrics),
+}
+
+impl Metrics {
+    /// Number of completed optimizer steps.
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::Step(metrics) => metrics.step,
+            Self::Evaluation(metrics) => metrics.step,
+        }
+    }
+}
+
+/// What a training step reports. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// Number of completed optimizer steps.
+    pub step: u64,
+    /// Tokens trained on since the run began.
+    pub tokens: u64,
+    /// Mean cross-entropy of the step's micro-batches, in nats per token, before the update.
+    pub loss: f64,
+    /// Mean of the penalty over the masks, before its coefficient.
+    pub penalty: Option<f64>,
+    /// What the penalty was multiplied by.
+    pub penalty_coefficient: Option<f64>,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
+    /// Speed since the last line of the same process, evaluations and checkpoints left out.
+    pub tokens_per_second: f64,
+    /// Share of the processor's peak operations per second, where the peak is known.
+    pub model_flops_utilization: Option<f64>,
+    /// Statistics of the learned masks, where the model has them.
+    pub mask: Option<MaskMetrics>,
+}
+
+/// What an evaluation reports.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationMetrics {
+    /// Number of completed optimizer steps.
+    pub step: u64,
+    /// Mean cross-entropy on random batches of the training split, in nats per token.
+    pub train_loss: f64,
+    /// Mean cross-entropy on random batches of the validation split, in nats per token.
+    pub validation_loss: f64,
+    /// Whether the validation loss is the lowest of the run so far.
+    pub best: bool,
+    /// Statistics of the learned masks on the validation split, where the model has them.
+    pub mask: Option<MaskMetrics>,
+}
+
+/// Statistics of the learned masks: means over the layers, and each layer by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MaskMetrics {
+    /// Means over the layers.
+    #[serde(flatten)]
+    pub mean: LayerMetrics,
+    /// Each layer, from the first.
+    pub layers: Vec<LayerMetrics>,
+}
+
+/// Statistics of one learned mask, as means over its elements.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerMetrics {
+    /// Mean of the rounded mask.
+    pub kept: f64,
+    /// Share of elements above 0.9 before rounding.
+    pub near_one: f64,
+    /// Share of elements below 0.1 before rounding.
+    pub near_zero: f64,
+    /// Mean of −M log₂(M + 1e-9).
+    pub entropy: f64,
+    /// Mean of what the penalty averages.
+    pub penalty: f64,
+    /// Share of elements on another side of 0.5 than at the last step, where that is known.
+    pub changed: Option<f64>,
+}
+
+impl MaskMetrics {
+    /// Statistics of a model from those of its layers; none without layers.
+    pub fn of_layers(layers: Vec<LayerMetrics>) -> Option<Self> {
+        let mean = LayerMetrics::mean(&layers)?;
+        Some(Self { mean, layers })
+    }
+
+    /// The mean of several batches' statistics; none without any.
+    pub fn of_batches(batches: &[Self]) -> Option<Self> {
+        let layers = batches.first()?.layers.len();
+        let layer = |index: usize| -> Option<LayerMetrics> {
+            let of_batches: Vec<LayerMetrics> = batches
+                .iter()
+                .filter_map(|batch| batch.layers.get(index).cloned())
+                .collect();
+            LayerMetrics::mean(&of_batches)
+        };
+        Self::of_layers((0..layers).filter_map(layer).collect())
+    }
+}
+
+impl LayerMetrics {
+    fn mean(of: &[Self]) -> Option<Self> {
+        let mean =
+            |value: &dyn Fn(&Self) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
+        let changed: Option<Vec<f64>> = of.iter().map(|one| one.changed).collect();
+        (!of.is_empty()).then(|| Self {
+            kept: mean(&|one| one.kept),
+            near_one: mean(&|one| one.near_one),
+            near_zero: mean(&|one| one.near_zero),
+            entropy: mean(&|one| one.entropy),
+            penalty: mean(&|one| one.penalty),
+            changed: changed.map(|values| values.iter().sum::<f64>() / values.len() as f64),
+        })
+    }
+}
+
+/// Both forms of a run's metrics.
+#[derive(Debug)]
+pub struct MetricsLog {
+    lines: MetricsFile,
+    events: EventFile,
+}
+
+impl MetricsLog {
+    /// Opens the metrics of a run that continues after `step` completed steps (0: a new run).
+    ///
+    /// What was written about later steps, and a half line at the end, is dropped.
+    ///
+    /// # Errors
+    /// The files cannot be read or written.
+    pub fn open(lines: &Path, events: &Path, step: u64) -> Result<Self, MetricsError> {
+        Ok(Self {
+            lines: MetricsFile::open(lines, step)?,
+            events: EventFile::create(events, step)?,
+        })
+    }
+
+    /// Adds a line and the matching events.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&mut self, metrics: &Metrics) -> Result<(), MetricsError> {
+        self.lines.append(metrics)?;
+        self.events.append(metrics)
+    }
+
+    /// Adds a text to the events.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_text(&mut self, step: u64, tag: &str, text: &str) -> Result<(), MetricsError> {
+        self.events.append_text(step, tag, text)
+    }
+
+    /// Flushes to the disk, so that a checkpoint never knows more than its metrics.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn sync(&self) -> Result<(), MetricsError> {
+        self.lines.sync()
+    }
+}

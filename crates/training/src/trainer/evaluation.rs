@@ -1,0 +1,86 @@
+//! Evaluation: mean losses on random batches of both splits.
+
+use burn::tensor::Device;
+use data::folder::Split;
+use learned_dropout::TransformerConfig;
+use learned_dropout::pass::Pass;
+use learned_dropout::transformer::{Loss, Transformer};
+use learned_dropout::weights::Weights;
+
+use super::error::TrainError;
+use super::observer::Hooks;
+use super::scalar;
+use super::windows::Windows;
+use crate::metrics::{LayerMetrics, MaskMetrics};
+
+/// What an evaluation measured.
+pub(super) struct Evaluation {
+    pub(super) train_loss: f64,
+    pub(super) validation_loss: f64,
+    /// Of the validation split.
+    pub(super) mask: Option<MaskMetrics>,
+}
+
+/// Evaluates weights after `step` steps on `batches` batches of each split.
+///
+/// Gives nothing if it was stopped on the way.
+pub(super) fn evaluate(
+    config: &TransformerConfig,
+    weights: &Weights,
+    device: &Device,
+    windows: &Windows<'_>,
+    (step, batches): (u64, u64),
+    hooks: &mut Hooks<'_>,
+) -> Result<Option<Evaluation>, TrainError> {
+    // A model of its own: the one in training remembers its last masks.
+    let model = Transformer::from_weights(config, weights, device);
+    let mut losses = [0.0; 2];
+    let mut masks = Vec::new();
+    for (index, split) in [Split::Train, Split::Validation].into_iter().enumerate() {
+        for number in 0..batches {
+            if hooks.stopped() {
+                return Ok(None);
+            }
+            let batch = windows.evaluation(split, step, number, device)?;
+            let loss = model.loss(batch.inputs, batch.targets, &Pass::Evaluate);
+            losses[index] += scalar(&loss.cross_entropy);
+            if split == Split::Validation {
+                masks.extend(mask_metrics(&loss));
+            }
+            hooks
+                .observer
+                .evaluating(index as u64 * batches + number + 1, 2 * batches);
+        }
+    }
+    let [train_loss, validation_loss] = losses.map(|sum| sum / batches as f64);
+    let mut mask = MaskMetrics::of_batches(&masks);
+    // Here neighbouring batches have nothing to do with each other.
+    if let Some(mask) = &mut mask {
+        mask.layers
+            .iter_mut()
+            .chain([&mut mask.mean])
+            .for_each(|layer| layer.changed = None);
+    }
+    Ok(Some(Evaluation {
+        train_loss,
+        validation_loss,
+        mask,
+    }))
+}
+
+/// The statistics of a forward pass's masks; none without learned masks.
+pub(super) fn mask_metrics(loss: &Loss) -> Option<MaskMetrics> {
+    let statistics = loss.statistics();
+    let layers = statistics.iter().map(|statistics| {
+        let values = statistics.read();
+        LayerMetrics {
+            kept: values.kept.into(),
+            near_one: values.near_one.into(),
+            near_zero: values.near_zero.into(),
+            entropy: values.entropy.into(),
+            penalty: values.penalty.into(),
+            changed: values.changed.map(f64::from),
+        }
+    });
+    MaskMetrics::of_layers(layers.collect())
+}

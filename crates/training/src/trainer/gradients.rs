@@ -1,0 +1,99 @@
+//! Gradients by the names of their parameters: summed, measured and applied.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use learned_dropout::parameters::{ParameterMapper, ParameterVisitor};
+use learned_dropout::transformer::Transformer;
+
+use crate::optimizer::AdamW;
+
+/// Sums of gradients; flat tensors outside of autodiff. Parameters without a gradient are absent.
+#[derive(Default)]
+pub(super) struct Gradients(BTreeMap<String, Tensor<1>>);
+
+impl Gradients {
+    /// Runs the backward pass of a loss and adds its gradients.
+    pub(super) fn add(&mut self, model: &Transformer, loss: &Tensor<1>) {
+        model.visit_parameters(&mut Collect {
+            from: loss.backward(),
+            into: self,
+        });
+    }
+
+    /// The Euclidean norm of all gradients together.
+    pub(super) fn norm(&self) -> f64 {
+        let squares: Vec<Tensor<1>> = self
+            .0
+            .values()
+            .map(|gradient| gradient.clone().square().sum())
+            .collect();
+        if squares.is_empty() {
+            return 0.0;
+        }
+        let squares = Tensor::cat(squares, 0).into_data();
+        squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt()
+    }
+
+    /// Scales the gradients down so that their norm, which is `norm`, is at most `most`.
+    pub(super) fn clip(&mut self, norm: f64, most: f64) {
+        if norm <= most {
+            return;
+        }
+        for gradient in self.0.values_mut() {
+            *gradient = gradient.clone().mul_scalar(most / norm);
+        }
+    }
+
+    /// Updates the parameters of a model.
+    pub(super) fn apply(
+        self,
+        model: Transformer,
+        optimizer: &mut AdamW,
+        learning_rate: f64,
+    ) -> Transformer {
+        model.map_parameters(&mut Apply {
+            gradients: self.0,
+            optimizer,
+            learning_rate,
+        })
+    }
+}
+
+struct Collect<'a> {
+    from: burn::tensor::Gradients,
+    into: &'a mut Gradients,
+}
+
+impl ParameterVisitor for Collect<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, parameter: &Tensor<D>) {
+        let Some(gradient) = parameter.grad_remove(&mut self.from) else {
+            return;
+        };
+        let gradient = gradient.flatten::<1>(0, D - 1);
+        let sum = match self.into.0.remove(name) {
+            Some(sum) => sum + gradient,
+            None => gradient,
+        };
+        self.into.0.insert(name.into(), sum);
+    }
+}
+
+struct Apply<'a> {
+    gradients: BTreeMap<String, Tensor<1>>,
+    optimizer: &'a mut AdamW,
+    learning_rate: f64,
+}
+
+impl ParameterMapper for Apply<'_> {
+    fn map<const D: usize>(&mut self, name: &str, parameter: Tensor<D>) -> Tensor<D> {
+        let Some(gradient) = self.gradients.remove(name) else {
+            return parameter;
+        };
+        let gradient = gradient.reshape(parameter.dims());
+        let updated = self
+            .optimizer
+            .update(name, parameter.inner(), gradient, self.learning_rate);
+        Tensor::from_inner(updated).require_grad()
+    }
+}

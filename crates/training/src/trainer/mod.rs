@@ -1,0 +1,367 @@
+//! The training loop.
+
+mod error;
+mod evaluation;
+mod gradients;
+mod observer;
+mod start;
+mod windows;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor};
+use learned_dropout::TransformerConfig;
+use learned_dropout::pass::{NoiseKey, Pass};
+use learned_dropout::transformer::Transformer;
+use learned_dropout::weights::Weights;
+
+use crate::checkpoints::{Best, Checkpoint, Checkpoints, DamagedCheckpoint, TrainerState};
+use crate::config::RunConfig;
+use crate::flops;
+use crate::metrics::{EvaluationMetrics, MaskMetrics, Metrics, MetricsLog, StepMetrics};
+use crate::optimizer::AdamW;
+use crate::run_folder::RunFolder;
+use crate::schedule::Schedule;
+
+pub use error::TrainError;
+pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
+pub use start::Setup;
+
+use evaluation::{evaluate, mask_metrics};
+use gradients::Gradients;
+use windows::Windows;
+
+/// A run that can go on from where it stands.
+pub struct Trainer<'a> {
+    config: RunConfig,
+    model_config: TransformerConfig,
+    windows: Windows<'a>,
+    schedule: Schedule,
+    /// Without autodiff.
+    device: Device,
+    model: Transformer,
+    optimizer: AdamW,
+    state: TrainerState,
+    tokenizer: String,
+    end_of_text: Option<u32>,
+    peak_flops: Option<f64>,
+    checkpoints: Checkpoints,
+    metrics: MetricsLog,
+    last_checkpoint: Option<PathBuf>,
+    /// The state that the last checkpoint holds.
+    saved: Option<TrainerState>,
+    damaged: Vec<DamagedCheckpoint>,
+    /// Steps since the last line of metrics: how long they took, and their tokens.
+    since_logged: (Duration, u64),
+    folder: RunFolder,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Where the run stands.
+    pub state: TrainerState,
+    /// Whether it was stopped before its last step.
+    pub stopped: bool,
+    /// The last checkpoint.
+    pub latest: Option<PathBuf>,
+    /// The checkpoint with the lowest validation loss.
+    pub best: Option<PathBuf>,
+}
+
+/// The value of a tensor of one element.
+fn scalar(tensor: &Tensor<1>) -> f64 {
+    tensor
+        .to_data()
+        .iter::<f32>()
+        .next()
+        .map_or(f64::NAN, f64::from)
+}
+
+impl Trainer<'_> {
+    /// Trains until the last step, or until it is told to stop.
+    ///
+    /// # Errors
+    /// The loss or a gradient is not finite, the data is damaged, or a file cannot be written.
+    /// The checkpoints written so far stay.
+    pub fn run(&mut self, hooks: &mut Hooks<'_>) -> Result<Outcome, TrainError> {
+        hooks.observer.started(&Started {
+            step: self.state.step,
+            steps: self.config.train.steps,
+            model: &self.model_config,
+            tokens_per_step: self.config.tokens_per_step(),
+            resumed_from: self.last_checkpoint.as_deref(),
+            damaged: &self.damaged,
+        });
+        loop {
+            if self.evaluation_is_due() {
+                self.evaluate(hooks)?;
+            }
+            let stopped = hooks.stopped();
+            let finished = self.state.step >= self.config.train.steps;
+            if stopped || finished || self.checkpoint_is_due() {
+                self.save(hooks)?;
+            }
+            if stopped || finished {
+                return Ok(self.outcome(!finished));
+            }
+            self.train_step(hooks)?;
+        }
+    }
+
+    fn evaluation_is_due(&self) -> bool {
+        let (step, train) = (self.state.step, &self.config.train);
+        let due = step.is_multiple_of(train.evaluate.every) || step >= train.steps;
+        step > 0 && due && self.state.evaluated != Some(step)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let step = self.state.step;
+        let best = self
+            .state
+            .best
+            .as_ref()
+            .is_some_and(|best| best.step == step);
+        step > 0 && (best || step.is_multiple_of(self.config.train.checkpoint.every))
+    }
+
+    fn is_logged(&self, step: u64) -> bool {
+        let train = &self.config.train;
+        step == 1 || step == train.steps || step.is_multiple_of(train.log_every)
+    }
+
+    /// One optimizer step over `accumulate` micro-batches.
+    fn train_step(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let step = self.state.step + 1;
+        let learning_rate = self.schedule.learning_rate(step - 1);
+        let mask_config = self.model_config.learned_dropout.as_ref();
+        let coefficient = mask_config
+            .and_then(|mask| mask.penalty.as_ref())
+            .map(|penalty| penalty.coefficient_at(step - 1));
+        let accumulate = self.config.train.accumulate;
+        let device = self.device.clone().autodiff();
+        let mut gradients = Gradients::default();
+        let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
+        for index in 0..accumulate {
+            let micro_batch = self.state.micro_batches + index as u64;
+            let batch = self.windows.training(micro_batch, &device)?;
+            let key = NoiseKey {
+                seed: self.config.seed,
+                step: micro_batch,
+            };
+            let loss = self
+                .model
+                .loss(batch.inputs, batch.targets, &Pass::Train(key));
+            cross_entropy += scalar(&loss.cross_entropy) / accumulate as f64;
+            self.check(step, "loss", cross_entropy)?;
+            // The share that changed compares with the step before, so that one counts too.
+            if index + 1 == accumulate && (self.is_logged(step) || self.is_logged(step + 1)) {
+                mask = mask_metrics(&loss);
+            }
+            let mut total = loss.cross_entropy;
+            if let Some(term) = loss.penalty {
+                *penalty.get_or_insert(0.0) += scalar(&term) / accumulate as f64;
+                if let Some(coefficient) = coefficient {
+                    total = total + term.mul_scalar(coefficient);
+                }
+            }
+            gradients.add(&self.model, &total.div_scalar(accumulate as f64));
+        }
+        let gradient_norm = gradients.norm();
+        self.check(step, "norm of the gradients", gradient_norm)?;
+        if let Some(most) = self.config.train.clip {
+            gradients.clip(gradient_norm, most);
+        }
+        self.model = gradients.apply(self.model.clone(), &mut self.optimizer, learning_rate);
+        self.state.step = step;
+        self.state.micro_batches += accumulate as u64;
+        self.state.tokens += self.config.tokens_per_step();
+        self.report_step(
+            began.elapsed(),
+            StepMetrics {
+                step,
+                tokens: self.state.tokens,
+                loss: cross_entropy,
+                penalty,
+                penalty_coefficient: coefficient,
+                learning_rate,
+                gradient_norm,
+                ..StepMetrics::default()
+            },
+            mask,
+            hooks,
+        )
+    }
+
+    fn report_step(
+        &mut self,
+        took: Duration,
+        mut metrics: StepMetrics,
+        mask: Option<MaskMetrics>,
+        hooks: &mut Hooks<'_>,
+    ) -> Result<(), TrainError> {
+        let tokens = self.config.tokens_per_step();
+        let speed = |tokens: u64, took: Duration| tokens as f64 / took.as_secs_f64().max(1e-9);
+        hooks.observer.stepped(&Stepped {
+            step: metrics.step,
+            steps: self.config.train.steps,
+            loss: metrics.loss,
+            learning_rate: metrics.learning_rate,
+            tokens_per_second: speed(tokens, took),
+        });
+        self.since_logged.0 += took;
+        self.since_logged.1 += tokens;
+        if !self.is_logged(metrics.step) {
+            return Ok(());
+        }
+        let (took, tokens) = std::mem::take(&mut self.since_logged);
+        metrics.tokens_per_second = speed(tokens, took);
+        metrics.model_flops_utilization = flops::utilization(
+            &self.model_config,
+            metrics.tokens_per_second,
+            self.peak_flops,
+        );
+        metrics.mask = mask;
+        hooks.observer.logged(&metrics);
+        self.metrics.write(&Metrics::Step(metrics))?;
+        Ok(())
+    }
+
+    /// Measures the losses and writes the text sample; does nothing lasting if it is stopped.
+    fn evaluate(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
+        let step = self.state.step;
+        let weights = self.model.to_weights();
+        let batches = self.config.train.evaluate.batches;
+        let found = evaluate(
+            &self.model_config,
+            &weights,
+            &self.device,
+            &self.windows,
+            (step, batches),
+            hooks,
+        )?;
+        let Some(found) = found else { return Ok(()) };
+        self.check(step, "evaluated training loss", found.train_loss)?;
+        self.check(step, "validation loss", found.validation_loss)?;
+        let best = self.state.best.as_ref();
+        let best = best.is_none_or(|best| found.validation_loss < best.validation_loss);
+        if best {
+            self.state.best = Some(Best {
+                step,
+                validation_loss: found.validation_loss,
+            });
+        }
+        self.state.evaluated = Some(step);
+        let metrics = EvaluationMetrics {
+            step,
+            train_loss: found.train_loss,
+            validation_loss: found.validation_loss,
+            best,
+            mask: found.mask,
+        };
+        hooks.observer.evaluated(&metrics);
+        self.metrics.write(&Metrics::Evaluation(metrics))?;
+        self.sample(&weights, hooks)
+    }
+
+    fn sample(&mut self, weights: &Weights, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
+        let wanted = &self.config.train.evaluate.sample;
+        let Some(sampler) = hooks.sampler.as_mut().filter(|_| wanted.tokens > 0) else {
+            return Ok(());
+        };
+        let sample = sampler(&SampleRequest {
+            model: &self.model_config,
+            weights,
+            prompt: &wanted.prompt,
+            tokens: wanted.tokens,
+            seed: self.config.seed,
+        });
+        let step = self.state.step;
+        hooks
+            .observer
+            .sampled(step, sample.as_deref().map_err(String::as_str));
+        if let Ok(text) = sample {
+            self.metrics.write_text(step, "sample", &text)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint, unless the last one holds just this.
+    fn save(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
+        if self.saved.as_ref() == Some(&self.state) {
+            return Ok(());
+        }
+        let weights = self.model.to_weights();
+        let broken = weights
+            .values()
+            .flat_map(|tensor| &tensor.values)
+            .find(|value| !value.is_finite());
+        if let Some(&value) = broken {
+            self.check(self.state.step, "value of a weight", value.into())?;
+        }
+        self.metrics.sync()?;
+        let checkpoint = Checkpoint {
+            config: &self.model_config,
+            weights: &weights,
+            optimizer: &self.optimizer,
+            state: &self.state,
+            tokenizer: &self.tokenizer,
+            end_of_text: self.end_of_text,
+        };
+        let folder = self
+            .checkpoints
+            .write(&checkpoint, self.config.train.checkpoint.keep)?;
+        let best = self
+            .state
+            .best
+            .as_ref()
+            .is_some_and(|best| best.step == self.state.step);
+        hooks.observer.saved(&Saved {
+            step: self.state.step,
+            folder: folder.clone(),
+            best,
+        });
+        self.last_checkpoint = Some(folder);
+        self.saved = Some(self.state.clone());
+        Ok(())
+    }
+
+    fn check(&self, step: u64, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(TrainError::Diverged {
+            step,
+            what,
+            value,
+            checkpoint: self.last_checkpoint.clone(),
+        })
+    }
+
+    fn outcome(&self, stopped: bool) -> Outcome {
+        let best = self.checkpoints.named(crate::checkpoints::BEST);
+        Outcome {
+            state: self.state.clone(),
+            stopped,
+            latest: self.last_checkpoint.clone(),
+            best: best.map(|name| self.folder.checkpoints().join(name)),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Where the run stands.
+    pub fn state(&self) -> &TrainerState {
+        &self.state
+    }
+
+    /// The weights as they are now.
+    pub fn weights(&self) -> Weights {
+        self.model.to_weights()
+    }
+}

@@ -1,0 +1,238 @@
+//! The beginning of a run: new, or from a checkpoint.
+
+use std::path::Path;
+use std::time::Duration;
+
+use burn::tensor::Device;
+use data::folder::{DataFolder, Split};
+use learned_dropout::TransformerConfig;
+use learned_dropout::model_folder;
+use learned_dropout::transformer::Transformer;
+use learned_dropout::weights;
+
+use super::Trainer;
+use super::error::TrainError;
+use super::windows::Windows;
+use crate::checkpoints::{
+    CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState, hex,
+};
+use crate::config::RunConfig;
+use crate::metrics::MetricsLog;
+use crate::optimizer::AdamW;
+use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
+use crate::schedule::Schedule;
+
+/// Keys that may differ when a run is resumed: none has a part in the weights of a step.
+const HARMLESS: [&str; 5] = [
+    "data.path",
+    "train.steps",
+    "train.log_every",
+    "train.evaluate.",
+    "train.checkpoint.",
+];
+
+/// What a run is made of.
+pub struct Setup<'a> {
+    /// The configuration.
+    pub config: RunConfig,
+    /// The data, opened from where the configuration says.
+    pub data: &'a DataFolder,
+    /// Where to compute; without autodiff.
+    pub device: Device,
+    /// The processor's peak in floating-point operations per second, where it is known.
+    pub peak_flops: Option<f64>,
+}
+
+impl Setup<'_> {
+    /// The stored configuration of a run, with overrides; what a resumed run is set up with.
+    ///
+    /// # Errors
+    /// There is no run, or all that is wrong with its configuration and the overrides.
+    pub fn stored_config(run: &Path, overrides: &[String]) -> Result<RunConfig, TrainError> {
+        let path = run.join(CONFIG_FILE);
+        if !path.exists() {
+            return Err(RunFolderError::Empty { path: run.into() }.into());
+        }
+        Ok(RunConfig::read(&path, overrides)?)
+    }
+}
+
+impl<'a> Trainer<'a> {
+    /// Begins a run in a folder that has none yet, and writes its configuration there.
+    ///
+    /// # Errors
+    /// The folder has a run already, the model does not fit the data, or a file cannot be written.
+    pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
+        let model_config = setup.model()?;
+        let folder = RunFolder::create(run)?;
+        setup.config.write(&folder.config())?;
+        Self::begin(setup, model_config, folder, Newest::default())
+    }
+
+    /// Goes on with a run from its newest intact checkpoint, or from its beginning if it has no
+    /// checkpoint yet. It ends with the same bits as if it had never stopped.
+    ///
+    /// The configuration may differ from the stored one in `train.steps`, `train.log_every`,
+    /// `train.evaluate`, `train.checkpoint` and `data.path`; it becomes the stored one.
+    ///
+    /// # Errors
+    /// There is no run, all its checkpoints are damaged, the configuration or the data is another
+    /// one, or a file cannot be written.
+    pub fn resume(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
+        let model_config = setup.model()?;
+        let folder = RunFolder::open(run)?;
+        let stored = RunConfig::read(&folder.config(), &[])?;
+        let mut keys = stored.differing_keys(&setup.config);
+        let differs = !keys.is_empty();
+        keys.retain(|key| !is_harmless(key));
+        if !keys.is_empty() {
+            return Err(TrainError::ConfigChanged {
+                path: run.into(),
+                keys,
+            });
+        }
+        let mut newest = Checkpoints::open(run)?.newest()?;
+        match &newest.intact {
+            Some((checkpoint, state)) => setup.check(checkpoint, state)?,
+            None if newest.damaged.is_empty() => {}
+            None => {
+                return Err(TrainError::AllDamaged {
+                    newest: newest.damaged.remove(0).error,
+                });
+            }
+        }
+        if differs {
+            setup.config.write(&folder.config())?;
+        }
+        Self::begin(setup, model_config, folder, newest)
+    }
+
+    fn begin(
+        setup: Setup<'a>,
+        model_config: TransformerConfig,
+        folder: RunFolder,
+        newest: Newest,
+    ) -> Result<Self, TrainError> {
+        let tokenizer = setup.data.tokenizer()?.to_json();
+        let checkpoints = Checkpoints::open(folder.path())?;
+        let Setup {
+            config,
+            data,
+            device,
+            peak_flops,
+        } = setup;
+        let autodiff = device.clone().autodiff();
+        let (model, optimizer, state) = match &newest.intact {
+            None => (
+                Transformer::new(&model_config, config.seed, &autodiff),
+                AdamW::new(&config.train.optimizer),
+                fresh_state(&config, data),
+            ),
+            Some((checkpoint, state)) => {
+                // Whatever a killed process had no time for.
+                checkpoints.point_and_prune(state, config.train.checkpoint.keep)?;
+                let path = checkpoint.join(model_folder::WEIGHTS_FILE);
+                let weights = weights::read(&path, &model_config).map_err(CheckpointError::from)?;
+                let optimizer = AdamW::read(
+                    &config.train.optimizer,
+                    &checkpoint.join(OPTIMIZER_FILE),
+                    weights::layout(&model_config),
+                    &device,
+                )
+                .map_err(CheckpointError::from)?;
+                let model = Transformer::from_weights(&model_config, &weights, &autodiff);
+                (model, optimizer, state.clone())
+            }
+        };
+        let metrics = MetricsLog::open(&folder.metrics(), &folder.tensorboard(), state.step)?;
+        let (last_checkpoint, saved) = newest.intact.unzip();
+        Ok(Self {
+            windows: Windows {
+                data,
+                seed: config.seed,
+                batch: config.train.batch,
+                context: model_config.context,
+            },
+            schedule: Schedule::new(&config.train),
+            end_of_text: data.meta().end_of_text,
+            since_logged: (Duration::ZERO, 0),
+            damaged: newest.damaged,
+            config,
+            model_config,
+            device,
+            model,
+            optimizer,
+            state,
+            tokenizer,
+            peak_flops,
+            checkpoints,
+            metrics,
+            last_checkpoint,
+            saved,
+            folder,
+        })
+    }
+}
+
+impl Setup<'_> {
+    /// The model's configuration, with the data's vocabulary, which the run's then has too.
+    fn model(&mut self) -> Result<TransformerConfig, TrainError> {
+        let vocabulary = usize::try_from(self.data.meta().vocabulary).unwrap_or(usize::MAX);
+        let model = self
+            .config
+            .model
+            .transformer(Some(vocabulary))
+            .map_err(TrainError::Model)?;
+        self.config.model.vocabulary = Some(model.vocabulary);
+        let windows = Windows {
+            data: self.data,
+            seed: 0,
+            batch: 1,
+            context: model.context,
+        };
+        windows.check()?;
+        Ok(model)
+    }
+
+    /// Fails if a checkpoint was trained with another configuration or on other data.
+    fn check(&self, checkpoint: &Path, state: &TrainerState) -> Result<(), TrainError> {
+        let fresh = fresh_state(&self.config, self.data);
+        if state.config != fresh.config {
+            return Err(TrainError::ConfigEdited {
+                checkpoint: checkpoint.into(),
+            });
+        }
+        if state.data != fresh.data {
+            return Err(TrainError::DataChanged {
+                path: self.data.path().into(),
+                checkpoint: checkpoint.into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The state of a run that has not made a step.
+fn fresh_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
+    let mut essential = config.values();
+    essential.retain(|key, _| !is_harmless(key));
+    let text: String = essential
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+    TrainerState {
+        seed: config.seed,
+        data: DataFingerprint {
+            train: data.split(Split::Train).fingerprint(),
+            validation: data.split(Split::Validation).fingerprint(),
+        },
+        config: hex(xxhash_rust::xxh3::xxh3_64(text.as_bytes())),
+        ..TrainerState::default()
+    }
+}
+
+fn is_harmless(key: &str) -> bool {
+    HARMLESS
+        .iter()
+        .any(|harmless| key == *harmless || (harmless.ends_with('.') && key.starts_with(harmless)))
+}

@@ -1,0 +1,407 @@
+//! Run configurations: what they resolve to, and how their problems are told.
+
+use std::path::Path;
+
+use learned_dropout_training::config::{ConfigError, Origin, RunConfig};
+use proptest::prelude::*;
+
+const SMALL: &str = r#"
+[data]
+path = "data/x"
+[model]
+context = 8
+width = 4
+heads = 2
+layers = 1
+[train]
+steps = 50
+batch = 2
+"#;
+
+fn parse(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    RunConfig::parse(text, Path::new("run.toml"), &overrides)
+}
+
+/// The messages of all problems.
+#[track_caller]
+fn problems(text: &str, overrides: &[&str]) -> Vec<String> {
+    match parse(text, overrides) {
+        Err(ConfigError::Invalid { problems, .. }) => {
+            problems.iter().map(ToString::to_string).collect()
+        }
+        other => panic!("expected problems, not {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let config = parse(SMALL, &[]).unwrap();
+    assert_eq!(config.seed, 1337);
+    assert_eq!(config.model.vocabulary, None);
+    assert_eq!(config.train.accumulate, 1);
+    assert_eq!(config.train.clip, None);
+    assert_eq!(config.train.optimizer.learning_rate, 9e-4);
+    assert_eq!(config.train.optimizer.minimum_learning_rate, 9e-4 / 10.0);
+    assert_eq!(config.train.optimizer.betas, [0.9, 0.95]);
+    assert_eq!(config.train.schedule.warmup, 5);
+    assert_eq!(config.train.schedule.decay_steps, 50);
+    assert_eq!(config.train.checkpoint.every, config.train.evaluate.every);
+    assert_eq!(config.tokens_per_step(), 16);
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    let text = SMALL.replace("steps = 50", "stepz = 50\nsteps = 5\nlearning_rate = 1e-3");
+    let found = problems(
+        &text,
+        &["model.learned_dropout.roundin=none", "optimizer.epsilon=1"],
+    );
+    for expected in [
+        "line 10: unknown key `train.stepz`; did you mean `train.steps`?",
+        "line 12: unknown key `train.learning_rate`; did you mean `train.optimizer.learning_rate`?",
+        "--set model.learned_dropout.roundin=none: unknown key `model.learned_dropout.roundin`; \
+         did you mean `model.learned_dropout.rounding`?",
+        "--set optimizer.epsilon=1: unknown key `optimizer`; the keys here are `seed`, `data`, \
+         `model`, `train`",
+    ] {
+        assert!(
+            found.iter().any(|problem| problem == expected),
+            "{expected}\n{found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 4, "{found:#?}");
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let text = r#"
+seed = -1
+[model]
+context = "long"
+width = 6
+heads = 4
+layers = 0
+dropout = 1.0
+[model.learned_dropout]
+rounding = "stochastik"
+function = { kind = "cosine", shift_init = 4.0, slope = 1 }
+[train]
+steps = 10
+batch = 0
+clip = -1.0
+[train.optimizer]
+betas = [0.9, 0.95, 0.99]
+minimum_learning_rate = 1.0
+"#;
+    let found = problems(text, &["train.evaluate.every=1979-05-27"]);
+    for expected in [
+        "line 2: `seed` is integer `-1`: expected a whole number of at least 0",
+        "line 4: `model.context` is string \"long\": expected a whole number of at least 0",
+        "line 6: `model.heads` is 4: expected a divisor of the width, 6",
+        "line 7: `model.layers` is 0: expected a whole number from 1 to 16777216",
+        "line 8: `model.dropout` is 1: expected a rate of at least 0 and below 1",
+        "line 10: `model.learned_dropout.rounding` is \"stochastik\": did you mean `stochastic`?",
+        "line 11: unknown key `model.learned_dropout.function.slope`; the keys here are `shift_init`",
+        "line 11: `model.learned_dropout.function.shift_init` is 4: expected a value from 0 to π \
+         (3.14159…)",
+        "line 14: `train.batch` is 0: expected a whole number from 1 to 65536",
+        "line 15: `train.clip` is -1: expected a number above 0; leave it out for no clipping",
+        "line 17: `train.optimizer.betas`: 3 values where 2 are expected",
+        "line 18: `train.optimizer.minimum_learning_rate` is 1: expected a number from 0 to the \
+         learning rate",
+        "--set train.evaluate.every=1979-05-27: `train.evaluate.every` is `1979-05-27`: expected a \
+         whole number of at least 0",
+        "`data.path` is missing",
+    ] {
+        assert!(
+            found.iter().any(|problem| problem == expected),
+            "{expected}\n{found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 14, "{found:#?}");
+}
+
+#[test]
+fn what_is_not_toml_is_reported_with_its_line() {
+    let error = parse("seed = 1\n[data\npath = 1\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("run.toml: "), "{error}");
+    assert!(error.contains("line 2: not valid TOML"), "{error}");
+    assert!(!problems("seed = 1\nseed = 2\n", &[]).is_empty());
+}
+
+#[test]
+fn overrides_come_after_the_file_and_take_words_as_strings() {
+    let overrides = [
+        "train.optimizer.learning_rate = 1e-2",
+        "model.learned_dropout.rounding=threshold",
+        "model.learned_dropout.penalty = { kind = \"linear\" }",
+        "data.path=elsewhere/x y",
+        "train.evaluate.sample.prompt=\"2\"",
+    ];
+    let config = parse(SMALL, &overrides).unwrap();
+    assert_eq!(config.train.optimizer.learning_rate, 1e-2);
+    assert_eq!(config.data.path, Path::new("elsewhere/x y"));
+    assert_eq!(config.train.evaluate.sample.prompt, "2");
+    let mask = config.model.learned_dropout.unwrap();
+    assert_eq!(
+        mask.rounding,
+        learned_dropout::rounding::Rounding::Threshold
+    );
+    assert_eq!(
+        mask.penalty.unwrap().kind,
+        learned_dropout::penalty::PenaltyKind::Linear
+    );
+}
+
+#[test]
+fn an_override_without_value_removes_the_key() {
+    let with_masks = format!("{SMALL}[model.learned_dropout]\nrounding = \"none\"\n");
+    assert!(
+        parse(&with_masks, &[])
+            .unwrap()
+            .model
+            .learned_dropout
+            .is_some()
+    );
+    assert_eq!(
+        parse(&with_masks, &["model.learned_dropout="])
+            .unwrap()
+            .model
+            .learned_dropout,
+        None
+    );
+}
+
+#[test]
+fn overrides_that_are_none_are_reported() {
+    let found = problems(SMALL, &["steps", "=1", "train.steps.x=1", "seed=a\nb = 1"]);
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found[0].contains("expected key=value"), "{found:#?}");
+    assert!(
+        found[2].contains("`steps` in `train.steps.x` is a value, not a table"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn lines_are_known_to_code_too() {
+    let Err(ConfigError::Invalid { problems, .. }) = parse(&format!("{SMALL}x = 1"), &[]) else {
+        panic!("an unknown key was accepted");
+    };
+    assert_eq!(
+        (problems[0].key.as_str(), &problems[0].origin),
+        ("train.x", &Origin::Line(12))
+    );
+}
+
+#[test]
+fn the_vocabulary_must_agree_with_the_data() {
+    let config = parse(SMALL, &[]).unwrap();
+    assert_eq!(config.model.transformer(Some(300)).unwrap().vocabulary, 300);
+    assert!(config.model.transformer(None).is_err());
+    let own = parse(SMALL, &["model.vocabulary=100"]).unwrap();
+    assert_eq!(own.model.transformer(None).unwrap().vocabulary, 100);
+    assert_eq!(own.model.transformer(Some(100)).unwrap().vocabulary, 100);
+    let problem = &own.model.transformer(Some(99)).unwrap_err()[0];
+    assert_eq!(problem.key, "model.vocabulary");
+}
+
+#[test]
+fn differing_keys_are_named_in_full() {
+    let (one, other) = (
+        parse(SMALL, &[]).unwrap(),
+        parse(SMALL, &["train.clip=1.0", "seed=2"]).unwrap(),
+    );
+    assert_eq!(one.differing_keys(&other), ["seed", "train.clip"]);
+    assert!(one.differing_keys(&one.clone()).is_empty());
+}
+
+#[test]
+fn every_documented_key_exists_and_every_key_is_documented() {
+    let document = include_str!("../../../docs/configuration.md");
+    let documented: std::collections::BTreeSet<&str> = document
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("| `")?
+                .split_once('`')
+                .map(|(key, _)| key)
+        })
+        .collect();
+    let every = parse(
+        SMALL,
+        &[
+            "model.vocabulary=4",
+            "train.clip=1.0",
+            "model.learned_dropout.heads=2",
+            "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0}",
+        ],
+    )
+    .unwrap();
+    let known = every.values();
+    let known: std::collections::BTreeSet<&str> = known.keys().map(String::as_str).collect();
+    assert_eq!(documented, known);
+}
+
+/// A valid configuration of arbitrary values, as text of the one way to write each.
+fn any_config() -> impl Strategy<Value = Vec<String>> {
+    let keys = (
+        0..i64::MAX as u64,
+        1..100_usize,
+        0.0..1.0_f64,
+        0.0..3.0_f64,
+        1e-9..1e3_f64,
+        any::<Option<u16>>(),
+        "\\PC{0,12}",
+    );
+    let words = (
+        prop::sample::select(vec![
+            "stochastic",
+            "threshold",
+            "sigmoid",
+            "sigmoid-detached",
+            "none",
+        ]),
+        prop::sample::select(vec!["hidden", "embedding"]),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    (keys, words).prop_map(
+        |((seed, heads, rate, shift, number, option, prompt), words)| {
+            let (rounding, input, detach, penalty) = words;
+            let mut set = vec![
+                format!("seed={seed}"),
+                format!("model.heads={heads}"),
+                format!("model.width={}", heads * 3),
+                format!("model.dropout={rate:?}"),
+                format!("model.learned_dropout.function={{kind=\"cosine\",shift_init={shift:?}}}"),
+                format!("model.learned_dropout.rounding={rounding}"),
+                format!("model.learned_dropout.input={input}"),
+                format!("model.learned_dropout.detach_input={detach}"),
+                format!("train.optimizer.learning_rate={number:?}"),
+                format!("train.optimizer.weight_decay={number:?}"),
+                format!("train.evaluate.sample.prompt={}", toml_string(&prompt)),
+            ];
+            if let Some(number) = option {
+                set.push(format!("train.clip={}.5", number));
+                set.push(format!("model.vocabulary={}", u32::from(number) + 1));
+            }
+            if penalty {
+                set.push(format!(
+                    "model.learned_dropout.penalty.coefficient={number:?}"
+                ));
+                set.push("model.learned_dropout.penalty.kind=entropy".into());
+            }
+            set
+        },
+    )
+}
+
+fn toml_string(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_resolved_configuration_reads_back_as_itself(overrides in any_config()) {
+        let config = RunConfig::parse(SMALL, Path::new("x"), &overrides).unwrap();
+        let text = config.to_toml().unwrap();
+        let again = RunConfig::parse(&text, Path::new("x"), &[]).unwrap();
+        prop_assert_eq!(&again, &config);
+        prop_assert_eq!(again.to_toml().unwrap(), text);
+    }
+
+    #[test]
+    fn flipped_bytes_are_an_error_or_a_configuration(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
+    ) {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        let mut bytes = std::fs::read(seed_configs().join("shift-0.toml")).unwrap();
+        for (index, byte) in flips {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        std::fs::write(place.path(), &bytes).unwrap();
+        if let Err(error) = RunConfig::read(place.path(), &[]) {
+            prop_assert!(error.to_string().starts_with(place.path().to_str().unwrap()));
+        }
+    }
+
+    #[test]
+    fn any_override_is_an_error_or_a_configuration(key in "[a-z._]{0,12}", value in "\\PC{0,12}") {
+        let typed = format!("{key}={value}");
+        if let Err(error) = RunConfig::parse(SMALL, Path::new("x"), std::slice::from_ref(&typed)) {
+            prop_assert!(error.to_string().contains("--set") || value.trim().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_an_error_or_a_configuration() {
+    let text = std::fs::read_to_string(seed_configs().join("precomputed.toml")).unwrap();
+    let complete = parse(&text, &[]).unwrap();
+    let mut errors = 0;
+    for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
+        match parse(&text[..end], &[]) {
+            Err(ConfigError::Invalid { problems, .. }) => {
+                assert!(!problems.is_empty());
+                errors += 1;
+            }
+            Err(other) => panic!("{other}"),
+            Ok(config) => assert_eq!(config.model, complete.model),
+        }
+    }
+    assert!(errors > text.len() / 2);
+}
+
+fn seed_configs() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/seed")
+}
+
+/// Counts from the published tables; the one of the pre-computed masks follows from the shapes:
+/// three matrices' worth of queries, keys and values and one of outputs, 4 · 144², more.
+#[test]
+fn the_published_runs_have_the_published_sizes() {
+    let runs = [
+        ("shift-0", 15_335_424, 26_000),
+        ("no-penalty", 15_335_424, 26_000),
+        ("shift-half-pi", 15_335_424, 26_000),
+        ("shift-pi", 15_335_424, 26_000),
+        ("precomputed", 15_418_368, 28_000),
+        ("baseline", 15_441_192, 26_000),
+        ("baseline-dropout-0.2", 15_441_192, 26_000),
+        ("baseline-dropout-0.3", 15_441_192, 26_000),
+        ("baseline-dropout-0.4", 15_441_192, 26_000),
+    ];
+    for (name, parameters, steps) in runs {
+        let path = seed_configs().join(format!("{name}.toml"));
+        let config = RunConfig::read(&path, &[]).unwrap();
+        let model = config.model.transformer(Some(50_257)).unwrap();
+        assert_eq!(model.parameters_without_positions(), parameters, "{name}");
+        assert_eq!(config.train.steps, steps, "{name}");
+        assert_eq!(config.tokens_per_step(), 160_000, "{name}");
+        let penalty = model.learned_dropout.and_then(|mask| mask.penalty);
+        let penalized = name.starts_with("shift") || name == "precomputed";
+        assert_eq!(
+            penalty.map(|penalty| penalty.coefficient),
+            penalized.then_some(0.1),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(seed_configs()).unwrap().count(),
+        runs.len()
+    );
+}
+
+#[test]
+fn the_quick_start_is_a_valid_configuration() {
+    let path = seed_configs().join("../quickstart.toml");
+    let config = RunConfig::read(&path, &[]).unwrap();
+    assert!(config.model.learned_dropout.is_some());
+    config.model.transformer(Some(2048)).unwrap();
+}
