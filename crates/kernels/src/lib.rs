@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod cross_entropy;
 pub mod gelu;
+pub mod layer_norm;
 pub mod level;
 pub mod mask;
 pub mod math;

@@ -1,10 +1,12 @@
 //! LayerNorm without bias.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module::layer_norm};
+use burn::tensor::Tensor;
+
+use crate::ops::tensor::layer_norm;
 
 /// What is added to the variance.
-pub const EPSILON: f64 = 1e-5;
+pub const EPSILON: f32 = 1e-5;
 
 /// `(x − mean) / sqrt(variance + 1e-5) · weight` over the channels of a token.
 ///
@@ -25,6 +27,6 @@ impl LayerNorm {
 
     /// Normalizes `[batch, time, channels]`.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        layer_norm(input, self.weight.val(), None, EPSILON)
+        layer_norm(input, self.weight.val(), EPSILON)
     }
 }

@@ -7,7 +7,8 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    Keep, Moment, causal_attention, gelu, linear_cross_entropy, mask_mean, masked_product,
+    Keep, Moment, causal_attention, gelu, layer_norm, linear_cross_entropy, mask_mean,
+    masked_product,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -145,6 +146,24 @@ proptest! {
             differentiate(inputs.clone(), |[x, _]| gelu(x)),
             differentiate(inputs, |[x, _]| {
                 x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5
+            }),
+        );
+    }
+
+    #[test]
+    fn layer_norms(batch in 1usize..4, time in 1usize..90, width in 1usize..40) {
+        let device = training_device();
+        let x = random([batch, time, width], 1, &device);
+        let weight = random([1, 1, width], 2, &device);
+        let inputs = [x, weight];
+        assert_agree(
+            differentiate(inputs.clone(), |[x, weight]| {
+                layer_norm(x, weight.reshape([width]), 1e-5)
+            }),
+            differentiate(inputs, |[x, weight]| {
+                let centered = x.clone() - x.mean_dim(2);
+                let variance = centered.clone().square().mean_dim(2);
+                centered / (variance + 1e-5).sqrt() * weight
             }),
         );
     }

@@ -162,7 +162,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_changed_byte_anywhere_is_noticed(
+    fn a_changed_bit_is_noticed_unless_it_changes_nothing(
         file in 0..6_usize, index in any::<prop::sample::Index>(), bit in 0..8_u32
     ) {
         let place = tempfile::tempdir().unwrap();
@@ -174,14 +174,14 @@ proptest! {
         let path = &files[file % files.len()];
         let mut bytes = std::fs::read(path).unwrap();
         let at = index.index(bytes.len());
-        let before = bytes[at];
         bytes[at] ^= 1 << bit;
         std::fs::write(path, &bytes).unwrap();
-        // White space of the JSON may become other white space.
+        // JSON has several ways to write the same state: other white space, or another last digit
+        // of a number that rounds to the same bits.
         match read_state(&folder) {
             Err(CheckpointError::Damaged { .. }) => {}
             Ok(found) => prop_assert!(
-                before.is_ascii_whitespace() && found == state(1, 1),
+                path.ends_with(STATE_FILE) && found == state(1, 1),
                 "byte {} of {}", at, path.display()
             ),
             Err(other) => prop_assert!(false, "{}", other),

@@ -112,6 +112,29 @@ impl<B: TransformerOps> Backward<B, 1> for ExactGelu {
 }
 
 #[derive(Debug)]
+struct LayerNormWithoutBias;
+
+impl<B: TransformerOps> Backward<B, 2> for LayerNormWithoutBias {
+    type State = (FloatTensor<B>, FloatTensor<B>, f32);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (x, weight, epsilon) = ops.state;
+        let (dx, dweight) = B::layer_norm_without_bias_backward(gradient, x, weight, epsilon);
+        for (parent, part) in ops.parents.into_iter().zip([dx, dweight]) {
+            if let Some(node) = parent {
+                gradients.register::<B>(node.id, part);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
 struct LinearCrossEntropy;
 
 impl<B: TransformerOps> Backward<B, 2> for LinearCrossEntropy {
@@ -195,6 +218,23 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         {
             OpsKind::Tracked(prep) => prep.finish(x.clone(), B::exact_gelu(x)),
             OpsKind::UnTracked(prep) => prep.finish(B::exact_gelu(x)),
+        }
+    }
+
+    fn layer_norm_without_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node()];
+        let [x, weight] = [x, weight].map(|tensor| tensor.into_primitive());
+        let prepared = Backward::<B, 2>::prepare::<C>(LayerNormWithoutBias, nodes);
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (x.clone(), weight.clone(), epsilon);
+                prep.finish(state, B::layer_norm_without_bias(x, weight, epsilon))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::layer_norm_without_bias(x, weight, epsilon)),
         }
     }
 

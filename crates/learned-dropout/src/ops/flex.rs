@@ -4,7 +4,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
 use kernels::mask::{Keep, Moment};
-use kernels::{attention, cross_entropy, gelu, mask};
+use kernels::{attention, cross_entropy, gelu, layer_norm, mask};
 
 use super::{TransformerOps, reference};
 
@@ -156,6 +156,39 @@ impl TransformerOps for Flex {
         let mut output = vec![0.0; x.shape().num_elements()];
         gelu::backward(&mut output, slice(&gradient), slice(&x));
         tensor(output, x.shape())
+    }
+
+    fn layer_norm_without_bias(x: Float, weight: Float, epsilon: f32) -> Float {
+        if !is_f32(&[&x, &weight]) {
+            return reference::layer_norm::<Self>(x, weight, epsilon);
+        }
+        let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; x.shape().num_elements()];
+        layer_norm::forward(&mut output, slice(&x), slice(&weight), epsilon);
+        tensor(output, x.shape())
+    }
+
+    fn layer_norm_without_bias_backward(
+        gradient: Float,
+        x: Float,
+        weight: Float,
+        epsilon: f32,
+    ) -> (Float, Float) {
+        if !is_f32(&[&gradient, &x, &weight]) {
+            return reference::layer_norm_backward::<Self>(gradient, x, weight, epsilon);
+        }
+        let [gradient, x, weight] = [gradient, x, weight].map(|tensor| tensor.to_contiguous());
+        let mut dx = vec![0.0; x.shape().num_elements()];
+        let mut dweight = vec![0.0; weight.shape().num_elements()];
+        layer_norm::backward(
+            &mut dx,
+            &mut dweight,
+            slice(&gradient),
+            slice(&x),
+            slice(&weight),
+            epsilon,
+        );
+        (tensor(dx, x.shape()), tensor(dweight, weight.shape()))
     }
 
     fn linear_cross_entropy(hidden: Float, weight: Float, target_ids: IntTensor<Self>) -> Float {

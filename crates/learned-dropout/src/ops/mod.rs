@@ -90,6 +90,27 @@ pub trait TransformerOps: Backend {
         reference::gelu_backward::<Self>(gradient, x)
     }
 
+    /// `(x − mean) / sqrt(variance + epsilon) · weight` over the channels of each token, for `x` of
+    /// `[batch, time, channels]` and `weight` of `[channels]`.
+    fn layer_norm_without_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        reference::layer_norm::<Self>(x, weight, epsilon)
+    }
+
+    /// The gradients of [`layer_norm_without_bias`](Self::layer_norm_without_bias) with respect to
+    /// `x` and `weight`.
+    fn layer_norm_without_bias_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::layer_norm_backward::<Self>(gradient, x, weight, epsilon)
+    }
+
     /// The mean cross-entropy, `[1]`, of `softmax(hidden · weightᵀ)` in nats, for `hidden` of
     /// `[tokens, channels]`, `weight` of `[vocabulary, channels]` and `targets` of `[tokens]`.
     fn linear_cross_entropy(

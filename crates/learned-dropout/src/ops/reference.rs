@@ -9,13 +9,17 @@ use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 use kernels::mask::{Keep, Moment};
 use kernels::random::unit;
 
+/// A value per channel, shaped to be repeated for every token.
+fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B> {
+    let mut shape = vec![1; rank];
+    shape[rank - 1] = values.shape()[0];
+    B::float_reshape(values, Shape::from(shape))
+}
+
 /// `attended + shift`, with the shift repeated for every token.
 fn shifted<B: Backend>(attended: FloatTensor<B>, shift: FloatTensor<B>) -> FloatTensor<B> {
-    let channels = shift.shape()[0];
     let rank = attended.shape().num_dims();
-    let mut shape = vec![1; rank];
-    shape[rank - 1] = channels;
-    B::float_add(attended, B::float_reshape(shift, Shape::from(shape)))
+    B::float_add(attended, per_channel::<B>(shift, rank))
 }
 
 fn mask<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
@@ -217,6 +221,49 @@ pub fn gelu_backward<B: Backend>(gradient: FloatTensor<B>, x: FloatTensor<B>) ->
     let factor = 1.0 / std::f64::consts::TAU.sqrt();
     let product = B::float_mul_scalar(B::float_mul(x.clone(), density), factor.into());
     B::float_mul(gradient, B::float_add(normal_distribution::<B>(x), product))
+}
+
+/// `(x − mean) / sqrt(variance + epsilon)` and `1 / sqrt(variance + epsilon)`.
+fn normalized<B: Backend>(x: FloatTensor<B>, epsilon: f32) -> (FloatTensor<B>, FloatTensor<B>) {
+    let channels = x.shape().num_dims() - 1;
+    let centered = B::float_sub(x.clone(), B::float_mean_dim(x, channels));
+    let square = B::float_mul(centered.clone(), centered.clone());
+    let variance = B::float_add_scalar(B::float_mean_dim(square, channels), epsilon.into());
+    let scale = B::float_recip(B::float_sqrt(variance));
+    (B::float_mul(centered, scale.clone()), scale)
+}
+
+/// Plain body of
+/// [`TransformerOps::layer_norm_without_bias`](super::TransformerOps::layer_norm_without_bias).
+pub fn layer_norm<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    epsilon: f32,
+) -> FloatTensor<B> {
+    let weight = per_channel::<B>(weight, x.shape().num_dims());
+    B::float_mul(normalized::<B>(x, epsilon).0, weight)
+}
+
+/// Plain body of [`TransformerOps::layer_norm_without_bias_backward`](super::TransformerOps::layer_norm_without_bias_backward).
+pub fn layer_norm_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    epsilon: f32,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let shape = x.shape();
+    let (rank, channels) = (shape.num_dims(), weight.shape()[0]);
+    let (normal, scale) = normalized::<B>(x, epsilon);
+    let dweight = B::float_mul(gradient.clone(), normal.clone());
+    let rows = Shape::new([shape.num_elements() / channels, channels]);
+    let dweight = B::float_sum_dim(B::float_reshape(dweight, rows), 0);
+    let dweight = B::float_reshape(dweight, Shape::new([channels]));
+    let inner = B::float_mul(gradient, per_channel::<B>(weight, rank));
+    let mean = B::float_mean_dim(inner.clone(), rank - 1);
+    let along = B::float_mul(inner.clone(), normal.clone());
+    let along = B::float_mul(normal, B::float_mean_dim(along, rank - 1));
+    let dx = B::float_sub(B::float_sub(inner, mean), along);
+    (B::float_mul(dx, scale), dweight)
 }
 
 /// Plain body of

@@ -51,6 +51,19 @@ pub fn gelu(x: Tensor<3>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::exact_gelu(x.into_dispatch()))
 }
 
+/// LayerNorm without bias: `(x − mean) / sqrt(variance + epsilon) · weight` over the channels.
+///
+/// # Shapes
+/// - `x`, result: `[batch, time, channels]`
+/// - `weight`: `[channels]`
+pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, epsilon: f32) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::layer_norm_without_bias(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        epsilon,
+    ))
+}
+
 /// The mean cross-entropy of `softmax(hidden · weightᵀ)` in nats, `[1]`.
 ///
 /// # Shapes

@@ -1,0 +1,103 @@
+//! What several tests share.
+#![allow(dead_code)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The program, quiet and on two threads, working in a folder.
+pub fn ldrop(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ldrop"));
+    command
+        .current_dir(folder)
+        .args(["--quiet", "--threads", "2"])
+        .args(arguments);
+    command
+}
+
+/// Runs the program; it must succeed.
+#[track_caller]
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let output = ldrop(folder, arguments)
+        .output()
+        .expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    output
+}
+
+/// Runs the program with `--json`; gives the object that it prints.
+#[track_caller]
+pub fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let output = run(folder, &[arguments, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+/// Runs the program; it must fail. Gives its exit status and what it says.
+#[track_caller]
+pub fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = ldrop(folder, arguments)
+        .output()
+        .expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{arguments:?} succeeded");
+    assert!(!errors.contains("panicked"), "{errors}");
+    (output.status.code().expect("not killed"), errors)
+}
+
+/// Text with some regularity, and letters of several scripts.
+pub fn text() -> String {
+    (0..400)
+        .map(|line| {
+            format!(
+                "line {line}: the cat sat on the mat, القطة 猫 🐈 {}\n",
+                line % 7
+            )
+        })
+        .collect()
+}
+
+/// A data folder of bytes, and a configuration of a tiny model.
+pub fn prepare(folder: &Path) {
+    std::fs::write(folder.join("text.txt"), text()).expect("written");
+    run(
+        folder,
+        &[
+            "data",
+            "prepare",
+            "text.txt",
+            "--out",
+            "data",
+            "--tokenizer",
+            "byte",
+        ],
+    );
+    std::fs::write(folder.join("tiny.toml"), TINY).expect("written");
+}
+
+/// A model that trains in milliseconds.
+pub const TINY: &str = r#"
+seed = 7
+[data]
+path = "data"
+[model]
+context = 16
+width = 16
+heads = 2
+layers = 2
+[model.learned_dropout.penalty]
+coefficient = 0.1
+[train]
+steps = 12
+batch = 2
+accumulate = 2
+log_every = 1
+[train.evaluate]
+every = 5
+batches = 2
+sample = { prompt = "line", tokens = 8 }
+[train.checkpoint]
+every = 2
+keep = 2
+"#;

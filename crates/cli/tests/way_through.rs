@@ -1,0 +1,240 @@
+//! The whole way: text, training, evaluation, generation, inspection, export.
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{failure, json, prepare, run};
+
+#[test]
+fn text_becomes_a_model_that_can_be_used() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let trained = json(folder, &["train", "--config", "tiny.toml", "--out", "run"]);
+    assert_eq!(trained["step"], 12);
+    assert!(
+        trained["validation_loss"].as_f64().expect("a loss") < 6.0,
+        "{trained}"
+    );
+    assert!(
+        trained["sample"]
+            .as_str()
+            .expect("a sample")
+            .starts_with("line")
+    );
+    assert!(folder.join("run/metrics.jsonl").exists());
+
+    let evaluated = json(folder, &["eval", "--model", "run"]);
+    let (loss, tokens) = (&evaluated["loss"], &evaluated["tokens"]);
+    let loss = loss.as_f64().expect("a loss");
+    assert!((evaluated["perplexity"].as_f64().expect("set") - loss.exp()).abs() < 1e-9);
+    // A token of the byte tokenizer is a byte: only the unit differs.
+    let bits = evaluated["bits_per_byte"].as_f64().expect("set");
+    assert!((bits - loss / std::f64::consts::LN_2).abs() < 1e-9);
+    let validation = std::fs::metadata(folder.join("data/val.bin"))
+        .expect("data")
+        .len()
+        / 2;
+    assert_eq!(tokens.as_u64(), Some(validation - 1));
+    assert!((0.0..=1.0).contains(&evaluated["kept"].as_f64().expect("set")));
+
+    generation_and_inspection(folder);
+    exports_come_back(folder);
+}
+
+fn generation_and_inspection(folder: &Path) {
+    let generate = [
+        "generate",
+        "--model",
+        "run",
+        "--prompt",
+        "line 猫",
+        "--max-tokens",
+        "40",
+    ];
+    let first = json(folder, &generate);
+    assert_eq!(first["tokens"], 40);
+    assert_eq!(
+        first["text"],
+        json(folder, &generate)["text"],
+        "the same seed"
+    );
+    let streamed = run(folder, &generate).stdout;
+    let streamed = String::from_utf8(streamed).expect("text");
+    assert_eq!(
+        streamed,
+        format!("line 猫{}\n", first["text"].as_str().expect("text"))
+    );
+
+    let by_text = json(folder, &["inspect", "--model", "run", "--prompt", "abc"]);
+    let by_ids = json(folder, &["inspect", "--model", "run", "--ids", "97,98,99"]);
+    assert_eq!(by_text, by_ids);
+    assert_eq!(by_ids["logits"].as_array().map(Vec::len), Some(256));
+    assert_eq!(by_ids["layers"].as_array().map(Vec::len), Some(2));
+    let kept: Vec<f64> = by_ids["layers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|layer| layer["kept"].as_f64())
+        .collect();
+    let mean = kept.iter().sum::<f64>() / kept.len() as f64;
+    assert!((by_ids["kept"].as_f64().expect("set") - mean).abs() < 1e-9);
+    let top = by_ids["top"].as_array().expect("a list");
+    let logits: Vec<f64> = by_ids["logits"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_f64)
+        .collect();
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert_eq!(
+        logits[top[0]["id"].as_u64().expect("an id") as usize],
+        largest
+    );
+}
+
+fn exports_come_back(folder: &Path) {
+    let before = json(folder, &["inspect", "--model", "run", "--ids", "1,2,3"]);
+    run(
+        folder,
+        &[
+            "export", "--model", "run", "--format", "pt-names", "--out", "model.pt",
+        ],
+    );
+    run(folder, &["import", "model.pt", "--out", "imported"]);
+    let mut after = json(
+        folder,
+        &["inspect", "--model", "imported", "--ids", "1,2,3"],
+    );
+    // The imported model has no tokenizer to name tokens with.
+    for (after, before) in after["top"]
+        .as_array_mut()
+        .expect("a list")
+        .iter_mut()
+        .zip(before["top"].as_array().expect("a list"))
+    {
+        after["text"] = before["text"].clone();
+    }
+    assert_eq!(after, before);
+    run(
+        folder,
+        &[
+            "export",
+            "--model",
+            "run",
+            "--format",
+            "safetensors",
+            "--out",
+            "m.safetensors",
+        ],
+    );
+    let (code, message) = failure(folder, &["import", "m.safetensors", "--out", "other"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("m.safetensors"), "{message}");
+    assert!(!folder.join("other").exists(), "nothing half-written");
+    let (code, message) = failure(folder, &["import", "model.pt", "--out", "imported"]);
+    assert!(code == 2 && message.contains("--force"), "{message}");
+}
+
+#[test]
+fn every_tokenizer_keeps_every_script() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    std::fs::write(folder.join("text.txt"), support::text()).expect("written");
+    std::fs::write(folder.join("tiny.toml"), support::TINY).expect("written");
+    for tokenizer in ["gpt2", "bpe:300", "byte", "char"] {
+        let data = format!("data-{}", tokenizer.replace(':', "-"));
+        let meta = json(
+            folder,
+            &[
+                "data",
+                "prepare",
+                "text.txt",
+                "--out",
+                &data,
+                "--tokenizer",
+                tokenizer,
+            ],
+        );
+        let bytes = meta["train"]["text_bytes"]
+            .as_u64()
+            .zip(meta["validation"]["text_bytes"].as_u64());
+        let (train, validation) = bytes.expect("counted");
+        assert_eq!(
+            train + validation,
+            support::text().len() as u64,
+            "{tokenizer}"
+        );
+        let out = format!("run-{data}");
+        let train = [
+            "train",
+            "--config",
+            "tiny.toml",
+            "--data",
+            &data,
+            "--out",
+            &out,
+        ];
+        run(folder, &[&train[..], &["--set", "train.steps=1"]].concat());
+        let prompt = "القطة 猫 👩‍👩‍👧 🇪🇺";
+        let generate = [
+            "generate",
+            "--model",
+            &out,
+            "--prompt",
+            prompt,
+            "--max-tokens",
+            "3",
+        ];
+        let output = run(folder, &generate).stdout;
+        assert!(output.starts_with(prompt.as_bytes()), "{tokenizer}");
+    }
+}
+
+#[test]
+fn problems_are_told_together_and_with_their_place() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let broken = support::TINY
+        .replace("layers = 2", "layer = 2")
+        .replace("heads = 2", "heads = 3");
+    std::fs::write(folder.join("broken.toml"), broken).expect("written");
+    let (code, message) = failure(
+        folder,
+        &["train", "--config", "broken.toml", "--out", "run"],
+    );
+    assert_eq!(code, 1);
+    for part in ["broken.toml", "model.layer", "model.layers"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!folder.join("run").exists());
+
+    let (code, message) = failure(folder, &["eval", "--model", "nowhere", "--data", "data"]);
+    assert!(code == 1 && message.contains("nowhere"), "{message}");
+    let (code, message) = failure(folder, &["train", "--data", "data", "--device", "cuda:1"]);
+    assert!(
+        code == 2 && message.contains("--features cuda"),
+        "{message}"
+    );
+    let (code, message) = failure(folder, &["data", "prepare", "absent.xml", "--out", "other"]);
+    assert!(code == 1 && message.contains("absent.xml"), "{message}");
+    assert!(!folder.join("other").exists());
+}
+
+#[test]
+fn a_diverging_run_says_what_to_try() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let train = ["train", "--config", "tiny.toml", "--out", "run", "--set"];
+    let rate = "train.optimizer.learning_rate=1e30";
+    let (code, message) = failure(folder, &[&train[..], &[rate]].concat());
+    assert_eq!(code, 1);
+    assert!(
+        message.contains("not a finite number") && message.contains("learning_rate"),
+        "{message}"
+    );
+}

@@ -1,0 +1,121 @@
+//! LayerNorm without bias, forward and backward.
+
+use rayon::prelude::*;
+
+use crate::level::levelled;
+
+/// Rows whose sums one partial result holds: sums are added in an order that does not depend on
+/// the number of threads.
+const ROWS: usize = 64;
+
+/// Sums in eight lanes, added pairwise at the end.
+#[inline(always)]
+fn sum_of(count: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 8];
+    let whole = count / 8 * 8;
+    for start in (0..whole).step_by(8) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    let rest: f32 = (whole..count).map(&term).sum();
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + b) + (c + d)) + ((e + f) + (g + h)) + rest
+}
+
+/// Mean and reciprocal standard deviation of a row.
+#[inline(always)]
+fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
+    let count = x.len() as f32;
+    let mean = sum_of(x.len(), |i| x[i]) / count;
+    let variance = sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean)) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+levelled! {
+    fn forward_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+        let width = weight.len();
+        for (output, x) in output.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let (mean, scale) = moments(x, epsilon);
+            for ((output, x), weight) in output.iter_mut().zip(x).zip(weight) {
+                *output = (x - mean) * scale * weight;
+            }
+        }
+    }
+}
+
+levelled! {
+    /// Writes `dx` and adds to `dweight`.
+    fn backward_rows(
+        dx: &mut [f32],
+        dweight: &mut [f32],
+        gradient: &[f32],
+        x: &[f32],
+        weight: &[f32],
+        epsilon: f32,
+    ) {
+        let width = weight.len();
+        let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
+        for ((dx, x), gradient) in rows.zip(gradient.chunks_exact(width)) {
+            let (mean, scale) = moments(x, epsilon);
+            let normal = |i: usize| (x[i] - mean) * scale;
+            let count = width as f32;
+            let mean_gradient = sum_of(width, |i| gradient[i] * weight[i]) / count;
+            let mean_product = sum_of(width, |i| gradient[i] * weight[i] * normal(i)) / count;
+            for i in 0..width {
+                dweight[i] += gradient[i] * normal(i);
+                dx[i] = (gradient[i] * weight[i] - mean_gradient - normal(i) * mean_product) * scale;
+            }
+        }
+    }
+}
+
+/// `output = (x − mean) / sqrt(variance + epsilon) · weight`, row by row.
+///
+/// `x` and `output` are rows of `weight.len()` channels.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn forward(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    let width = weight.len();
+    assert!(width > 0 && x.len().is_multiple_of(width), "whole rows");
+    assert_eq!(output.len(), x.len());
+    let rows = output
+        .par_chunks_mut(ROWS * width)
+        .zip(x.par_chunks(ROWS * width));
+    rows.for_each(|(output, x)| forward_rows(output, x, weight, epsilon));
+}
+
+/// The gradients of [`forward`] with respect to `x` and `weight`.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn backward(
+    dx: &mut [f32],
+    dweight: &mut [f32],
+    gradient: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+) {
+    let width = weight.len();
+    assert!(width > 0 && x.len().is_multiple_of(width), "whole rows");
+    assert!(dx.len() == x.len() && gradient.len() == x.len() && dweight.len() == width);
+    let rows = dx
+        .par_chunks_mut(ROWS * width)
+        .zip(x.par_chunks(ROWS * width))
+        .zip(gradient.par_chunks(ROWS * width));
+    let partial: Vec<Vec<f32>> = rows
+        .map(|((dx, x), gradient)| {
+            let mut dweight = vec![0.0; width];
+            backward_rows(dx, &mut dweight, gradient, x, weight, epsilon);
+            dweight
+        })
+        .collect();
+    dweight.fill(0.0);
+    for partial in partial {
+        for (sum, value) in dweight.iter_mut().zip(partial) {
+            *sum += value;
+        }
+    }
+}
