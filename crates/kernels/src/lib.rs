@@ -11,4 +11,6 @@ pub mod level;
 pub mod mask;
 pub mod math;
 pub mod matrix;
+pub mod peak;
 pub mod random;
+pub mod update;

@@ -222,15 +222,24 @@ impl TransformerConfig {
         self.parameters() - self.context * self.width
     }
 
+    /// Counts without naming every tensor: a configuration may claim millions of layers.
     fn parameters_wide(&self) -> u128 {
-        crate::weights::layout(self)
-            .map(|spec| {
-                spec.shape
-                    .iter()
-                    .map(|&size| size as u128)
-                    .product::<u128>()
-            })
-            .sum()
+        let count = |layers: usize| -> u128 {
+            let config = Self {
+                layers,
+                ..self.clone()
+            };
+            crate::weights::layout(&config)
+                .map(|spec| {
+                    spec.shape
+                        .iter()
+                        .map(|&size| size as u128)
+                        .product::<u128>()
+                })
+                .sum()
+        };
+        let without_blocks = count(0);
+        without_blocks + self.layers as u128 * (count(1) - without_blocks)
     }
 }
 

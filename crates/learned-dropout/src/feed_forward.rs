@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use crate::dropout::dropout;
 use crate::learned_dropout::{LearnedDropout, Masked};
 use crate::linear::Linear;
-use crate::ops::tensor::gelu;
+use crate::ops::tensor::{duplicated, gelu};
 use crate::pass::{Pass, Purpose};
 
 /// `down(gelu(up(x)))`, then a learned mask or ordinary dropout.
@@ -37,7 +37,11 @@ impl FeedForward {
         let output = self.down.forward(gelu(self.up.forward(input)));
         match &self.learned_dropout {
             Some(module) => {
-                let mask_input = mask_input.unwrap_or(&output).clone();
+                let (output, mask_input) = match mask_input {
+                    Some(input) => (output, input.clone()),
+                    None if module.detaches_input() => (output.clone(), output),
+                    None => duplicated(output).into(),
+                };
                 let masked = module.apply(output, mask_input, pass);
                 (masked.output.clone(), Some(masked))
             }

@@ -220,6 +220,11 @@ impl LearnedDropout {
         }
     }
 
+    /// Whether the gradient stops at the mask's input.
+    pub(crate) fn detaches_input(&self) -> bool {
+        self.config.detach_input
+    }
+
     fn product(
         &self,
         x: Tensor<3>,

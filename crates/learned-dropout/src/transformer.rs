@@ -11,7 +11,7 @@ use crate::initialization::initial_weights;
 use crate::learned_dropout::{LearnedDropoutConfig, Masked};
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::linear_cross_entropy;
+use crate::ops::tensor::{duplicated, linear_cross_entropy, sum_of_two};
 use crate::pass::{OUTSIDE_BLOCKS, Pass, Purpose};
 use crate::statistics::MaskStatistics;
 use crate::weights::Weights;
@@ -144,15 +144,15 @@ impl Transformer {
             .map(|attention| attention.forward(hidden.clone(), pass));
         let mut masks = Vec::new();
         for block in &self.blocks {
-            let attended = block
-                .attention
-                .forward(block.attention_norm.forward(hidden.clone()), pass);
-            hidden = hidden + attended;
-            let normed = block.feed_forward_norm.forward(hidden.clone());
+            let [input, residual] = duplicated(hidden);
+            let normed = block.attention_norm.forward(input);
+            hidden = sum_of_two(residual, block.attention.forward(normed, pass));
+            let [input, residual] = duplicated(hidden);
+            let normed = block.feed_forward_norm.forward(input);
             let (output, masked) = block
                 .feed_forward
                 .forward(normed, mask_input.as_ref(), pass);
-            hidden = hidden + output;
+            hidden = sum_of_two(residual, output);
             masks.extend(masked);
         }
         Forward {

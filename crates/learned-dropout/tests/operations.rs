@@ -7,8 +7,8 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    Keep, Moment, causal_attention, gelu, layer_norm, linear_cross_entropy, mask_mean,
-    masked_product,
+    AdamW, Keep, Moment, adamw, causal_attention, gelu, layer_norm, linear_cross_entropy,
+    mask_mean, masked_product, scaled, sum_of_squares, sum_of_two,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -187,5 +187,41 @@ proptest! {
                 -logits.gather(1, targets).mean()
             }),
         );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn element_by_element(batch in 1usize..4, time in 1usize..50, width in 1usize..50) {
+        let device = training_device();
+        let inputs = [1, 2].map(|seed| random([batch, time, width], seed, &device));
+        assert_agree(
+            differentiate(inputs.clone(), |[left, right]| sum_of_two(left, right)),
+            differentiate(inputs, |[left, right]| left + right),
+        );
+        let device = device.inner();
+        let count = batch * time * width;
+        let [p, g, m, v] = [3, 4, 5, 6].map(|seed| random([count], seed, &device));
+        let v = v.abs();
+        let squares: f64 = read(g.clone()).iter().map(|&v| f64::from(v).powi(2)).sum();
+        assert_close(&read(sum_of_squares(g.clone())), &[squares as f32], TOLERANCE);
+        assert_close(&read(scaled(g.clone(), 0.3)), &read(g.clone() * 0.3), TOLERANCE);
+        let step = AdamW {
+            betas: [0.9, 0.95],
+            epsilon: 1e-8,
+            keep: 0.99,
+            rate: 0.01,
+            root_scale: 1.7,
+        };
+        let (updated, [first, second]) = adamw(p.clone(), g.clone(), [m.clone(), v.clone()], step);
+        let expected_first = m * 0.9 + g.clone() * 0.1;
+        let expected_second = v * 0.95 + g.square() * 0.05;
+        let root = expected_second.clone().sqrt() * 1.7 + 1e-8;
+        let expected = p * 0.99 - expected_first.clone() / root * 0.01;
+        assert_close(&read(first), &read(expected_first), TOLERANCE);
+        assert_close(&read(second), &read(expected_second), TOLERANCE);
+        assert_close(&read(updated), &read(expected), TOLERANCE);
     }
 }

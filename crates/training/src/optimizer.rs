@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use learned_dropout::ops::tensor::{self, adamw};
 use learned_dropout::weights::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -76,34 +77,16 @@ impl AdamW {
         let shape = parameter.dims();
         let parameter = parameter.flatten::<1>(0, D - 1);
         let gradient = gradient.flatten::<1>(0, D - 1);
-        let [beta_1, beta_2] = self.config.betas;
-        let (first, second, updates) = match self.state.remove(name) {
-            Some(Moments {
-                first,
-                second,
-                updates,
-                ..
-            }) => (
-                first.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1),
-                second.mul_scalar(beta_2) + gradient.square().mul_scalar(1.0 - beta_2),
-                updates + 1,
-            ),
-            None => (
-                gradient.clone().mul_scalar(1.0 - beta_1),
-                gradient.square().mul_scalar(1.0 - beta_2),
-                1,
-            ),
+        let (moments, updates) = match self.state.remove(name) {
+            Some(state) => ([state.first, state.second], state.updates + 1),
+            None => ([gradient.zeros_like(), gradient.zeros_like()], 1),
         };
-        let correction = |beta: f64| 1.0 - beta.powf(updates as f64);
-        let decay = if D >= 2 {
-            self.config.weight_decay
-        } else {
-            0.0
-        };
-        let root = second.clone().sqrt().div_scalar(correction(beta_2).sqrt());
-        let change = first.clone() / root.add_scalar(self.config.epsilon);
-        let updated = parameter.mul_scalar(1.0 - learning_rate * decay)
-            - change.mul_scalar(learning_rate / correction(beta_1));
+        let (updated, [first, second]) = adamw(
+            parameter,
+            gradient,
+            moments,
+            self.step(updates, learning_rate, D >= 2),
+        );
         self.state.insert(
             name.into(),
             Moments {
@@ -114,6 +97,24 @@ impl AdamW {
             },
         );
         updated.reshape(shape)
+    }
+
+    /// What the elements of a parameter need of its update number `updates`, from 1.
+    fn step(&self, updates: u64, learning_rate: f64, decays: bool) -> tensor::AdamW {
+        let [beta_1, beta_2] = self.config.betas;
+        let correction = |beta: f64| 1.0 - beta.powf(updates as f64);
+        let decay = if decays {
+            self.config.weight_decay
+        } else {
+            0.0
+        };
+        tensor::AdamW {
+            betas: [beta_1 as f32, beta_2 as f32],
+            epsilon: self.config.epsilon as f32,
+            keep: (1.0 - learning_rate * decay) as f32,
+            rate: (learning_rate / correction(beta_1)) as f32,
+            root_scale: (1.0 / correction(beta_2).sqrt()) as f32,
+        }
     }
 
     /// Writes the state as a safetensors file: `NAME.first_moment` and `NAME.second_moment` with

@@ -24,10 +24,10 @@ struct Info {
 #[derive(Serialize)]
 struct ForwardFlops {
     /// Everything computed.
-    dense: f64,
+    dense: u64,
     /// What is left when dropped values are not computed. On the feed-forward output the mask
     /// is known only after the work is done: nothing is saved.
-    kept: f64,
+    kept: u64,
 }
 
 /// Runs `info`.
@@ -37,7 +37,7 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         (None, Some(folder)) => model_folder::read_config(&model::locate(folder)?)?,
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };
-    let flops = flops::forward_per_token(&config);
+    let flops = flops::forward_per_token(&config) as u64;
     let info = Info {
         parameters: config.parameters(),
         parameters_without_positions: config.parameters_without_positions(),
@@ -55,8 +55,8 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
          forward FLOPs per token       {} dense, {} with dropped values left out",
         grouped(info.parameters as u64),
         grouped(info.parameters_without_positions as u64),
-        grouped(info.forward_flops_per_token.dense as u64),
-        grouped(info.forward_flops_per_token.kept as u64),
+        grouped(info.forward_flops_per_token.dense),
+        grouped(info.forward_flops_per_token.kept),
     ))
 }
 

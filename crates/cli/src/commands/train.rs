@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data::{DataFolder, Tokenizer};
 use indicatif::ProgressBar;
 use inference::{Engine, GenerateOptions, SamplingOptions};
+use kernels::peak::matrix_product_flops;
+use learned_dropout::device::DeviceName;
 use serde::Serialize;
 use training::config::RunConfig;
 use training::metrics::EvaluationMetrics;
@@ -36,11 +38,13 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     }
     let data = DataFolder::open(&config.data.path)?;
     let tokenizer = data.tokenizer()?;
+    // The peak of the processor says nothing about other devices.
+    let peak_flops = (common.device == DeviceName::Cpu).then(matrix_product_flops);
     let setup = Setup {
         config,
         data: &data,
         device,
-        peak_flops: None,
+        peak_flops,
     };
     stop_on_signals()?;
     let mut trainer = if arguments.resume {

@@ -1,5 +1,7 @@
 //! The explicit backward passes on training devices.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -135,6 +137,52 @@ impl<B: TransformerOps> Backward<B, 2> for LayerNormWithoutBias {
 }
 
 #[derive(Debug)]
+struct SumOfTwo;
+
+impl<B: TransformerOps> Backward<B, 2> for SumOfTwo {
+    type State = ();
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        for node in ops.parents.into_iter().flatten() {
+            gradients.register::<B>(node.id, gradient.clone());
+        }
+    }
+}
+
+/// One of two uses of a tensor. The use whose backward pass comes first leaves its gradient for
+/// the other.
+#[derive(Debug)]
+struct Duplicated;
+
+impl<B: TransformerOps> Backward<B, 1> for Duplicated {
+    type State = Arc<Mutex<Option<FloatTensor<B>>>>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let mut waiting = ops.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let [parent] = ops.parents;
+        match (waiting.take(), parent) {
+            (Some(other), Some(node)) => {
+                gradients.register::<B>(node.id, B::sum_of_two(other, gradient));
+            }
+            (None, _) => *waiting = Some(gradient),
+            (Some(_), None) => {}
+        }
+    }
+}
+
+#[derive(Debug)]
 struct LinearCrossEntropy;
 
 impl<B: TransformerOps> Backward<B, 2> for LinearCrossEntropy {
@@ -147,11 +195,10 @@ impl<B: TransformerOps> Backward<B, 2> for LinearCrossEntropy {
         _checkpointer: &mut Checkpointer,
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let scale = B::float_reshape(gradient, Shape::new([1, 1]));
         let (dhidden, dweight) = ops.state;
         for (parent, part) in ops.parents.into_iter().zip([dhidden, dweight]) {
             if let Some(node) = parent {
-                gradients.register::<B>(node.id, B::float_mul(part, scale.clone()));
+                gradients.register::<B>(node.id, B::scaled(part, gradient.clone()));
             }
         }
     }
@@ -236,6 +283,27 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
             }
             OpsKind::UnTracked(prep) => prep.finish(B::layer_norm_without_bias(x, weight, epsilon)),
         }
+    }
+
+    fn sum_of_two(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [left.node(), right.node()];
+        let [left, right] = [left, right].map(|tensor| tensor.into_primitive());
+        Backward::<B, 2>::prepare::<C>(SumOfTwo, nodes)
+            .compute_bound()
+            .stateless(B::sum_of_two(left, right))
+    }
+
+    fn duplicated(tensor: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let waiting = Arc::default();
+        let once = |tensor: FloatTensor<Self>| {
+            let (tensor, node) = tensor.into_parts();
+            let prepared = Backward::<B, 1>::prepare::<C>(Duplicated, [node]);
+            match prepared.compute_bound().stateful() {
+                OpsKind::Tracked(prep) => prep.finish(Arc::clone(&waiting), tensor),
+                OpsKind::UnTracked(prep) => prep.finish(tensor),
+            }
+        };
+        (once(tensor.clone()), once(tensor))
     }
 
     fn linear_cross_entropy(

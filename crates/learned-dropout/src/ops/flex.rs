@@ -1,9 +1,11 @@
 //! The operations on the CPU backend, by the kernels.
 
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
 use kernels::mask::{Keep, Moment};
+use kernels::update::{self, AdamW};
 use kernels::{attention, cross_entropy, gelu, layer_norm, mask};
 
 use super::{TransformerOps, reference};
@@ -22,6 +24,16 @@ fn slice(tensor: &Float) -> &[f32] {
 
 fn tensor(values: Vec<f32>, shape: Shape) -> Float {
     Float::from_data(TensorData::new(values, shape))
+}
+
+/// The elements, to be changed in place, and the shape; copied only where they are shared.
+fn owned(values: Float) -> (Vec<f32>, Shape) {
+    let shape = values.shape();
+    let values = match values.into_data().try_into_vec::<f32>() {
+        Ok(values) => values,
+        Err(_) => unreachable!("the tensor holds f32"),
+    };
+    (values, shape)
 }
 
 fn attention_shape(packed: &Float, heads: usize) -> attention::Shape {
@@ -189,6 +201,53 @@ impl TransformerOps for Flex {
             epsilon,
         );
         (tensor(dx, x.shape()), tensor(dweight, weight.shape()))
+    }
+
+    fn sum_of_two(left: Float, right: Float) -> Float {
+        if !is_f32(&[&left, &right]) || left.shape() != right.shape() {
+            return Self::float_add(left, right);
+        }
+        let [left, right] = [left, right].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; left.shape().num_elements()];
+        update::add(&mut output, slice(&left), slice(&right));
+        tensor(output, left.shape())
+    }
+
+    fn scaled(values: Float, factor: Float) -> Float {
+        if !is_f32(&[&values, &factor]) {
+            return reference::scaled::<Self>(values, factor);
+        }
+        let factor = slice(&factor.to_contiguous())[0];
+        if factor == 1.0 {
+            return values;
+        }
+        let (mut output, shape) = owned(values);
+        update::scale(&mut output, factor);
+        tensor(output, shape)
+    }
+
+    fn sum_of_squares(values: Float) -> Float {
+        if !is_f32(&[&values]) {
+            return Self::float_sum(Self::float_mul(values.clone(), values));
+        }
+        let sum = update::sum_of_squares(slice(&values.to_contiguous())) as f32;
+        tensor(vec![sum], Shape::new([1]))
+    }
+
+    fn adamw(
+        parameter: Float,
+        gradient: Float,
+        first: Float,
+        second: Float,
+        step: AdamW,
+    ) -> (Float, Float, Float) {
+        if !is_f32(&[&parameter, &gradient, &first, &second]) {
+            return reference::adamw::<Self>(parameter, gradient, first, second, step);
+        }
+        let gradient = gradient.to_contiguous();
+        let [mut p, mut m, mut v] = [parameter, first, second].map(owned);
+        update::adamw(&mut p.0, &mut m.0, &mut v.0, slice(&gradient), step);
+        (tensor(p.0, p.1), tensor(m.0, m.1), tensor(v.0, v.1))
     }
 
     fn linear_cross_entropy(hidden: Float, weight: Float, target_ids: IntTensor<Self>) -> Float {

@@ -14,6 +14,7 @@ pub mod tensor;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
 use kernels::mask::{Keep, Moment};
+use kernels::update::AdamW;
 
 /// The operations, with their plain bodies.
 #[backend_extension(
@@ -109,6 +110,39 @@ pub trait TransformerOps: Backend {
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         reference::layer_norm_backward::<Self>(gradient, x, weight, epsilon)
+    }
+
+    /// `left + right` of one shape.
+    fn sum_of_two(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(left, right)
+    }
+
+    /// The same tensor twice, for two uses whose gradients are added by
+    /// [`sum_of_two`](Self::sum_of_two). Both must take part in what is differentiated.
+    fn duplicated(tensor: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        (tensor.clone(), tensor)
+    }
+
+    /// `tensor · factor` with a factor of one element.
+    fn scaled(tensor: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::scaled::<Self>(tensor, factor)
+    }
+
+    /// The sum of the squares of all elements, `[1]`. Without gradient.
+    fn sum_of_squares(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_sum(Self::float_mul(tensor.clone(), tensor))
+    }
+
+    /// One update of AdamW: parameter, first and second moment, from their old values and the
+    /// gradient. All have one shape. Without gradient.
+    fn adamw(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamW,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference::adamw::<Self>(parameter, gradient, first, second, step)
     }
 
     /// The mean cross-entropy, `[1]`, of `softmax(hidden · weightᵀ)` in nats, for `hidden` of

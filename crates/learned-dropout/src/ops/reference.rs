@@ -8,6 +8,7 @@ use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 use kernels::mask::{Keep, Moment};
 use kernels::random::unit;
+use kernels::update::AdamW;
 
 /// A value per channel, shaped to be repeated for every token.
 fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B> {
@@ -264,6 +265,37 @@ pub fn layer_norm_backward<B: Backend>(
     let along = B::float_mul(normal, B::float_mean_dim(along, rank - 1));
     let dx = B::float_sub(B::float_sub(inner, mean), along);
     (B::float_mul(dx, scale), dweight)
+}
+
+/// Plain body of [`TransformerOps::scaled`](super::TransformerOps::scaled).
+pub fn scaled<B: Backend>(tensor: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
+    let rank = tensor.shape().num_dims();
+    B::float_mul(tensor, B::float_reshape(factor, Shape::from(vec![1; rank])))
+}
+
+/// Plain body of [`TransformerOps::adamw`](super::TransformerOps::adamw).
+pub fn adamw<B: Backend>(
+    parameter: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    first: FloatTensor<B>,
+    second: FloatTensor<B>,
+    step: AdamW,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let moved = |moment, beta: f32, term| {
+        let old = B::float_mul_scalar(moment, beta.into());
+        B::float_add(old, B::float_mul_scalar(term, (1.0 - beta).into()))
+    };
+    let square = B::float_mul(gradient.clone(), gradient.clone());
+    let first = moved(first, step.betas[0], gradient);
+    let second = moved(second, step.betas[1], square);
+    let root = B::float_mul_scalar(B::float_sqrt(second.clone()), step.root_scale.into());
+    let change = B::float_div(
+        first.clone(),
+        B::float_add_scalar(root, step.epsilon.into()),
+    );
+    let kept = B::float_mul_scalar(parameter, step.keep.into());
+    let updated = B::float_sub(kept, B::float_mul_scalar(change, step.rate.into()));
+    (updated, first, second)
 }
 
 /// Plain body of

@@ -3,6 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 pub use kernels::mask::{Keep, Moment};
+pub use kernels::update::AdamW;
 
 use super::TransformerOps;
 
@@ -62,6 +63,60 @@ pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, epsilon: f32) -> Tensor<3> {
         weight.into_dispatch(),
         epsilon,
     ))
+}
+
+/// `left + right` of one shape.
+///
+/// # Panics
+/// If the shapes differ: nothing is repeated here.
+pub fn sum_of_two(left: Tensor<3>, right: Tensor<3>) -> Tensor<3> {
+    assert_eq!(left.dims(), right.dims(), "shapes differ");
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::sum_of_two(
+        left.into_dispatch(),
+        right.into_dispatch(),
+    ))
+}
+
+/// The same tensor twice, for two uses that both take part in what is differentiated: if one did
+/// not, the gradient of the other would be lost. Their gradients are added by a kernel.
+pub(crate) fn duplicated(tensor: Tensor<3>) -> [Tensor<3>; 2] {
+    let (first, second) = <Dispatch as TransformerOps>::duplicated(tensor.into_dispatch());
+    [first, second].map(Tensor::from_dispatch)
+}
+
+/// `tensor · factor`. Without gradient.
+pub fn scaled(tensor: Tensor<1>, factor: f32) -> Tensor<1> {
+    let factor = Tensor::<1>::from_floats([factor], &tensor.device());
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::scaled(
+        tensor.into_dispatch(),
+        factor.into_dispatch(),
+    ))
+}
+
+/// The sum of the squares of all elements, `[1]`. Without gradient.
+pub fn sum_of_squares(tensor: Tensor<1>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::sum_of_squares(
+        tensor.into_dispatch(),
+    ))
+}
+
+/// One update of AdamW: the new parameter, first and second moment. Without gradient.
+pub fn adamw(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: [Tensor<1>; 2],
+    step: AdamW,
+) -> (Tensor<1>, [Tensor<1>; 2]) {
+    let [first, second] = moments;
+    let (parameter, first, second) = <Dispatch as TransformerOps>::adamw(
+        parameter.into_dispatch(),
+        gradient.into_dispatch(),
+        first.into_dispatch(),
+        second.into_dispatch(),
+        step,
+    );
+    let [first, second] = [first, second].map(Tensor::from_dispatch);
+    (Tensor::from_dispatch(parameter), [first, second])
 }
 
 /// The mean cross-entropy of `softmax(hidden · weightᵀ)` in nats, `[1]`.

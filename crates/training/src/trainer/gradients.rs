@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
+use learned_dropout::ops::tensor::{scaled, sum_of_squares};
 use learned_dropout::parameters::{ParameterMapper, ParameterVisitor};
 use learned_dropout::transformer::Transformer;
 
@@ -26,7 +27,7 @@ impl Gradients {
         let squares: Vec<Tensor<1>> = self
             .0
             .values()
-            .map(|gradient| gradient.clone().square().sum())
+            .map(|gradient| sum_of_squares(gradient.clone()))
             .collect();
         if squares.is_empty() {
             return 0.0;
@@ -41,7 +42,7 @@ impl Gradients {
             return;
         }
         for gradient in self.0.values_mut() {
-            *gradient = gradient.clone().mul_scalar(most / norm);
+            *gradient = scaled(gradient.clone(), (most / norm) as f32);
         }
     }
 

@@ -1,0 +1,42 @@
+//! What this machine can do: the measured peak of matrix products.
+
+use std::time::Instant;
+
+use crate::matrix::{View, product};
+
+/// Rows and columns of the matrices: all three fit into the second-level cache.
+const SIZE: usize = 256;
+
+/// Products of one measurement.
+const REPEATS: usize = 20;
+
+/// The best of several measurements of f32 matrix products on all threads of the current rayon
+/// pool, in floating-point operations per second. Takes some tens of milliseconds.
+pub fn matrix_product_flops() -> f64 {
+    let left = vec![1.0; SIZE * SIZE];
+    let right = vec![1.0; SIZE * SIZE];
+    let threads = rayon::current_num_threads();
+    let operations = (2 * SIZE.pow(3) * REPEATS * threads) as f64;
+    let once = || {
+        let began = Instant::now();
+        rayon::broadcast(|_| {
+            let mut output = vec![0.0; SIZE * SIZE];
+            for _ in 0..REPEATS {
+                let left = View::new(&left, SIZE, SIZE, SIZE);
+                let right = View::new(&right, SIZE, SIZE, SIZE);
+                product(&mut output, SIZE, left, right, 1.0, false, false);
+            }
+        });
+        operations / began.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| once()).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_peak_is_plausible() {
+        let peak = super::matrix_product_flops();
+        assert!((1e7..1e15).contains(&peak), "{peak}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Element by element: AdamW, sums of squares, additions and scalings.
+
+use rayon::prelude::*;
+
+use crate::level::levelled;
+
+/// Elements that one thread works on at a time.
+const CHUNK: usize = 1 << 14;
+
+/// One update of AdamW (Loshchilov and Hutter, 2019), reduced to what its elements need:
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g
+/// v ← β₂ v + (1 − β₂) g²
+/// p ← keep · p − rate · m / (√v · root_scale + ε)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// β₁ and β₂.
+    pub betas: [f32; 2],
+    /// ε.
+    pub epsilon: f32,
+    /// `1 − learning rate · weight decay`.
+    pub keep: f32,
+    /// `learning rate / (1 − β₁ᵗ)`.
+    pub rate: f32,
+    /// `1 / √(1 − β₂ᵗ)`.
+    pub root_scale: f32,
+}
+
+levelled! {
+    fn adamw_chunk(p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], step: AdamW) {
+        let [beta_1, beta_2] = step.betas;
+        let moments = m.iter_mut().zip(v.iter_mut());
+        for ((p, (m, v)), &g) in p.iter_mut().zip(moments).zip(g) {
+            *m = beta_1 * *m + (1.0 - beta_1) * g;
+            *v = beta_2 * *v + (1.0 - beta_2) * (g * g);
+            *p = step.keep * *p - step.rate * *m / (v.sqrt() * step.root_scale + step.epsilon);
+        }
+    }
+}
+
+/// Updates parameters `p` and their moments `m` and `v` by gradients `g`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn adamw(p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], step: AdamW) {
+    assert!(p.len() == g.len() && m.len() == g.len() && v.len() == g.len());
+    let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+    let chunks = p
+        .par_chunks_mut(CHUNK)
+        .zip(moments)
+        .zip(g.par_chunks(CHUNK));
+    chunks.for_each(|((p, (m, v)), g)| adamw_chunk(p, m, v, g, step));
+}
+
+/// The sum of the squares, added in an order that does not depend on the threads.
+pub fn sum_of_squares(values: &[f32]) -> f64 {
+    let chunk = |values: &[f32]| {
+        values
+            .iter()
+            .map(|&v| f64::from(v) * f64::from(v))
+            .sum::<f64>()
+    };
+    let partial: Vec<f64> = values.par_chunks(CHUNK).map(chunk).collect();
+    partial.iter().sum()
+}
+
+levelled! {
+    fn add_chunk(output: &mut [f32], left: &[f32], right: &[f32]) {
+        for ((output, left), right) in output.iter_mut().zip(left).zip(right) {
+            *output = left + right;
+        }
+    }
+}
+
+/// `output = left + right`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(output: &mut [f32], left: &[f32], right: &[f32]) {
+    assert!(output.len() == left.len() && output.len() == right.len());
+    let inputs = left.par_chunks(CHUNK).zip(right.par_chunks(CHUNK));
+    let chunks = output.par_chunks_mut(CHUNK).zip(inputs);
+    chunks.for_each(|(output, (left, right))| add_chunk(output, left, right));
+}
+
+levelled! {
+    fn scale_chunk(values: &mut [f32], factor: f32) {
+        for value in values {
+            *value *= factor;
+        }
+    }
+}
+
+/// Multiplies all values by a factor.
+pub fn scale(values: &mut [f32], factor: f32) {
+    values
+        .par_chunks_mut(CHUNK)
+        .for_each(|values| scale_chunk(values, factor));
+}

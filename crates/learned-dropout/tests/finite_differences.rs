@@ -1,0 +1,138 @@
+//! Gradients of the whole model against finite differences of its loss.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Gradients, Int, Tensor, TensorData};
+use learned_dropout::initialization::initial_weights;
+use learned_dropout::parameters::ParameterVisitor;
+use learned_dropout::pass::{NoiseKey, Pass};
+use learned_dropout::penalty::{Penalty, PenaltyKind};
+use learned_dropout::rounding::Rounding;
+use learned_dropout::weights::Weights;
+use learned_dropout::{MaskConfig, MaskInput, Transformer, TransformerConfig};
+use support::{device, read, values};
+
+struct Collected<'a> {
+    gradients: &'a Gradients,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ParameterVisitor for Collected<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, parameter: &Tensor<D>) {
+        if let Some(gradient) = parameter.grad(self.gradients) {
+            self.found.insert(name.to_string(), read(gradient));
+        }
+    }
+}
+
+/// A model whose roundings are smooth, so that its loss has a derivative.
+fn config(input: MaskInput, kind: PenaltyKind) -> TransformerConfig {
+    TransformerConfig {
+        vocabulary: 11,
+        context: 6,
+        width: 8,
+        heads: 2,
+        layers: 2,
+        dropout: 0.3,
+        learned_dropout: Some(MaskConfig {
+            input,
+            rounding: Rounding::Sigmoid,
+            sigmoid_scale: 2.0,
+            penalty: Some(Penalty {
+                kind,
+                ..Penalty::default()
+            }),
+            ..MaskConfig::default()
+        }),
+    }
+}
+
+fn total(
+    config: &TransformerConfig,
+    weights: &Weights,
+    training: bool,
+) -> (Transformer, Tensor<1>) {
+    let device = if training {
+        device().autodiff()
+    } else {
+        device()
+    };
+    let model = Transformer::from_weights(config, weights, &device);
+    let ids = |shift: i32| {
+        let ids: Vec<i32> = (0..12).map(|i| (i * 5 + shift) % 11).collect();
+        Tensor::<2, Int>::from_data(TensorData::new(ids, [2, 6]), &device)
+    };
+    // The same dropout noise in every pass.
+    let key = NoiseKey { seed: 3, step: 1 };
+    let loss = model.loss(ids(0), ids(4), &Pass::Train(key));
+    let penalty = loss.penalty.expect("learned masks") * 0.7;
+    (model, loss.cross_entropy + penalty)
+}
+
+fn check(config: &TransformerConfig) {
+    let mut weights = initial_weights(config, 1);
+    for (index, tensor) in weights.values_mut().enumerate() {
+        for (value, noise) in tensor.values.iter_mut().zip(values(1 << 10, index as u64)) {
+            *value += 0.3 * noise;
+        }
+    }
+    let (model, loss) = total(config, &weights, true);
+    let gradients = loss.backward();
+    let mut collected = Collected {
+        gradients: &gradients,
+        found: BTreeMap::new(),
+    };
+    model.visit_parameters(&mut collected);
+    assert_eq!(collected.found.len(), weights.len());
+    for (name, gradient) in collected.found {
+        for index in [0, gradient.len() / 3, gradient.len() - 1] {
+            // The truncation error of a central difference is about h² = 1e-4 of the third
+            // derivative; the rounding error about 3e-7 / h = 3e-5.
+            let step = 1e-2;
+            let moved = |sign: f32| {
+                let mut weights = weights.clone();
+                weights.get_mut(&name).expect("a parameter").values[index] += sign * step;
+                f64::from(read(total(config, &weights, false).1)[0])
+            };
+            let expected = (moved(1.0) - moved(-1.0)) / f64::from(2.0 * step);
+            let found = f64::from(gradient[index]);
+            let error = (found - expected).abs();
+            assert!(
+                error < 3e-4 + 1e-2 * expected.abs(),
+                "{name}[{index}]: gradient {found}, finite difference {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn masks_from_the_hidden_state() {
+    check(&config(MaskInput::Hidden, PenaltyKind::Squared));
+}
+
+#[test]
+fn masks_from_the_embedding() {
+    check(&config(MaskInput::Embedding, PenaltyKind::Entropy));
+}
+
+#[test]
+fn the_baseline_with_dropout() {
+    let masked = config(MaskInput::Hidden, PenaltyKind::Linear);
+    let plain = TransformerConfig {
+        learned_dropout: None,
+        ..masked
+    };
+    let weights = initial_weights(&plain, 1);
+    let device = device();
+    let model = Transformer::from_weights(&plain, &weights, &device);
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3, 4], [1, 4]), &device);
+    let run = |step| {
+        let pass = Pass::Train(NoiseKey { seed: 1, step });
+        read(model.loss(ids.clone(), ids.clone(), &pass).cross_entropy)[0]
+    };
+    assert_eq!(run(5), run(5), "equal keys, equal noise");
+    assert_ne!(run(5), run(6), "another step, other noise");
+    check(&config(MaskInput::Hidden, PenaltyKind::Linear));
+}
