@@ -81,6 +81,17 @@ impl Common {
         }
     }
 
+    /// Refuses what a command that always runs on the processor cannot do.
+    pub fn on_cpu(&self, command: &str) -> Result<(), Failure> {
+        self.precision()?;
+        match self.device {
+            DeviceName::Cpu => Ok(()),
+            device => Err(Failure::Usage(format!(
+                "--device {device}: `{command}` runs on the CPU only; leave the option out"
+            ))),
+        }
+    }
+
     /// The number of threads.
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -252,7 +263,7 @@ pub struct GenerateArguments {
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Text to continue; `-` reads it from standard input
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: String,
     /// Most tokens to write
     #[arg(long, value_name = "N", default_value_t = 256)]
@@ -290,6 +301,7 @@ pub struct InspectArguments {
     #[arg(
         long,
         value_name = "TEXT",
+        allow_hyphen_values = true,
         required_unless_present = "ids",
         conflicts_with = "ids"
     )]
@@ -320,7 +332,7 @@ pub struct InfoArguments {
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Overrides one key of the configuration; may be given again
-    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "model")]
     pub overrides: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 use failure::Failure;
+use terminal::tell;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: not a failure of ours.
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            tell(&format!("error: {failure}"));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -40,6 +41,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Inspect(inspect) => commands::inspect::run(inspect, common),
         Command::Info(info) => commands::info::run(info, common),
         Command::Import(import) => commands::import::run(import, common),
-        Command::Export(export) => commands::export::run(export),
+        Command::Export(export) => commands::export::run(export, common),
     }
 }

@@ -95,8 +95,12 @@ pub fn write(
     };
     let text = serde_json::to_string_pretty(&generation)? + "\n";
     learned_dropout::files::write_atomically(&folder.join(GENERATION_FILE), text.as_bytes())?;
-    if let Some(tokenizer) = tokenizer {
-        tokenizer.save(folder.join(TOKENIZER_FILE))?;
+    let path = folder.join(TOKENIZER_FILE);
+    match tokenizer {
+        Some(tokenizer) => tokenizer.save(path)?,
+        // One that is left of another model would give its texts to this one's tokens.
+        None if path.exists() => std::fs::remove_file(path)?,
+        None => {}
     }
     Ok(())
 }

@@ -7,12 +7,14 @@ use data::{PrepareOptions, TokenizerChoice, prepare};
 
 use crate::arguments::Common;
 use crate::failure::Failure;
-use crate::terminal::{Stages, grouped};
+use crate::terminal::{Stages, grouped, tell};
 
 /// The configuration of the quick start.
 pub const CONFIG: &str = include_str!("../../../configs/quickstart.toml");
 /// What messages call it.
 pub const CONFIG_NAME: &str = "configs/quickstart.toml";
+/// Its data folder, as the configuration names it.
+pub const DATA: &str = "data/quickstart";
 /// The name of its run.
 pub const RUN_NAME: &str = "quickstart";
 
@@ -29,11 +31,11 @@ pub fn prepare_text(out: &Path, common: &Common) -> Result<(), Failure> {
         return Ok(());
     }
     if !common.quiet {
-        eprintln!(
+        tell(&format!(
             "Preparing the sources and documentation of this program's own dependencies, from \
              cargo's registry folder, once: {}",
             out.display()
-        );
+        ));
     }
     let options = PrepareOptions {
         tokenizer: TokenizerChoice::Bpe(VOCABULARY),
@@ -46,11 +48,11 @@ pub fn prepare_text(out: &Path, common: &Common) -> Result<(), Failure> {
     }
     let meta = prepare(&options, &Stages::new(common.quiet))?;
     if !common.quiet {
-        eprintln!(
+        tell(&format!(
             "{} training tokens and {} validation tokens",
             grouped(meta.train.tokens),
             grouped(meta.validation.tokens)
-        );
+        ));
     }
     Ok(())
 }

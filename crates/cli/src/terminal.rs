@@ -27,7 +27,25 @@ pub fn start_logging(verbose: u8, quiet: bool) {
         .with_ansi(colors)
         .with_target(false)
         .without_time()
+        .log_internal_errors(false)
         .init();
+}
+
+/// Tells a line on standard error. What cannot be told is not worth ending the work for.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Text without the control characters that would change the state of a terminal.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '\u{FFFD}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Prints a line to standard output.
@@ -123,7 +141,12 @@ pub fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{grouped, printable};
+
+    #[test]
+    fn control_characters_are_not_shown() {
+        assert_eq!(printable("a\n\tb\u{1b}[2Jé"), "a\n\tb\u{FFFD}[2Jé");
+    }
 
     #[test]
     fn digits_are_grouped_by_three() {

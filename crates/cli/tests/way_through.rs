@@ -225,6 +225,70 @@ fn problems_are_told_together_and_with_their_place() {
 }
 
 #[test]
+fn runs_are_kept_from_accidents() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let train = ["train", "--config", "tiny.toml", "--out", "run"];
+    run(folder, &train);
+    run(
+        folder,
+        &[
+            "export", "--model", "run", "--format", "pt-names", "--out", "model.pt",
+        ],
+    );
+    let (code, message) = failure(folder, &["import", "model.pt", "--out", "run"]);
+    assert!(
+        code == 2 && message.contains("the folder of a run"),
+        "{message}"
+    );
+
+    // More steps than before are welcome, with the file or without it; fewer are not.
+    let raised = [&train[..], &["--resume", "--set", "train.steps=14"]].concat();
+    assert_eq!(json(folder, &raised)["step"], 14);
+    let lowered = [
+        "train",
+        "--out",
+        "run",
+        "--resume",
+        "--set",
+        "train.steps=10",
+    ];
+    let (code, message) = failure(folder, &lowered);
+    assert!(code == 1 && message.contains("14 steps"), "{message}");
+
+    let other = [
+        "data",
+        "prepare",
+        "text.txt",
+        "--out",
+        "other",
+        "--tokenizer",
+        "char",
+    ];
+    run(folder, &other);
+    let (code, message) = failure(folder, &["eval", "--model", "run", "--data", "other"]);
+    assert!(code == 1 && message.contains("tokenizer"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_cannot_be_written_does_not_end_a_run() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let Ok(full) = full else { return };
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ldrop"));
+    command
+        .current_dir(folder)
+        .args(["train", "--config", "tiny.toml", "--out", "run"]);
+    let status = command.stderr(full).status().expect("the program starts");
+    assert!(status.success());
+    assert!(folder.join("run/best").exists());
+}
+
+#[test]
 fn a_diverging_run_says_what_to_try() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();

@@ -59,8 +59,8 @@ fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32],
                 let (cosine, sine) = cos_sin(z);
                 *value = 0.5 * cosine + 0.5;
                 *slope = -0.5 * sine;
-                // Not `max`: a NaN must survive, so that it takes the careful path.
-                largest = if z.abs() <= largest { largest } else { z.abs() };
+                // A NaN is no larger than anything, and its cosine is NaN on either way.
+                largest = if z.abs() > largest { z.abs() } else { largest };
             }
             is_reduced(largest)
         }

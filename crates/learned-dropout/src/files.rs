@@ -13,11 +13,26 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = readable_by_others().tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_folder(folder)
+}
+
+/// Temporary files belong to their owner alone; what is renamed into place should have the
+/// permissions of any other new file.
+#[cfg(unix)]
+fn readable_by_others() -> tempfile::Builder<'static, 'static> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(std::fs::Permissions::from_mode(0o666));
+    builder
+}
+
+#[cfg(not(unix))]
+fn readable_by_others() -> tempfile::Builder<'static, 'static> {
+    tempfile::Builder::new()
 }
 
 /// Flushes a folder's entries to the disk, so that a rename in it survives a power failure.

@@ -51,7 +51,8 @@ pub struct LearnedDropoutConfig {
     /// What [`Masked::penalty`] is the mean of.
     #[config(default = "PenaltyKind::Squared")]
     pub penalty: PenaltyKind,
-    /// Seed of the initial weights and of the noise of [`LearnedDropout::forward`].
+    /// Seed of the initial weights and of the noise of [`LearnedDropout::forward`]. Give each module
+    /// of a model another one, or they all begin alike and round alike.
     #[config(default = 1337)]
     pub seed: u64,
 }

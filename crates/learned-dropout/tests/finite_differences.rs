@@ -136,3 +136,23 @@ fn the_baseline_with_dropout() {
     assert_ne!(run(5), run(6), "another step, other noise");
     check(&config(MaskInput::Hidden, PenaltyKind::Linear));
 }
+
+#[test]
+fn the_penalty_has_a_gradient_of_its_own() {
+    let config = config(MaskInput::Hidden, PenaltyKind::Squared);
+    let device = device().autodiff();
+    let model = Transformer::from_weights(&config, &initial_weights(&config, 1), &device);
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3, 4], [1, 4]), &device);
+    let loss = model.loss(ids.clone(), ids, &Pass::Evaluate);
+    let gradients = loss.penalty.expect("learned masks").backward();
+    let mut collected = Collected {
+        gradients: &gradients,
+        found: BTreeMap::new(),
+    };
+    model.visit_parameters(&mut collected);
+    assert!(
+        collected
+            .found
+            .contains_key("blocks.1.feed_forward.learned_dropout.shift")
+    );
+}

@@ -35,8 +35,8 @@ struct Sums {
 /// Runs `eval`.
 pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
-    let folder = data_folder(&arguments)?;
     let (config, weights) = model::read(&arguments.model)?;
+    let folder = data_folder(&arguments)?;
     let vocabulary = folder.meta().vocabulary;
     if vocabulary > config.vocabulary as u64 {
         return Err(Failure::work(format!(
@@ -52,6 +52,14 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     };
     let tokens = folder.split(split);
     let tokenizer = folder.tokenizer()?;
+    let own = model::tokenizer(&arguments.model)?;
+    if own.is_some_and(|own| own.to_json() != tokenizer.to_json()) {
+        return Err(Failure::work(format!(
+            "{}: the data was prepared with another tokenizer than the model's; its tokens mean \
+             other text to this model",
+            folder.path().display()
+        )));
+    }
     let transformer = Transformer::from_weights(&config, &weights, &device);
     let limit = arguments.max_tokens.unwrap_or(u64::MAX);
     let length = (tokens.len() as u64).saturating_sub(1).min(limit);

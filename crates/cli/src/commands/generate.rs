@@ -1,19 +1,20 @@
 //! `ldrop generate`.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use data::{TextStream, Tokenizer};
 use inference::{
-    Engine, GenerateOptions, Generated, MaskSampling, SamplingOptions, StopReason, generate,
+    Engine, GenerateOptions, Generated, MaskSampling, Sampler, SamplingOptions, StopReason,
+    generate,
 };
 use serde::Serialize;
 
 use crate::arguments::{Common, GenerateArguments};
 use crate::failure::Failure;
 use crate::model;
-use crate::terminal::print_json;
+use crate::terminal::{print_json, printable, tell};
 
 #[derive(Serialize)]
 struct Report {
@@ -26,12 +27,13 @@ struct Report {
 
 /// Runs `generate`.
 pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
-    common.precision()?;
+    common.on_cpu("generate")?;
     let tokenizer = model::tokenizer_of(&arguments.model)?;
     let engine = model::engine(&arguments.model, common.threads())?;
     let text = prompt_text(&arguments.prompt)?;
     let prompt = prompt_ids(&text, &tokenizer)?;
     let options = options(&arguments, &tokenizer);
+    check(&options)?;
     let began = Instant::now();
     let mut output = Output {
         text: String::new(),
@@ -50,11 +52,11 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
     let seconds = began.elapsed().as_secs_f64();
     output.finish()?;
     if generated.dropped > 0 {
-        eprintln!(
+        tell(&format!(
             "note: the first {} tokens of the prompt do not fit into the context of {}",
             generated.dropped,
             engine.config().context
-        );
+        ));
     }
     let speed = generated.tokens as f64 / seconds;
     let kept = generated.masks.as_ref().map(|masks| masks.kept);
@@ -69,7 +71,10 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
     }
     if !common.quiet {
         let kept = kept.map_or(String::new(), |kept| format!(", kept {:.1}%", kept * 100.0));
-        eprintln!("{} tokens, {speed:.1} tokens/s{kept}", generated.tokens);
+        tell(&format!(
+            "{} tokens, {speed:.1} tokens/s{kept}",
+            generated.tokens
+        ));
     }
     Ok(())
 }
@@ -90,6 +95,20 @@ fn options(arguments: &GenerateArguments, tokenizer: &Tokenizer) -> GenerateOpti
             temperature,
             seed: arguments.seed,
         }),
+    }
+}
+
+/// Refuses options before anything is shown.
+fn check(options: &GenerateOptions) -> Result<(), Failure> {
+    Sampler::new(options.sampling).map_err(|error| Failure::Usage(error.to_string()))?;
+    match options.mask_sampling {
+        Some(masks) if !(masks.temperature > 0.0 && masks.temperature.is_finite()) => {
+            Err(Failure::Usage(format!(
+                "the mask temperature is {}; expected a finite number above 0",
+                masks.temperature
+            )))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -162,6 +181,11 @@ impl Output {
         self.text.push_str(piece);
         if self.shown {
             let mut stdout = std::io::stdout().lock();
+            let piece = if stdout.is_terminal() {
+                printable(piece)
+            } else {
+                piece.into()
+            };
             let written = stdout
                 .write_all(piece.as_bytes())
                 .and_then(|()| stdout.flush());

@@ -1,14 +1,15 @@
 //! `ldrop import`.
 
 use data::Tokenizer;
-use learned_dropout::model_folder::WEIGHTS_FILE;
+use learned_dropout::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
 use learned_dropout::pytorch;
 use serde::Serialize;
+use training::run_folder::CONFIG_FILE as RUN_CONFIG_FILE;
 
 use crate::arguments::{Common, ImportArguments};
 use crate::failure::Failure;
 use crate::model;
-use crate::terminal::{grouped, print, print_json};
+use crate::terminal::{grouped, print, print_json, tell};
 
 /// Tokens of GPT-2's byte-pair encoding.
 const GPT2_VOCABULARY: usize = 50_257;
@@ -23,7 +24,14 @@ struct Report<'a> {
 /// Runs `import`.
 pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
     let out = &arguments.out;
-    if out.join(WEIGHTS_FILE).exists() && !arguments.force {
+    if out.join(RUN_CONFIG_FILE).exists() {
+        return Err(Failure::Usage(format!(
+            "{}: this is the folder of a run; name another one",
+            out.display()
+        )));
+    }
+    let occupied = [WEIGHTS_FILE, CONFIG_FILE];
+    if occupied.iter().any(|file| out.join(file).exists()) && !arguments.force {
         return Err(Failure::Usage(format!(
             "{}: there is a model already; name another folder, or add --force to replace it",
             out.display()
@@ -37,7 +45,8 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
                  the folder to generate text"
             .into(),
     });
-    std::fs::create_dir_all(out)?;
+    std::fs::create_dir_all(out)
+        .map_err(|error| Failure::work(format!("{}: {error}", out.display())))?;
     model::write(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
     let parameters = imported.config.parameters();
     if common.json {
@@ -48,7 +57,7 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
         });
     }
     for note in &imported.notes {
-        eprintln!("note: {note}");
+        tell(&format!("note: {note}"));
     }
     print(&format!(
         "{}: {} parameters",

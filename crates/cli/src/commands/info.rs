@@ -12,7 +12,7 @@ use training::flops;
 use crate::arguments::{Common, InfoArguments};
 use crate::failure::Failure;
 use crate::model;
-use crate::terminal::{grouped, print, print_json};
+use crate::terminal::{grouped, print, print_json, tell};
 
 #[derive(Serialize)]
 struct Info {
@@ -48,6 +48,12 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     };
     if common.json {
         return print_json(&info);
+    }
+    if config.learned_dropout.is_some() {
+        tell(
+            "note: masks on the feed-forward output are known only after that is computed, so \
+             nothing can be left out",
+        );
     }
     print(&format!(
         "parameters                    {}\n\

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::arguments::{Common, InspectArguments};
 use crate::failure::Failure;
 use crate::model;
-use crate::terminal::{print, print_json};
+use crate::terminal::{print, print_json, tell};
 
 #[derive(Serialize)]
 struct Report {
@@ -32,7 +32,7 @@ struct Likely {
 
 /// Runs `inspect`.
 pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> {
-    common.precision()?;
+    common.on_cpu("inspect")?;
     let (ids, tokenizer) = match (arguments.ids, &arguments.prompt) {
         (Some(ids), _) => (ids, model::tokenizer(&arguments.model)?),
         (None, Some(prompt)) => {
@@ -44,11 +44,11 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     let engine = model::engine(&arguments.model, common.threads())?;
     let inspection = engine.inspect(&ids)?;
     if inspection.dropped > 0 {
-        eprintln!(
+        tell(&format!(
             "note: the first {} tokens do not fit into the context of {} and were left out",
             inspection.dropped,
             engine.config().context
-        );
+        ));
     }
     let top = likeliest(&inspection.logits, arguments.top, tokenizer.as_ref());
     let masks = inspection.masks.as_ref();

@@ -20,7 +20,7 @@ use crate::arguments::{Common, TrainArguments};
 use crate::commands::generate::{prompt_ids, write_text};
 use crate::failure::Failure;
 use crate::quickstart;
-use crate::terminal::{bar, grouped, print, print_json};
+use crate::terminal::{bar, grouped, print, print_json, printable, tell};
 
 /// Where runs go that are not told where.
 const RUNS: &str = "runs";
@@ -33,7 +33,7 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let folder = run_folder(&arguments)?;
     let config = configuration(&arguments, &folder)?;
-    if is_quickstart(&arguments) && !arguments.resume {
+    if is_quickstart(&arguments, &config) && !arguments.resume {
         quickstart::prepare_text(&config.data.path, common)?;
     }
     let data = DataFolder::open(&config.data.path)?;
@@ -64,8 +64,9 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     report(&outcome?, &view, &folder, common)
 }
 
-fn is_quickstart(arguments: &TrainArguments) -> bool {
-    arguments.config.is_none() && arguments.data.is_none()
+/// Whether the text is to be the quick start's own, not one that the user names.
+fn is_quickstart(arguments: &TrainArguments, config: &RunConfig) -> bool {
+    arguments.config.is_none() && config.data.path == Path::new(quickstart::DATA)
 }
 
 /// The name of a run that is not told one.
@@ -113,7 +114,8 @@ fn configuration(arguments: &TrainArguments, folder: &Path) -> Result<RunConfig,
         overrides.push(format!("seed={seed}"));
     }
     Ok(match (&arguments.config, arguments.resume) {
-        (Some(file), _) => RunConfig::read(file, &overrides)?,
+        (Some(file), true) => resumed_configuration(file, overrides, folder)?,
+        (Some(file), false) => RunConfig::read(file, &overrides)?,
         (None, true) => Setup::stored_config(folder, &overrides)?,
         (None, false) => {
             let name = Path::new(quickstart::CONFIG_NAME);
@@ -122,13 +124,28 @@ fn configuration(arguments: &TrainArguments, folder: &Path) -> Result<RunConfig,
     })
 }
 
+/// The configuration of a resumed run. Where it leaves the schedule to its defaults, which follow
+/// from the number of steps, the schedule stays that of the run: the steps may be raised.
+fn resumed_configuration(
+    file: &Path,
+    mut overrides: Vec<String>,
+    folder: &Path,
+) -> Result<RunConfig, Failure> {
+    let mut config = RunConfig::read(file, &overrides)?;
+    overrides.push("train.schedule=".into());
+    if RunConfig::read(file, &overrides)?.train.schedule == config.train.schedule {
+        config.train.schedule = Setup::stored_config(folder, &[])?.train.schedule;
+    }
+    Ok(config)
+}
+
 /// The first signal asks the run to save and end; the second ends the process at once.
 fn stop_on_signals() -> Result<(), Failure> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nsaving a checkpoint and stopping; once more to stop at once");
+        tell("\nsaving a checkpoint and stopping; once more to stop at once");
     })?;
     Ok(())
 }
@@ -188,7 +205,7 @@ impl View {
 
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| tell(line));
         }
     }
 
@@ -263,7 +280,8 @@ impl Observer for View {
 }
 
 fn indented(text: &str) -> String {
-    text.lines()
+    printable(text)
+        .lines()
         .map(|line| format!("  │ {line}"))
         .collect::<Vec<_>>()
         .join("\n")

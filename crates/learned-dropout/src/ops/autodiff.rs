@@ -1,6 +1,7 @@
 //! The explicit backward passes on training devices.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -155,13 +156,14 @@ impl<B: TransformerOps> Backward<B, 2> for SumOfTwo {
     }
 }
 
-/// One of two uses of a tensor. The use whose backward pass comes first leaves its gradient for
-/// the other.
+/// One of two uses of a tensor. Whichever comes first in the backward pass registers its gradient;
+/// the other one takes what is registered by then and puts the sum in its place.
 #[derive(Debug)]
 struct Duplicated;
 
 impl<B: TransformerOps> Backward<B, 1> for Duplicated {
-    type State = Arc<Mutex<Option<FloatTensor<B>>>>;
+    /// Whether the other use has registered its gradient.
+    type State = Arc<AtomicBool>;
 
     fn backward(
         self,
@@ -169,15 +171,13 @@ impl<B: TransformerOps> Backward<B, 1> for Duplicated {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let gradient = gradients.consume::<B>(&ops.node);
-        let mut waiting = ops.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gradient = gradients.consume::<B>(&ops.node);
         let [parent] = ops.parents;
-        match (waiting.take(), parent) {
-            (Some(other), Some(node)) => {
-                gradients.register::<B>(node.id, B::sum_of_two(other, gradient));
+        if let Some(node) = parent {
+            if ops.state.swap(true, Ordering::Relaxed) {
+                gradient = B::sum_of_two(gradients.consume::<B>(&node), gradient);
             }
-            (None, _) => *waiting = Some(gradient),
-            (Some(_), None) => {}
+            gradients.register::<B>(node.id, gradient);
         }
     }
 }
@@ -294,12 +294,12 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
     }
 
     fn duplicated(tensor: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let waiting = Arc::default();
+        let registered = Arc::default();
         let once = |tensor: FloatTensor<Self>| {
             let (tensor, node) = tensor.into_parts();
             let prepared = Backward::<B, 1>::prepare::<C>(Duplicated, [node]);
             match prepared.compute_bound().stateful() {
-                OpsKind::Tracked(prep) => prep.finish(Arc::clone(&waiting), tensor),
+                OpsKind::Tracked(prep) => prep.finish(Arc::clone(&registered), tensor),
                 OpsKind::UnTracked(prep) => prep.finish(tensor),
             }
         };

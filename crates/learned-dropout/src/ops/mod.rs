@@ -1,9 +1,9 @@
 //! Operations of this crate on burn's backends.
 //!
 //! Each one is a method of [`TransformerOps`] with a plain default body made of backend
-//! operations ([`reference`]), which every backend takes as it is. The CPU backend replaces it
+//! operations ([`mod@reference`]), which every backend takes as it is. The CPU backend replaces it
 //! by a call of `kernels`; on training devices an explicit backward pass calls the matching
-//! `…_backward` method of the backend below. The functions in [`tensor`] are how the
+//! `…_backward` method of the backend below. The functions in [`mod@tensor`] are how the
 //! modules call them.
 
 mod autodiff;
@@ -118,7 +118,7 @@ pub trait TransformerOps: Backend {
     }
 
     /// The same tensor twice, for two uses whose gradients are added by
-    /// [`sum_of_two`](Self::sum_of_two). Both must take part in what is differentiated.
+    /// [`sum_of_two`](Self::sum_of_two).
     fn duplicated(tensor: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         (tensor.clone(), tensor)
     }

@@ -77,8 +77,8 @@ pub fn sum_of_two(left: Tensor<3>, right: Tensor<3>) -> Tensor<3> {
     ))
 }
 
-/// The same tensor twice, for two uses that both take part in what is differentiated: if one did
-/// not, the gradient of the other would be lost. Their gradients are added by a kernel.
+/// The same tensor twice, for two uses whose gradients are added by a kernel. It must be the result
+/// of another operation, not a parameter.
 pub(crate) fn duplicated(tensor: Tensor<3>) -> [Tensor<3>; 2] {
     let (first, second) = <Dispatch as TransformerOps>::duplicated(tensor.into_dispatch());
     [first, second].map(Tensor::from_dispatch)

@@ -66,6 +66,17 @@ pub enum TrainError {
         /// The checkpoint.
         checkpoint: PathBuf,
     },
+    /// A run was to be resumed with fewer steps than it has done.
+    #[error(
+        "the run has done {done} steps, train.steps is {steps}; it may be raised, but not below \
+         what is done"
+    )]
+    StepsDone {
+        /// Completed steps.
+        done: u64,
+        /// The configured number of steps.
+        steps: u64,
+    },
     /// A run has checkpoints, but all are damaged.
     #[error(
         "no checkpoint of the run is intact; the newest: {newest}. Start a new run in another folder"

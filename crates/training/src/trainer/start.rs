@@ -93,7 +93,13 @@ impl<'a> Trainer<'a> {
         }
         let mut newest = Checkpoints::open(run)?.newest()?;
         match &newest.intact {
-            Some((checkpoint, state)) => setup.check(checkpoint, state)?,
+            Some((checkpoint, state)) => {
+                let (done, steps) = (state.step, setup.config.train.steps);
+                if done > steps {
+                    return Err(TrainError::StepsDone { done, steps });
+                }
+                setup.check(checkpoint, state)?;
+            }
             None if newest.damaged.is_empty() => {}
             None => {
                 return Err(TrainError::AllDamaged {
