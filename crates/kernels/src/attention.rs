@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::level::levelled;
 use crate::math::exp;
 use crate::matrix::{View, product};
+use crate::random::{Philox, unit};
 
 /// The shape of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,41 @@ impl Shape {
 
     fn scale(&self) -> f32 {
         1.0 / (self.size as f32).sqrt()
+    }
+}
+
+/// Ordinary dropout on attention probabilities: each is 0 with probability `rate` and else divided
+/// by `1 - rate`. The one at `[sequence, head, row, column]` is decided by its position among all
+/// `[batch, heads, time, time]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// In [0, 1).
+    pub rate: f64,
+    /// Where the decisions come from.
+    pub generator: Philox,
+}
+
+impl Dropout {
+    /// Multiplies values of one head, `[time, time]`, where they can be seen.
+    fn apply(&self, values: &mut [f32], time: usize, head_of_all: usize) {
+        let scale = (1.0 / (1.0 - self.rate)) as f32;
+        let first = (head_of_all * time * time) as u64;
+        let (mut index, mut numbers) = (u64::MAX, [0; 4]);
+        for (row, values) in values.chunks_exact_mut(time).enumerate() {
+            for (column, value) in values[..=row].iter_mut().enumerate() {
+                let position = first + (row * time + column) as u64;
+                if position / 4 != index {
+                    index = position / 4;
+                    numbers = self.generator.block(index);
+                }
+                let number = numbers[(position % 4) as usize];
+                *value *= if f64::from(unit(number)) >= self.rate {
+                    scale
+                } else {
+                    0.0
+                };
+            }
+        }
     }
 }
 
@@ -149,18 +185,21 @@ levelled! {
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
-pub fn forward(output: &mut [f32], packed: &[f32], shape: Shape) {
+pub fn forward(output: &mut [f32], packed: &[f32], shape: Shape, dropout: Option<Dropout>) {
     shape.check(packed, &[output]);
     let (time, width) = (shape.time, shape.width());
     let sequences = packed
         .par_chunks(time * 3 * width)
         .zip(output.par_chunks_mut(time * width));
-    sequences.for_each_init(
+    sequences.enumerate().for_each_init(
         || vec![0.0; time * time],
-        |scores, (packed, output)| {
+        |scores, (sequence, (packed, output))| {
             for index in 0..shape.heads {
                 let head = Head::new(packed, shape, index);
                 head.probabilities(scores, shape);
+                if let Some(dropout) = dropout {
+                    dropout.apply(scores, time, sequence * shape.heads + index);
+                }
                 let probabilities = View::new(scores, time, time, time);
                 let output = &mut output[index * shape.size..];
                 product(output, width, probabilities, head.values, 1.0, false, false);
@@ -176,7 +215,13 @@ pub fn forward(output: &mut [f32], packed: &[f32], shape: Shape) {
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
-pub fn backward(dpacked: &mut [f32], gradient: &[f32], packed: &[f32], shape: Shape) {
+pub fn backward(
+    dpacked: &mut [f32],
+    gradient: &[f32],
+    packed: &[f32],
+    shape: Shape,
+    dropout: Option<Dropout>,
+) {
     shape.check(packed, &[gradient]);
     assert_eq!(dpacked.len(), packed.len());
     let (time, width) = (shape.time, shape.width());
@@ -184,26 +229,27 @@ pub fn backward(dpacked: &mut [f32], gradient: &[f32], packed: &[f32], shape: Sh
         .par_chunks_mut(time * 3 * width)
         .zip(packed.par_chunks(time * 3 * width))
         .zip(gradient.par_chunks(time * width));
-    sequences.for_each_init(
+    sequences.enumerate().for_each_init(
         || (vec![0.0; time * time], vec![0.0; time * time]),
-        |(probabilities, scores), ((dpacked, packed), gradient)| {
+        |(probabilities, scores), (sequence, ((dpacked, packed), gradient))| {
             for index in 0..shape.heads {
                 let head = Head::new(packed, shape, index);
                 head.probabilities(probabilities, shape);
                 let start = index * shape.size;
                 let gradient = View::new(&gradient[start..], time, shape.size, width);
-                let weights = View::new(probabilities, time, time, time).transposed();
+                let all = sequence * shape.heads + index;
+                scores.copy_from_slice(probabilities);
+                if let Some(dropout) = dropout {
+                    dropout.apply(scores, time, all);
+                }
+                let weights = View::new(scores, time, time, time).transposed();
                 let dvalues = &mut dpacked[2 * width + start..];
                 product(dvalues, 3 * width, weights, gradient, 1.0, false, false);
-                product(
-                    scores,
-                    time,
-                    gradient,
-                    head.values.transposed(),
-                    1.0,
-                    false,
-                    false,
-                );
+                let values = head.values.transposed();
+                product(scores, time, gradient, values, 1.0, false, false);
+                if let Some(dropout) = dropout {
+                    dropout.apply(scores, time, all);
+                }
                 let rows = scores
                     .chunks_exact_mut(time)
                     .zip(probabilities.chunks_exact(time));

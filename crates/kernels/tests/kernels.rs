@@ -112,14 +112,14 @@ proptest! {
         let packed = values(batch * time * 3 * heads * size, 3);
         let attend = || {
             let mut output = vec![0.0; batch * time * heads * size];
-            attention::forward(&mut output, &packed, shape);
+            attention::forward(&mut output, &packed, shape, None);
             output
         };
         assert_close(&on_any_threads(attend), &naive_attention(&packed, shape));
         let gradient = values(batch * time * heads * size, 4);
         on_any_threads(|| {
             let mut output = vec![0.0; packed.len()];
-            attention::backward(&mut output, &gradient, &packed, shape);
+            attention::backward(&mut output, &gradient, &packed, shape, None);
             output
         });
     }

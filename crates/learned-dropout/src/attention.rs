@@ -1,11 +1,11 @@
 //! Causal multi-head attention.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Tensor, activation::softmax};
+use burn::tensor::Tensor;
 
 use crate::dropout::dropout;
 use crate::linear::Linear;
-use crate::ops;
+use crate::ops::{self, tensor::AttentionDropout};
 use crate::pass::{Pass, Purpose};
 
 /// Causal attention over packed queries, keys and values, without any projection.
@@ -23,34 +23,13 @@ pub fn causal_attention(
     pass: &Pass,
     layer: usize,
 ) -> Tensor<3> {
-    if rate == 0.0 || pass.dropout_key().is_none() {
-        return ops::tensor::causal_attention(packed, heads);
-    }
-    let [batch, time, packed_width] = packed.dims();
-    let width = packed_width / 3;
-    let size = width / heads;
-    let split = |index: usize| {
-        packed
-            .clone()
-            .narrow(2, index * width, width)
-            .reshape([batch, time, heads, size])
-            .swap_dims(1, 2)
-    };
-    let (queries, keys, values) = (split(0), split(1), split(2));
-    let scores = queries.matmul(keys.transpose()) * (1.0 / (size as f64).sqrt());
-    let future = Tensor::<2, Bool>::tril_mask([time, time], 0, &scores.device());
-    let scores = scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY);
-    let probabilities = dropout(
-        softmax(scores, 3),
+    let purpose = Purpose::AttentionProbabilityDropout;
+    let key = pass.dropout_key().filter(|_| rate > 0.0);
+    let dropout = key.map(|key| AttentionDropout {
         rate,
-        pass,
-        Purpose::AttentionProbabilityDropout,
-        layer,
-    );
-    probabilities
-        .matmul(values)
-        .swap_dims(1, 2)
-        .reshape([batch, time, width])
+        generator: key.stream(purpose, layer),
+    });
+    ops::tensor::causal_attention(packed, heads, dropout)
 }
 
 /// Attention with its projections: packed queries, keys and values in, one output.

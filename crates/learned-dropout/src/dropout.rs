@@ -1,7 +1,7 @@
 //! Ordinary dropout whose noise depends on its key alone.
 
 use burn::tensor::{Tensor, TensorData};
-use kernels::random::unit;
+use kernels::random::{Philox, unit};
 
 use crate::pass::{Pass, Purpose};
 
@@ -20,22 +20,26 @@ pub fn dropout<const D: usize>(
     let Some(key) = pass.dropout_key().filter(|_| rate > 0.0) else {
         return input;
     };
-    let generator = key.stream(purpose, layer);
     let shape = input.shape();
-    let count = shape.num_elements();
-    let scale = (1.0 / (1.0 - rate)) as f32;
-    let mut factors = Vec::with_capacity(count.next_multiple_of(4));
-    for block in 0..count.div_ceil(4) as u64 {
-        let keep = |number| {
-            if f64::from(unit(number)) >= rate {
-                scale
-            } else {
-                0.0
-            }
-        };
-        factors.extend(generator.block(block).map(keep));
-    }
-    factors.truncate(count);
+    let factors = factors(shape.num_elements(), rate, &key.stream(purpose, layer));
     let device = input.device();
     input * Tensor::from_data(TensorData::new(factors, shape), &device)
+}
+
+/// What elements are multiplied by: 0, or `1 / (1 - rate)`.
+pub(crate) fn factors(count: usize, rate: f64, generator: &Philox) -> Vec<f32> {
+    let scale = (1.0 / (1.0 - rate)) as f32;
+    let factor = |number| {
+        if f64::from(unit(number)) >= rate {
+            scale
+        } else {
+            0.0
+        }
+    };
+    let mut factors = Vec::with_capacity(count.next_multiple_of(4));
+    for block in 0..count.div_ceil(4) as u64 {
+        factors.extend(generator.block(block).map(factor));
+    }
+    factors.truncate(count);
+    factors
 }

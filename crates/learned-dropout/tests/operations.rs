@@ -5,10 +5,11 @@ mod support;
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use learned_dropout::dropout::dropout;
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    AdamW, Keep, Moment, adamw, causal_attention, gelu, layer_norm, linear_cross_entropy,
-    mask_mean, masked_product, scaled, sum_of_squares, sum_of_two,
+    AdamW, AttentionDropout, Keep, Moment, adamw, causal_attention, gelu, layer_norm,
+    linear_cross_entropy, mask_mean, masked_product, scaled, sum_of_squares, sum_of_two,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -41,7 +42,11 @@ fn assert_agree(found: (Vec<f32>, [Vec<f32>; 2]), expected: (Vec<f32>, [Vec<f32>
     }
 }
 
-fn plain_attention(packed: Tensor<3>, heads: usize) -> Tensor<3> {
+fn plain_attention(
+    packed: Tensor<3>,
+    heads: usize,
+    change: impl Fn(Tensor<4>) -> Tensor<4>,
+) -> Tensor<3> {
     let [batch, time, packed_width] = packed.dims();
     let width = packed_width / 3;
     let part = |index: usize| {
@@ -52,7 +57,7 @@ fn plain_attention(packed: Tensor<3>, heads: usize) -> Tensor<3> {
     let scores = part(0).matmul(part(1).transpose()) / ((width / heads) as f64).sqrt();
     let future = Tensor::<2, Bool>::tril_mask([time, time], 0, &packed.device());
     let scores = scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY);
-    softmax(scores, 3)
+    change(softmax(scores, 3))
         .matmul(part(2))
         .swap_dims(1, 2)
         .reshape([batch, time, width])
@@ -72,8 +77,27 @@ proptest! {
         let unused = random([1, 1, 1], 2, &device);
         let inputs = [packed, unused];
         assert_agree(
-            differentiate(inputs.clone(), |[packed, _]| causal_attention(packed, heads)),
-            differentiate(inputs, |[packed, _]| plain_attention(packed, heads)),
+            differentiate(inputs.clone(), |[packed, _]| causal_attention(packed, heads, None)),
+            differentiate(inputs, |[packed, _]| plain_attention(packed, heads, |weights| weights)),
+        );
+    }
+
+    #[test]
+    fn attention_with_dropout(batch in 1usize..4, time in 1usize..30, rate in 0.1f64..0.8) {
+        let device = training_device();
+        let packed = random([batch, time, 36], 1, &device);
+        let inputs = [packed, random([1, 1, 1], 2, &device)];
+        let key = NoiseKey { seed: 9, step: 4 };
+        let purpose = Purpose::AttentionProbabilityDropout;
+        let generator = key.stream(purpose, 3);
+        let pass = Pass::Train(key);
+        assert_agree(
+            differentiate(inputs.clone(), |[packed, _]| {
+                causal_attention(packed, 3, Some(AttentionDropout { rate, generator }))
+            }),
+            differentiate(inputs, |[packed, _]| {
+                plain_attention(packed, 3, |weights| dropout(weights, rate, &pass, purpose, 3))
+            }),
         );
     }
 

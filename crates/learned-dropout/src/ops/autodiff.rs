@@ -10,6 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, TensorMetadata};
 use burn::tensor::Shape;
+use kernels::attention::Dropout;
 use kernels::mask::{Keep, Moment};
 
 use super::TransformerOps;
@@ -80,7 +81,7 @@ impl<B: TransformerOps> Backward<B, 2> for MaskMean {
 struct CausalAttention;
 
 impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
-    type State = (FloatTensor<B>, usize);
+    type State = (FloatTensor<B>, usize, Option<Dropout>);
 
     fn backward(
         self,
@@ -88,9 +89,9 @@ impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let (packed, heads) = ops.state;
+        let (packed, heads, dropout) = ops.state;
         unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
-            B::causal_attention_backward(gradient, packed, heads)
+            B::causal_attention_backward(gradient, packed, heads, dropout)
         });
     }
 }
@@ -244,16 +245,21 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         }
     }
 
-    fn causal_attention(packed: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+    fn causal_attention(
+        packed: FloatTensor<Self>,
+        heads: usize,
+        dropout: Option<Dropout>,
+    ) -> FloatTensor<Self> {
         let (packed, node) = packed.into_parts();
         match Backward::<B, 1>::prepare::<C>(CausalAttention, [node])
             .compute_bound()
             .stateful()
         {
             OpsKind::Tracked(prep) => {
-                prep.finish((packed.clone(), heads), B::causal_attention(packed, heads))
+                let state = (packed.clone(), heads, dropout);
+                prep.finish(state, B::causal_attention(packed, heads, dropout))
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::causal_attention(packed, heads)),
+            OpsKind::UnTracked(prep) => prep.finish(B::causal_attention(packed, heads, dropout)),
         }
     }
 

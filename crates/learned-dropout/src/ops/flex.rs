@@ -4,6 +4,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
+use kernels::attention::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::update::{self, AdamW};
 use kernels::{attention, cross_entropy, gelu, layer_norm, mask};
@@ -128,25 +129,37 @@ impl TransformerOps for Flex {
         tensor(output, attended.shape())
     }
 
-    fn causal_attention(packed: Float, heads: usize) -> Float {
+    fn causal_attention(packed: Float, heads: usize, dropout: Option<Dropout>) -> Float {
         if !is_f32(&[&packed]) {
-            return reference::causal_attention::<Self>(packed, heads);
+            return reference::causal_attention::<Self>(packed, heads, dropout);
         }
         let packed = packed.to_contiguous();
         let [batch, time, width] = packed.shape().dims();
         let mut output = vec![0.0; batch * time * (width / 3)];
-        attention::forward(&mut output, slice(&packed), attention_shape(&packed, heads));
+        let shape = attention_shape(&packed, heads);
+        attention::forward(&mut output, slice(&packed), shape, dropout);
         tensor(output, Shape::new([batch, time, width / 3]))
     }
 
-    fn causal_attention_backward(gradient: Float, packed: Float, heads: usize) -> Float {
+    fn causal_attention_backward(
+        gradient: Float,
+        packed: Float,
+        heads: usize,
+        dropout: Option<Dropout>,
+    ) -> Float {
         if !is_f32(&[&gradient, &packed]) {
-            return reference::causal_attention_backward::<Self>(gradient, packed, heads);
+            return reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout);
         }
         let [gradient, packed] = [gradient, packed].map(|tensor| tensor.to_contiguous());
         let mut output = vec![0.0; packed.shape().num_elements()];
         let shape = attention_shape(&packed, heads);
-        attention::backward(&mut output, slice(&gradient), slice(&packed), shape);
+        attention::backward(
+            &mut output,
+            slice(&gradient),
+            slice(&packed),
+            shape,
+            dropout,
+        );
         tensor(output, packed.shape())
     }
 

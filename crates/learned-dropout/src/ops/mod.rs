@@ -13,6 +13,7 @@ pub mod tensor;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
+use kernels::attention::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::update::AdamW;
 
@@ -67,9 +68,13 @@ pub trait TransformerOps: Backend {
     }
 
     /// Causal attention over packed queries, keys and values: `[batch, time, 3 · channels]` to
-    /// `[batch, time, channels]`.
-    fn causal_attention(packed: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
-        reference::causal_attention::<Self>(packed, heads)
+    /// `[batch, time, channels]`; `dropout` is on the probabilities.
+    fn causal_attention(
+        packed: FloatTensor<Self>,
+        heads: usize,
+        dropout: Option<Dropout>,
+    ) -> FloatTensor<Self> {
+        reference::causal_attention::<Self>(packed, heads, dropout)
     }
 
     /// The gradient of [`causal_attention`](Self::causal_attention) with respect to `packed`.
@@ -77,8 +82,9 @@ pub trait TransformerOps: Backend {
         gradient: FloatTensor<Self>,
         packed: FloatTensor<Self>,
         heads: usize,
+        dropout: Option<Dropout>,
     ) -> FloatTensor<Self> {
-        reference::causal_attention_backward::<Self>(gradient, packed, heads)
+        reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout)
     }
 
     /// The exact GELU, `x Φ(x)`.

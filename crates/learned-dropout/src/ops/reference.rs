@@ -6,6 +6,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
+use kernels::attention::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::random::unit;
 use kernels::update::AdamW;
@@ -167,11 +168,28 @@ fn probabilities<B: Backend>(queries: FloatTensor<B>, keys: FloatTensor<B>) -> F
     B::softmax(B::float_add(scores, future), 3)
 }
 
+/// Applies dropout to values of `[batch, heads, time, time]`.
+fn dropped<B: Backend>(values: FloatTensor<B>, dropout: Option<Dropout>) -> FloatTensor<B> {
+    let Some(dropout) = dropout else {
+        return values;
+    };
+    let shape = values.shape();
+    let count = shape.num_elements();
+    let factors = crate::dropout::factors(count, dropout.rate, &dropout.generator);
+    let factors = B::float_from_data(TensorData::new(factors, shape), &values.device());
+    B::float_mul(values, factors)
+}
+
 /// Plain body of [`TransformerOps::causal_attention`](super::TransformerOps::causal_attention).
-pub fn causal_attention<B: Backend>(packed: FloatTensor<B>, heads: usize) -> FloatTensor<B> {
+pub fn causal_attention<B: Backend>(
+    packed: FloatTensor<B>,
+    heads: usize,
+    dropout: Option<Dropout>,
+) -> FloatTensor<B> {
     let [batch, time, width] = packed.shape().dims();
     let [queries, keys, values] = unpack::<B>(packed, heads);
-    let output = B::float_matmul(probabilities::<B>(queries, keys), values);
+    let weights = dropped::<B>(probabilities::<B>(queries, keys), dropout);
+    let output = B::float_matmul(weights, values);
     let output = B::float_swap_dims(output, 1, 2);
     B::float_reshape(output, Shape::new([batch, time, width / 3]))
 }
@@ -182,6 +200,7 @@ pub fn causal_attention_backward<B: Backend>(
     gradient: FloatTensor<B>,
     packed: FloatTensor<B>,
     heads: usize,
+    dropout: Option<Dropout>,
 ) -> FloatTensor<B> {
     let [batch, time, width] = packed.shape().dims();
     let size = width / 3 / heads;
@@ -189,8 +208,10 @@ pub fn causal_attention_backward<B: Backend>(
     let weights = probabilities::<B>(queries.clone(), keys.clone());
     let gradient = B::float_reshape(gradient, Shape::new([batch, time, heads, size]));
     let gradient = B::float_swap_dims(gradient, 1, 2);
-    let dvalues = B::float_matmul(B::float_transpose(weights.clone()), gradient.clone());
+    let used = dropped::<B>(weights.clone(), dropout);
+    let dvalues = B::float_matmul(B::float_transpose(used), gradient.clone());
     let dweights = B::float_matmul(gradient, B::float_transpose(values));
+    let dweights = dropped::<B>(dweights, dropout);
     let sums = B::float_sum_dim(B::float_mul(dweights.clone(), weights.clone()), 3);
     let dscores = B::float_mul(weights, B::float_sub(dweights, sums));
     let dscores = B::float_mul_scalar(dscores, (1.0 / (size as f64).sqrt()).into());

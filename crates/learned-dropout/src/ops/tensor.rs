@@ -2,6 +2,7 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
+pub use kernels::attention::Dropout as AttentionDropout;
 pub use kernels::mask::{Keep, Moment};
 pub use kernels::update::AdamW;
 
@@ -35,15 +36,20 @@ pub fn mask_mean(attended: Tensor<3>, shift: Tensor<1>, moment: Moment) -> Tenso
     ))
 }
 
-/// Causal attention over packed queries, keys and values, without dropout.
+/// Causal attention over packed queries, keys and values; `dropout` is on the probabilities.
 ///
 /// # Shapes
 /// - `packed`: `[batch, time, 3 · channels]`: queries, keys, values, each head by head
 /// - result: `[batch, time, channels]`
-pub fn causal_attention(packed: Tensor<3>, heads: usize) -> Tensor<3> {
+pub fn causal_attention(
+    packed: Tensor<3>,
+    heads: usize,
+    dropout: Option<AttentionDropout>,
+) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::causal_attention(
         packed.into_dispatch(),
         heads,
+        dropout,
     ))
 }
 
