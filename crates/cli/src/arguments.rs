@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -9,6 +11,8 @@ use data::sources::Source;
 use learned_dropout::device::DeviceName;
 
 use crate::failure::Failure;
+
+pub use bench::{BenchArguments, BenchCommand, BenchTrainArguments};
 
 /// Transformers that learn, for each token, which of their own activations to drop.
 #[derive(Debug, Parser)]
@@ -126,6 +130,8 @@ pub enum Command {
     Import(ImportArguments),
     /// Write a model's weights as one file
     Export(ExportArguments),
+    /// Measure how fast this machine computes
+    Bench(BenchArguments),
 }
 
 /// Arguments of `data`.

@@ -4,6 +4,7 @@
 mod arguments;
 mod commands;
 mod failure;
+mod machine;
 mod model;
 mod quickstart;
 mod terminal;
@@ -42,5 +43,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Info(info) => commands::info::run(info, common),
         Command::Import(import) => commands::import::run(import, common),
         Command::Export(export) => commands::export::run(export, common),
+        Command::Bench(bench) => commands::bench::run(bench, common),
     }
 }

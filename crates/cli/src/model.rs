@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use data::Tokenizer;
+use data::{DataFolder, Tokenizer};
 use inference::Engine;
 use learned_dropout::TransformerConfig;
 use learned_dropout::model_folder::{self, CONFIG_FILE, TOKENIZER_FILE};
 use learned_dropout::weights::Weights;
 use serde::Serialize;
 use training::checkpoints::{BEST, FOLDER, LATEST};
+use training::config::RunConfig;
 
 use crate::failure::Failure;
 
@@ -37,6 +38,22 @@ pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
         "neither a model folder (config.json) nor a run folder (best, latest)"
     };
     Err(Failure::work(format!("{}: {problem}", path.display())))
+}
+
+/// The model of a run's configuration, which errors call `name`; its data is asked for the
+/// vocabulary only if need be.
+pub fn of_run(config: &RunConfig, name: &Path) -> Result<TransformerConfig, Failure> {
+    let vocabulary = match config.model.vocabulary {
+        Some(_) => None,
+        None if config.data.path.join("meta.json").exists() => {
+            Some(DataFolder::open(&config.data.path)?.meta().vocabulary as usize)
+        }
+        None => None,
+    };
+    config.model.transformer(vocabulary).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::work(format!("{}: {}", name.display(), problems.join("; ")))
+    })
 }
 
 /// The configuration and the weights of a model.

@@ -20,7 +20,7 @@ pub const RUN_NAME: &str = "quickstart";
 
 /// Tokens of its vocabulary: few, so that the little time goes into the blocks and not into the
 /// output layer.
-const VOCABULARY: usize = 2048;
+pub const VOCABULARY: usize = 2048;
 
 /// Bytes of its text: several times what a few minutes of training see.
 const TEXT: u64 = 32_000_000;

@@ -1,13 +1,19 @@
 //! Causal multi-head attention on packed queries, keys and values, forward and backward.
 //!
-//! One head of one sequence at a time: its scores stay in the cache and are never stored.
+//! One head of one sequence is a task. It goes through blocks of queries, whose scores against all
+//! keys up to them stay in the cache and are never stored; the backward pass makes them again.
 
 use rayon::prelude::*;
 
+use crate::dropout::Dropout;
 use crate::level::levelled;
 use crate::math::exp;
-use crate::matrix::{View, product};
-use crate::random::{Philox, unit};
+use crate::matrix::View;
+use crate::product::{Packed, Precision, multiply, multiply_columns};
+use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+
+/// Queries of a block: a multiple of the rows of a tile at every level.
+const QUERIES: usize = 48;
 
 /// The shape of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +33,7 @@ impl Shape {
         self.heads * self.size
     }
 
-    fn check(&self, packed: &[f32], others: &[&[f32]]) {
+    fn check(&self, packed: &[f32], gradient: Option<&[f32]>) {
         assert!(
             self.time > 0 && self.heads > 0 && self.size > 0,
             "an empty attention"
@@ -39,8 +45,8 @@ impl Shape {
             "packed queries, keys and values"
         );
         assert!(
-            others.iter().all(|other| other.len() == elements),
-            "one output per channel"
+            gradient.is_none_or(|gradient| gradient.len() == elements),
+            "one gradient per channel"
         );
     }
 
@@ -49,107 +55,32 @@ impl Shape {
     }
 }
 
-/// Ordinary dropout on attention probabilities: each is 0 with probability `rate` and else divided
-/// by `1 - rate`. The one at `[sequence, head, row, column]` is decided by its position among all
-/// `[batch, heads, time, time]`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dropout {
-    /// In [0, 1).
-    pub rate: f64,
-    /// Where the decisions come from.
-    pub generator: Philox,
-}
-
-impl Dropout {
-    /// Multiplies values of one head, `[time, time]`, where they can be seen.
-    fn apply(&self, values: &mut [f32], time: usize, head_of_all: usize) {
-        let scale = (1.0 / (1.0 - self.rate)) as f32;
-        let first = (head_of_all * time * time) as u64;
-        let (mut index, mut numbers) = (u64::MAX, [0; 4]);
-        for (row, values) in values.chunks_exact_mut(time).enumerate() {
-            for (column, value) in values[..=row].iter_mut().enumerate() {
-                let position = first + (row * time + column) as u64;
-                if position / 4 != index {
-                    index = position / 4;
-                    numbers = self.generator.block(index);
-                }
-                let number = numbers[(position % 4) as usize];
-                *value *= if f64::from(unit(number)) >= self.rate {
-                    scale
-                } else {
-                    0.0
-                };
-            }
-        }
-    }
-}
-
-/// Queries, keys and values of one head within one packed sequence.
-struct Head<'a> {
-    queries: View<'a>,
-    keys: View<'a>,
-    values: View<'a>,
-}
-
-impl<'a> Head<'a> {
-    fn new(packed: &'a [f32], shape: Shape, head: usize) -> Self {
-        let width = shape.width();
-        let part = |index: usize| {
-            let start = index * width + head * shape.size;
-            View::new(&packed[start..], shape.time, shape.size, 3 * width)
-        };
-        Self {
-            queries: part(0),
-            keys: part(1),
-            values: part(2),
-        }
-    }
-
-    /// The attention probabilities, `[time, time]`.
-    fn probabilities(&self, scores: &mut [f32], shape: Shape) {
-        let time = shape.time;
-        product(
-            scores,
-            time,
-            self.queries,
-            self.keys.transposed(),
-            shape.scale(),
-            false,
-            false,
-        );
-        for (row, scores) in scores.chunks_exact_mut(time).enumerate() {
-            softmax(scores, row + 1);
-        }
-    }
-}
-
 levelled! {
-    /// The softmax of the first `visible` scores of a row; the others become 0.
-    fn softmax(scores: &mut [f32], visible: usize) {
+    /// The softmax of the first `visible` scores times `scale`; the others become 0.
+    fn softmax(scores: &mut [f32], visible: usize, scale: f32) {
         let (seen, hidden) = scores.split_at_mut(visible);
         let mut largest = [f32::NEG_INFINITY; 16];
-        let mut chunks = seen.chunks_exact(16);
-        for chunk in &mut chunks {
+        let (chunks, rest) = seen.as_chunks::<16>();
+        for chunk in chunks {
             for (largest, &score) in largest.iter_mut().zip(chunk) {
                 *largest = if score > *largest { score } else { *largest };
             }
         }
-        let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let largest = largest.iter().copied().fold(rest, f32::max);
+        let largest = largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
         let mut sums = [0.0f32; 16];
-        let mut chunks = seen.chunks_exact_mut(16);
-        for chunk in &mut chunks {
+        let (chunks, rest) = seen.as_chunks_mut::<16>();
+        for chunk in chunks {
             for (sum, score) in sums.iter_mut().zip(chunk) {
-                *score = exp(*score - largest);
+                *score = exp((*score - largest) * scale);
                 *sum += *score;
             }
         }
-        let mut sum = 0.0;
-        for score in chunks.into_remainder() {
-            *score = exp(*score - largest);
+        let mut sum = sums.iter().sum::<f32>();
+        for score in rest {
+            *score = exp((*score - largest) * scale);
             sum += *score;
         }
-        let factor = 1.0 / (sums.iter().sum::<f32>() + sum);
+        let factor = 1.0 / sum;
         for score in seen {
             *score *= factor;
         }
@@ -159,112 +90,277 @@ levelled! {
 
 levelled! {
     /// Turns gradients of probabilities into gradients of scores, in place:
-    /// `dS = P · (dP − Σ P dP)`.
-    fn softmax_backward(gradients: &mut [f32], probabilities: &[f32]) {
+    /// `dS = scale · P · (dP − Σ P dP)`.
+    fn softmax_backward(gradients: &mut [f32], probabilities: &[f32], scale: f32) {
         let mut sums = [0.0f32; 16];
-        let mut pairs = gradients.chunks_exact(16).zip(probabilities.chunks_exact(16));
-        for (gradients, probabilities) in &mut pairs {
+        let (chunks, rest) = gradients.as_chunks::<16>();
+        let (weights, weights_rest) = probabilities.as_chunks::<16>();
+        for (gradients, probabilities) in chunks.iter().zip(weights) {
             for ((sum, gradient), probability) in sums.iter_mut().zip(gradients).zip(probabilities) {
                 *sum += gradient * probability;
             }
         }
-        let done = gradients.len() / 16 * 16;
-        let rest: f32 =
-            gradients[done..].iter().zip(&probabilities[done..]).map(|(g, p)| g * p).sum();
+        let rest: f32 = rest.iter().zip(weights_rest).map(|(g, p)| g * p).sum();
         let sum = sums.iter().sum::<f32>() + rest;
         for (gradient, probability) in gradients.iter_mut().zip(probabilities) {
-            *gradient = probability * (*gradient - sum);
+            *gradient = probability * (*gradient - sum) * scale;
         }
     }
 }
 
-/// Attention of every head of every sequence.
-///
-/// - `packed`: `[batch, time, 3 · heads · size]`
-/// - `output`: `[batch, time, heads · size]`
-///
-/// # Panics
-/// If the lengths do not fit the shape.
-pub fn forward(output: &mut [f32], packed: &[f32], shape: Shape, dropout: Option<Dropout>) {
-    shape.check(packed, &[output]);
-    let (time, width) = (shape.time, shape.width());
-    let sequences = packed
-        .par_chunks(time * 3 * width)
-        .zip(output.par_chunks_mut(time * width));
-    sequences.enumerate().for_each_init(
-        || vec![0.0; time * time],
-        |scores, (sequence, (packed, output))| {
-            for index in 0..shape.heads {
-                let head = Head::new(packed, shape, index);
-                head.probabilities(scores, shape);
-                if let Some(dropout) = dropout {
-                    dropout.apply(scores, time, sequence * shape.heads + index);
-                }
-                let probabilities = View::new(scores, time, time, time);
-                let output = &mut output[index * shape.size..];
-                product(output, width, probabilities, head.values, 1.0, false, false);
-            }
-        },
-    );
+/// One head of one sequence.
+struct Head<'a> {
+    shape: Shape,
+    /// Of all heads of all sequences.
+    number: usize,
+    queries: View<'a>,
+    keys: View<'a>,
+    values: View<'a>,
+    dropout: Option<Dropout>,
 }
 
-/// The gradient of [`forward`] with respect to `packed`.
+impl<'a> Head<'a> {
+    fn new(packed: &'a [f32], shape: Shape, number: usize, dropout: Option<Dropout>) -> Self {
+        let width = shape.width();
+        let (sequence, head) = (number / shape.heads, number % shape.heads);
+        let packed = &packed[sequence * shape.time * 3 * width..];
+        let part = |index: usize| {
+            let start = index * width + head * shape.size;
+            View::new(&packed[start..], shape.time, shape.size, 3 * width)
+        };
+        Self {
+            shape,
+            number,
+            queries: part(0),
+            keys: part(1),
+            values: part(2),
+            dropout,
+        }
+    }
+
+    /// The attention probabilities of a block of queries, rows of `stride`, for the keys up to them.
+    fn probabilities(&self, block: Block, keys: &Packed, scores: &mut [f32]) {
+        let queries = self.queries.rows_from(block.first, block.count);
+        multiply_columns(scores, block.stride, queries, keys, block.seen(), false);
+        for (row, scores) in scores
+            .chunks_exact_mut(block.stride)
+            .take(block.count)
+            .enumerate()
+        {
+            let visible = block.first + row + 1;
+            softmax(&mut scores[..block.seen()], visible, self.shape.scale());
+        }
+    }
+
+    /// Applies dropout to a block of probabilities or their gradients.
+    fn drop(&self, block: Block, values: &mut [f32]) {
+        let Some(dropout) = self.dropout else { return };
+        let time = self.shape.time;
+        for (row, values) in values
+            .chunks_exact_mut(block.stride)
+            .take(block.count)
+            .enumerate()
+        {
+            let query = block.first + row;
+            let first = ((self.number * time + query) * time) as u64;
+            dropout.apply(&mut values[..=query], first);
+        }
+    }
+
+    fn forward(&self, output: Shared<'_>) {
+        let Shape { time, size, .. } = self.shape;
+        let keys = Packed::new(self.keys.transposed(), PRECISION);
+        let values = Packed::new(self.values, PRECISION);
+        let mut scores = scratch(QUERIES.min(time) * stride(time));
+        let mut attended = scratch(QUERIES.min(time) * size);
+        for block in blocks(time) {
+            self.probabilities(block, &keys, &mut scores);
+            self.drop(block, &mut scores);
+            let weights = View::new(&scores, block.count, block.seen(), block.stride);
+            multiply_columns(&mut attended, size, weights, &values, size, false);
+            for (row, attended) in attended.chunks_exact(size).take(block.count).enumerate() {
+                self.put(output, block.first + row, 1, 0, attended);
+            }
+        }
+    }
+
+    fn backward(&self, gradient: &[f32], dpacked: Shared<'_>) {
+        let Shape {
+            time, size, heads, ..
+        } = self.shape;
+        let (sequence, head, width) =
+            (self.number / heads, self.number % heads, self.shape.width());
+        let gradient = &gradient[sequence * time * width + head * size..];
+        let gradient = View::new(gradient, time, size, width);
+        let operands = Operands {
+            keys: Packed::new(self.keys.transposed(), PRECISION),
+            values: Packed::new(self.values.transposed(), PRECISION),
+            keys_by_row: Packed::new(self.keys, PRECISION),
+        };
+        let mut sums = Sums {
+            keys: scratch(time * size),
+            values: scratch(time * size),
+        };
+        sums.keys.fill(0.0);
+        sums.values.fill(0.0);
+        let room = || scratch(QUERIES.min(time) * stride(time));
+        let (mut probabilities, mut dscores) = (room(), room());
+        let mut dqueries = scratch(QUERIES.min(time) * size);
+        for block in blocks(time) {
+            let gradient = gradient.rows_from(block.first, block.count);
+            self.probabilities(block, &operands.keys, &mut probabilities);
+            multiply_columns(
+                &mut dscores,
+                block.stride,
+                gradient,
+                &operands.values,
+                block.seen(),
+                false,
+            );
+            self.drop(block, &mut dscores);
+            for (dscores, probabilities) in dscores
+                .chunks_exact_mut(block.stride)
+                .zip(probabilities.chunks_exact(block.stride))
+                .take(block.count)
+            {
+                let seen = block.seen();
+                softmax_backward(
+                    &mut dscores[..seen],
+                    &probabilities[..seen],
+                    self.shape.scale(),
+                );
+            }
+            self.drop(block, &mut probabilities);
+            let dscores = View::new(&dscores, block.count, block.seen(), block.stride);
+            multiply_columns(
+                &mut dqueries,
+                size,
+                dscores,
+                &operands.keys_by_row,
+                size,
+                false,
+            );
+            for (row, dqueries) in dqueries.chunks_exact(size).take(block.count).enumerate() {
+                self.put(dpacked, block.first + row, 3, 0, dqueries);
+            }
+            let queries = Packed::new(self.queries.rows_from(block.first, block.count), PRECISION);
+            multiply(&mut sums.keys, size, dscores.transposed(), &queries, true);
+            let weights = View::new(&probabilities, block.count, block.seen(), block.stride);
+            let gradient = Packed::new(gradient, PRECISION);
+            multiply(
+                &mut sums.values,
+                size,
+                weights.transposed(),
+                &gradient,
+                true,
+            );
+        }
+        for (part, sums) in [(1, &sums.keys), (2, &sums.values)] {
+            for (row, sums) in sums.chunks_exact(size).enumerate() {
+                self.put(dpacked, row, 3, part, sums);
+            }
+        }
+    }
+
+    /// Writes the channels of this head and a token into part `part` of `parts`.
+    fn put(&self, output: Shared<'_>, token: usize, parts: usize, part: usize, values: &[f32]) {
+        let Shape {
+            time, size, heads, ..
+        } = self.shape;
+        let (sequence, head) = (self.number / heads, self.number % heads);
+        let row = (sequence * time + token) * parts + part;
+        // SAFETY: these channels of this token belong to this head alone.
+        let output = unsafe { output.part(row * self.shape.width() + head * size, size) };
+        output.copy_from_slice(values);
+    }
+}
+
+/// The right operands of a backward pass.
+struct Operands {
+    keys: Packed,
+    values: Packed,
+    keys_by_row: Packed,
+}
+
+/// Gradients that every block of queries adds to, `[time, size]`.
+struct Sums {
+    keys: Scratch,
+    values: Scratch,
+}
+
+/// Scores and probabilities stay f32 whatever the layers around are rounded to.
+const PRECISION: Precision = Precision::F32;
+
+/// A block of queries.
+#[derive(Clone, Copy)]
+struct Block {
+    first: usize,
+    count: usize,
+    stride: usize,
+}
+
+impl Block {
+    /// Keys that any of the queries sees.
+    fn seen(self) -> usize {
+        self.first + self.count
+    }
+}
+
+fn blocks(time: usize) -> impl Iterator<Item = Block> {
+    (0..time).step_by(QUERIES).map(move |first| Block {
+        first,
+        count: QUERIES.min(time - first),
+        stride: stride(time),
+    })
+}
+
+/// Distance of rows of scores: not a power of two, so that a column's values lie in many different
+/// sets of the cache.
+fn stride(time: usize) -> usize {
+    time.next_multiple_of(32) + 16
+}
+
+/// Attention of every head of every sequence: `[batch, time, heads · size]`.
 ///
-/// - `dpacked`, `packed`: `[batch, time, 3 · heads · size]`
+/// - `packed`: `[batch, time, 3 · heads · size]`
+/// - `dropout` is on the probabilities; the one at `[sequence, head, row, column]` is decided by its
+///   position among all `[batch, heads, time, time]`.
+///
+/// # Panics
+/// If the length does not fit the shape.
+pub fn forward(packed: &[f32], shape: Shape, dropout: Option<Dropout>) -> Vec<f32> {
+    shape.check(packed, None);
+    // SAFETY: every head of every token is written.
+    let mut output = unsafe { uninitialized(packed.len() / 3) };
+    let shared = Shared::new(&mut output);
+    (0..shape.batch * shape.heads)
+        .into_par_iter()
+        .for_each(|number| {
+            Head::new(packed, shape, number, dropout).forward(shared);
+        });
+    output
+}
+
+/// The gradient of [`forward`] with respect to `packed`, in its shape.
+///
 /// - `gradient`: `[batch, time, heads · size]`
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
 pub fn backward(
-    dpacked: &mut [f32],
     gradient: &[f32],
     packed: &[f32],
     shape: Shape,
     dropout: Option<Dropout>,
-) {
-    shape.check(packed, &[gradient]);
-    assert_eq!(dpacked.len(), packed.len());
-    let (time, width) = (shape.time, shape.width());
-    let sequences = dpacked
-        .par_chunks_mut(time * 3 * width)
-        .zip(packed.par_chunks(time * 3 * width))
-        .zip(gradient.par_chunks(time * width));
-    sequences.enumerate().for_each_init(
-        || (vec![0.0; time * time], vec![0.0; time * time]),
-        |(probabilities, scores), (sequence, ((dpacked, packed), gradient))| {
-            for index in 0..shape.heads {
-                let head = Head::new(packed, shape, index);
-                head.probabilities(probabilities, shape);
-                let start = index * shape.size;
-                let gradient = View::new(&gradient[start..], time, shape.size, width);
-                let all = sequence * shape.heads + index;
-                scores.copy_from_slice(probabilities);
-                if let Some(dropout) = dropout {
-                    dropout.apply(scores, time, all);
-                }
-                let weights = View::new(scores, time, time, time).transposed();
-                let dvalues = &mut dpacked[2 * width + start..];
-                product(dvalues, 3 * width, weights, gradient, 1.0, false, false);
-                let values = head.values.transposed();
-                product(scores, time, gradient, values, 1.0, false, false);
-                if let Some(dropout) = dropout {
-                    dropout.apply(scores, time, all);
-                }
-                let rows = scores
-                    .chunks_exact_mut(time)
-                    .zip(probabilities.chunks_exact(time));
-                for (row, (scores, probabilities)) in rows.enumerate() {
-                    softmax_backward(&mut scores[..row + 1], &probabilities[..row + 1]);
-                    scores[row + 1..].fill(0.0);
-                }
-                let scores = View::new(scores, time, time, time);
-                let scale = shape.scale();
-                let dqueries = &mut dpacked[start..];
-                product(dqueries, 3 * width, scores, head.keys, scale, false, false);
-                let dkeys = &mut dpacked[width + start..];
-                let scores = scores.transposed();
-                product(dkeys, 3 * width, scores, head.queries, scale, false, false);
-            }
-        },
-    );
+) -> Vec<f32> {
+    shape.check(packed, Some(gradient));
+    // SAFETY: every head of every token of all three parts is written.
+    let mut dpacked = unsafe { uninitialized(packed.len()) };
+    let shared = Shared::new(&mut dpacked);
+    (0..shape.batch * shape.heads)
+        .into_par_iter()
+        .for_each(|number| {
+            Head::new(packed, shape, number, dropout).backward(gradient, shared);
+        });
+    dpacked
 }

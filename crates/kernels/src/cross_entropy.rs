@@ -1,13 +1,28 @@
-//! Output layer and cross-entropy together: the logits of a few tokens at a time.
+//! Output layer and cross-entropy together: no logits tensor, gradients in the same sweep.
+//!
+//! The vocabulary is gone through in blocks. A tile of tokens keeps the largest logit so far and
+//! the sum of exponentials relative to it; when a block brings a larger one, what was summed
+//! before is scaled down (Milakov and Gimelshein, "Online normalizer calculation for softmax",
+//! 2018). The exponentials of a chunk of tokens stay until the gradient of the weight is made.
 
 use rayon::prelude::*;
 
 use crate::level::levelled;
+use crate::linear::tile;
 use crate::math::exp;
-use crate::matrix::{View, product};
+use crate::matrix::View;
+use crate::product::{Packed, Precision, multiply};
+use crate::scratch::{scratch, uninitialized};
 
-/// Logits that are held at a time: small enough for the second-level cache of both cores.
-const LOGITS: usize = 1 << 20;
+/// Rows of the weight in a block.
+const BLOCK: usize = 512;
+
+/// Distance of the rows of logits: not a power of two, so that a column's values lie in many
+/// different sets of the cache.
+const STRIDE: usize = BLOCK + 16;
+
+/// Exponentials that are held at a time, in f32 values: 64 MiB.
+const HELD: usize = 1 << 24;
 
 /// The shape of an output layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,44 +50,14 @@ impl Shape {
         assert!(known, "targets below the vocabulary");
     }
 
-    fn tokens_at_once(&self) -> usize {
-        (LOGITS / self.vocabulary).clamp(32, 1024).min(self.tokens)
+    fn blocks(&self) -> usize {
+        self.vocabulary.div_ceil(BLOCK)
     }
-}
 
-levelled! {
-    /// Replaces logits by `(softmax − one-hot) · scale`; gives the cross-entropy.
-    fn differentiate(logits: &mut [f32], target: usize, scale: f32) -> f64 {
-        let mut largest = [f32::NEG_INFINITY; 16];
-        let mut chunks = logits.chunks_exact(16);
-        for chunk in &mut chunks {
-            for (largest, &logit) in largest.iter_mut().zip(chunk) {
-                *largest = if logit > *largest { logit } else { *largest };
-            }
-        }
-        let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let largest = largest.iter().copied().fold(rest, f32::max);
-        let at_target = logits[target];
-        let mut sums = [0.0f32; 16];
-        let mut chunks = logits.chunks_exact_mut(16);
-        for chunk in &mut chunks {
-            for (sum, logit) in sums.iter_mut().zip(chunk) {
-                *logit = exp(*logit - largest);
-                *sum += *logit;
-            }
-        }
-        let mut total = 0.0f64;
-        for logit in chunks.into_remainder() {
-            *logit = exp(*logit - largest);
-            total += f64::from(*logit);
-        }
-        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
-        let factor = (1.0 / total) as f32 * scale;
-        for logit in logits.iter_mut() {
-            *logit *= factor;
-        }
-        logits[target] -= scale;
-        total.ln() + f64::from(largest) - f64::from(at_target)
+    /// Tokens whose exponentials are held at a time: whole tiles.
+    fn chunk(&self) -> usize {
+        let tile = tile(self.tokens);
+        (HELD / self.vocabulary / tile).max(1) * tile
     }
 }
 
@@ -82,6 +67,164 @@ pub struct Gradients {
     pub hidden: Vec<f32>,
     /// With respect to the weight, `[vocabulary, width]`.
     pub weight: Vec<f32>,
+}
+
+/// What the softmax of one token is made of so far.
+#[derive(Clone, Copy)]
+struct Softmax {
+    /// The largest logit.
+    largest: f32,
+    /// The sum of the exponentials of logits relative to the largest.
+    sum: f32,
+    /// The logit of the target.
+    at_target: f32,
+}
+
+impl Softmax {
+    const NOTHING: Self = Self {
+        largest: f32::NEG_INFINITY,
+        sum: 0.0,
+        at_target: f32::NAN,
+    };
+
+    fn loss(&self) -> f64 {
+        f64::from(self.sum).ln() + f64::from(self.largest) - f64::from(self.at_target)
+    }
+}
+
+levelled! {
+    /// The largest of some logits.
+    fn largest_of(logits: &[f32]) -> f32 {
+        let mut largest = [f32::NEG_INFINITY; 16];
+        let (chunks, rest) = logits.as_chunks::<16>();
+        for chunk in chunks {
+            for (largest, &logit) in largest.iter_mut().zip(chunk) {
+                *largest = if logit > *largest { logit } else { *largest };
+            }
+        }
+        largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+}
+
+levelled! {
+    /// Replaces logits by exponentials relative to `largest`; gives their sum.
+    fn exponentials(logits: &mut [f32], largest: f32) -> f32 {
+        let mut sums = [0.0f32; 16];
+        let (chunks, rest) = logits.as_chunks_mut::<16>();
+        for chunk in chunks {
+            for (sum, logit) in sums.iter_mut().zip(chunk) {
+                *logit = exp(*logit - largest);
+                *sum += *logit;
+            }
+        }
+        let mut sum = sums.iter().sum::<f32>();
+        for logit in rest {
+            *logit = exp(*logit - largest);
+            sum += *logit;
+        }
+        sum
+    }
+}
+
+/// The weight, packed for both products of a tile.
+struct Weight {
+    /// For each block `[width, block]`.
+    forward: Vec<Packed>,
+    /// For each block `[block, width]`.
+    backward: Vec<Packed>,
+}
+
+impl Weight {
+    fn new(weight: &[f32], shape: Shape, with_gradients: bool, precision: Precision) -> Self {
+        let views = |block: usize| {
+            let rows = BLOCK.min(shape.vocabulary - block * BLOCK);
+            View::new(
+                &weight[block * BLOCK * shape.width..],
+                rows,
+                shape.width,
+                shape.width,
+            )
+        };
+        let blocks = 0..shape.blocks();
+        let forward = |block| Packed::new(views(block).transposed(), precision);
+        let backward = |block| Packed::new(views(block), precision);
+        let count = if with_gradients { shape.blocks() } else { 0 };
+        Self {
+            forward: blocks.into_par_iter().map(forward).collect(),
+            backward: (0..count).into_par_iter().map(backward).collect(),
+        }
+    }
+}
+
+/// A tile of tokens on its way through the vocabulary.
+struct Tile<'a> {
+    hidden: &'a [f32],
+    targets: &'a [u32],
+    states: &'a mut [Softmax],
+    /// For each token and block, the largest logit when the block's exponentials were made.
+    references: &'a mut [f32],
+    /// `[block, token, STRIDE]`; one block where exponentials are not held.
+    held: &'a mut [f32],
+    dhidden: &'a mut [f32],
+}
+
+impl Tile<'_> {
+    fn sweep(&mut self, weight: &Weight, shape: Shape) {
+        let (tokens, width) = (self.targets.len(), shape.width);
+        let left = View::new(self.hidden, tokens, width, width);
+        let holds = !weight.backward.is_empty();
+        for block in 0..shape.blocks() {
+            let rows = BLOCK.min(shape.vocabulary - block * BLOCK);
+            let start = if holds { block * tokens * STRIDE } else { 0 };
+            let logits = &mut self.held[start..start + tokens * STRIDE];
+            multiply(logits, STRIDE, left, &weight.forward[block], false);
+            for token in 0..tokens {
+                let logits = &mut logits[token * STRIDE..][..rows];
+                let state = &mut self.states[token];
+                let target = (self.targets[token] as usize).wrapping_sub(block * BLOCK);
+                if target < rows {
+                    state.at_target = logits[target];
+                }
+                let largest = state.largest.max(largest_of(logits));
+                // NaN logits must reach the loss; a maximum skips them.
+                if largest > state.largest {
+                    let factor = exp(state.largest - largest);
+                    state.sum *= factor;
+                    if holds && block > 0 {
+                        let dhidden = &mut self.dhidden[token * width..][..width];
+                        dhidden.iter_mut().for_each(|value| *value *= factor);
+                    }
+                    state.largest = largest;
+                }
+                state.sum += exponentials(logits, state.largest);
+                if holds {
+                    self.references[token * shape.blocks() + block] = state.largest;
+                }
+            }
+            if holds {
+                let left = View::new(logits, tokens, rows, STRIDE);
+                multiply(
+                    self.dhidden,
+                    width,
+                    left,
+                    &weight.backward[block],
+                    block > 0,
+                );
+            }
+        }
+    }
+
+    /// Turns sums of weighted rows into the gradient of the hidden state.
+    fn finish(&mut self, weight: &[f32], shape: Shape, scale: f32) {
+        let rows = self.dhidden.chunks_exact_mut(shape.width);
+        for ((row, state), &target) in rows.zip(self.states.iter()).zip(self.targets) {
+            let factor = scale / state.sum;
+            let target = &weight[target as usize * shape.width..][..shape.width];
+            for (value, target) in row.iter_mut().zip(target) {
+                *value = *value * factor - target * scale;
+            }
+        }
+    }
 }
 
 /// The mean cross-entropy of `softmax(hidden · weightᵀ)` in nats, and where asked its gradients.
@@ -97,57 +240,162 @@ pub fn linear_cross_entropy(
     targets: &[u32],
     shape: Shape,
     with_gradients: bool,
+    precision: Precision,
 ) -> (f32, Option<Gradients>) {
     shape.check(hidden, weight, targets);
-    let Shape {
-        tokens,
-        width,
-        vocabulary,
-    } = shape;
-    let mut gradients = with_gradients.then(|| Gradients {
-        hidden: vec![0.0; tokens * width],
-        weight: vec![0.0; vocabulary * width],
-    });
-    let scale = 1.0 / tokens as f32;
-    let step = shape.tokens_at_once();
-    let mut logits = vec![0.0; step * vocabulary];
-    let weight = View::new(weight, vocabulary, width, width);
+    let packed = Weight::new(weight, shape, with_gradients, precision);
+    let counted = |count: usize| if with_gradients { count } else { 0 };
+    // SAFETY: the first block's products overwrite the hidden gradient, the first chunk's the
+    // weight gradient.
+    let mut dhidden = unsafe { uninitialized(counted(hidden.len())) };
+    // SAFETY: as above.
+    let mut dweight = unsafe { uninitialized(counted(weight.len())) };
+    let (width, chunk) = (shape.width, shape.chunk());
     let mut sum = 0.0;
-    for start in (0..tokens).step_by(step) {
-        let count = step.min(tokens - start);
-        let logits = &mut logits[..count * vocabulary];
-        let part = View::new(&hidden[start * width..], count, width, width);
-        product(
-            logits,
-            vocabulary,
-            part,
-            weight.transposed(),
-            1.0,
-            false,
-            true,
-        );
-        let losses: Vec<f64> = logits
-            .par_chunks_mut(vocabulary)
-            .zip(&targets[start..start + count])
-            .map(|(logits, &target)| differentiate(logits, target as usize, scale))
-            .collect();
-        sum += losses.iter().sum::<f64>();
-        if let Some(gradients) = &mut gradients {
-            let logits = View::new(logits, count, vocabulary, vocabulary);
-            let dhidden = &mut gradients.hidden[start * width..(start + count) * width];
-            product(dhidden, width, logits, weight, 1.0, false, true);
-            let accumulate = start > 0;
-            let dweight = &mut gradients.weight;
-            product(
-                dweight,
-                width,
-                logits.transposed(),
-                part,
-                1.0,
-                accumulate,
-                true,
-            );
-        }
+    for start in (0..shape.tokens).step_by(chunk) {
+        let count = chunk.min(shape.tokens - start);
+        let rows = start * width..(start + count) * width;
+        let mut part = Chunk {
+            shape,
+            hidden: &hidden[rows.clone()],
+            targets: &targets[start..start + count],
+            scale: 1.0 / shape.tokens as f32,
+        };
+        let dhidden = &mut dhidden[if with_gradients { rows } else { 0..0 }];
+        sum += part.go(&packed, weight, dhidden, &mut dweight, start > 0, precision);
     }
-    ((sum / tokens as f64) as f32, gradients)
+    let gradients = with_gradients.then_some(Gradients {
+        hidden: dhidden,
+        weight: dweight,
+    });
+    ((sum / shape.tokens as f64) as f32, gradients)
+}
+
+/// Tokens that are swept together.
+struct Chunk<'a> {
+    shape: Shape,
+    hidden: &'a [f32],
+    targets: &'a [u32],
+    scale: f32,
+}
+
+impl Chunk<'_> {
+    /// The sum of the losses; gradients where there is room for them.
+    fn go(
+        &mut self,
+        packed: &Weight,
+        weight: &[f32],
+        dhidden: &mut [f32],
+        dweight: &mut [f32],
+        accumulate: bool,
+        precision: Precision,
+    ) -> f64 {
+        let (shape, count) = (self.shape, self.targets.len());
+        let (tile, blocks) = (tile(shape.tokens), shape.blocks());
+        let with_gradients = !dweight.is_empty();
+        let held_blocks = if with_gradients { blocks } else { 1 };
+        let tiles = count.div_ceil(tile);
+        let mut states = vec![Softmax::NOTHING; count];
+        let mut references = scratch(count * blocks);
+        let mut held = scratch(tiles * tile * held_blocks * STRIDE);
+        // Without gradients there is nothing to write, but as many parts as tiles.
+        let mut nothing = vec![0.0; if with_gradients { 0 } else { tiles }];
+        let (dhidden, dhidden_part) = if with_gradients {
+            (dhidden, tile * shape.width)
+        } else {
+            (&mut nothing[..], 1)
+        };
+        states
+            .par_chunks_mut(tile)
+            .zip(self.targets.par_chunks(tile))
+            .zip(self.hidden.par_chunks(tile * shape.width))
+            .zip(references.par_chunks_mut(tile * blocks))
+            .zip(held.par_chunks_mut(tile * held_blocks * STRIDE))
+            .zip(dhidden.par_chunks_mut(dhidden_part))
+            .for_each(
+                |(((((states, targets), hidden), references), held), dhidden)| {
+                    let mut tile = Tile {
+                        hidden,
+                        targets,
+                        states,
+                        references,
+                        held,
+                        dhidden,
+                    };
+                    tile.sweep(packed, shape);
+                    if with_gradients {
+                        tile.finish(weight, shape, self.scale);
+                    }
+                },
+            );
+        if with_gradients {
+            let exponentials = Exponentials {
+                states: &states,
+                references: &references,
+                held: &held,
+                tile,
+            };
+            self.weight_gradient(&exponentials, dweight, accumulate, precision);
+        }
+        states.iter().map(Softmax::loss).sum()
+    }
+
+    fn weight_gradient(
+        &self,
+        exponentials: &Exponentials<'_>,
+        dweight: &mut [f32],
+        accumulate: bool,
+        precision: Precision,
+    ) {
+        let (width, blocks) = (self.shape.width, self.shape.blocks());
+        let Exponentials {
+            states,
+            references,
+            held,
+            tile,
+        } = *exponentials;
+        let parts = dweight.par_chunks_mut(BLOCK * width).enumerate();
+        parts.for_each(|(block, dweight)| {
+            let rows = dweight.len() / width;
+            let mut scaled = scratch(tile * width);
+            for (index, hidden) in self.hidden.chunks(tile * width).enumerate() {
+                let tokens = hidden.len() / width;
+                let first = index * tile;
+                for (token, (scaled, hidden)) in scaled
+                    .chunks_exact_mut(width)
+                    .zip(hidden.chunks_exact(width))
+                    .enumerate()
+                {
+                    let state = &states[first + token];
+                    let reference = references[(first + token) * blocks + block];
+                    let factor = exp(reference - state.largest) * self.scale / state.sum;
+                    for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
+                        *scaled = hidden * factor;
+                    }
+                }
+                let right = View::new(&scaled, tokens, width, width);
+                let right = Packed::new(right, precision);
+                let held = &held[(index * tile * blocks + block * tokens) * STRIDE..];
+                let left = View::new(held, tokens, rows, STRIDE).transposed();
+                multiply(dweight, width, left, &right, accumulate || index > 0);
+            }
+            for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
+                let row = (target as usize).wrapping_sub(block * BLOCK);
+                if row < rows {
+                    for (sum, hidden) in dweight[row * width..][..width].iter_mut().zip(hidden) {
+                        *sum -= hidden * self.scale;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// What a sweep leaves for the gradient of the weight.
+#[derive(Clone, Copy)]
+struct Exponentials<'a> {
+    states: &'a [Softmax],
+    references: &'a [f32],
+    held: &'a [f32],
+    tile: usize,
 }

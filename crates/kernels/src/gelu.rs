@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::level::levelled;
 use crate::math::{erf, exp};
+use crate::scratch::uninitialized;
 
 /// Elements that one thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -12,6 +13,27 @@ const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
 /// `1 / sqrt(2 π)`.
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
+
+levelled! {
+    /// Writes `output = x Φ(x)` and turns the gradient of `x Φ(x)` into that of `x`, in place.
+    pub(crate) fn value_and_gradient(output: &mut [f32], gradient: &mut [f32], x: &[f32]) {
+        for ((output, gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
+            let distribution = 0.5 * erf(x * SQRT_HALF) + 0.5;
+            let density = DENSITY_AT_ZERO * exp(-0.5 * x * x);
+            *output = x * distribution;
+            *gradient *= distribution + x * density;
+        }
+    }
+}
+
+levelled! {
+    /// Replaces `x` by `x Φ(x)`.
+    pub(crate) fn in_place(values: &mut [f32]) {
+        for value in values {
+            *value *= 0.5 * erf(*value * SQRT_HALF) + 0.5;
+        }
+    }
+}
 
 levelled! {
     fn forward_chunk(output: &mut [f32], x: &[f32]) {
@@ -31,25 +53,27 @@ levelled! {
     }
 }
 
-/// `output = x Φ(x)` with the standard normal distribution `Φ`.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn forward(output: &mut [f32], x: &[f32]) {
-    assert_eq!(output.len(), x.len());
+/// `x Φ(x)` with the standard normal distribution `Φ`.
+pub fn forward(x: &[f32]) -> Vec<f32> {
+    // SAFETY: every chunk is overwritten.
+    let mut output = unsafe { uninitialized(x.len()) };
     let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
     chunks.for_each(|(output, x)| forward_chunk(output, x));
+    output
 }
 
-/// `output = gradient · (Φ(x) + x φ(x))` with the standard normal density `φ`.
+/// `gradient · (Φ(x) + x φ(x))` with the standard normal density `φ`.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn backward(output: &mut [f32], gradient: &[f32], x: &[f32]) {
-    assert!(output.len() == x.len() && gradient.len() == x.len());
+pub fn backward(gradient: &[f32], x: &[f32]) -> Vec<f32> {
+    assert_eq!(gradient.len(), x.len());
+    // SAFETY: every chunk is overwritten.
+    let mut output = unsafe { uninitialized(x.len()) };
     let chunks = output
         .par_chunks_mut(CHUNK)
         .zip(gradient.par_chunks(CHUNK))
         .zip(x.par_chunks(CHUNK));
     chunks.for_each(|((output, gradient), x)| backward_chunk(output, gradient, x));
+    output
 }

@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
+use crate::linear::add_all;
+use crate::scratch::uninitialized;
 
 /// Rows whose sums one partial result holds: sums are added in an order that does not depend on
 /// the number of threads.
@@ -33,7 +35,7 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 levelled! {
-    fn forward_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    pub(crate) fn forward_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
         let width = weight.len();
         for (output, x) in output.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             let (mean, scale) = moments(x, epsilon);
@@ -46,7 +48,7 @@ levelled! {
 
 levelled! {
     /// Writes `dx` and adds to `dweight`.
-    fn backward_rows(
+    pub(crate) fn backward_rows(
         dx: &mut [f32],
         dweight: &mut [f32],
         gradient: &[f32],
@@ -70,52 +72,50 @@ levelled! {
     }
 }
 
-/// `output = (x − mean) / sqrt(variance + epsilon) · weight`, row by row.
+/// `(x − mean) / sqrt(variance + epsilon) · weight`, row by row.
 ///
-/// `x` and `output` are rows of `weight.len()` channels.
+/// `x` has rows of `weight.len()` channels.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn forward(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
-    let width = weight.len();
-    assert!(width > 0 && x.len().is_multiple_of(width), "whole rows");
-    assert_eq!(output.len(), x.len());
-    let rows = output
-        .par_chunks_mut(ROWS * width)
-        .zip(x.par_chunks(ROWS * width));
+pub fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
+    let block = ROWS * weight.len();
+    assert!(
+        block > 0 && x.len().is_multiple_of(weight.len()),
+        "whole rows"
+    );
+    // SAFETY: every row is overwritten.
+    let mut output = unsafe { uninitialized(x.len()) };
+    let rows = output.par_chunks_mut(block).zip(x.par_chunks(block));
     rows.for_each(|(output, x)| forward_rows(output, x, weight, epsilon));
+    output
 }
 
 /// The gradients of [`forward`] with respect to `x` and `weight`.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn backward(
-    dx: &mut [f32],
-    dweight: &mut [f32],
-    gradient: &[f32],
-    x: &[f32],
-    weight: &[f32],
-    epsilon: f32,
-) {
-    let width = weight.len();
-    assert!(width > 0 && x.len().is_multiple_of(width), "whole rows");
-    assert!(dx.len() == x.len() && gradient.len() == x.len() && dweight.len() == width);
+pub fn backward(gradient: &[f32], x: &[f32], weight: &[f32], epsilon: f32) -> (Vec<f32>, Vec<f32>) {
+    let block = ROWS * weight.len();
+    assert!(
+        block > 0 && x.len().is_multiple_of(weight.len()),
+        "whole rows"
+    );
+    assert_eq!(gradient.len(), x.len(), "gradient");
+    // SAFETY: every row is overwritten.
+    let mut dx = unsafe { uninitialized(x.len()) };
     let rows = dx
-        .par_chunks_mut(ROWS * width)
-        .zip(x.par_chunks(ROWS * width))
-        .zip(gradient.par_chunks(ROWS * width));
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .zip(gradient.par_chunks(block));
     let partial: Vec<Vec<f32>> = rows
         .map(|((dx, x), gradient)| {
-            let mut dweight = vec![0.0; width];
+            let mut dweight = vec![0.0; weight.len()];
             backward_rows(dx, &mut dweight, gradient, x, weight, epsilon);
             dweight
         })
         .collect();
-    dweight.fill(0.0);
-    for partial in partial {
-        for (sum, value) in dweight.iter_mut().zip(partial) {
-            *sum += value;
-        }
-    }
+    let mut dweight = vec![0.0; weight.len()];
+    add_all(&mut dweight, &partial);
+    (dx, dweight)
 }

@@ -9,23 +9,26 @@ pub enum Level {
     Portable,
     /// AVX2 and FMA.
     Avx2,
+    /// AVX-512 F, BW, DQ and VL; its BF16 part is used where it is there.
+    Avx512,
+    /// AVX-512 and the bf16 tiles of AMX, granted by the operating system.
+    Amx,
 }
 
-/// The environment variable that forces a lower level: `portable` or `avx2`.
+/// The environment variable that forces a lower level, by its [name](Level::name).
 pub const LEVEL_VARIABLE: &str = "LDROP_CPU";
 
 impl Level {
+    /// All levels, the lowest first.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx];
+
     /// The level in use: the processor's highest, or a lower one that `LDROP_CPU` asks for.
     pub fn current() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
             let wanted = std::env::var(LEVEL_VARIABLE).ok();
-            Self::highest().min(
-                wanted
-                    .as_deref()
-                    .and_then(Self::from_name)
-                    .unwrap_or(Level::Avx2),
-            )
+            let wanted = wanted.as_deref().and_then(Self::from_name);
+            Self::highest().min(wanted.unwrap_or(Self::Amx))
         })
     }
 
@@ -34,30 +37,45 @@ impl Level {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Amx => "amx",
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Portable, Self::Avx2]
-            .into_iter()
-            .find(|level| level.name() == name)
+    /// The level of a [name](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
-    fn highest() -> Self {
+    /// The highest level of this processor, whatever `LDROP_CPU` says.
+    pub fn highest() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Self::Avx2;
+        {
+            if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+                return Self::Portable;
+            }
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            match avx512 {
+                false => Self::Avx2,
+                true if crate::product::amx_is_usable() => Self::Amx,
+                true => Self::Avx512,
+            }
         }
+        #[cfg(not(target_arch = "x86_64"))]
         Self::Portable
     }
 }
 
 /// Defines a function whose body is compiled once for every level and chosen at the call.
 ///
-/// The bodies are the same Rust code, so all levels give the same bits.
+/// The bodies are the same Rust code without fused operations, so all levels give the same bits.
 macro_rules! levelled {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
         $visibility fn $name($($argument: $kind),*) $(-> $result)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
@@ -70,10 +88,22 @@ macro_rules! levelled {
                 body($($argument),*)
             }
 
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512($($argument: $kind),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
             match $crate::level::Level::current() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the level is `Avx2` only where the processor has AVX2 and FMA.
                 $crate::level::Level::Avx2 => unsafe { avx2($($argument),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: these levels mean that the processor has the named parts of AVX-512.
+                $crate::level::Level::Avx512 | $crate::level::Level::Amx => unsafe {
+                    avx512($($argument),*)
+                },
                 _ => body($($argument),*),
             }
         }

@@ -5,12 +5,18 @@
 
 pub mod attention;
 pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod feed_forward;
 pub mod gelu;
 pub mod layer_norm;
 pub mod level;
+pub mod linear;
 pub mod mask;
 pub mod math;
 pub mod matrix;
 pub mod peak;
+pub mod product;
 pub mod random;
+mod scratch;
 pub mod update;

@@ -5,11 +5,16 @@
 //! output = x · [rule keeps M]
 //! ```
 
+use std::f32::consts::LOG2_E;
+
 use rayon::prelude::*;
 
 use crate::level::levelled;
+use crate::linear::add_all;
 use crate::math::{cos_sin, is_reduced};
 use crate::random::{Philox, unit};
+use crate::scratch::{scratch, uninitialized};
+use crate::update;
 
 /// Which elements of a mask are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,12 +36,9 @@ pub enum Moment {
     Entropy,
 }
 
-/// Elements of a chunk that one thread works on; a multiple of 4, so that chunks begin at whole
-/// blocks of random numbers.
-const CHUNK: usize = 1 << 14;
-
-/// Rows whose sums one partial result holds: sums are added in an order that does not depend on
-/// the number of threads.
+/// Rows that one thread works on at a time, and whose sums one partial result holds: sums are added
+/// in an order that does not depend on the number of threads. A multiple of 4, so that chunks begin
+/// at whole blocks of random numbers.
 const ROWS: usize = 64;
 
 fn mask(z: f32) -> (f32, f32) {
@@ -114,76 +116,99 @@ fn check(elements: usize, attended: &[f32], shift: &[f32]) {
     );
 }
 
-/// `output = x · round(M)`.
+/// `x · round(M)`, like `x`.
 ///
-/// `x`, `attended` and `output` are rows of `shift.len()` channels.
+/// `x` and `attended` are rows of `shift.len()` channels.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn product(output: &mut [f32], x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) {
+pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
     check(x.len(), attended, shift);
-    assert_eq!(output.len(), x.len());
+    // SAFETY: every chunk is filled with masks before it is multiplied.
+    let mut output = unsafe { uninitialized(x.len()) };
+    let block = ROWS * shift.len();
     output
-        .par_chunks_mut(CHUNK)
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block).zip(attended.par_chunks(block)))
         .enumerate()
-        .for_each(|(index, output)| {
-            let start = index * CHUNK;
-            let range = start..start + output.len();
-            let mut slopes = vec![0.0; output.len()];
-            fill(
-                output,
-                &mut slopes,
-                &attended[range.clone()],
-                shift,
-                start % shift.len(),
-            );
-            round(output, keep, start);
-            for (output, x) in output.iter_mut().zip(&x[range]) {
-                *output *= x;
-            }
+        .for_each(|(index, (output, (x, attended)))| {
+            let mut slopes = scratch(output.len());
+            fill(output, &mut slopes, attended, shift, 0);
+            round(output, keep, index * block);
+            multiply(output, x);
         });
+    output
 }
 
-/// The gradient of [`product`], straight through the rounding.
-///
-/// Writes `dx = round(M) · gradient` and `dattended = dM/dz · x · gradient`. The gradient of the
-/// shift is the sum of `dattended` over the rows.
+levelled! {
+    fn multiply(output: &mut [f32], factors: &[f32]) {
+        for (output, factor) in output.iter_mut().zip(factors) {
+            *output *= factor;
+        }
+    }
+}
+
+levelled! {
+    /// `sums += row` for each row of `rows`.
+    fn add_rows(sums: &mut [f32], rows: &[f32]) {
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+/// The gradients of [`product`], straight through the rounding.
+pub struct ProductGradients {
+    /// With respect to `x`: `round(M) · gradient`.
+    pub x: Vec<f32>,
+    /// With respect to `attended`: `dM/dz · x · gradient`.
+    pub attended: Vec<f32>,
+    /// With respect to the shift: the sum of the former over the rows.
+    pub shift: Vec<f32>,
+}
+
+/// The gradients of [`product`], straight through the rounding.
 ///
 /// # Panics
 /// If the lengths differ.
-#[allow(clippy::too_many_arguments)]
 pub fn product_backward(
-    dx: &mut [f32],
-    dattended: &mut [f32],
     gradient: &[f32],
     x: &[f32],
     attended: &[f32],
     shift: &[f32],
     keep: Keep,
-) {
+) -> ProductGradients {
     check(x.len(), attended, shift);
-    assert!(gradient.len() == x.len() && dx.len() == x.len() && dattended.len() == x.len());
-    let chunks = dx
-        .par_chunks_mut(CHUNK)
-        .zip(dattended.par_chunks_mut(CHUNK))
-        .enumerate();
-    chunks.for_each(|(index, (dx, dattended))| {
-        let start = index * CHUNK;
-        let range = start..start + dx.len();
-        fill(
-            dx,
-            dattended,
-            &attended[range.clone()],
-            shift,
-            start % shift.len(),
-        );
-        round(dx, keep, start);
-        let inputs = x[range.clone()].iter().zip(&gradient[range]);
-        for ((dx, dattended), (x, gradient)) in dx.iter_mut().zip(dattended).zip(inputs) {
-            *dx *= gradient;
-            *dattended *= x * gradient;
-        }
-    });
+    assert_eq!(gradient.len(), x.len(), "gradient");
+    // SAFETY: every chunk of both is filled with masks and slopes before it is multiplied.
+    let [mut dx, mut dattended] = [(); 2].map(|()| unsafe { uninitialized(x.len()) });
+    let block = ROWS * shift.len();
+    let inputs = x.par_chunks(block).zip(attended.par_chunks(block));
+    let partial: Vec<Vec<f32>> = dx
+        .par_chunks_mut(block)
+        .zip(dattended.par_chunks_mut(block))
+        .zip(gradient.par_chunks(block).zip(inputs))
+        .enumerate()
+        .map(|(index, ((dx, dattended), (gradient, (x, attended))))| {
+            fill(dx, dattended, attended, shift, 0);
+            round(dx, keep, index * block);
+            multiply(dx, gradient);
+            multiply(dattended, gradient);
+            multiply(dattended, x);
+            let mut dshift = vec![0.0; shift.len()];
+            add_rows(&mut dshift, dattended);
+            dshift
+        })
+        .collect();
+    let mut dshift = vec![0.0; shift.len()];
+    add_all(&mut dshift, &partial);
+    ProductGradients {
+        x: dx,
+        attended: dattended,
+        shift: dshift,
+    }
 }
 
 /// The mean of a moment over a mask.
@@ -197,8 +222,8 @@ pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
     let partial: Vec<f64> = attended
         .par_chunks(block)
         .map(|attended| {
-            let mut masks = vec![0.0; attended.len()];
-            let mut slopes = vec![0.0; attended.len()];
+            let mut masks = scratch(attended.len());
+            let mut slopes = scratch(attended.len());
             fill(&mut masks, &mut slopes, attended, shift, 0);
             masks
                 .iter()
@@ -209,30 +234,46 @@ pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
     (partial.iter().sum::<f64>() / attended.len() as f64) as f32
 }
 
-/// The gradient of [`mean`] with respect to `attended`, times `gradient`.
+/// The gradients of [`mean`] with respect to `attended` and to the shift, times `gradient`.
 ///
 /// # Panics
 /// If the lengths do not fit.
 pub fn mean_backward(
-    dattended: &mut [f32],
     attended: &[f32],
     shift: &[f32],
     moment: Moment,
     gradient: f32,
-) {
+) -> (Vec<f32>, Vec<f32>) {
     check(attended.len(), attended, shift);
-    assert_eq!(dattended.len(), attended.len());
     let factor = gradient / attended.len() as f32;
-    let chunks = dattended.par_chunks_mut(CHUNK).enumerate();
-    chunks.for_each(|(index, dattended)| {
-        let start = index * CHUNK;
-        let mut masks = vec![0.0; dattended.len()];
-        let attended = &attended[start..start + dattended.len()];
-        fill(&mut masks, dattended, attended, shift, start % shift.len());
-        for (dattended, mask) in dattended.iter_mut().zip(masks) {
-            *dattended *= derivative(mask, moment) * factor;
-        }
-    });
+    // SAFETY: every chunk is filled with slopes before it is multiplied.
+    let mut dattended = unsafe { uninitialized(attended.len()) };
+    let block = ROWS * shift.len();
+    let partial: Vec<Vec<f32>> = dattended
+        .par_chunks_mut(block)
+        .zip(attended.par_chunks(block))
+        .map(|(dattended, attended)| {
+            let mut masks = scratch(dattended.len());
+            fill(&mut masks, dattended, attended, shift, 0);
+            match moment {
+                Moment::Squared => multiply(dattended, &masks),
+                Moment::Linear => {}
+                Moment::Entropy => masks
+                    .iter()
+                    .zip(&mut *dattended)
+                    .for_each(|(&mask, slope)| {
+                        *slope *= -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E;
+                    }),
+            }
+            update::scale_chunk(dattended, factor);
+            let mut dshift = vec![0.0; shift.len()];
+            add_rows(&mut dshift, dattended);
+            dshift
+        })
+        .collect();
+    let mut dshift = vec![0.0; shift.len()];
+    add_all(&mut dshift, &partial);
+    (dattended, dshift)
 }
 
 fn value(mask: f32, moment: Moment) -> f32 {
@@ -240,13 +281,5 @@ fn value(mask: f32, moment: Moment) -> f32 {
         Moment::Squared => 0.5 * mask * mask,
         Moment::Linear => mask,
         Moment::Entropy => -mask * (mask + 1e-9).log2(),
-    }
-}
-
-fn derivative(mask: f32, moment: Moment) -> f32 {
-    match moment {
-        Moment::Squared => mask,
-        Moment::Linear => 1.0,
-        Moment::Entropy => -(mask + 1e-9).log2() - mask / (mask + 1e-9) * std::f32::consts::LOG2_E,
     }
 }

@@ -9,14 +9,18 @@ use std::f32::consts::{FRAC_1_PI, LOG2_E};
 pub fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let bounded = x.clamp(-87.3, 88.0);
-    let count = round(bounded * LOG2_E);
+    // Written so that each is one instruction, and lets NaN pass.
+    let bounded = if x > 88.0 { 88.0 } else { x };
+    let bounded = if bounded < -87.3 { -87.3 } else { bounded };
+    let shifted = bounded * LOG2_E + SHIFT;
+    let count = shifted - SHIFT;
     // |r| ≤ ln(2)/2: the Taylor terms to the sixth power leave a relative error below 2e-7.
     let r = bounded - count * LN2_HIGH - count * LN2_LOW;
     let tail = 1.388_888_9e-3 * r + 8.333_333e-3;
     let tail = (tail * r + 4.166_666_7e-2) * r + 1.666_666_7e-1;
     let polynomial = ((tail * r + 0.5) * r + 1.0) * r + 1.0;
-    let power = f32::from_bits(((count as i32 + 127) as u32) << 23);
+    // The last bits of `shifted` are the count.
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.3 { 0.0 } else { polynomial * power }
 }
 
@@ -33,7 +37,8 @@ pub fn cos_sin(x: f32) -> (f32, f32) {
     const PI_HIGH: f32 = 3.140_625;
     const PI_MIDDLE: f32 = 9.670_257_6e-4;
     const PI_LOW: f32 = 6.277_114e-7;
-    let count = round(x * FRAC_1_PI);
+    let shifted = x * FRAC_1_PI + SHIFT;
+    let count = shifted - SHIFT;
     let r = ((x - count * PI_HIGH) - count * PI_MIDDLE) - count * PI_LOW;
     let r2 = r * r;
     // Taylor series on |r| ≤ π/2: the first omitted terms are below 6e-8 and 5e-7.
@@ -48,8 +53,8 @@ pub fn cos_sin(x: f32) -> (f32, f32) {
             + 4.166_666_7e-2)
             * r2
             - 0.5);
-    let odd = (count as i32) & 1;
-    let sign = f32::from_bits(0x3F80_0000 | (odd as u32) << 31);
+    // The last bit of `shifted` says whether the count is odd.
+    let sign = f32::from_bits(0x3F80_0000 | shifted.to_bits() << 31);
     (cosine * sign, sine * sign)
 }
 
@@ -74,13 +79,9 @@ pub fn erf(x: f32) -> f32 {
     value.copysign(x)
 }
 
-/// The nearest whole number for |x| < 2²², ties to even; adding and subtracting 1.5 · 2²³ rounds
-/// in the default rounding mode without a call.
-#[inline(always)]
-fn round(x: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0;
-    (x + SHIFT) - SHIFT
-}
+/// 1.5 · 2²³: adding it to |x| < 2²² rounds to the nearest whole number, ties to even, whose bits are
+/// then the last ones of the sum.
+const SHIFT: f32 = 12_582_912.0;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
-//! Matrix products on slices with any strides.
+//! Matrices inside slices.
 
 /// A matrix inside a slice: element `(row, column)` is at
-/// `row · row_stride + column · column_stride`.
+/// `row · row_stride + column · column_stride`. Every element lies in the slice.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     values: &'a [f32],
@@ -40,6 +40,62 @@ impl<'a> View<'a> {
             column_stride: self.row_stride,
         }
     }
+
+    /// The `count` columns from `first` on.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn part(self, first: usize, count: usize) -> Self {
+        assert!(
+            first + count <= self.columns,
+            "columns outside of the matrix"
+        );
+        let start = (first * self.column_stride).min(self.values.len());
+        Self {
+            values: &self.values[start..],
+            columns: count,
+            ..self
+        }
+    }
+
+    /// The `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn rows_from(self, first: usize, count: usize) -> Self {
+        self.transposed().part(first, count).transposed()
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(crate) fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
+    pub(crate) fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    pub(crate) fn column_stride(&self) -> usize {
+        self.column_stride
+    }
+
+    /// The values from the beginning of a row on; the row itself where columns lie side by side.
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        &self.values[row * self.row_stride..]
+    }
+
+    pub(crate) fn at(&self, row: usize, column: usize) -> f32 {
+        self.values[row * self.row_stride + column * self.column_stride]
+    }
 }
 
 fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
@@ -51,62 +107,4 @@ fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) 
         .zip((columns - 1).checked_mul(column_stride));
     last.and_then(|(row, column)| row.checked_add(column)?.checked_add(1))
         .unwrap_or(usize::MAX)
-}
-
-/// `output = scale · left · right (+ output)`: `output` has rows `row_stride` apart.
-///
-/// Runs on the calling thread, or on all threads of the current rayon pool where `parallel`.
-/// The result does not depend on which.
-///
-/// # Panics
-/// If the shapes do not fit each other or the output is too short.
-pub fn product(
-    output: &mut [f32],
-    row_stride: usize,
-    left: View<'_>,
-    right: View<'_>,
-    scale: f32,
-    accumulate: bool,
-    parallel: bool,
-) {
-    let (rows, inner, columns) = (left.rows, left.columns, right.columns);
-    assert_eq!(inner, right.rows, "inner dimensions differ");
-    assert!(row_stride >= columns, "rows of the output overlap");
-    assert!(
-        output.len() >= extent(rows, columns, row_stride, 1),
-        "output too short"
-    );
-    if rows == 0 || columns == 0 {
-        return;
-    }
-    let parallelism = if parallel {
-        gemm::Parallelism::Rayon(0)
-    } else {
-        gemm::Parallelism::None
-    };
-    // SAFETY: `View` guarantees that every element of both operands lies in its slice, and the
-    // assertions above do so for the output, whose slice is exclusively borrowed.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            output.as_mut_ptr(),
-            1,
-            row_stride as isize,
-            accumulate,
-            left.values.as_ptr(),
-            left.column_stride as isize,
-            left.row_stride as isize,
-            right.values.as_ptr(),
-            right.column_stride as isize,
-            right.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
+use crate::scratch::uninitialized;
 
 /// Elements that one thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -74,19 +75,22 @@ levelled! {
     }
 }
 
-/// `output = left + right`.
+/// `left + right`.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn add(output: &mut [f32], left: &[f32], right: &[f32]) {
-    assert!(output.len() == left.len() && output.len() == right.len());
+pub fn add(left: &[f32], right: &[f32]) -> Vec<f32> {
+    assert_eq!(left.len(), right.len());
+    // SAFETY: every chunk is overwritten.
+    let mut output = unsafe { uninitialized(left.len()) };
     let inputs = left.par_chunks(CHUNK).zip(right.par_chunks(CHUNK));
     let chunks = output.par_chunks_mut(CHUNK).zip(inputs);
     chunks.for_each(|(output, (left, right))| add_chunk(output, left, right));
+    output
 }
 
 levelled! {
-    fn scale_chunk(values: &mut [f32], factor: f32) {
+    pub(crate) fn scale_chunk(values: &mut [f32], factor: f32) {
         for value in values {
             *value *= factor;
         }

@@ -2,10 +2,11 @@
 
 use learned_dropout_kernels::attention;
 use learned_dropout_kernels::cross_entropy::{self, linear_cross_entropy};
+use learned_dropout_kernels::linear::{self, Norm};
 use learned_dropout_kernels::mask::{self, Keep, Moment};
-use learned_dropout_kernels::matrix::{View, product};
+use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::random::{Philox, unit};
-use learned_dropout_kernels::{gelu, layer_norm};
+use learned_dropout_kernels::{embedding, feed_forward, gelu, layer_norm};
 use proptest::prelude::*;
 
 /// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
@@ -20,6 +21,12 @@ fn values(count: usize, seed: u64) -> Vec<f32> {
 
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f64]) {
+    assert_within(found, expected, 1.0);
+}
+
+/// Compares within a multiple of the tolerance.
+#[track_caller]
+fn assert_within(found: &[f32], expected: &[f64], multiple: f64) {
     assert_eq!(found.len(), expected.len());
     let largest = expected
         .iter()
@@ -27,7 +34,7 @@ fn assert_close(found: &[f32], expected: &[f64]) {
     for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (f64::from(found) - expected).abs();
         assert!(
-            error <= TOLERANCE * largest,
+            error <= multiple * TOLERANCE * largest,
             "element {index}: {found}, expected {expected}"
         );
     }
@@ -48,6 +55,86 @@ fn on_any_threads<T: PartialEq + Send>(kernel: impl Fn() -> T + Sync) -> T {
         "the result depends on the threads"
     );
     result
+}
+
+/// A linear layer in f64.
+struct NaiveLinear<'a> {
+    x: &'a [f32],
+    norm: Option<Norm<'a>>,
+    weight: &'a [f32],
+    shape: linear::Shape,
+}
+
+impl NaiveLinear<'_> {
+    /// Normalized rows without the weight of the norm, and what they were divided by.
+    fn normal(&self) -> (Vec<f64>, Vec<f64>) {
+        let inputs = self.shape.inputs;
+        let mut scales = Vec::new();
+        let mut normal: Vec<f64> = self.x.iter().map(|&v| f64::from(v)).collect();
+        if let Some(norm) = self.norm {
+            for row in normal.chunks_mut(inputs) {
+                let mean = row.iter().sum::<f64>() / inputs as f64;
+                row.iter_mut().for_each(|v| *v -= mean);
+                let variance = row.iter().map(|v| v * v).sum::<f64>() / inputs as f64;
+                let scale = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
+                row.iter_mut().for_each(|v| *v *= scale);
+                scales.push(scale);
+            }
+        }
+        (normal, scales)
+    }
+
+    fn gain(&self, channel: usize) -> f64 {
+        self.norm
+            .map_or(1.0, |norm| f64::from(norm.weight[channel]))
+    }
+
+    fn forward(&self) -> Vec<f64> {
+        let (normal, _) = self.normal();
+        let row = |x: &[f64]| -> Vec<f64> {
+            let weights = self.weight.chunks(self.shape.inputs);
+            let term = |(c, (x, &w)): (usize, (&f64, &f32))| x * self.gain(c) * f64::from(w);
+            weights
+                .map(|w| x.iter().zip(w).enumerate().map(term).sum())
+                .collect()
+        };
+        normal.chunks(self.shape.inputs).flat_map(row).collect()
+    }
+
+    fn backward(&self, gradient: &[f32]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let linear::Shape {
+            tokens,
+            inputs,
+            outputs,
+        } = self.shape;
+        let (normal, scales) = self.normal();
+        let mut dx = vec![0.0; tokens * inputs];
+        let mut dnorm = vec![0.0; self.norm.map_or(0, |_| inputs)];
+        let mut dweight = vec![0.0; outputs * inputs];
+        for t in 0..tokens {
+            let dx = &mut dx[t * inputs..][..inputs];
+            for o in 0..outputs {
+                let dy = f64::from(gradient[t * outputs + o]);
+                for c in 0..inputs {
+                    dx[c] += dy * f64::from(self.weight[o * inputs + c]);
+                    dweight[o * inputs + c] += dy * normal[t * inputs + c] * self.gain(c);
+                }
+            }
+            if self.norm.is_some() {
+                let normal = &normal[t * inputs..][..inputs];
+                for c in 0..inputs {
+                    dnorm[c] += dx[c] * normal[c];
+                    dx[c] *= self.gain(c);
+                }
+                let mean = dx.iter().sum::<f64>() / inputs as f64;
+                let along = dx.iter().zip(normal).map(|(d, n)| d * n).sum::<f64>() / inputs as f64;
+                for (d, n) in dx.iter_mut().zip(normal) {
+                    *d = (*d - mean - n * along) * scales[t];
+                }
+            }
+        }
+        (dx, dnorm, dweight)
+    }
 }
 
 fn naive_attention(packed: &[f32], shape: attention::Shape) -> Vec<f64> {
@@ -85,76 +172,134 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn products_of_views(rows in 1usize..40, inner in 1usize..40, columns in 1usize..40, gap in 0usize..5) {
-        let left = values(rows * (inner + gap), 1);
-        let right = values(columns * inner, 2);
-        let multiply = || {
-            let mut output = vec![1.0; rows * (columns + gap)];
-            let left = View::new(&left, rows, inner, inner + gap);
-            let right = View::new(&right, columns, inner, inner).transposed();
-            product(&mut output, columns + gap, left, right, 2.0, true, true);
-            output
+    fn linear_layers(tokens in 1usize..130, inputs in 1usize..40, outputs in 1usize..40, normed in any::<bool>()) {
+        let (x, weight) = (values(tokens * inputs, 1), values(outputs * inputs, 2));
+        let (gain, gradient) = (values(inputs, 3), values(tokens * outputs, 4));
+        let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
+        let shape = linear::Shape { tokens, inputs, outputs };
+        let run = || {
+            let y = linear::forward(&x, norm, &weight, shape, Precision::F32);
+            let found = linear::backward(&gradient, &x, norm, &weight, shape, Precision::F32);
+            (y, (found.x, found.norm, found.weight))
         };
-        let expected: Vec<f64> = (0..rows * (columns + gap)).map(|index| {
-            let (row, column) = (index / (columns + gap), index % (columns + gap));
-            if column >= columns { return 1.0 }
-            let terms = (0..inner).map(|i| {
-                f64::from(left[row * (inner + gap) + i]) * f64::from(right[column * inner + i])
-            });
-            1.0 + 2.0 * terms.sum::<f64>()
-        }).collect();
-        assert_close(&on_any_threads(multiply), &expected);
+        let (y, (dx, dnorm, dweight)) = on_any_threads(run);
+        let layer = NaiveLinear { x: &x, norm, weight: &weight, shape };
+        assert_close(&y, &layer.forward());
+        let (expected_dx, expected_dnorm, expected_dweight) = layer.backward(&gradient);
+        assert_close(&dx, &expected_dx);
+        assert_close(&dweight, &expected_dweight);
+        assert_close(&dnorm, &expected_dnorm);
     }
 
     #[test]
-    fn attention_of_heads(batch in 1usize..4, time in 1usize..50, heads in 1usize..4, size in 1usize..33) {
+    fn feed_forwards(tokens in 1usize..110, width in 1usize..20, hidden in 1usize..50, normed in any::<bool>()) {
+        let (x, gain) = (values(tokens * width, 1), values(width, 2));
+        let (up, down) = (values(hidden * width, 3), values(hidden * width, 4));
+        let gradient = values(tokens * width, 5);
+        let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
+        let weights = feed_forward::Weights { norm, up: &up, down: &down };
+        let shape = feed_forward::Shape { tokens, width, hidden };
+        let (y, found) = on_any_threads(|| {
+            let y = feed_forward::forward(&x, &weights, shape, Precision::F32);
+            let found = feed_forward::backward(&gradient, &x, &weights, shape, Precision::F32);
+            (y, (found.x, found.norm, found.up, found.down))
+        });
+        // The parts, which are tested by themselves, one after the other.
+        let into = linear::Shape { tokens, inputs: width, outputs: hidden };
+        let out = linear::Shape { tokens, inputs: hidden, outputs: width };
+        let before = linear::forward(&x, norm, &up, into, Precision::F32);
+        let units = gelu::forward(&before);
+        let expected = linear::forward(&units, None, &down, out, Precision::F32);
+        let last = linear::backward(&gradient, &units, None, &down, out, Precision::F32);
+        let dbefore = gelu::backward(&last.x, &before);
+        let first = linear::backward(&dbefore, &x, norm, &up, into, Precision::F32);
+        let exact = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        assert_close(&y, &exact(&expected));
+        assert_close(&found.0, &exact(&first.x));
+        assert_close(&found.1, &exact(&first.norm));
+        assert_close(&found.2, &exact(&first.weight));
+        assert_close(&found.3, &exact(&last.weight));
+    }
+
+    #[test]
+    fn rows_of_tables(entries in 1usize..50, width in 1usize..20, count in 0usize..200) {
+        let (table, gradient) = (values(entries * width, 1), values(count * width, 2));
+        let ids: Vec<u32> = (0..count).map(|i| (i * i % entries) as u32).collect();
+        let rows = on_any_threads(|| embedding::gather(&table, &ids, width));
+        let mut sums = table.clone();
+        embedding::scatter_add(&mut sums, &ids, &gradient, width);
+        let mut expected: Vec<f64> = table.iter().map(|&v| f64::from(v)).collect();
+        for (i, &id) in ids.iter().enumerate() {
+            for c in 0..width {
+                let at = id as usize * width + c;
+                assert_eq!(rows[i * width + c], table[at]);
+                expected[at] += f64::from(gradient[i * width + c]);
+            }
+        }
+        assert_close(&sums, &expected);
+    }
+
+    #[test]
+    fn attention_of_heads(batch in 1usize..3, time in 1usize..110, heads in 1usize..4, size in 1usize..40) {
         let shape = attention::Shape { batch, time, heads, size };
         let packed = values(batch * time * 3 * heads * size, 3);
-        let attend = || {
-            let mut output = vec![0.0; batch * time * heads * size];
-            attention::forward(&mut output, &packed, shape, None);
-            output
-        };
+        let attend = || attention::forward(&packed, shape, None);
         assert_close(&on_any_threads(attend), &naive_attention(&packed, shape));
         let gradient = values(batch * time * heads * size, 4);
-        on_any_threads(|| {
-            let mut output = vec![0.0; packed.len()];
-            attention::backward(&mut output, &gradient, &packed, shape, None);
-            output
-        });
+        on_any_threads(|| attention::backward(&gradient, &packed, shape, None));
     }
 
     #[test]
-    fn losses(tokens in 1usize..70, width in 1usize..20, vocabulary in 1usize..200) {
-        let (hidden, weight) = (values(tokens * width, 5), values(vocabulary * width, 6));
+    fn losses(tokens in 1usize..110, width in 1usize..8, vocabulary in 1usize..1300, rising in any::<bool>()) {
+        let hidden = values(tokens * width, 5);
+        let mut weight = values(vocabulary * width, 6);
+        if rising {
+            // Larger and larger logits, so that what was summed before must be scaled down.
+            for (word, row) in weight.chunks_mut(width).enumerate() {
+                row.iter_mut().for_each(|value| *value *= word as f32 / 100.0);
+            }
+        }
         let targets: Vec<u32> = (0..tokens).map(|i| (i * 31 % vocabulary) as u32).collect();
         let shape = cross_entropy::Shape { tokens, width, vocabulary };
         let (loss, gradients) = on_any_threads(|| {
-            let (loss, gradients) = linear_cross_entropy(&hidden, &weight, &targets, shape, true);
+            let (loss, gradients) = linear_cross_entropy(
+                &hidden, &weight, &targets, shape, true, Precision::F32,
+            );
             let gradients = gradients.expect("asked for");
             (loss, (gradients.hidden, gradients.weight))
         });
         let mut expected = 0.0;
         let mut dhidden = vec![0.0; tokens * width];
+        let mut dweight = vec![0.0; vocabulary * width];
         for token in 0..tokens {
-            let logit = |word: usize| -> f64 {
-                (0..width)
-                    .map(|c| f64::from(hidden[token * width + c]) * f64::from(weight[word * width + c]))
-                    .sum()
-            };
-            let total: f64 = (0..vocabulary).map(|word| logit(word).exp()).sum();
+            let hidden = &hidden[token * width..][..width];
+            let logits: Vec<f64> = weight
+                .chunks(width)
+                .map(|row| row.iter().zip(hidden).map(|(&w, &h)| f64::from(w) * f64::from(h)).sum())
+                .collect();
+            let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
             let target = targets[token] as usize;
-            expected += (total.ln() - logit(target)) / tokens as f64;
-            for word in 0..vocabulary {
-                let share = logit(word).exp() / total - f64::from(u8::from(word == target));
+            expected += (total.ln() + largest - logits[target]) / tokens as f64;
+            for (word, logit) in logits.iter().enumerate() {
+                let one = f64::from(u8::from(word == target));
+                let share = ((logit - largest).exp() / total - one) / tokens as f64;
                 for c in 0..width {
-                    dhidden[token * width + c] +=
-                        share * f64::from(weight[word * width + c]) / tokens as f64;
+                    dhidden[token * width + c] += share * f64::from(weight[word * width + c]);
+                    dweight[word * width + c] += share * f64::from(hidden[c]);
                 }
             }
         }
+        let (without, none) =
+            linear_cross_entropy(&hidden, &weight, &targets, shape, false, Precision::F32);
+        assert!(none.is_none());
+        assert_close(&[without], &[expected]);
         assert_close(&[loss], &[expected]);
-        assert_close(&gradients.0, &dhidden);
+        // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to
+        // 1e-3.
+        let bound = if rising { 100.0 } else { 1.0 };
+        assert_within(&gradients.0, &dhidden, bound);
+        assert_within(&gradients.1, &dweight, bound);
     }
 
     #[test]
@@ -164,11 +309,7 @@ proptest! {
         let attended: Vec<f32> = values(count, 8).iter().map(|value| value * scale).collect();
         let shift = values(width, 9);
         let noise = Philox::new(11, 12);
-        let found = on_any_threads(|| {
-            let mut output = vec![0.0; count];
-            mask::product(&mut output, &x, &attended, &shift, Keep::Random(noise));
-            output
-        });
+        let found = on_any_threads(|| mask::product(&x, &attended, &shift, Keep::Random(noise)));
         let exact = |i: usize| {
             0.5 * f64::from(attended[i] + shift[i % width]).cos() + 0.5
         };
@@ -188,11 +329,7 @@ proptest! {
     #[test]
     fn norms(rows in 1usize..200, width in 1usize..70) {
         let (x, weight) = (values(rows * width, 13), values(width, 14));
-        let found = on_any_threads(|| {
-            let mut output = vec![0.0; x.len()];
-            layer_norm::forward(&mut output, &x, &weight, 1e-5);
-            output
-        });
+        let found = on_any_threads(|| layer_norm::forward(&x, &weight, 1e-5));
         let expected: Vec<f64> = x.chunks(width).flat_map(|row| {
             let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / width as f64;
             let variance =
@@ -204,11 +341,7 @@ proptest! {
             assert_close(&found, &expected);
         }
         let gradient = values(x.len(), 15);
-        on_any_threads(|| {
-            let (mut dx, mut dweight) = (vec![0.0; x.len()], vec![0.0; width]);
-            layer_norm::backward(&mut dx, &mut dweight, &gradient, &x, &weight, 1e-5);
-            (dx, dweight)
-        });
+        on_any_threads(|| layer_norm::backward(&gradient, &x, &weight, 1e-5));
     }
 }
 
@@ -225,16 +358,12 @@ fn gelu_at_known_points() {
         30.0,
         0.0,
     ];
-    let mut found = [0.0; 7];
-    gelu::forward(&mut found, &x);
-    assert_close(&found, &expected);
+    assert_close(&gelu::forward(&x), &expected);
 }
 
 #[test]
 fn a_mask_of_no_number_stays_none() {
-    let mut output = [0.0; 2];
-    mask::product(
-        &mut output,
+    let output = mask::product(
         &[1.0, 1.0],
         &[f32::NAN, 0.0],
         &[0.0, 0.0],
@@ -242,12 +371,4 @@ fn a_mask_of_no_number_stays_none() {
     );
     assert_eq!(output, [0.0, 1.0]);
     assert!(mask::mean(&[f32::NAN, 0.0], &[0.0, 0.0], Moment::Squared).is_nan());
-}
-
-#[test]
-#[should_panic(expected = "inner dimensions differ")]
-fn products_that_do_not_fit_are_refused() {
-    let values = [0.0; 6];
-    let (left, right) = (View::new(&values, 2, 3, 3), View::new(&values, 2, 3, 3));
-    product(&mut [0.0; 4], 2, left, right, 1.0, false, false);
 }

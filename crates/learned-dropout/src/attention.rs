@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::dropout::dropout;
+use crate::dropout::{active_dropout, dropout};
 use crate::linear::Linear;
-use crate::ops::{self, tensor::AttentionDropout};
+use crate::norm::LayerNorm;
+use crate::ops::tensor::{self, Precision};
 use crate::pass::{Pass, Purpose};
 
 /// Causal attention over packed queries, keys and values, without any projection.
@@ -24,12 +25,7 @@ pub fn causal_attention(
     layer: usize,
 ) -> Tensor<3> {
     let purpose = Purpose::AttentionProbabilityDropout;
-    let key = pass.dropout_key().filter(|_| rate > 0.0);
-    let dropout = key.map(|key| AttentionDropout {
-        rate,
-        generator: key.stream(purpose, layer),
-    });
-    ops::tensor::causal_attention(packed, heads, dropout)
+    tensor::causal_attention(packed, heads, active_dropout(rate, pass, purpose, layer))
 }
 
 /// Attention with its projections: packed queries, keys and values in, one output.
@@ -48,17 +44,22 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Attends over `[batch, time, width]`; the result has the same shape.
-    pub fn forward(&self, input: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        let packed = self.query_key_value.forward(input);
+    /// Sets what the linear layers round their operands to.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.query_key_value.precision = precision;
+        self.output.precision = precision;
+    }
+
+    /// Attends over `[batch, time, width]`, after a norm where there is one; the result has the same
+    /// shape.
+    pub fn forward(&self, norm: Option<&LayerNorm>, input: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        let packed = match norm {
+            Some(norm) => self.query_key_value.forward_normalized(norm, input),
+            None => self.query_key_value.forward(input),
+        };
         let attended = causal_attention(packed, self.heads, self.rate, pass, self.layer);
         let output = self.output.forward(attended);
-        dropout(
-            output,
-            self.rate,
-            pass,
-            Purpose::AttentionOutputDropout,
-            self.layer,
-        )
+        let purpose = Purpose::AttentionOutputDropout;
+        dropout(output, self.rate, pass, purpose, self.layer)
     }
 }

@@ -1,8 +1,9 @@
 //! Ordinary dropout whose noise depends on its key alone.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use kernels::random::{Philox, unit};
 
+use crate::ops::tensor::{Dropout, dropped};
 use crate::pass::{Pass, Purpose};
 
 /// Sets elements to 0 with probability `rate` and divides the others by `1 − rate`; the identity
@@ -17,13 +18,22 @@ pub fn dropout<const D: usize>(
     purpose: Purpose,
     layer: usize,
 ) -> Tensor<D> {
-    let Some(key) = pass.dropout_key().filter(|_| rate > 0.0) else {
-        return input;
-    };
-    let shape = input.shape();
-    let factors = factors(shape.num_elements(), rate, &key.stream(purpose, layer));
-    let device = input.device();
-    input * Tensor::from_data(TensorData::new(factors, shape), &device)
+    match active_dropout(rate, pass, purpose, layer) {
+        Some(dropout) => dropped(input, dropout),
+        None => input,
+    }
+}
+
+/// The dropout of one place, where the pass and the rate have any.
+pub(crate) fn active_dropout(
+    rate: f64,
+    pass: &Pass,
+    purpose: Purpose,
+    layer: usize,
+) -> Option<Dropout> {
+    let key = pass.dropout_key().filter(|_| rate > 0.0)?;
+    let generator = key.stream(purpose, layer);
+    Some(Dropout { rate, generator })
 }
 
 /// What elements are multiplied by: 0, or `1 / (1 - rate)`.

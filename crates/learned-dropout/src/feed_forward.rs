@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use crate::dropout::dropout;
 use crate::learned_dropout::{LearnedDropout, Masked};
 use crate::linear::Linear;
-use crate::ops::tensor::{duplicated, gelu};
+use crate::norm::{EPSILON, LayerNorm};
+use crate::ops::tensor::{Precision, duplicated, norm_feed_forward};
 use crate::pass::{Pass, Purpose};
 
 /// `down(gelu(up(x)))`, then a learned mask or ordinary dropout.
@@ -25,16 +26,28 @@ pub struct FeedForward {
 }
 
 impl FeedForward {
-    /// Applies the feed-forward to `[batch, time, width]`.
+    /// Sets what the linear layers round their operands to.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.up.precision = precision;
+        self.down.precision = precision;
+        if let Some(module) = &mut self.learned_dropout {
+            module.query_key_value.precision = precision;
+        }
+    }
+
+    /// Applies a norm and the feed-forward to `[batch, time, width]`.
     ///
     /// Masks are computed from `mask_input`, or from the output where none is given.
     pub fn forward(
         &self,
+        norm: &LayerNorm,
         input: Tensor<3>,
         mask_input: Option<&Tensor<3>>,
         pass: &Pass,
     ) -> (Tensor<3>, Option<Masked>) {
-        let output = self.down.forward(gelu(self.up.forward(input)));
+        let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
+        let gain = norm.weight.val();
+        let output = norm_feed_forward(input, gain, weights, EPSILON, self.up.precision);
         match &self.learned_dropout {
             Some(module) => {
                 let (output, mask_input) = match mask_input {

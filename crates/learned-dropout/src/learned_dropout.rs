@@ -12,7 +12,7 @@ use crate::config::MaskConfig;
 use crate::function::MaskFunction;
 use crate::initialization::Initializer;
 use crate::linear::Linear;
-use crate::ops::tensor::{mask_mean, masked_product};
+use crate::ops::tensor::{duplicated, mask_mean, masked_product};
 use crate::pass::{NoiseKey, Pass};
 use crate::penalty::PenaltyKind;
 use crate::rounding::{Rounding, SIGMOID_SCALE};
@@ -209,9 +209,10 @@ impl LearnedDropout {
         let packed = self.query_key_value.forward(input);
         let attended = causal_attention(packed, self.config.heads, 0.0, pass, self.layer);
         let shift = self.shift.val();
+        let [attended, for_penalty] = duplicated(attended);
         Masked {
             output: self.product(x, &attended, &shift, pass),
-            penalty: self.penalty(&attended, &shift),
+            penalty: self.penalty(&for_penalty, &shift),
             attended,
             shift,
             config: self.config.clone(),

@@ -3,11 +3,17 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use crate::norm::{EPSILON, LayerNorm};
+use crate::ops::tensor::{Precision, linear, norm_linear};
+
 /// `y = x Wᵀ` with `W` of shape `[outputs, inputs]`, the layout of weights on disk.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// The weight, `[outputs, inputs]`.
     pub weight: Param<Tensor<2>>,
+    /// What the CPU backend rounds operands to.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl Linear {
@@ -15,16 +21,18 @@ impl Linear {
     pub fn new(weight: Tensor<2>) -> Self {
         Self {
             weight: Param::from_tensor(weight),
+            precision: Precision::F32,
         }
     }
 
     /// Applies the layer to `[batch, time, inputs]`; the result is `[batch, time, outputs]`.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let [batch, time, inputs] = input.dims();
-        let output = input
-            .reshape([batch * time, inputs])
-            .matmul(self.weight.val().transpose());
-        let outputs = output.dims()[1];
-        output.reshape([batch, time, outputs])
+        linear(input, self.weight.val(), self.precision)
+    }
+
+    /// Applies a norm, then the layer.
+    pub fn forward_normalized(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
+        let (gain, weight) = (norm.weight.val(), self.weight.val());
+        norm_linear(input, gain, weight, EPSILON, self.precision)
     }
 }

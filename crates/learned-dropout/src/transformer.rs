@@ -11,7 +11,7 @@ use crate::initialization::initial_weights;
 use crate::learned_dropout::{LearnedDropoutConfig, Masked};
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{duplicated, linear_cross_entropy, sum_of_two};
+use crate::ops::tensor::{Precision, duplicated, linear_cross_entropy, sum_of_two, tied_rows};
 use crate::pass::{OUTSIDE_BLOCKS, Pass, Purpose};
 use crate::statistics::MaskStatistics;
 use crate::weights::Weights;
@@ -53,12 +53,17 @@ pub struct Transformer {
     pub final_norm: LayerNorm,
     #[module(skip)]
     config: TransformerConfig,
+    #[module(skip)]
+    precision: Precision,
 }
 
 /// What a forward pass gives.
 pub struct Forward {
     /// The final hidden state after the last norm, `[batch, time, width]`.
     pub hidden: Tensor<3>,
+    /// The output layer, `[vocabulary, width]`: the token embedding, in a form whose gradient is
+    /// added to that of the embedding.
+    pub output: Tensor<2>,
     /// The masks of the blocks; empty without learned masks.
     pub masks: Vec<Masked>,
 }
@@ -113,6 +118,20 @@ impl Transformer {
         .transformer()
     }
 
+    /// Rounds the operands of matrix products of the linear layers and the output layer, on the CPU
+    /// backend: parameters, sums and everything else stay f32. Attention scores are not rounded.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        for attention in self.mask_embedding.iter_mut() {
+            attention.set_precision(precision);
+        }
+        for block in &mut self.blocks {
+            block.attention.set_precision(precision);
+            block.feed_forward.set_precision(precision);
+        }
+        self
+    }
+
     /// The configuration.
     pub fn config(&self) -> &TransformerConfig {
         &self.config
@@ -122,12 +141,9 @@ impl Transformer {
     pub fn forward(&self, ids: Tensor<2, Int>, pass: &Pass) -> Forward {
         let [batch, time] = ids.dims();
         let width = self.config.width;
-        let tokens = self
-            .token_embedding
-            .weight
-            .val()
-            .select(0, ids.reshape([batch * time]))
-            .reshape([batch, time, width]);
+        let table = self.token_embedding.weight.val();
+        let (tokens, output) = tied_rows(table, ids.reshape([batch * time]));
+        let tokens = tokens.reshape([batch, time, width]);
         let positions = self.positional_embedding.weight.val().narrow(0, 0, time);
         let embedded = tokens + positions.unsqueeze();
         let rate = self.config.dropout;
@@ -141,22 +157,24 @@ impl Transformer {
         let mask_input = self
             .mask_embedding
             .as_ref()
-            .map(|attention| attention.forward(hidden.clone(), pass));
+            .map(|attention| attention.forward(None, hidden.clone(), pass));
         let mut masks = Vec::new();
         for block in &self.blocks {
             let [input, residual] = duplicated(hidden);
-            let normed = block.attention_norm.forward(input);
-            hidden = sum_of_two(residual, block.attention.forward(normed, pass));
+            let norm = Some(&block.attention_norm);
+            hidden = sum_of_two(residual, block.attention.forward(norm, input, pass));
             let [input, residual] = duplicated(hidden);
-            let normed = block.feed_forward_norm.forward(input);
-            let (output, masked) = block
-                .feed_forward
-                .forward(normed, mask_input.as_ref(), pass);
+            let norm = &block.feed_forward_norm;
+            let (output, masked) =
+                block
+                    .feed_forward
+                    .forward(norm, input, mask_input.as_ref(), pass);
             hidden = sum_of_two(residual, output);
             masks.extend(masked);
         }
         Forward {
             hidden: self.final_norm.forward(hidden),
+            output,
             masks,
         }
     }
@@ -172,12 +190,17 @@ impl Transformer {
 
     /// The loss of predicting `targets` from `ids`, both `[batch, time]`.
     pub fn loss(&self, ids: Tensor<2, Int>, targets: Tensor<2, Int>, pass: &Pass) -> Loss {
-        let Forward { hidden, masks } = self.forward(ids, pass);
+        let Forward {
+            hidden,
+            output,
+            masks,
+        } = self.forward(ids, pass);
         let [batch, time] = targets.dims();
         let cross_entropy = linear_cross_entropy(
             hidden.reshape([batch * time, self.config.width]),
-            self.token_embedding.weight.val(),
+            output,
             targets.reshape([batch * time]),
+            self.precision,
         );
         Loss {
             cross_entropy,
@@ -210,6 +233,7 @@ impl Builder<'_> {
             blocks: (0..config.layers).map(|layer| self.block(layer)).collect(),
             final_norm: LayerNorm::new(self.tensor("final_norm.weight")),
             config: config.clone(),
+            precision: Precision::F32,
         }
     }
 

@@ -5,11 +5,13 @@ mod support;
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use kernels::random::unit;
 use learned_dropout::dropout::dropout;
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    AdamW, AttentionDropout, Keep, Moment, adamw, causal_attention, gelu, layer_norm,
-    linear_cross_entropy, mask_mean, masked_product, scaled, sum_of_squares, sum_of_two,
+    AdamW, Dropout, Keep, Moment, Precision, adamw, causal_attention, dropped, gelu, layer_norm,
+    linear, linear_cross_entropy, mask_mean, masked_product, norm_feed_forward, norm_linear,
+    scaled, sum_of_squares, sum_of_two, tied_rows,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -63,6 +65,26 @@ fn plain_attention(
         .reshape([batch, time, width])
 }
 
+fn plain_norm(x: Tensor<3>, gain: Tensor<1>, epsilon: f32) -> Tensor<3> {
+    let centered = x.clone() - x.mean_dim(2);
+    let variance = centered.clone().square().mean_dim(2);
+    centered / (variance + epsilon).sqrt() * gain.unsqueeze()
+}
+
+/// The gradient of `Σ weight · output` for one parameter.
+fn gradient_of<const D: usize, const E: usize>(
+    parameter: &Tensor<D>,
+    output: Tensor<E>,
+) -> Vec<f32> {
+    let weight = random(output.dims(), 99, &output.device());
+    let gradients = (output * weight).sum().backward();
+    read(
+        parameter
+            .grad(&gradients)
+            .expect("the parameter takes part"),
+    )
+}
+
 fn training_device() -> Device {
     device().autodiff()
 }
@@ -93,7 +115,7 @@ proptest! {
         let pass = Pass::Train(key);
         assert_agree(
             differentiate(inputs.clone(), |[packed, _]| {
-                causal_attention(packed, 3, Some(AttentionDropout { rate, generator }))
+                causal_attention(packed, 3, Some(Dropout { rate, generator }))
             }),
             differentiate(inputs, |[packed, _]| {
                 plain_attention(packed, 3, |weights| dropout(weights, rate, &pass, purpose, 3))
@@ -175,7 +197,8 @@ proptest! {
     }
 
     #[test]
-    fn layer_norms(batch in 1usize..4, time in 1usize..90, width in 1usize..40) {
+    fn layer_norms(batch in 1usize..4, time in 1usize..90, width in 3usize..40) {
+        // Two channels are normalized to ±1 whatever they are: a gradient of rounding errors.
         let device = training_device();
         let x = random([batch, time, width], 1, &device);
         let weight = random([1, 1, width], 2, &device);
@@ -193,6 +216,102 @@ proptest! {
     }
 
     #[test]
+    fn linear_layers(batch in 1usize..4, time in 1usize..60, inputs in 3usize..40, outputs in 1usize..40) {
+        let device = training_device();
+        let x = random([batch, time, inputs], 1, &device);
+        let weight = random([1, outputs, inputs], 2, &device);
+        let gain = random([inputs], 3, &device).require_grad();
+        let plain = |x: Tensor<3>, weight: Tensor<3>| x.matmul(weight.transpose());
+        let inputs = [x, weight];
+        assert_agree(
+            differentiate(inputs.clone(), |[x, weight]| {
+                linear(x, weight.squeeze_dim(0), Precision::F32)
+            }),
+            differentiate(inputs.clone(), |[x, weight]| plain(x, weight)),
+        );
+        let fast = |[x, weight]: [Tensor<3>; 2]| {
+            norm_linear(x, gain.clone(), weight.squeeze_dim(0), 1e-2, Precision::F32)
+        };
+        let slow = |[x, weight]: [Tensor<3>; 2]| plain(plain_norm(x, gain.clone(), 1e-2), weight);
+        assert_agree(differentiate(inputs.clone(), fast), differentiate(inputs.clone(), slow));
+        assert_close(
+            &gradient_of(&gain, fast(inputs.clone())),
+            &gradient_of(&gain, slow(inputs)),
+            TOLERANCE,
+        );
+    }
+
+    #[test]
+    fn feed_forwards(batch in 1usize..4, time in 1usize..60, width in 3usize..24, hidden in 1usize..50) {
+        let device = training_device();
+        let x = random([batch, time, width], 1, &device);
+        let up = random([1, hidden, width], 2, &device);
+        let gain = random([width], 3, &device).require_grad();
+        let down = random([width, hidden], 4, &device).require_grad();
+        let fast = |[x, up]: [Tensor<3>; 2]| {
+            let weights = [up.squeeze_dim(0), down.clone()];
+            norm_feed_forward(x, gain.clone(), weights, 1e-2, Precision::F32)
+        };
+        let slow = |[x, up]: [Tensor<3>; 2]| {
+            let units = plain_norm(x, gain.clone(), 1e-2).matmul(up.transpose());
+            let kept = (units.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0;
+            (units * kept * 0.5).matmul(down.clone().transpose().unsqueeze())
+        };
+        let inputs = [x, up];
+        assert_agree(differentiate(inputs.clone(), fast), differentiate(inputs.clone(), slow));
+        // A graph can be gone through once.
+        let outputs = || [fast(inputs.clone()), slow(inputs.clone())];
+        let [found, expected] = outputs().map(|output| gradient_of(&gain, output));
+        assert_close(&found, &expected, TOLERANCE);
+        let [found, expected] = outputs().map(|output| gradient_of(&down, output));
+        assert_close(&found, &expected, TOLERANCE);
+    }
+
+    #[test]
+    fn tables_with_two_uses(entries in 1usize..30, width in 1usize..20, count in 1usize..60) {
+        let device = training_device();
+        let ids: Vec<i32> = (0..count).map(|i| (i * i % entries) as i32).collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device);
+        let table = random([entries, width], 1, &device);
+        let other = random([count, width], 2, &device);
+        let inputs = [table, other];
+        assert_agree(
+            differentiate(inputs.clone(), |[table, other]| {
+                let (rows, table) = tied_rows(table, ids.clone());
+                (rows * other.clone()).matmul(table.transpose()) + other.sum_dim(1)
+            }),
+            differentiate(inputs.clone(), |[table, other]| {
+                let rows = table.clone().select(0, ids.clone());
+                (rows * other.clone()).matmul(table.transpose()) + other.sum_dim(1)
+            }),
+        );
+        // The other use may be missing.
+        assert_agree(
+            differentiate(inputs.clone(), |[table, other]| tied_rows(table, ids.clone()).0 * other),
+            differentiate(inputs, |[table, other]| table.select(0, ids.clone()) * other),
+        );
+    }
+
+    #[test]
+    fn dropouts(batch in 1usize..4, time in 1usize..60, rate in 0.05f64..0.9) {
+        let device = training_device();
+        let generator = NoiseKey { seed: 3, step: 8 }.stream(Purpose::FeedForwardDropout, 2);
+        let x = random([batch, time, 7], 1, &device);
+        let noise: Vec<f32> = (0..(batch * time * 7) as u64)
+            .map(|i| {
+                let kept = f64::from(unit(generator.number(i))) >= rate;
+                f32::from(u8::from(kept)) / (1.0 - rate as f32)
+            })
+            .collect();
+        let noise = Tensor::<3>::from_data(TensorData::new(noise, [batch, time, 7]), &device);
+        let inputs = [x.clone(), x];
+        assert_agree(
+            differentiate(inputs.clone(), |[x, _]| dropped(x, Dropout { rate, generator })),
+            differentiate(inputs, |[x, _]| x * noise.clone()),
+        );
+    }
+
+    #[test]
     fn cross_entropies(tokens in 1usize..80, width in 1usize..20, vocabulary in 1usize..300) {
         let device = training_device();
         let ids: Vec<i32> =
@@ -203,7 +322,7 @@ proptest! {
         let inputs = [hidden, weight];
         assert_agree(
             differentiate(inputs.clone(), |[hidden, weight]| {
-                linear_cross_entropy(hidden, weight, targets.clone())
+                linear_cross_entropy(hidden, weight, targets.clone(), Precision::F32)
             }),
             differentiate(inputs, |[hidden, weight]| {
                 let logits = log_softmax(hidden.matmul(weight.transpose()), 1);

@@ -405,3 +405,14 @@ fn the_quick_start_is_a_valid_configuration() {
     assert!(config.model.learned_dropout.is_some());
     config.model.transformer(Some(2048)).unwrap();
 }
+
+/// Counted by hand: 50,257 embeddings of 768; per block twelve 768² matrices' worth and two norms;
+/// the last norm.
+#[test]
+fn gpt2_has_its_size() {
+    let path = seed_configs().join("../gpt2-124m.toml");
+    let model = RunConfig::read(&path, &[]).unwrap().model;
+    let model = model.transformer(None).unwrap();
+    assert_eq!(model.context, 1024);
+    assert_eq!(model.parameters_without_positions(), 123_551_232);
+}

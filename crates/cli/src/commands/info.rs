@@ -1,9 +1,5 @@
 //! `ldrop info`.
 
-use std::path::Path;
-
-use data::DataFolder;
-use learned_dropout::TransformerConfig;
 use learned_dropout::model_folder;
 use serde::Serialize;
 use training::config::RunConfig;
@@ -33,7 +29,7 @@ struct ForwardFlops {
 /// Runs `info`.
 pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     let config = match (&arguments.config, &arguments.model) {
-        (Some(file), _) => from_file(file, &arguments.overrides)?,
+        (Some(file), _) => model::of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
         (None, Some(folder)) => model_folder::read_config(&model::locate(folder)?)?,
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };
@@ -64,20 +60,4 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         grouped(info.forward_flops_per_token.dense),
         grouped(info.forward_flops_per_token.kept),
     ))
-}
-
-/// The model of a configuration file; its data is asked for the vocabulary only if need be.
-fn from_file(file: &Path, overrides: &[String]) -> Result<TransformerConfig, Failure> {
-    let config = RunConfig::read(file, overrides)?;
-    let vocabulary = match config.model.vocabulary {
-        Some(_) => None,
-        None if config.data.path.join("meta.json").exists() => {
-            Some(DataFolder::open(&config.data.path)?.meta().vocabulary as usize)
-        }
-        None => None,
-    };
-    config.model.transformer(vocabulary).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::work(format!("{}: {}", file.display(), problems.join("; ")))
-    })
 }

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data::{DataFolder, Tokenizer};
 use indicatif::ProgressBar;
 use inference::{Engine, GenerateOptions, SamplingOptions};
-use kernels::peak::matrix_product_flops;
-use learned_dropout::device::DeviceName;
 use serde::Serialize;
 use training::config::RunConfig;
 use training::metrics::EvaluationMetrics;
@@ -19,8 +17,8 @@ use training::trainer::{
 use crate::arguments::{Common, TrainArguments};
 use crate::commands::generate::{prompt_ids, write_text};
 use crate::failure::Failure;
-use crate::quickstart;
 use crate::terminal::{bar, grouped, print, print_json, printable, tell};
+use crate::{machine, quickstart};
 
 /// Where runs go that are not told where.
 const RUNS: &str = "runs";
@@ -38,13 +36,11 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     }
     let data = DataFolder::open(&config.data.path)?;
     let tokenizer = data.tokenizer()?;
-    // The peak of the processor says nothing about other devices.
-    let peak_flops = (common.device == DeviceName::Cpu).then(matrix_product_flops);
     let setup = Setup {
         config,
         data: &data,
         device,
-        peak_flops,
+        peak_flops: machine::peak_flops(common),
     };
     stop_on_signals()?;
     let mut trainer = if arguments.resume {

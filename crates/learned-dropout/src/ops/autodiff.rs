@@ -10,18 +10,22 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, TensorMetadata};
 use burn::tensor::Shape;
-use kernels::attention::Dropout;
+use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
+use kernels::product::Precision;
 
 use super::TransformerOps;
 
-/// Sums `[batch, time, channels]` over all tokens: `[channels]`.
-fn sum_over_tokens<B: TransformerOps>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    let shape = tensor.shape();
-    let channels = shape[shape.num_dims() - 1];
-    let rows = Shape::new([shape.num_elements() / channels, channels]);
-    let sum = B::float_sum_dim(B::float_reshape(tensor, rows), 0);
-    B::float_reshape(sum, Shape::new([channels]))
+/// Registers the gradients of the parents that have a node. (A macro: burn does not name the type of
+/// a node.)
+macro_rules! register {
+    ($gradients:ident, $parents:expr, $parts:expr) => {
+        for (parent, part) in $parents.into_iter().zip($parts) {
+            if let Some(node) = parent {
+                $gradients.register::<B>(node.id, part);
+            }
+        }
+    };
 }
 
 #[derive(Debug)]
@@ -38,17 +42,9 @@ impl<B: TransformerOps> Backward<B, 3> for MaskedProduct {
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
         let (x, attended, shift, keep) = ops.state;
-        let (dx, dattended) = B::masked_product_backward(gradient, x, attended, shift, keep);
-        let [x, attended, shift] = ops.parents;
-        if let Some(node) = x {
-            gradients.register::<B>(node.id, dx);
-        }
-        if let Some(node) = shift {
-            gradients.register::<B>(node.id, sum_over_tokens::<B>(dattended.clone()));
-        }
-        if let Some(node) = attended {
-            gradients.register::<B>(node.id, dattended);
-        }
+        let (dx, dattended, dshift) =
+            B::masked_product_backward(gradient, x, attended, shift, keep);
+        register!(gradients, ops.parents, [dx, dattended, dshift]);
     }
 }
 
@@ -66,14 +62,8 @@ impl<B: TransformerOps> Backward<B, 2> for MaskMean {
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
         let (attended, shift, moment) = ops.state;
-        let dattended = B::mask_mean_backward(gradient, attended, shift, moment);
-        let [attended, shift] = ops.parents;
-        if let Some(node) = shift {
-            gradients.register::<B>(node.id, sum_over_tokens::<B>(dattended.clone()));
-        }
-        if let Some(node) = attended {
-            gradients.register::<B>(node.id, dattended);
-        }
+        let (dattended, dshift) = B::mask_mean_backward(gradient, attended, shift, moment);
+        register!(gradients, ops.parents, [dattended, dshift]);
     }
 }
 
@@ -92,6 +82,129 @@ impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
         let (packed, heads, dropout) = ops.state;
         unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
             B::causal_attention_backward(gradient, packed, heads, dropout)
+        });
+    }
+}
+
+#[derive(Debug)]
+struct Linear;
+
+impl<B: TransformerOps> Backward<B, 2> for Linear {
+    type State = (FloatTensor<B>, FloatTensor<B>, Precision);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (x, weight, precision) = ops.state;
+        let (dx, dweight) = B::linear_without_bias_backward(gradient, x, weight, precision);
+        register!(gradients, ops.parents, [dx, dweight]);
+    }
+}
+
+#[derive(Debug)]
+struct NormLinear;
+
+impl<B: TransformerOps> Backward<B, 3> for NormLinear {
+    type State = ([FloatTensor<B>; 3], f32, Precision);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let ([x, norm, weight], epsilon, precision) = ops.state;
+        let (dx, dnorm, dweight) =
+            B::norm_linear_backward(gradient, x, norm, weight, epsilon, precision);
+        register!(gradients, ops.parents, [dx, dnorm, dweight]);
+    }
+}
+
+#[derive(Debug)]
+struct NormFeedForward;
+
+impl<B: TransformerOps> Backward<B, 4> for NormFeedForward {
+    type State = ([FloatTensor<B>; 4], f32, Precision);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 4>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let ([x, norm, up, down], epsilon, precision) = ops.state;
+        let (dx, dnorm, dup, ddown) =
+            B::norm_feed_forward_backward(gradient, x, norm, up, down, epsilon, precision);
+        register!(gradients, ops.parents, [dx, dnorm, dup, ddown]);
+    }
+}
+
+/// Rows of a table that has another use, whose gradient may be there already.
+#[derive(Debug)]
+struct TiedRows;
+
+impl<B: TransformerOps> Backward<B, 1> for TiedRows {
+    /// The ids, the shape of the table, and whether the other use has registered its gradient.
+    type State = (IntTensor<B>, Shape, Arc<AtomicBool>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (ids, shape, registered) = ops.state;
+        let [parent] = ops.parents;
+        if let Some(node) = parent {
+            let table = if registered.swap(true, Ordering::Relaxed) {
+                gradients.consume::<B>(&node)
+            } else {
+                B::float_zeros(shape, &gradient.device(), gradient.dtype().into())
+            };
+            gradients.register::<B>(node.id, B::add_to_rows(table, ids, gradient));
+        }
+    }
+}
+
+/// The tensor itself: a node whose gradient can be taken back before it reaches a parameter.
+#[derive(Debug)]
+struct Identity;
+
+impl<B: TransformerOps> Backward<B, 1> for Identity {
+    type State = ();
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        unary::<B, _>(ops.parents, ops.node, gradients, |gradient| gradient);
+    }
+}
+
+#[derive(Debug)]
+struct Dropped;
+
+impl<B: TransformerOps> Backward<B, 1> for Dropped {
+    type State = Dropout;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dropout = ops.state;
+        unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
+            B::dropped(gradient, dropout)
         });
     }
 }
@@ -130,11 +243,7 @@ impl<B: TransformerOps> Backward<B, 2> for LayerNormWithoutBias {
         let gradient = gradients.consume::<B>(&ops.node);
         let (x, weight, epsilon) = ops.state;
         let (dx, dweight) = B::layer_norm_without_bias_backward(gradient, x, weight, epsilon);
-        for (parent, part) in ops.parents.into_iter().zip([dx, dweight]) {
-            if let Some(node) = parent {
-                gradients.register::<B>(node.id, part);
-            }
-        }
+        register!(gradients, ops.parents, [dx, dweight]);
     }
 }
 
@@ -197,11 +306,8 @@ impl<B: TransformerOps> Backward<B, 2> for LinearCrossEntropy {
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
         let (dhidden, dweight) = ops.state;
-        for (parent, part) in ops.parents.into_iter().zip([dhidden, dweight]) {
-            if let Some(node) = parent {
-                gradients.register::<B>(node.id, B::scaled(part, gradient.clone()));
-            }
-        }
+        let parts = [dhidden, dweight].map(|part| B::scaled(part, gradient.clone()));
+        register!(gradients, ops.parents, parts);
     }
 }
 
@@ -263,6 +369,104 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         }
     }
 
+    fn linear_without_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node()];
+        let [x, weight] = [x, weight].map(|tensor| tensor.into_primitive());
+        match Backward::<B, 2>::prepare::<C>(Linear, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let state = (x.clone(), weight.clone(), precision);
+                prep.finish(state, B::linear_without_bias(x, weight, precision))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::linear_without_bias(x, weight, precision)),
+        }
+    }
+
+    fn norm_linear(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), norm.node(), weight.node()];
+        let inputs = [x, norm, weight].map(|tensor| tensor.into_primitive());
+        let state = (inputs.clone(), epsilon, precision);
+        let [x, norm, weight] = inputs;
+        let output = B::norm_linear(x, norm, weight, epsilon, precision);
+        match Backward::<B, 3>::prepare::<C>(NormLinear, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(state, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn norm_feed_forward(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        epsilon: f32,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), norm.node(), up.node(), down.node()];
+        let inputs = [x, norm, up, down].map(|tensor| tensor.into_primitive());
+        let state = (inputs.clone(), epsilon, precision);
+        let [x, norm, up, down] = inputs;
+        let output = B::norm_feed_forward(x, norm, up, down, epsilon, precision);
+        match Backward::<B, 4>::prepare::<C>(NormFeedForward, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(state, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn tied_rows(
+        table: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (table, node) = table.into_parts();
+        let shape = table.shape();
+        let table = Backward::<B, 1>::prepare::<C>(Identity, [node])
+            .compute_bound()
+            .stateless(table);
+        let registered: Arc<AtomicBool> = Arc::default();
+        let rows = B::rows(table.primitive().clone(), ids.clone());
+        let prepared = Backward::<B, 1>::prepare::<C>(TiedRows, [table.node()]);
+        let rows = match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((ids, shape, Arc::clone(&registered)), rows),
+            OpsKind::UnTracked(prep) => prep.finish(rows),
+        };
+        let (table, node) = table.into_parts();
+        let prepared = Backward::<B, 1>::prepare::<C>(Duplicated, [node]);
+        let table = match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(registered, table),
+            OpsKind::UnTracked(prep) => prep.finish(table),
+        };
+        (rows, table)
+    }
+
+    fn dropped(x: FloatTensor<Self>, dropout: Dropout) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        match Backward::<B, 1>::prepare::<C>(Dropped, [node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(dropout, B::dropped(x, dropout)),
+            OpsKind::UnTracked(prep) => prep.finish(B::dropped(x, dropout)),
+        }
+    }
+
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         match Backward::<B, 1>::prepare::<C>(ExactGelu, [node])
@@ -316,6 +520,7 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         hidden: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        precision: Precision,
     ) -> FloatTensor<Self> {
         let nodes = [hidden.node(), weight.node()];
         let [hidden, weight] = [hidden, weight].map(|tensor| tensor.into_primitive());
@@ -323,11 +528,11 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let (loss, dhidden, dweight) =
-                    B::linear_cross_entropy_with_gradients(hidden, weight, targets);
+                    B::linear_cross_entropy_with_gradients(hidden, weight, targets, precision);
                 prep.finish((dhidden, dweight), loss)
             }
             OpsKind::UnTracked(prep) => {
-                prep.finish(B::linear_cross_entropy(hidden, weight, targets))
+                prep.finish(B::linear_cross_entropy(hidden, weight, targets, precision))
             }
         }
     }

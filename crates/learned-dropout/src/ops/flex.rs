@@ -4,10 +4,14 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
-use kernels::attention::Dropout;
+use kernels::dropout::Dropout;
+use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
+use kernels::product::Precision;
 use kernels::update::{self, AdamW};
-use kernels::{attention, cross_entropy, gelu, layer_norm, mask};
+use kernels::{
+    attention, cross_entropy, dropout, embedding, feed_forward, gelu, layer_norm, linear, mask,
+};
 
 use super::{TransformerOps, reference};
 
@@ -47,8 +51,48 @@ fn attention_shape(packed: &Float, heads: usize) -> attention::Shape {
     }
 }
 
-/// The targets, or none if one of them is negative or does not fit.
-fn targets(tensor: &IntTensor<Flex>) -> Option<Vec<u32>> {
+fn linear_shape(x: &Float, weight: &Float) -> linear::Shape {
+    let [outputs, inputs] = weight.shape().dims();
+    linear::Shape {
+        tokens: x.shape().num_elements() / inputs,
+        inputs,
+        outputs,
+    }
+}
+
+/// The shape of `x` with another number of channels.
+fn with_channels(x: &Float, channels: usize) -> Shape {
+    let [batch, time, _] = x.shape().dims();
+    Shape::new([batch, time, channels])
+}
+
+fn feed_forward_shape(x: &Float, up: &Float) -> feed_forward::Shape {
+    let [hidden, width] = up.shape().dims();
+    feed_forward::Shape {
+        tokens: x.shape().num_elements() / width,
+        width,
+        hidden,
+    }
+}
+
+fn feed_forward_weights<'a>(
+    norm: &'a Float,
+    up: &'a Float,
+    down: &'a Float,
+    epsilon: f32,
+) -> feed_forward::Weights<'a> {
+    feed_forward::Weights {
+        norm: Some(Norm {
+            weight: slice(norm),
+            epsilon,
+        }),
+        up: slice(up),
+        down: slice(down),
+    }
+}
+
+/// Ids or targets, or none if one of them is negative or does not fit.
+fn indices(tensor: &IntTensor<Flex>) -> Option<Vec<u32>> {
     let data = tensor.clone().into_data();
     data.iter::<i64>()
         .map(|target| u32::try_from(target).ok())
@@ -71,14 +115,7 @@ impl TransformerOps for Flex {
             return reference::masked_product::<Self>(x, attended, shift, keep);
         }
         let [x, attended, shift] = [x, attended, shift].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; x.shape().num_elements()];
-        mask::product(
-            &mut output,
-            slice(&x),
-            slice(&attended),
-            slice(&shift),
-            keep,
-        );
+        let output = mask::product(slice(&x), slice(&attended), slice(&shift), keep);
         tensor(output, x.shape())
     }
 
@@ -88,24 +125,24 @@ impl TransformerOps for Flex {
         attended: Float,
         shift: Float,
         keep: Keep,
-    ) -> (Float, Float) {
+    ) -> (Float, Float, Float) {
         if !is_f32(&[&gradient, &x, &attended, &shift]) {
             return reference::masked_product_backward::<Self>(gradient, x, attended, shift, keep);
         }
         let [gradient, x, attended, shift] =
             [gradient, x, attended, shift].map(|tensor| tensor.to_contiguous());
-        let count = x.shape().num_elements();
-        let (mut dx, mut dattended) = (vec![0.0; count], vec![0.0; count]);
-        mask::product_backward(
-            &mut dx,
-            &mut dattended,
+        let gradients = mask::product_backward(
             slice(&gradient),
             slice(&x),
             slice(&attended),
             slice(&shift),
             keep,
         );
-        (tensor(dx, x.shape()), tensor(dattended, x.shape()))
+        (
+            tensor(gradients.x, x.shape()),
+            tensor(gradients.attended, x.shape()),
+            tensor(gradients.shift, shift.shape()),
+        )
     }
 
     fn mask_mean(attended: Float, shift: Float, moment: Moment) -> Float {
@@ -117,16 +154,24 @@ impl TransformerOps for Flex {
         tensor(vec![mean], Shape::new([1]))
     }
 
-    fn mask_mean_backward(gradient: Float, attended: Float, shift: Float, moment: Moment) -> Float {
+    fn mask_mean_backward(
+        gradient: Float,
+        attended: Float,
+        shift: Float,
+        moment: Moment,
+    ) -> (Float, Float) {
         if !is_f32(&[&gradient, &attended, &shift]) {
             return reference::mask_mean_backward::<Self>(gradient, attended, shift, moment);
         }
         let [gradient, attended, shift] =
             [gradient, attended, shift].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; attended.shape().num_elements()];
         let scale = slice(&gradient)[0];
-        mask::mean_backward(&mut output, slice(&attended), slice(&shift), moment, scale);
-        tensor(output, attended.shape())
+        let (dattended, dshift) =
+            mask::mean_backward(slice(&attended), slice(&shift), moment, scale);
+        (
+            tensor(dattended, attended.shape()),
+            tensor(dshift, shift.shape()),
+        )
     }
 
     fn causal_attention(packed: Float, heads: usize, dropout: Option<Dropout>) -> Float {
@@ -135,9 +180,8 @@ impl TransformerOps for Flex {
         }
         let packed = packed.to_contiguous();
         let [batch, time, width] = packed.shape().dims();
-        let mut output = vec![0.0; batch * time * (width / 3)];
         let shape = attention_shape(&packed, heads);
-        attention::forward(&mut output, slice(&packed), shape, dropout);
+        let output = attention::forward(slice(&packed), shape, dropout);
         tensor(output, Shape::new([batch, time, width / 3]))
     }
 
@@ -151,16 +195,176 @@ impl TransformerOps for Flex {
             return reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout);
         }
         let [gradient, packed] = [gradient, packed].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; packed.shape().num_elements()];
         let shape = attention_shape(&packed, heads);
-        attention::backward(
-            &mut output,
-            slice(&gradient),
-            slice(&packed),
-            shape,
-            dropout,
-        );
+        let output = attention::backward(slice(&gradient), slice(&packed), shape, dropout);
         tensor(output, packed.shape())
+    }
+
+    fn linear_without_bias(x: Float, weight: Float, precision: Precision) -> Float {
+        if !is_f32(&[&x, &weight]) {
+            return reference::linear::<Self>(x, weight);
+        }
+        let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
+        let shape = linear_shape(&x, &weight);
+        let output = linear::forward(slice(&x), None, slice(&weight), shape, precision);
+        tensor(output, with_channels(&x, shape.outputs))
+    }
+
+    fn linear_without_bias_backward(
+        gradient: Float,
+        x: Float,
+        weight: Float,
+        precision: Precision,
+    ) -> (Float, Float) {
+        if !is_f32(&[&gradient, &x, &weight]) {
+            return reference::linear_backward::<Self>(gradient, x, weight);
+        }
+        let [gradient, x, weight] = [gradient, x, weight].map(|tensor| tensor.to_contiguous());
+        let shape = linear_shape(&x, &weight);
+        let gradients = linear::backward(
+            slice(&gradient),
+            slice(&x),
+            None,
+            slice(&weight),
+            shape,
+            precision,
+        );
+        (
+            tensor(gradients.x, x.shape()),
+            tensor(gradients.weight, weight.shape()),
+        )
+    }
+
+    fn norm_linear(
+        x: Float,
+        norm: Float,
+        weight: Float,
+        epsilon: f32,
+        precision: Precision,
+    ) -> Float {
+        if !is_f32(&[&x, &norm, &weight]) {
+            return reference::norm_linear::<Self>(x, norm, weight, epsilon);
+        }
+        let [x, norm, weight] = [x, norm, weight].map(|tensor| tensor.to_contiguous());
+        let shape = linear_shape(&x, &weight);
+        let norm = Norm {
+            weight: slice(&norm),
+            epsilon,
+        };
+        let output = linear::forward(slice(&x), Some(norm), slice(&weight), shape, precision);
+        tensor(output, with_channels(&x, shape.outputs))
+    }
+
+    fn norm_linear_backward(
+        gradient: Float,
+        x: Float,
+        norm: Float,
+        weight: Float,
+        epsilon: f32,
+        precision: Precision,
+    ) -> (Float, Float, Float) {
+        if !is_f32(&[&gradient, &x, &norm, &weight]) {
+            return reference::norm_linear_backward::<Self>(gradient, x, norm, weight, epsilon);
+        }
+        let [gradient, x, norm, weight] =
+            [gradient, x, norm, weight].map(|tensor| tensor.to_contiguous());
+        let gradients = linear::backward(
+            slice(&gradient),
+            slice(&x),
+            Some(Norm {
+                weight: slice(&norm),
+                epsilon,
+            }),
+            slice(&weight),
+            linear_shape(&x, &weight),
+            precision,
+        );
+        (
+            tensor(gradients.x, x.shape()),
+            tensor(gradients.norm, norm.shape()),
+            tensor(gradients.weight, weight.shape()),
+        )
+    }
+
+    fn norm_feed_forward(
+        x: Float,
+        norm: Float,
+        up: Float,
+        down: Float,
+        epsilon: f32,
+        precision: Precision,
+    ) -> Float {
+        if !is_f32(&[&x, &norm, &up, &down]) {
+            return reference::norm_feed_forward::<Self>(x, norm, up, down, epsilon);
+        }
+        let [x, norm, up, down] = [x, norm, up, down].map(|tensor| tensor.to_contiguous());
+        let weights = feed_forward_weights(&norm, &up, &down, epsilon);
+        let shape = feed_forward_shape(&x, &up);
+        let output = feed_forward::forward(slice(&x), &weights, shape, precision);
+        tensor(output, x.shape())
+    }
+
+    fn norm_feed_forward_backward(
+        gradient: Float,
+        x: Float,
+        norm: Float,
+        up: Float,
+        down: Float,
+        epsilon: f32,
+        precision: Precision,
+    ) -> (Float, Float, Float, Float) {
+        if !is_f32(&[&gradient, &x, &norm, &up, &down]) {
+            return reference::norm_feed_forward_backward::<Self>(
+                gradient, x, norm, up, down, epsilon,
+            );
+        }
+        let [gradient, x, norm, up, down] =
+            [gradient, x, norm, up, down].map(|tensor| tensor.to_contiguous());
+        let gradients = feed_forward::backward(
+            slice(&gradient),
+            slice(&x),
+            &feed_forward_weights(&norm, &up, &down, epsilon),
+            feed_forward_shape(&x, &up),
+            precision,
+        );
+        (
+            tensor(gradients.x, x.shape()),
+            tensor(gradients.norm, norm.shape()),
+            tensor(gradients.up, up.shape()),
+            tensor(gradients.down, down.shape()),
+        )
+    }
+
+    fn rows(table: Float, ids: IntTensor<Self>) -> Float {
+        match indices(&ids).filter(|_| is_f32(&[&table])) {
+            Some(indices) => {
+                let table = table.to_contiguous();
+                let width = table.shape()[1];
+                let rows = embedding::gather(slice(&table), &indices, width);
+                tensor(rows, Shape::new([indices.len(), width]))
+            }
+            None => Self::float_select(table, 0, ids),
+        }
+    }
+
+    fn add_to_rows(table: Float, ids: IntTensor<Self>, gradient: Float) -> Float {
+        match indices(&ids).filter(|_| is_f32(&[&table, &gradient])) {
+            Some(indices) => {
+                let gradient = gradient.to_contiguous();
+                let (mut sums, shape) = owned(table);
+                embedding::scatter_add(&mut sums, &indices, slice(&gradient), shape[1]);
+                tensor(sums, shape)
+            }
+            None => reference::add_to_rows::<Self>(table, ids, gradient),
+        }
+    }
+
+    fn dropped(x: Float, dropout: Dropout) -> Float {
+        if !is_f32(&[&x]) {
+            return reference::dropped::<Self>(x, Some(dropout));
+        }
+        let x = x.to_contiguous();
+        tensor(dropout::forward(slice(&x), dropout), x.shape())
     }
 
     fn exact_gelu(x: Float) -> Float {
@@ -168,9 +372,7 @@ impl TransformerOps for Flex {
             return reference::gelu::<Self>(x);
         }
         let x = x.to_contiguous();
-        let mut output = vec![0.0; x.shape().num_elements()];
-        gelu::forward(&mut output, slice(&x));
-        tensor(output, x.shape())
+        tensor(gelu::forward(slice(&x)), x.shape())
     }
 
     fn exact_gelu_backward(gradient: Float, x: Float) -> Float {
@@ -178,9 +380,7 @@ impl TransformerOps for Flex {
             return reference::gelu_backward::<Self>(gradient, x);
         }
         let [gradient, x] = [gradient, x].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; x.shape().num_elements()];
-        gelu::backward(&mut output, slice(&gradient), slice(&x));
-        tensor(output, x.shape())
+        tensor(gelu::backward(slice(&gradient), slice(&x)), x.shape())
     }
 
     fn layer_norm_without_bias(x: Float, weight: Float, epsilon: f32) -> Float {
@@ -188,8 +388,7 @@ impl TransformerOps for Flex {
             return reference::layer_norm::<Self>(x, weight, epsilon);
         }
         let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; x.shape().num_elements()];
-        layer_norm::forward(&mut output, slice(&x), slice(&weight), epsilon);
+        let output = layer_norm::forward(slice(&x), slice(&weight), epsilon);
         tensor(output, x.shape())
     }
 
@@ -203,16 +402,8 @@ impl TransformerOps for Flex {
             return reference::layer_norm_backward::<Self>(gradient, x, weight, epsilon);
         }
         let [gradient, x, weight] = [gradient, x, weight].map(|tensor| tensor.to_contiguous());
-        let mut dx = vec![0.0; x.shape().num_elements()];
-        let mut dweight = vec![0.0; weight.shape().num_elements()];
-        layer_norm::backward(
-            &mut dx,
-            &mut dweight,
-            slice(&gradient),
-            slice(&x),
-            slice(&weight),
-            epsilon,
-        );
+        let (dx, dweight) =
+            layer_norm::backward(slice(&gradient), slice(&x), slice(&weight), epsilon);
         (tensor(dx, x.shape()), tensor(dweight, weight.shape()))
     }
 
@@ -221,9 +412,7 @@ impl TransformerOps for Flex {
             return Self::float_add(left, right);
         }
         let [left, right] = [left, right].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; left.shape().num_elements()];
-        update::add(&mut output, slice(&left), slice(&right));
-        tensor(output, left.shape())
+        tensor(update::add(slice(&left), slice(&right)), left.shape())
     }
 
     fn scaled(values: Float, factor: Float) -> Float {
@@ -263,14 +452,20 @@ impl TransformerOps for Flex {
         (tensor(p.0, p.1), tensor(m.0, m.1), tensor(v.0, v.1))
     }
 
-    fn linear_cross_entropy(hidden: Float, weight: Float, target_ids: IntTensor<Self>) -> Float {
-        match targets(&target_ids).filter(|_| is_f32(&[&hidden, &weight])) {
+    fn linear_cross_entropy(
+        hidden: Float,
+        weight: Float,
+        target_ids: IntTensor<Self>,
+        precision: Precision,
+    ) -> Float {
+        match indices(&target_ids).filter(|_| is_f32(&[&hidden, &weight])) {
             Some(targets) => {
                 let [hidden, weight] = [hidden, weight].map(|tensor| tensor.to_contiguous());
                 let shape = cross_entropy_shape(&hidden, &weight);
                 let (hidden, weight) = (slice(&hidden), slice(&weight));
-                let (loss, _) =
-                    cross_entropy::linear_cross_entropy(hidden, weight, &targets, shape, false);
+                let (loss, _) = cross_entropy::linear_cross_entropy(
+                    hidden, weight, &targets, shape, false, precision,
+                );
                 tensor(vec![loss], Shape::new([1]))
             }
             None => reference::linear_cross_entropy::<Self>(hidden, weight, target_ids),
@@ -281,8 +476,9 @@ impl TransformerOps for Flex {
         hidden: Float,
         weight: Float,
         target_ids: IntTensor<Self>,
+        precision: Precision,
     ) -> (Float, Float, Float) {
-        let known = targets(&target_ids).filter(|_| is_f32(&[&hidden, &weight]));
+        let known = indices(&target_ids).filter(|_| is_f32(&[&hidden, &weight]));
         let Some(targets) = known else {
             return reference::linear_cross_entropy_with_gradients::<Self>(
                 hidden, weight, target_ids,
@@ -296,6 +492,7 @@ impl TransformerOps for Flex {
             &targets,
             shape,
             true,
+            precision,
         );
         let gradients = gradients.expect("gradients were asked for");
         (

@@ -5,6 +5,9 @@
 //! by a call of `kernels`; on training devices an explicit backward pass calls the matching
 //! `…_backward` method of the backend below. The functions in [`mod@tensor`] are how the
 //! modules call them.
+//!
+//! A [`Precision`] says what the CPU backend rounds the operands of matrix products to. Other
+//! backends multiply in the type of the tensors.
 
 mod autodiff;
 mod flex;
@@ -13,8 +16,9 @@ pub mod tensor;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
-use kernels::attention::Dropout;
+use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
+use kernels::product::Precision;
 use kernels::update::AdamW;
 
 /// The operations, with their plain bodies.
@@ -35,15 +39,15 @@ pub trait TransformerOps: Backend {
         reference::masked_product::<Self>(x, attended, shift, keep)
     }
 
-    /// The gradients of [`masked_product`](Self::masked_product) with respect to `x` and
-    /// `attended`, straight through the rounding.
+    /// The gradients of [`masked_product`](Self::masked_product) with respect to `x`, `attended` and
+    /// `shift`, straight through the rounding.
     fn masked_product_backward(
         gradient: FloatTensor<Self>,
         x: FloatTensor<Self>,
         attended: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         keep: Keep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         reference::masked_product_backward::<Self>(gradient, x, attended, shift, keep)
     }
 
@@ -56,14 +60,14 @@ pub trait TransformerOps: Backend {
         reference::mask_mean::<Self>(attended, shift, moment)
     }
 
-    /// The gradient of [`mask_mean`](Self::mask_mean) with respect to `attended`; `gradient` is
-    /// `[1]`.
+    /// The gradients of [`mask_mean`](Self::mask_mean) with respect to `attended` and `shift`;
+    /// `gradient` is `[1]`.
     fn mask_mean_backward(
         gradient: FloatTensor<Self>,
         attended: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         moment: Moment,
-    ) -> FloatTensor<Self> {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         reference::mask_mean_backward::<Self>(gradient, attended, shift, moment)
     }
 
@@ -85,6 +89,108 @@ pub trait TransformerOps: Backend {
         dropout: Option<Dropout>,
     ) -> FloatTensor<Self> {
         reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout)
+    }
+
+    /// `x · weightᵀ` for `x` of `[batch, time, inputs]` and `weight` of `[outputs, inputs]`.
+    fn linear_without_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
+        reference::linear::<Self>(x, weight)
+    }
+
+    /// The gradients of [`linear_without_bias`](Self::linear_without_bias) with respect to `x` and `weight`.
+    fn linear_without_bias_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        _precision: Precision,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::linear_backward::<Self>(gradient, x, weight)
+    }
+
+    /// [`linear_without_bias`](Self::linear_without_bias) of [`layer_norm_without_bias`](Self::layer_norm_without_bias) of `x`.
+    fn norm_linear(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
+        reference::norm_linear::<Self>(x, norm, weight, epsilon)
+    }
+
+    /// The gradients of [`norm_linear`](Self::norm_linear) with respect to `x`, `norm` and `weight`.
+    fn norm_linear_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+        _precision: Precision,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        reference::norm_linear_backward::<Self>(gradient, x, norm, weight, epsilon)
+    }
+
+    /// `gelu(norm(x) · upᵀ) · downᵀ` for `x` of `[batch, time, channels]`, `norm` of `[channels]`,
+    /// `up` of `[hidden, channels]` and `down` of `[channels, hidden]`.
+    fn norm_feed_forward(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        epsilon: f32,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
+        reference::norm_feed_forward::<Self>(x, norm, up, down, epsilon)
+    }
+
+    /// The gradients of [`norm_feed_forward`](Self::norm_feed_forward) with respect to `x`, `norm`,
+    /// `up` and `down`.
+    fn norm_feed_forward_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        epsilon: f32,
+        _precision: Precision,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        reference::norm_feed_forward_backward::<Self>(gradient, x, norm, up, down, epsilon)
+    }
+
+    /// The rows of `table`, `[entries, channels]`, that `ids`, `[count]`, name: `[count, channels]`.
+    fn rows(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
+        Self::float_select(table, 0, ids)
+    }
+
+    /// Adds row `i` of `gradient` to row `ids[i]` of `table`.
+    fn add_to_rows(
+        table: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::add_to_rows::<Self>(table, ids, gradient)
+    }
+
+    /// [`rows`](Self::rows) of a table, and the table once more for another use: the gradient of the
+    /// rows is added into the one of the other use.
+    fn tied_rows(
+        table: FloatTensor<Self>,
+        ids: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        (Self::rows(table.clone(), ids), table)
+    }
+
+    /// Ordinary dropout: element `i` is decided by position `i` of the generator.
+    fn dropped(x: FloatTensor<Self>, dropout: Dropout) -> FloatTensor<Self> {
+        reference::dropped::<Self>(x, Some(dropout))
     }
 
     /// The exact GELU, `x Φ(x)`.
@@ -157,6 +263,7 @@ pub trait TransformerOps: Backend {
         hidden: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        _precision: Precision,
     ) -> FloatTensor<Self> {
         reference::linear_cross_entropy::<Self>(hidden, weight, targets)
     }
@@ -167,6 +274,7 @@ pub trait TransformerOps: Backend {
         hidden: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        _precision: Precision,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         reference::linear_cross_entropy_with_gradients::<Self>(hidden, weight, targets)
     }

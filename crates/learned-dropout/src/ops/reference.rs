@@ -6,7 +6,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
-use kernels::attention::Dropout;
+use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::random::unit;
 use kernels::update::AdamW;
@@ -16,6 +16,21 @@ fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B
     let mut shape = vec![1; rank];
     shape[rank - 1] = values.shape()[0];
     B::float_reshape(values, Shape::from(shape))
+}
+
+/// Sums `[batch, time, channels]` over all tokens: `[channels]`.
+fn sum_over_tokens<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = tensor.shape()[tensor.shape().num_dims() - 1];
+    let sum = B::float_sum_dim(by_token::<B>(tensor), 0);
+    B::float_reshape(sum, Shape::new([channels]))
+}
+
+/// `[batch, time, channels]` as `[tokens, channels]`.
+fn by_token<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = tensor.shape();
+    let channels = shape[shape.num_dims() - 1];
+    let rows = shape.num_elements() / channels;
+    B::float_reshape(tensor, Shape::new([rows, channels]))
 }
 
 /// `attended + shift`, with the shift repeated for every token.
@@ -78,13 +93,15 @@ pub fn masked_product_backward<B: Backend>(
     attended: FloatTensor<B>,
     shift: FloatTensor<B>,
     keep: Keep,
-) -> (FloatTensor<B>, FloatTensor<B>) {
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let z = shifted::<B>(attended, shift);
     let kept = kept::<B>(mask::<B>(z.clone()), keep);
     let dmask = B::float_mul(x, gradient.clone());
+    let dattended = B::float_mul(dmask, mask_slope::<B>(z));
     (
         B::float_mul(kept, gradient),
-        B::float_mul(dmask, mask_slope::<B>(z)),
+        dattended.clone(),
+        sum_over_tokens::<B>(dattended),
     )
 }
 
@@ -113,7 +130,7 @@ pub fn mask_mean_backward<B: Backend>(
     attended: FloatTensor<B>,
     shift: FloatTensor<B>,
     moment: Moment,
-) -> FloatTensor<B> {
+) -> (FloatTensor<B>, FloatTensor<B>) {
     let z = shifted::<B>(attended, shift);
     let count = z.shape().num_elements();
     let rank = z.shape().num_dims();
@@ -129,10 +146,11 @@ pub fn mask_mean_backward<B: Backend>(
             B::float_mul(slope, B::float_mul_scalar(sum, (-LOG2_E).into()))
         }
     };
-    B::float_mul(
+    let dattended = B::float_mul(
         slope,
         B::float_reshape(gradient, Shape::from(vec![1; rank])),
-    )
+    );
+    (dattended.clone(), sum_over_tokens::<B>(dattended))
 }
 
 /// Queries, keys and values as `[batch, heads, time, size]`.
@@ -168,8 +186,9 @@ fn probabilities<B: Backend>(queries: FloatTensor<B>, keys: FloatTensor<B>) -> F
     B::softmax(B::float_add(scores, future), 3)
 }
 
-/// Applies dropout to values of `[batch, heads, time, time]`.
-fn dropped<B: Backend>(values: FloatTensor<B>, dropout: Option<Dropout>) -> FloatTensor<B> {
+/// Plain body of [`TransformerOps::dropped`](super::TransformerOps::dropped); the identity without
+/// dropout.
+pub fn dropped<B: Backend>(values: FloatTensor<B>, dropout: Option<Dropout>) -> FloatTensor<B> {
     let Some(dropout) = dropout else {
         return values;
     };
@@ -222,6 +241,93 @@ pub fn causal_attention_backward<B: Backend>(
         B::float_swap_dims(packed, 1, 2),
         Shape::new([batch, time, width]),
     )
+}
+
+/// Plain body of [`TransformerOps::linear_without_bias`](super::TransformerOps::linear_without_bias).
+pub fn linear<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
+    let [batch, time, _] = x.shape().dims();
+    let [outputs, _] = weight.shape().dims();
+    let y = B::float_matmul(by_token::<B>(x), B::float_transpose(weight));
+    B::float_reshape(y, Shape::new([batch, time, outputs]))
+}
+
+/// Plain body of [`TransformerOps::linear_without_bias_backward`](super::TransformerOps::linear_without_bias_backward).
+pub fn linear_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let shape = x.shape();
+    let gradient = by_token::<B>(gradient);
+    let dx = B::float_matmul(gradient.clone(), weight);
+    let dweight = B::float_matmul(B::float_transpose(gradient), by_token::<B>(x));
+    (B::float_reshape(dx, shape), dweight)
+}
+
+/// Plain body of [`TransformerOps::add_to_rows`](super::TransformerOps::add_to_rows).
+pub fn add_to_rows<B: Backend>(
+    table: FloatTensor<B>,
+    ids: IntTensor<B>,
+    gradient: FloatTensor<B>,
+) -> FloatTensor<B> {
+    B::float_select_assign(table, 0, ids, gradient, IndexingUpdateOp::Add)
+}
+
+/// Plain body of [`TransformerOps::norm_linear`](super::TransformerOps::norm_linear).
+pub fn norm_linear<B: Backend>(
+    x: FloatTensor<B>,
+    norm: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    epsilon: f32,
+) -> FloatTensor<B> {
+    linear::<B>(layer_norm::<B>(x, norm, epsilon), weight)
+}
+
+/// Plain body of
+/// [`TransformerOps::norm_linear_backward`](super::TransformerOps::norm_linear_backward).
+pub fn norm_linear_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    norm: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    epsilon: f32,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let normal = layer_norm::<B>(x.clone(), norm.clone(), epsilon);
+    let (dnormal, dweight) = linear_backward::<B>(gradient, normal, weight);
+    let (dx, dnorm) = layer_norm_backward::<B>(dnormal, x, norm, epsilon);
+    (dx, dnorm, dweight)
+}
+
+/// Plain body of [`TransformerOps::norm_feed_forward`](super::TransformerOps::norm_feed_forward).
+pub fn norm_feed_forward<B: Backend>(
+    x: FloatTensor<B>,
+    norm: FloatTensor<B>,
+    up: FloatTensor<B>,
+    down: FloatTensor<B>,
+    epsilon: f32,
+) -> FloatTensor<B> {
+    linear::<B>(gelu::<B>(norm_linear::<B>(x, norm, up, epsilon)), down)
+}
+
+/// Plain body of [`TransformerOps::norm_feed_forward_backward`](super::TransformerOps::norm_feed_forward_backward).
+pub fn norm_feed_forward_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    norm: FloatTensor<B>,
+    up: FloatTensor<B>,
+    down: FloatTensor<B>,
+    epsilon: f32,
+) -> (
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+) {
+    let hidden = norm_linear::<B>(x.clone(), norm.clone(), up.clone(), epsilon);
+    let (dunits, ddown) = linear_backward::<B>(gradient, gelu::<B>(hidden.clone()), down);
+    let dhidden = gelu_backward::<B>(dunits, hidden);
+    let (dx, dnorm, dup) = norm_linear_backward::<B>(dhidden, x, norm, up, epsilon);
+    (dx, dnorm, dup, ddown)
 }
 
 /// `Φ(x)`, the standard normal distribution.

@@ -2,8 +2,9 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
-pub use kernels::attention::Dropout as AttentionDropout;
+pub use kernels::dropout::Dropout;
 pub use kernels::mask::{Keep, Moment};
+pub use kernels::product::Precision;
 pub use kernels::update::AdamW;
 
 use super::TransformerOps;
@@ -41,14 +42,92 @@ pub fn mask_mean(attended: Tensor<3>, shift: Tensor<1>, moment: Moment) -> Tenso
 /// # Shapes
 /// - `packed`: `[batch, time, 3 · channels]`: queries, keys, values, each head by head
 /// - result: `[batch, time, channels]`
-pub fn causal_attention(
-    packed: Tensor<3>,
-    heads: usize,
-    dropout: Option<AttentionDropout>,
-) -> Tensor<3> {
+pub fn causal_attention(packed: Tensor<3>, heads: usize, dropout: Option<Dropout>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::causal_attention(
         packed.into_dispatch(),
         heads,
+        dropout,
+    ))
+}
+
+/// `x · weightᵀ`.
+///
+/// # Shapes
+/// - `x`: `[batch, time, inputs]`
+/// - `weight`: `[outputs, inputs]`
+/// - result: `[batch, time, outputs]`
+pub fn linear(x: Tensor<3>, weight: Tensor<2>, precision: Precision) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::linear_without_bias(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        precision,
+    ))
+}
+
+/// [`linear`] of [`layer_norm`] of `x`; what is between the two is not kept for the backward pass.
+///
+/// # Shapes
+/// - `x`: `[batch, time, inputs]`
+/// - `norm`: `[inputs]`
+/// - `weight`: `[outputs, inputs]`
+/// - result: `[batch, time, outputs]`
+pub fn norm_linear(
+    x: Tensor<3>,
+    norm: Tensor<1>,
+    weight: Tensor<2>,
+    epsilon: f32,
+    precision: Precision,
+) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::norm_linear(
+        x.into_dispatch(),
+        norm.into_dispatch(),
+        weight.into_dispatch(),
+        epsilon,
+        precision,
+    ))
+}
+
+/// `gelu(layer_norm(x) · upᵀ) · downᵀ`; what is between is not kept for the backward pass.
+///
+/// # Shapes
+/// - `x`, result: `[batch, time, channels]`
+/// - `norm`: `[channels]`
+/// - `up`: `[hidden, channels]`
+/// - `down`: `[channels, hidden]`
+pub fn norm_feed_forward(
+    x: Tensor<3>,
+    norm: Tensor<1>,
+    [up, down]: [Tensor<2>; 2],
+    epsilon: f32,
+    precision: Precision,
+) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::norm_feed_forward(
+        x.into_dispatch(),
+        norm.into_dispatch(),
+        up.into_dispatch(),
+        down.into_dispatch(),
+        epsilon,
+        precision,
+    ))
+}
+
+/// The rows of `table` that `ids` name, and the table for another use: the gradient of the rows is
+/// added into the one of the other use.
+///
+/// # Shapes
+/// - `table`: `[entries, channels]`
+/// - `ids`: `[count]`, each below the entries
+/// - result: `[count, channels]` and `[entries, channels]`
+pub fn tied_rows(table: Tensor<2>, ids: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {
+    let (rows, table) =
+        <Dispatch as TransformerOps>::tied_rows(table.into_dispatch(), ids.into_dispatch());
+    (Tensor::from_dispatch(rows), Tensor::from_dispatch(table))
+}
+
+/// Ordinary dropout: element `i` is decided by position `i` of the generator.
+pub fn dropped<const D: usize>(x: Tensor<D>, dropout: Dropout) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::dropped(
+        x.into_dispatch(),
         dropout,
     ))
 }
@@ -75,7 +154,7 @@ pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, epsilon: f32) -> Tensor<3> {
 ///
 /// # Panics
 /// If the shapes differ: nothing is repeated here.
-pub fn sum_of_two(left: Tensor<3>, right: Tensor<3>) -> Tensor<3> {
+pub fn sum_of_two<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> Tensor<D> {
     assert_eq!(left.dims(), right.dims(), "shapes differ");
     Tensor::from_dispatch(<Dispatch as TransformerOps>::sum_of_two(
         left.into_dispatch(),
@@ -135,10 +214,12 @@ pub fn linear_cross_entropy(
     hidden: Tensor<2>,
     weight: Tensor<2>,
     targets: Tensor<1, Int>,
+    precision: Precision,
 ) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::linear_cross_entropy(
         hidden.into_dispatch(),
         weight.into_dispatch(),
         targets.into_dispatch(),
+        precision,
     ))
 }

@@ -226,6 +226,20 @@ impl RunConfig {
     }
 }
 
+impl From<TransformerConfig> for ModelConfig {
+    fn from(config: TransformerConfig) -> Self {
+        Self {
+            vocabulary: Some(config.vocabulary),
+            context: config.context,
+            width: config.width,
+            heads: config.heads,
+            layers: config.layers,
+            dropout: config.dropout,
+            learned_dropout: config.learned_dropout,
+        }
+    }
+}
+
 impl ModelConfig {
     /// The model's configuration for data with this vocabulary.
     ///

@@ -1,6 +1,6 @@
 //! Why a run cannot begin or go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use learned_dropout::config::ConfigProblem;
 
@@ -85,6 +85,9 @@ pub enum TrainError {
         /// What is wrong with the newest one.
         newest: CheckpointError,
     },
+    /// A device other than the processor failed.
+    #[error("the device failed: {0}; try again, or compute on another device")]
+    Device(String),
     /// The training diverged.
     #[error(
         "step {step}: the {what} is {value}, not a finite number; {}. Try a lower \
@@ -101,6 +104,24 @@ pub enum TrainError {
         /// The last checkpoint.
         checkpoint: Option<PathBuf>,
     },
+}
+
+/// Fails if a value of the step with this number, from 1, is not a finite number.
+pub(super) fn finite(
+    step: u64,
+    what: &'static str,
+    value: f64,
+    last_checkpoint: Option<&Path>,
+) -> Result<(), TrainError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(TrainError::Diverged {
+        step,
+        what,
+        value,
+        checkpoint: last_checkpoint.map(Into::into),
+    })
 }
 
 fn kept(checkpoint: Option<&PathBuf>) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use learned_dropout::ops::tensor::{scaled, sum_of_squares};
+use learned_dropout::ops::tensor::{scaled, sum_of_squares, sum_of_two};
 use learned_dropout::parameters::{ParameterMapper, ParameterVisitor};
 use learned_dropout::transformer::Transformer;
 
@@ -73,7 +73,7 @@ impl ParameterVisitor for Collect<'_> {
         };
         let gradient = gradient.flatten::<1>(0, D - 1);
         let sum = match self.into.0.remove(name) {
-            Some(sum) => sum + gradient,
+            Some(sum) => sum_of_two(sum, gradient),
             None => gradient,
         };
         self.into.0.insert(name.into(), sum);

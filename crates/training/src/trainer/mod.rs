@@ -5,6 +5,8 @@ mod evaluation;
 mod gradients;
 mod observer;
 mod start;
+mod step;
+mod step_timing;
 mod windows;
 
 use std::path::PathBuf;
@@ -12,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use learned_dropout::TransformerConfig;
-use learned_dropout::pass::{NoiseKey, Pass};
 use learned_dropout::transformer::Transformer;
 use learned_dropout::weights::Weights;
 
@@ -22,14 +23,15 @@ use crate::flops;
 use crate::metrics::{EvaluationMetrics, MaskMetrics, Metrics, MetricsLog, StepMetrics};
 use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
-use crate::schedule::Schedule;
 
 pub use error::TrainError;
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
 pub use start::Setup;
+pub use step_timing::{StepTiming, time_steps};
 
-use evaluation::{evaluate, mask_metrics};
-use gradients::Gradients;
+use error::finite;
+use evaluation::evaluate;
+use step::Step;
 use windows::Windows;
 
 /// A run that can go on from where it stands.
@@ -37,7 +39,6 @@ pub struct Trainer<'a> {
     config: RunConfig,
     model_config: TransformerConfig,
     windows: Windows<'a>,
-    schedule: Schedule,
     /// Without autodiff.
     device: Device,
     model: Transformer,
@@ -134,63 +135,39 @@ impl Trainer<'_> {
     /// One optimizer step over `accumulate` micro-batches.
     fn train_step(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
         let began = Instant::now();
-        let step = self.state.step + 1;
-        let learning_rate = self.schedule.learning_rate(step - 1);
-        let mask_config = self.model_config.learned_dropout.as_ref();
-        let coefficient = mask_config
-            .and_then(|mask| mask.penalty.as_ref())
-            .map(|penalty| penalty.coefficient_at(step - 1));
-        let accumulate = self.config.train.accumulate;
-        let device = self.device.clone().autodiff();
-        let mut gradients = Gradients::default();
-        let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
-        for index in 0..accumulate {
-            let micro_batch = self.state.micro_batches + index as u64;
-            let batch = self.windows.training(micro_batch, &device)?;
-            let key = NoiseKey {
-                seed: self.config.seed,
-                step: micro_batch,
-            };
-            let loss = self
-                .model
-                .loss(batch.inputs, batch.targets, &Pass::Train(key));
-            cross_entropy += scalar(&loss.cross_entropy) / accumulate as f64;
-            self.check(step, "loss", cross_entropy)?;
+        let number = self.state.step + 1;
+        let step = Step {
             // The share that changed compares with the step before, so that one counts too.
-            if index + 1 == accumulate && (self.is_logged(step) || self.is_logged(step + 1)) {
-                mask = mask_metrics(&loss);
-            }
-            let mut total = loss.cross_entropy;
-            if let Some(term) = loss.penalty {
-                *penalty.get_or_insert(0.0) += scalar(&term) / accumulate as f64;
-                if let Some(coefficient) = coefficient {
-                    total = total + term.mul_scalar(coefficient);
-                }
-            }
-            gradients.add(&self.model, &total.div_scalar(accumulate as f64));
-        }
-        let gradient_norm = gradients.norm();
-        self.check(step, "norm of the gradients", gradient_norm)?;
-        if let Some(most) = self.config.train.clip {
-            gradients.clip(gradient_norm, most);
-        }
-        self.model = gradients.apply(self.model.clone(), &mut self.optimizer, learning_rate);
-        self.state.step = step;
-        self.state.micro_batches += accumulate as u64;
+            reads_masks: self.is_logged(number) || self.is_logged(number + 1),
+            last_checkpoint: self.last_checkpoint.as_deref(),
+            ..Step::new(
+                number,
+                self.state.micro_batches,
+                &self.config,
+                &self.model_config,
+            )
+        };
+        let device = self.device.clone().autodiff();
+        let values = step.make(&mut self.model, &mut self.optimizer, |micro_batch| {
+            self.windows.training(micro_batch, &device)
+        })?;
+        let (learning_rate, penalty_coefficient) = (step.learning_rate, step.penalty_coefficient);
+        self.state.step = number;
+        self.state.micro_batches += self.config.train.accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
         self.report_step(
             began.elapsed(),
             StepMetrics {
-                step,
+                step: number,
                 tokens: self.state.tokens,
-                loss: cross_entropy,
-                penalty,
-                penalty_coefficient: coefficient,
+                loss: values.cross_entropy,
+                penalty: values.penalty,
+                penalty_coefficient,
                 learning_rate,
-                gradient_norm,
+                gradient_norm: values.gradient_norm,
                 ..StepMetrics::default()
             },
-            mask,
+            values.mask,
             hooks,
         )
     }
@@ -329,15 +306,7 @@ impl Trainer<'_> {
     }
 
     fn check(&self, step: u64, what: &'static str, value: f64) -> Result<(), TrainError> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        Err(TrainError::Diverged {
-            step,
-            what,
-            value,
-            checkpoint: self.last_checkpoint.clone(),
-        })
+        finite(step, what, value, self.last_checkpoint.as_deref())
     }
 
     fn outcome(&self, stopped: bool) -> Outcome {

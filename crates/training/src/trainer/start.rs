@@ -20,7 +20,6 @@ use crate::config::RunConfig;
 use crate::metrics::MetricsLog;
 use crate::optimizer::AdamW;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
-use crate::schedule::Schedule;
 
 /// Keys that may differ when a run is resumed: none has a part in the weights of a step.
 const HARMLESS: [&str; 5] = [
@@ -159,7 +158,6 @@ impl<'a> Trainer<'a> {
                 batch: config.train.batch,
                 context: model_config.context,
             },
-            schedule: Schedule::new(&config.train),
             end_of_text: data.meta().end_of_text,
             since_logged: (Duration::ZERO, 0),
             damaged: newest.damaged,

@@ -19,6 +19,26 @@ pub(super) struct Batch {
     pub(super) targets: Tensor<2, Int>,
 }
 
+impl Batch {
+    /// A batch of ids of the shape `[batch, context]`, row after row.
+    pub(super) fn new(
+        inputs: Vec<u32>,
+        targets: Vec<u32>,
+        shape: [usize; 2],
+        device: &Device,
+    ) -> Self {
+        let tensor = |ids: Vec<u32>| {
+            // Ids are below 2³¹: no vocabulary is larger than 2²⁴.
+            let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
+            Tensor::from_data(TensorData::new(ids, shape), device)
+        };
+        Self {
+            inputs: tensor(inputs),
+            targets: tensor(targets),
+        }
+    }
+}
+
 impl Windows<'_> {
     /// The training batch of a micro-batch, by its number in the whole run.
     pub(super) fn training(&self, micro_batch: u64, device: &Device) -> Result<Batch, DataError> {
@@ -75,14 +95,7 @@ impl Windows<'_> {
         };
         let drawn =
             data::batches::sample(self.data.split(split), self.batch, self.context, &mut next)?;
-        let tensor = |ids: Vec<u32>| {
-            // Ids are below 2³¹: no vocabulary is larger than 2²⁴.
-            let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
-            Tensor::from_data(TensorData::new(ids, [self.batch, self.context]), device)
-        };
-        Ok(Batch {
-            inputs: tensor(drawn.inputs),
-            targets: tensor(drawn.targets),
-        })
+        let shape = [self.batch, self.context];
+        Ok(Batch::new(drawn.inputs, drawn.targets, shape, device))
     }
 }

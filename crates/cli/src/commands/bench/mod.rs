@@ -1,0 +1,13 @@
+//! `ldrop bench`: how fast this machine computes. One file for each measurement.
+
+mod train;
+
+use crate::arguments::{BenchArguments, BenchCommand, Common};
+use crate::failure::Failure;
+
+/// Runs `bench`.
+pub fn run(arguments: BenchArguments, common: &Common) -> Result<(), Failure> {
+    match arguments.command {
+        BenchCommand::Train(train) => train::run(train, common),
+    }
+}

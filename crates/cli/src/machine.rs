@@ -1,0 +1,58 @@
+//! The machine that the program runs on, and what the program takes of it.
+
+use kernels::level::Level;
+use kernels::peak::matrix_product_flops;
+use kernels::product::Precision;
+use learned_dropout::device::DeviceName;
+
+use crate::arguments::Common;
+
+/// The processor's name and the instruction-set level in use: `AMD EPYC, avx2`.
+pub fn processor() -> String {
+    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // Where the system does not tell, the architecture has to do.
+    let name = value(&information, "model name").unwrap_or(std::env::consts::ARCH);
+    format!("{name}, {}", Level::current().name())
+}
+
+/// The most memory that the process has held so far, where the system tells it (Linux).
+pub fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = value(&status, "VmHWM")?.strip_suffix("kB")?;
+    kibibytes.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The processor's measured peak in operations per second; it says nothing about other devices.
+pub fn peak_flops(common: &Common) -> Option<f64> {
+    (common.device == DeviceName::Cpu).then(|| matrix_product_flops(Precision::F32))
+}
+
+/// The value of the first line `key : value` with this key.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == key).then_some(value.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_their_whole_key() {
+        let text =
+            "VmPeak:\t 9 kB\nmodel\t\t: 1\nmodel name\t: Some: Processor\nmodel name: other\n";
+        assert_eq!(value(text, "model name"), Some("Some: Processor"));
+        assert_eq!(value(text, "VmPeak"), Some("9 kB"));
+        assert_eq!(value(text, "VmHWM"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_peak_of_memory_covers_what_was_held() {
+        let held = vec![1u8; 32 << 20];
+        let peak = peak_memory_bytes().expect("Linux tells it");
+        assert!(peak >= held.len() as u64 && peak < 1 << 40, "{peak}");
+    }
+}

@@ -1,0 +1,50 @@
+//! Rows of a table, and the sums of gradients that go back into them.
+
+use rayon::prelude::*;
+
+use crate::scratch::uninitialized;
+
+/// Rows that one task copies.
+const ROWS: usize = 64;
+
+/// The rows of `table` that `ids` name, `[ids, width]`.
+///
+/// # Panics
+/// If the table has no whole rows or an id is not below their number.
+pub fn gather(table: &[f32], ids: &[u32], width: usize) -> Vec<f32> {
+    check(table, ids, width);
+    // SAFETY: every row is overwritten.
+    let mut rows = unsafe { uninitialized(ids.len() * width) };
+    rows.par_chunks_mut(ROWS * width)
+        .zip(ids.par_chunks(ROWS))
+        .for_each(|(rows, ids)| {
+            for (row, &id) in rows.chunks_exact_mut(width).zip(ids) {
+                row.copy_from_slice(&table[id as usize * width..][..width]);
+            }
+        });
+    rows
+}
+
+/// Adds row `i` of `gradient` to row `ids[i]` of `table`, in the order of the ids.
+///
+/// # Panics
+/// If the lengths do not fit or an id is not below the number of rows.
+pub fn scatter_add(table: &mut [f32], ids: &[u32], gradient: &[f32], width: usize) {
+    check(table, ids, width);
+    assert_eq!(gradient.len(), ids.len() * width, "one row per id");
+    for (gradient, &id) in gradient.chunks_exact(width).zip(ids) {
+        let row = &mut table[id as usize * width..][..width];
+        for (sum, value) in row.iter_mut().zip(gradient) {
+            *sum += value;
+        }
+    }
+}
+
+fn check(table: &[f32], ids: &[u32], width: usize) {
+    assert!(width > 0 && table.len().is_multiple_of(width), "whole rows");
+    let rows = table.len() / width;
+    assert!(
+        ids.iter().all(|&id| (id as usize) < rows),
+        "ids below the rows"
+    );
+}

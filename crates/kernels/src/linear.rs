@@ -1,0 +1,210 @@
+//! The linear layer without bias, with or without a LayerNorm in front; forward and backward.
+
+use rayon::prelude::*;
+
+use crate::layer_norm::{backward_rows, forward_rows};
+use crate::matrix::View;
+use crate::product::{Engine, Packed, Precision, multiply};
+use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+
+/// The shape of a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows of the input.
+    pub tokens: usize,
+    /// Channels of the input.
+    pub inputs: usize,
+    /// Channels of the output.
+    pub outputs: usize,
+}
+
+/// A LayerNorm without bias on the input: `(x − mean) / sqrt(variance + epsilon) · weight`.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// `[inputs]`.
+    pub weight: &'a [f32],
+    /// What is added to the variance.
+    pub epsilon: f32,
+}
+
+/// The gradients of a linear layer.
+pub struct Gradients {
+    /// With respect to the input, `[tokens, inputs]`.
+    pub x: Vec<f32>,
+    /// With respect to the norm's weight, `[inputs]`; empty without a norm.
+    pub norm: Vec<f32>,
+    /// With respect to the weight, `[outputs, inputs]`.
+    pub weight: Vec<f32>,
+}
+
+impl Shape {
+    fn check(&self, x: &[f32], norm: Option<Norm<'_>>, weight: &[f32]) {
+        assert!(self.inputs > 0 && self.outputs > 0, "an empty layer");
+        assert_eq!(x.len(), self.tokens * self.inputs, "input");
+        assert_eq!(weight.len(), self.outputs * self.inputs, "weight");
+        assert!(
+            norm.is_none_or(|norm| norm.weight.len() == self.inputs),
+            "norm"
+        );
+    }
+}
+
+/// Tokens of a tile. It follows from the shape alone, because sums over tokens are made by tile.
+pub(crate) fn tile(tokens: usize) -> usize {
+    if tokens >= 768 { 96 } else { 48 }
+}
+
+/// The rows of `x`, normalized where there is a norm.
+pub(crate) fn normalized<'a>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    buffer: &'a mut Option<Scratch>,
+) -> &'a [f32] {
+    match norm {
+        None => x,
+        Some(norm) => {
+            let buffer = buffer.insert(scratch(x.len()));
+            forward_rows(buffer, x, norm.weight, norm.epsilon);
+            buffer
+        }
+    }
+}
+
+/// `y = norm(x) · weightᵀ`, `[tokens, outputs]`.
+///
+/// - `x`: `[tokens, inputs]`
+/// - `weight`: `[outputs, inputs]`
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn forward(
+    x: &[f32],
+    norm: Option<Norm<'_>>,
+    weight: &[f32],
+    shape: Shape,
+    precision: Precision,
+) -> Vec<f32> {
+    shape.check(x, norm, weight);
+    let Shape {
+        tokens,
+        inputs,
+        outputs,
+    } = shape;
+    let weight = View::new(weight, outputs, inputs, inputs).transposed();
+    let weight = Packed::in_parallel(weight, precision);
+    // SAFETY: the products overwrite every row.
+    let mut y = unsafe { uninitialized(tokens * outputs) };
+    let tile = tile(tokens);
+    y.par_chunks_mut(tile * outputs)
+        .zip(x.par_chunks(tile * inputs))
+        .for_each(|(y, x)| {
+            let mut buffer = None;
+            let x = normalized(x, norm, &mut buffer);
+            let left = View::new(x, x.len() / inputs, inputs, inputs);
+            multiply(y, outputs, left, &weight, false);
+        });
+    y
+}
+
+/// The gradients of [`forward`].
+///
+/// - `gradient`: `[tokens, outputs]`
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn backward(
+    gradient: &[f32],
+    x: &[f32],
+    norm: Option<Norm<'_>>,
+    weight: &[f32],
+    shape: Shape,
+    precision: Precision,
+) -> Gradients {
+    shape.check(x, norm, weight);
+    let Shape {
+        tokens,
+        inputs,
+        outputs,
+    } = shape;
+    assert_eq!(gradient.len(), tokens * outputs, "gradient");
+    let tile = tile(tokens);
+    let packed = Packed::in_parallel(View::new(weight, outputs, inputs, inputs), precision);
+    let mut normals = scratch(if norm.is_some() { x.len() } else { 0 });
+    let shared = Shared::new(&mut normals);
+    // SAFETY: every row is overwritten below.
+    let mut dx = unsafe { uninitialized(tokens * inputs) };
+    let partial: Vec<Vec<f32>> = dx
+        .par_chunks_mut(tile * inputs)
+        .zip(x.par_chunks(tile * inputs))
+        .zip(gradient.par_chunks(tile * outputs))
+        .enumerate()
+        .map(|(index, ((dx, x), gradient))| {
+            let left = View::new(gradient, x.len() / inputs, outputs, outputs);
+            let Some(norm) = norm else {
+                multiply(dx, inputs, left, &packed, false);
+                return Vec::new();
+            };
+            // SAFETY: each tile has its own rows.
+            let normal = unsafe { shared.part(index * tile * inputs, x.len()) };
+            forward_rows(normal, x, norm.weight, norm.epsilon);
+            let mut dnormal = scratch(x.len());
+            multiply(&mut dnormal, inputs, left, &packed, false);
+            let mut dnorm = vec![0.0; inputs];
+            backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
+            dnorm
+        })
+        .collect();
+    let mut dnorm = vec![0.0; norm.map_or(0, |norm| norm.weight.len())];
+    add_all(&mut dnorm, &partial);
+    let x = if norm.is_some() { &normals } else { x };
+    Gradients {
+        x: dx,
+        norm: dnorm,
+        weight: weight_gradient(gradient, x, shape, precision),
+    }
+}
+
+/// Adds partial sums in their order.
+pub(crate) fn add_all(sums: &mut [f32], partial: &[Vec<f32>]) {
+    for partial in partial {
+        for (sum, value) in sums.iter_mut().zip(partial) {
+            *sum += value;
+        }
+    }
+}
+
+/// `gradientᵀ · x`, `[outputs, inputs]`.
+pub(crate) fn weight_gradient(
+    gradient: &[f32],
+    x: &[f32],
+    shape: Shape,
+    precision: Precision,
+) -> Vec<f32> {
+    let Shape {
+        tokens,
+        inputs,
+        outputs,
+    } = shape;
+    let x = Packed::in_parallel(View::new(x, tokens, inputs, inputs), precision);
+    let gradient = View::new(gradient, tokens, outputs, outputs);
+    // SAFETY: the products overwrite every row.
+    let mut dweight = unsafe { uninitialized(outputs * inputs) };
+    let rows = rows_of_task(outputs, Engine::of(precision));
+    dweight
+        .par_chunks_mut(rows * inputs)
+        .enumerate()
+        .for_each(|(index, dweight)| {
+            let left = gradient.part(index * rows, dweight.len() / inputs);
+            multiply(dweight, inputs, left.transposed(), &x, false);
+        });
+    dweight
+}
+
+/// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not
+/// depend on it.
+fn rows_of_task(rows: usize, engine: Engine) -> usize {
+    let tasks = 4 * rayon::current_num_threads();
+    rows.div_ceil(tasks)
+        .clamp(1, 96)
+        .next_multiple_of(engine.rows())
+}

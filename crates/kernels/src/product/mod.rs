@@ -1,0 +1,446 @@
+//! Matrix products with packed right operands: one driver, one small file per instruction set.
+//!
+//! The right operand is [packed](Packed) once and used for many tiles of the left one. A sum is
+//! made in the order of its terms, in blocks whose size is fixed, whatever the number of threads,
+//! the tile it falls into, and the rows beside it.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod bfloat;
+mod packed;
+mod portable;
+mod tile;
+
+pub use packed::Packed;
+
+use crate::level::Level;
+use crate::matrix::View;
+use crate::scratch::{Scratch, scratch};
+use tile::{Tile, TileFunction};
+
+/// What the operands of products are rounded to. Sums are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f32: nothing is rounded.
+    #[default]
+    F32,
+    /// bf16: 8 bits of precision.
+    Bf16,
+}
+
+impl Precision {
+    /// bf16 where this processor multiplies it faster than f32 at the level in use.
+    pub fn fastest() -> Self {
+        match Engine::of(Self::Bf16).0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs | Kind::Amx => Self::Bf16,
+            _ => Self::F32,
+        }
+    }
+
+    /// `f32` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// Instructions that products are made with. A value exists only where the processor has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Pairs,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::is_usable as amx_is_usable;
+
+impl Engine {
+    /// The engine for a precision at the level in use.
+    pub fn of(precision: Precision) -> Self {
+        Self::at(Level::current(), precision)
+    }
+
+    /// All engines of this processor, whatever the level in use.
+    pub fn available() -> Vec<Self> {
+        let mut engines: Vec<Self> = Vec::new();
+        for level in Level::ALL
+            .into_iter()
+            .filter(|&level| level <= Level::highest())
+        {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let engine = Self::at(level, precision);
+                if !engines.contains(&engine) {
+                    engines.push(engine);
+                }
+            }
+        }
+        engines
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn at(level: Level, precision: Precision) -> Self {
+        let pairs = precision == Precision::Bf16;
+        Self(match level {
+            Level::Portable => Kind::Portable,
+            Level::Avx2 => Kind::Avx2,
+            Level::Amx if pairs => Kind::Amx,
+            _ if pairs && is_x86_feature_detected!("avx512bf16") => Kind::Avx512Pairs,
+            _ => Kind::Avx512,
+        })
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn at(_level: Level, _precision: Precision) -> Self {
+        Self(Kind::Portable)
+    }
+
+    /// What it is called: `portable`, `avx2`, `avx512`, `avx512-bf16` or `amx`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs => "avx512-bf16",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => "amx",
+        }
+    }
+
+    /// Whether operands are pairs of bf16 values.
+    pub fn takes_pairs(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs | Kind::Amx => true,
+            _ => false,
+        }
+    }
+
+    fn is_amx(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => true,
+            _ => false,
+        }
+    }
+
+    /// Values in a register.
+    fn lanes(self) -> usize {
+        match self.0 {
+            Kind::Portable => 8,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => 8,
+            #[cfg(target_arch = "x86_64")]
+            _ => 16,
+        }
+    }
+
+    /// Rows of a tile: what a number of rows is best a multiple of.
+    pub(crate) fn rows(self) -> usize {
+        match self.0 {
+            Kind::Portable => portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 | Kind::Avx512Pairs => avx512::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => amx::BLOCK,
+        }
+    }
+
+    fn tiles(self, rows: usize, registers: usize) -> TileFunction {
+        match self.0 {
+            Kind::Portable => portable::tiles(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::tiles(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => avx512::tiles(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs => avx512::pairs::tiles(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => unreachable!("blocks have their own function"),
+        }
+    }
+
+    /// Units of `inner` terms: f32 values, or pairs rounded up to whole steps.
+    fn units(self, inner: usize) -> usize {
+        match (self.takes_pairs(), self.is_amx()) {
+            (false, _) => inner,
+            (true, false) => inner.div_ceil(2),
+            (true, true) => inner.div_ceil(32) * 16,
+        }
+    }
+}
+
+/// Units of one block of terms: the right panel of a block stays in the first-level cache.
+const BLOCK: usize = 256;
+
+/// `output = left · right`, or `output += left · right` where `accumulate`, on this thread.
+///
+/// `output` has rows `row_stride` apart.
+///
+/// # Panics
+/// If the shapes do not fit each other or the output is too short.
+pub fn multiply(
+    output: &mut [f32],
+    row_stride: usize,
+    left: View<'_>,
+    right: &Packed,
+    accumulate: bool,
+) {
+    assert_eq!(left.columns(), right.inner(), "inner dimensions differ");
+    multiply_columns(output, row_stride, left, right, right.columns(), accumulate);
+}
+
+/// [`multiply`] by the first `columns` columns and the first rows of `right`, as many as `left` has
+/// columns.
+///
+/// # Panics
+/// If the shapes do not fit each other or the output is too short.
+pub fn multiply_columns(
+    output: &mut [f32],
+    row_stride: usize,
+    left: View<'_>,
+    right: &Packed,
+    columns: usize,
+    accumulate: bool,
+) {
+    let (rows, inner) = (left.rows(), left.columns());
+    assert!(
+        columns <= right.columns(),
+        "more columns than the right operand has"
+    );
+    assert!(inner <= right.inner(), "inner dimensions differ");
+    assert!(row_stride >= columns, "rows of the output overlap");
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(
+        output.len() >= (rows - 1) * row_stride + columns,
+        "output too short"
+    );
+    let left = LeftOperand::new(left, right);
+    let mut target = Target {
+        output,
+        row_stride,
+        rows,
+        columns,
+        accumulate,
+    };
+    #[cfg(target_arch = "x86_64")]
+    if right.engine().is_amx() {
+        target.blocks(&left, right);
+        return;
+    }
+    target.tiles(&left, right);
+}
+
+/// The left operand in the units of the engine.
+struct LeftOperand<'a> {
+    start: *const f32,
+    row: usize,
+    step: usize,
+    units: usize,
+    /// What `start` points into.
+    _held: Option<Scratch>,
+    lifetime: std::marker::PhantomData<&'a [f32]>,
+}
+
+impl<'a> LeftOperand<'a> {
+    fn new(left: View<'a>, right: &Packed) -> Self {
+        let engine = right.engine();
+        if !engine.takes_pairs() && !right.is_rounded() {
+            return Self {
+                start: left.values().as_ptr(),
+                row: left.row_stride(),
+                step: left.column_stride(),
+                units: left.columns(),
+                _held: None,
+                lifetime: std::marker::PhantomData,
+            };
+        }
+        let units = engine.units(left.columns());
+        let rows = left
+            .rows()
+            .next_multiple_of(if engine.is_amx() { 16 } else { 1 });
+        let mut held = scratch(rows * units);
+        packed::rows(&mut held, units, left, engine.takes_pairs());
+        Self {
+            start: held.as_ptr(),
+            row: units,
+            step: 1,
+            units,
+            _held: Some(held),
+            lifetime: std::marker::PhantomData,
+        }
+    }
+}
+
+/// Where the sums go.
+struct Target<'a> {
+    output: &'a mut [f32],
+    row_stride: usize,
+    rows: usize,
+    columns: usize,
+    accumulate: bool,
+}
+
+/// Room for one tile of any engine.
+type Corner = [f32; 1024];
+
+impl Target<'_> {
+    /// Goes through blocks of terms, panels of columns and tiles of rows.
+    fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+        let (engine, rows) = (right.engine(), self.rows);
+        let lanes = engine.lanes();
+        if left.units == 0 && !self.accumulate {
+            for row in 0..rows {
+                self.output[row * self.row_stride..][..self.columns].fill(0.0);
+            }
+        }
+        // Rows of a left operand that lies the other way are many cache lines apart at each step.
+        let block = if left.step == 1 { BLOCK } else { BLOCK / 2 };
+        for first in (0..left.units).step_by(block) {
+            let inner = block.min(left.units - first);
+            let accumulate = self.accumulate || first > 0;
+            for panel in right.panels(self.columns) {
+                let registers = panel.width / lanes;
+                for row in (0..rows).step_by(engine.rows()) {
+                    let count = engine.rows().min(rows - row);
+                    let tile = Tile {
+                        inner,
+                        left: left.start.wrapping_add(row * left.row + first * left.step),
+                        left_row: left.row,
+                        left_step: left.step,
+                        right: panel.values[first * panel.width..].as_ptr(),
+                        output: std::ptr::null_mut(),
+                        output_row: 0,
+                        accumulate,
+                    };
+                    let compute = engine.tiles(count, registers);
+                    let place = Place {
+                        row,
+                        count,
+                        column: panel.column,
+                        width: panel.width,
+                    };
+                    self.put(place, accumulate, |output, output_row, accumulate| {
+                        // SAFETY: the engine exists, so the processor has its instructions; the
+                        // operands hold all rows, columns and terms, and `put` gives whole tiles.
+                        unsafe {
+                            compute(Tile {
+                                output,
+                                output_row,
+                                accumulate,
+                                ..tile
+                            })
+                        };
+                    });
+                }
+            }
+        }
+    }
+
+    /// The same in blocks of 32 rows and 32 columns.
+    #[cfg(target_arch = "x86_64")]
+    fn blocks(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+        for panel in right.panels(self.columns) {
+            for row in (0..self.rows).step_by(amx::BLOCK) {
+                let count = amx::BLOCK.min(self.rows - row);
+                let block = amx::Block {
+                    steps: left.units / amx::PAIRS,
+                    left: left.start.wrapping_add(row * left.row),
+                    left_row: left.row,
+                    right: panel.values.as_ptr(),
+                    right_row: panel.width,
+                    output: std::ptr::null_mut(),
+                    output_row: 0,
+                    accumulate: self.accumulate,
+                    both_rows: count > 16,
+                    both_columns: panel.width > 16,
+                };
+                let place = Place {
+                    row,
+                    count: count.next_multiple_of(16),
+                    column: panel.column,
+                    width: panel.width,
+                };
+                self.put(place, self.accumulate, |output, output_row, accumulate| {
+                    // SAFETY: the engine exists only where the tile unit is usable; the left
+                    // operand has rows up to a multiple of 16, and `put` gives whole blocks.
+                    unsafe {
+                        amx::compute(amx::Block {
+                            output,
+                            output_row,
+                            accumulate,
+                            ..block
+                        })
+                    };
+                });
+            }
+        }
+    }
+
+    /// Has a tile written to its place; where it reaches over the edge, by way of a buffer.
+    fn put(&mut self, place: Place, accumulate: bool, compute: impl FnOnce(*mut f32, usize, bool)) {
+        let Place {
+            row,
+            count,
+            column,
+            width,
+        } = place;
+        let start = row * self.row_stride + column;
+        if row + count <= self.rows && column + width <= self.columns {
+            // The last row of the tile ends within the output: `multiply` has checked its length.
+            return compute(
+                self.output[start..].as_mut_ptr(),
+                self.row_stride,
+                accumulate,
+            );
+        }
+        let mut corner: Corner = [0.0; 1024];
+        compute(corner.as_mut_ptr(), width, false);
+        let valid = width.min(self.columns - column);
+        for (index, sums) in corner.chunks_exact(width).enumerate().take(count) {
+            if row + index >= self.rows {
+                break;
+            }
+            let output = &mut self.output[start + index * self.row_stride..][..valid];
+            if accumulate {
+                for (output, sum) in output.iter_mut().zip(sums) {
+                    *output += sum;
+                }
+            } else {
+                output.copy_from_slice(&sums[..valid]);
+            }
+        }
+    }
+}
+
+/// A tile's place in the output.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    count: usize,
+    column: usize,
+    width: usize,
+}

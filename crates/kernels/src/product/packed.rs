@@ -1,0 +1,262 @@
+//! Operands in the order in which products read them.
+
+use rayon::prelude::*;
+
+use super::{Engine, Precision, bfloat};
+use crate::matrix::View;
+use crate::scratch::{Scratch, scratch};
+
+/// A right operand, `[inner, columns]`, in panels of two registers of columns: all terms of one
+/// panel, then those of the next. A last panel of one register may follow. Columns up to a whole
+/// register are filled with 0.
+pub struct Packed {
+    values: Scratch,
+    inner: usize,
+    columns: usize,
+    units: usize,
+    engine: Engine,
+    rounded: bool,
+}
+
+/// One panel.
+pub(super) struct Panel<'a> {
+    /// Its first column.
+    pub(super) column: usize,
+    /// Columns, filled up to whole registers.
+    pub(super) width: usize,
+    /// `width` values for each unit of terms.
+    pub(super) values: &'a [f32],
+}
+
+impl Packed {
+    /// Packs a matrix `[inner, columns]` for the level in use, on this thread.
+    pub fn new(matrix: View<'_>, precision: Precision) -> Self {
+        Self::for_engine(matrix, Engine::of(precision), precision)
+    }
+
+    /// Packs a matrix for a given engine, on this thread.
+    pub fn for_engine(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
+        let mut packed = Self::room(matrix, engine, precision);
+        let Self { values, units, .. } = &mut packed;
+        let width = 2 * engine.lanes();
+        for (index, values) in values.chunks_mut(width * *units).enumerate() {
+            panel(values, *units, matrix, index * width, engine, precision);
+        }
+        packed
+    }
+
+    /// Packs a matrix on all threads.
+    pub fn in_parallel(matrix: View<'_>, precision: Precision) -> Self {
+        let engine = Engine::of(precision);
+        let mut packed = Self::room(matrix, engine, precision);
+        let Self { values, units, .. } = &mut packed;
+        let (width, units) = (2 * engine.lanes(), *units);
+        values
+            .par_chunks_mut(width * units.max(1))
+            .enumerate()
+            .for_each(|(index, values)| {
+                panel(values, units, matrix, index * width, engine, precision);
+            });
+        packed
+    }
+
+    fn room(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
+        let (inner, columns) = (matrix.rows(), matrix.columns());
+        let units = engine.units(inner).max(1);
+        Self {
+            values: scratch(columns.next_multiple_of(engine.lanes()) * units),
+            inner,
+            columns,
+            units,
+            engine,
+            rounded: precision == Precision::Bf16,
+        }
+    }
+
+    /// Terms of each sum.
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    /// Columns of the product.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Whether values were rounded to bf16.
+    pub(super) fn is_rounded(&self) -> bool {
+        self.rounded
+    }
+
+    /// The panels of the first `columns` columns.
+    pub(super) fn panels(&self, columns: usize) -> impl Iterator<Item = Panel<'_>> {
+        let width = 2 * self.engine.lanes();
+        let panels = self.values.chunks(width * self.units);
+        panels
+            .enumerate()
+            .take(columns.div_ceil(width))
+            .map(move |(index, values)| Panel {
+                column: index * width,
+                width: values.len() / self.units,
+                values,
+            })
+    }
+}
+
+/// Fills one panel that begins at `column`.
+fn panel(
+    values: &mut [f32],
+    units: usize,
+    matrix: View<'_>,
+    column: usize,
+    engine: Engine,
+    precision: Precision,
+) {
+    let width = values.len() / units;
+    let valid = width.min(matrix.columns() - column);
+    let part = matrix.part(column, valid);
+    if valid < width || matrix.rows() < units {
+        values.fill(0.0);
+    }
+    match (engine.takes_pairs(), matrix.column_stride() == 1) {
+        (true, true) => pairs_of_rows(values, width, part),
+        (true, false) => pairs_across(values, width, part),
+        (false, true) => {
+            for (unit, values) in values.chunks_exact_mut(width).take(part.rows()).enumerate() {
+                values[..valid].copy_from_slice(&part.row(unit)[..valid]);
+            }
+        }
+        (false, false) => across(values, width, part),
+    }
+    if precision == Precision::Bf16 && !engine.takes_pairs() {
+        values
+            .iter_mut()
+            .for_each(|value| *value = bfloat::from_bits(bfloat::to_bits(*value)));
+    }
+}
+
+fn pairs_of_rows(values: &mut [f32], width: usize, part: View<'_>) {
+    let valid = part.columns();
+    for unit in 0..part.rows().div_ceil(2) {
+        let output = &mut values[unit * width..][..valid];
+        let first = &part.row(2 * unit)[..valid];
+        if 2 * unit + 1 < part.rows() {
+            bfloat::pairs_of_rows(output, first, &part.row(2 * unit + 1)[..valid]);
+        } else {
+            for (output, &first) in output.iter_mut().zip(first) {
+                *output = bfloat::pair(first, 0.0);
+            }
+        }
+    }
+}
+
+/// Rounds the columns of a matrix that lies the other way, one after the other.
+fn pairs_across(values: &mut [f32], width: usize, part: View<'_>) {
+    let terms = part.rows();
+    for column in 0..part.columns() {
+        for unit in 0..terms.div_ceil(2) {
+            let first = part.at(2 * unit, column);
+            let second = if 2 * unit + 1 < terms {
+                part.at(2 * unit + 1, column)
+            } else {
+                0.0
+            };
+            values[unit * width + column] = bfloat::pair(first, second);
+        }
+    }
+}
+
+/// Terms that are moved together: a square of 8 × 8 stays in registers.
+const SQUARE: usize = 8;
+
+/// Copies the columns of a matrix that lies the other way.
+fn across(values: &mut [f32], width: usize, part: View<'_>) {
+    let (terms, columns) = (part.rows(), part.columns());
+    let flipped = part.transposed();
+    if flipped.column_stride() != 1 {
+        for column in 0..columns {
+            for term in 0..terms {
+                values[term * width + column] = part.at(term, column);
+            }
+        }
+        return;
+    }
+    for first in (0..columns).step_by(SQUARE) {
+        let count = SQUARE.min(columns - first);
+        let sources: [&[f32]; SQUARE] =
+            std::array::from_fn(|index| &flipped.row(first + index.min(count - 1))[..terms]);
+        let whole = terms / SQUARE * SQUARE;
+        if count == SQUARE {
+            squares(&mut values[first..], width, sources, whole);
+        }
+        let from = if count == SQUARE { whole } else { 0 };
+        for (index, source) in sources.iter().enumerate().take(count) {
+            for term in from..terms {
+                values[term * width + first + index] = source[term];
+            }
+        }
+    }
+}
+
+crate::level::levelled! {
+    /// Transposes squares; `terms` is a multiple of their size.
+    fn squares(values: &mut [f32], width: usize, sources: [&[f32]; 8], terms: usize) {
+        for term in (0..terms).step_by(SQUARE) {
+            let mut square = [[0.0f32; SQUARE]; SQUARE];
+            for (column, source) in sources.iter().enumerate() {
+                let source: &[f32; SQUARE] = source[term..term + SQUARE].try_into().expect("eight");
+                for (row, &value) in source.iter().enumerate() {
+                    square[row][column] = value;
+                }
+            }
+            for (row, line) in square.iter().enumerate() {
+                values[(term + row) * width..][..SQUARE].copy_from_slice(line);
+            }
+        }
+    }
+}
+
+/// Side of the squares in which pairs are moved across.
+const STRIP: usize = 16;
+
+/// The rows of a left operand, `units` apart, in pairs or rounded.
+pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>, pairs: bool) {
+    let (rows, inner) = (left.rows(), left.columns());
+    if left.column_stride() == 1 {
+        for row in 0..rows {
+            let values = &left.row(row)[..inner];
+            let output = &mut output[row * units..(row + 1) * units];
+            if pairs {
+                bfloat::pairs(output, values);
+                output[inner.div_ceil(2)..].fill(0.0);
+            } else {
+                bfloat::round(output, values);
+            }
+        }
+        return;
+    }
+    // Squares keep both sides in the cache.
+    let terms = if pairs { 2 } else { 1 };
+    for first_row in (0..rows).step_by(STRIP) {
+        for unit in 0..units {
+            for row in first_row..(first_row + STRIP).min(rows) {
+                let at = |term: usize| {
+                    if term < inner {
+                        left.at(row, term)
+                    } else {
+                        0.0
+                    }
+                };
+                output[row * units + unit] = if pairs {
+                    bfloat::pair(at(terms * unit), at(terms * unit + 1))
+                } else {
+                    bfloat::from_bits(bfloat::to_bits(at(unit)))
+                };
+            }
+        }
+    }
+}

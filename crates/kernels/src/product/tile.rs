@@ -1,0 +1,97 @@
+//! The innermost loop of a product: a tile of sums that stays in registers.
+
+use std::array::from_fn;
+
+/// A register of f32 lanes.
+///
+/// # Safety
+/// Every method may be called only where the processor has the instructions of the implementation,
+/// and pointers must be valid for [`Vector::LANES`] values ([`broadcast`](Vector::broadcast): one).
+pub(super) trait Vector: Copy {
+    /// Values in a register.
+    const LANES: usize;
+    unsafe fn zero() -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn broadcast(from: *const f32) -> Self;
+    /// `self + left · right`.
+    unsafe fn multiply_add(self, left: Self, right: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn store(self, to: *mut f32);
+}
+
+/// One tile: `M` rows of the left operand times `N` registers of columns of the right one.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    /// Terms of each sum.
+    pub(super) inner: usize,
+    /// The left operand: row `i` of step `k` is at `i · left_row + k · left_step`.
+    pub(super) left: *const f32,
+    pub(super) left_row: usize,
+    pub(super) left_step: usize,
+    /// The right operand: `N` whole registers at each step, one step after another.
+    pub(super) right: *const f32,
+    /// The sums, rows `output_row` apart.
+    pub(super) output: *mut f32,
+    pub(super) output_row: usize,
+    /// Whether the sums are added to what the output holds.
+    pub(super) accumulate: bool,
+}
+
+/// Computes a tile. The number of rows or registers never changes the bits of a sum.
+///
+/// # Safety
+/// The processor has the instructions of `V`, and all operands of the tile are valid.
+#[inline(always)]
+pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize>(tile: Tile) {
+    // SAFETY: the caller vouches for the instructions and for every address of the tile.
+    unsafe {
+        let mut sums = [[V::zero(); N]; M];
+        let (mut left, mut right) = (tile.left, tile.right);
+        for _ in 0..tile.inner {
+            let columns: [V; N] = from_fn(|j| V::load(right.add(j * V::LANES)));
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let value = V::broadcast(left.add(i * tile.left_row));
+                for (sum, &column) in sums.iter_mut().zip(&columns) {
+                    *sum = sum.multiply_add(value, column);
+                }
+            }
+            left = left.add(tile.left_step);
+            right = right.add(N * V::LANES);
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                let to = tile.output.add(i * tile.output_row + j * V::LANES);
+                let sum = if tile.accumulate {
+                    V::load(to).add(sum)
+                } else {
+                    sum
+                };
+                sum.store(to);
+            }
+        }
+    }
+}
+
+/// Computes a tile of a level.
+pub(super) type TileFunction = unsafe fn(Tile);
+
+/// Defines `tiles(rows, registers)`: the tile functions of one vector type and its instructions.
+macro_rules! tile_functions {
+    ($vector:ty, [$($feature:literal)?], [$($rows:literal)*]) => {
+        /// The function for tiles of `rows` rows and `registers` registers.
+        pub(in crate::product) fn tiles(rows: usize, registers: usize) -> crate::product::tile::TileFunction {
+            $(#[target_feature(enable = $feature)])?
+            /// # Safety
+            /// See [`compute`](crate::product::tile::compute).
+            unsafe fn of<const M: usize, const N: usize>(tile: crate::product::tile::Tile) {
+                // SAFETY: passed on to the caller.
+                unsafe { crate::product::tile::compute::<$vector, M, N>(tile) }
+            }
+            match (rows, registers) {
+                $(($rows, 1) => of::<$rows, 1>, ($rows, 2) => of::<$rows, 2>,)*
+                _ => unreachable!("no tile of {rows} rows and {registers} registers"),
+            }
+        }
+    };
+}
+pub(super) use tile_functions;

@@ -1,0 +1,122 @@
+//! One optimizer step: forward and backward passes over its micro-batches, clipping, AdamW.
+
+use std::path::Path;
+
+use data::error::DataError;
+use learned_dropout::TransformerConfig;
+use learned_dropout::pass::{NoiseKey, Pass};
+use learned_dropout::transformer::Transformer;
+
+use super::error::{TrainError, finite};
+use super::evaluation::mask_metrics;
+use super::gradients::Gradients;
+use super::scalar;
+use super::windows::Batch;
+use crate::config::RunConfig;
+use crate::metrics::MaskMetrics;
+use crate::optimizer::AdamW;
+use crate::schedule::Schedule;
+
+/// One optimizer step.
+pub(super) struct Step<'a> {
+    /// Its number, from 1.
+    pub(super) number: u64,
+    /// The number of its first micro-batch in the whole run; the key of its noise.
+    pub(super) first_micro_batch: u64,
+    pub(super) seed: u64,
+    pub(super) accumulate: usize,
+    pub(super) clip: Option<f64>,
+    pub(super) learning_rate: f64,
+    pub(super) penalty_coefficient: Option<f64>,
+    /// Whether the masks of the last micro-batch are read.
+    pub(super) reads_masks: bool,
+    /// What is named if the step fails.
+    pub(super) last_checkpoint: Option<&'a Path>,
+}
+
+/// What a step measured. Losses are means over its micro-batches, before the update.
+pub(super) struct StepValues {
+    pub(super) cross_entropy: f64,
+    pub(super) penalty: Option<f64>,
+    /// Before clipping.
+    pub(super) gradient_norm: f64,
+    pub(super) mask: Option<MaskMetrics>,
+}
+
+impl Step<'_> {
+    /// The step with this number, from 1, of a run.
+    pub(super) fn new(
+        number: u64,
+        first_micro_batch: u64,
+        config: &RunConfig,
+        model: &TransformerConfig,
+    ) -> Self {
+        let mask = model.learned_dropout.as_ref();
+        let penalty = mask.and_then(|mask| mask.penalty.as_ref());
+        Self {
+            number,
+            first_micro_batch,
+            seed: config.seed,
+            accumulate: config.train.accumulate,
+            clip: config.train.clip,
+            learning_rate: Schedule::new(&config.train).learning_rate(number - 1),
+            penalty_coefficient: penalty.map(|penalty| penalty.coefficient_at(number - 1)),
+            reads_masks: false,
+            last_checkpoint: None,
+        }
+    }
+
+    /// Makes the step; `batches` gives the micro-batch with a number in the whole run, on an
+    /// autodiff device. A step that fails leaves the model as it was.
+    ///
+    /// # Errors
+    /// The loss or a gradient is not finite, or there is no batch.
+    pub(super) fn make(
+        &self,
+        model: &mut Transformer,
+        optimizer: &mut AdamW,
+        mut batches: impl FnMut(u64) -> Result<Batch, DataError>,
+    ) -> Result<StepValues, TrainError> {
+        let mut gradients = Gradients::default();
+        let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
+        let count = self.accumulate as f64;
+        for index in 0..self.accumulate {
+            let micro_batch = self.first_micro_batch + index as u64;
+            let batch = batches(micro_batch)?;
+            let key = NoiseKey {
+                seed: self.seed,
+                step: micro_batch,
+            };
+            let loss = model.loss(batch.inputs, batch.targets, &Pass::Train(key));
+            cross_entropy += scalar(&loss.cross_entropy) / count;
+            self.check("loss", cross_entropy)?;
+            if self.reads_masks && index + 1 == self.accumulate {
+                mask = mask_metrics(&loss);
+            }
+            let mut total = loss.cross_entropy;
+            if let Some(term) = loss.penalty {
+                *penalty.get_or_insert(0.0) += scalar(&term) / count;
+                if let Some(coefficient) = self.penalty_coefficient {
+                    total = total + term.mul_scalar(coefficient);
+                }
+            }
+            gradients.add(model, &total.div_scalar(count));
+        }
+        let gradient_norm = gradients.norm();
+        self.check("norm of the gradients", gradient_norm)?;
+        if let Some(most) = self.clip {
+            gradients.clip(gradient_norm, most);
+        }
+        *model = gradients.apply(model.clone(), optimizer, self.learning_rate);
+        Ok(StepValues {
+            cross_entropy,
+            penalty,
+            gradient_norm,
+            mask,
+        })
+    }
+
+    fn check(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
+        finite(self.number, what, value, self.last_checkpoint)
+    }
+}
