@@ -1,18 +1,16 @@
 //! What can be typed.
 
 mod bench;
+mod common;
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TokenizerChoice;
 use data::sources::Source;
-use learned_dropout::device::DeviceName;
 
-use crate::failure::Failure;
-
-pub use bench::{BenchArguments, BenchCommand, BenchTrainArguments};
+pub use bench::{BenchArguments, BenchCommand, BenchKernelsArguments, BenchTrainArguments};
+pub use common::{Common, PrecisionName};
 
 /// Transformers that learn, for each token, which of their own activations to drop.
 #[derive(Debug, Parser)]
@@ -29,86 +27,6 @@ pub struct Arguments {
     /// What all commands take.
     #[command(flatten)]
     pub common: Common,
-}
-
-/// What all commands take.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Common options")]
-pub struct Common {
-    /// Arithmetic; auto takes the fastest that this processor and build have
-    #[arg(long, global = true, value_enum, default_value = "auto")]
-    pub precision: Precision,
-    /// Threads to compute with [default: one per processor]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// Where to compute: cpu, cuda:N, vulkan or metal
-    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
-    pub device: DeviceName,
-    /// Print one JSON object (or one a line) instead of text
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Tell more; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// Show no progress, only results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-}
-
-/// Arithmetic of the tensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
-    /// 32-bit floating point.
-    F32,
-    /// Products of bfloat16 values, summed in 32 bits.
-    Bf16,
-    /// The fastest that there is.
-    Auto,
-}
-
-impl Common {
-    /// The device, without autodiff.
-    pub fn device(&self) -> Result<Device, Failure> {
-        self.precision()?;
-        self.device
-            .device()
-            .map_err(|error| Failure::Usage(error.to_string()))
-    }
-
-    /// The arithmetic that is used.
-    pub fn precision(&self) -> Result<&'static str, Failure> {
-        match self.precision {
-            Precision::F32 | Precision::Auto => Ok("f32"),
-            Precision::Bf16 => Err(Failure::Usage(
-                "--precision bf16: this build computes in f32 only; use f32 or auto".into(),
-            )),
-        }
-    }
-
-    /// Refuses what a command that always runs on the processor cannot do.
-    pub fn on_cpu(&self, command: &str) -> Result<(), Failure> {
-        self.precision()?;
-        match self.device {
-            DeviceName::Cpu => Ok(()),
-            device => Err(Failure::Usage(format!(
-                "--device {device}: `{command}` runs on the CPU only; leave the option out"
-            ))),
-        }
-    }
-
-    /// The number of threads.
-    pub fn threads(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.map_or_else(all, usize::from)
-    }
-
-    /// Starts the threads that all kernels share.
-    pub fn start_threads(&self) -> Result<(), Failure> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads())
-            .build_global()?;
-        Ok(())
-    }
 }
 
 /// The commands.

@@ -23,8 +23,8 @@ pub fn peak_memory_bytes() -> Option<u64> {
 }
 
 /// The processor's measured peak in operations per second; it says nothing about other devices.
-pub fn peak_flops(common: &Common) -> Option<f64> {
-    (common.device == DeviceName::Cpu).then(|| matrix_product_flops(Precision::F32))
+pub fn peak_flops(common: &Common, precision: Precision) -> Option<f64> {
+    (common.device == DeviceName::Cpu).then(|| matrix_product_flops(precision))
 }
 
 /// The value of the first line `key : value` with this key.

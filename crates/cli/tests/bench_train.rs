@@ -99,3 +99,28 @@ fn the_quick_start_and_models_can_be_timed() {
     let (code, message) = failure(folder, &both);
     assert!(code == 2 && message.contains("--config"), "{message}");
 }
+
+#[test]
+fn the_precision_is_that_of_the_option_else_of_the_configuration() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let text = support::TINY.replace("log_every", "precision = \"bf16\"\nlog_every");
+    std::fs::write(folder.join("tiny.toml"), text).expect("written");
+    let once = [
+        "bench",
+        "train",
+        "--config",
+        "tiny.toml",
+        "--set",
+        "model.vocabulary=61",
+        "--steps",
+        "1",
+    ];
+    let of = |options: &[&str]| json(folder, &[&once[..], options].concat());
+    let own = of(&[]);
+    assert_eq!(own["precision"], "bf16");
+    assert_eq!(of(&["--precision", "bf16"])["loss"], own["loss"]);
+    let f32 = of(&["--precision", "f32"]);
+    assert_eq!(f32["precision"], "f32");
+    assert_ne!(f32["loss"], own["loss"]);
+}

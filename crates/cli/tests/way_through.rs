@@ -39,6 +39,13 @@ fn text_becomes_a_model_that_can_be_used() {
         / 2;
     assert_eq!(tokens.as_u64(), Some(validation - 1));
     assert!((0.0..=1.0).contains(&evaluated["kept"].as_f64().expect("set")));
+    // Near, and yet other arithmetic.
+    let rounded = json(folder, &["eval", "--model", "run", "--precision", "bf16"]);
+    let rounded = rounded["loss"].as_f64().expect("a loss");
+    assert!(
+        rounded != loss && (rounded - loss).abs() < 0.05,
+        "{rounded}"
+    );
 
     generation_and_inspection(folder);
     exports_come_back(folder);

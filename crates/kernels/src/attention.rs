@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::dropout::Dropout;
 use crate::level::levelled;
-use crate::math::exp;
+use crate::math::{exp, multiply_add};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply, multiply_columns};
 use crate::scratch::{Scratch, Shared, scratch, uninitialized};
@@ -56,9 +56,11 @@ impl Shape {
 }
 
 levelled! {
-    /// The softmax of the first `visible` scores times `scale`; the others become 0.
-    fn softmax(scores: &mut [f32], visible: usize, scale: f32) {
+    /// Replaces the first `visible` scores by their exponentials times `scale`, relative to the
+    /// largest, and the others by 0; gives the reciprocal of the sum.
+    fn exponentials(scores: &mut [f32], visible: usize, scale: f32) -> f32 {
         let (seen, hidden) = scores.split_at_mut(visible);
+        hidden.fill(0.0);
         let mut largest = [f32::NEG_INFINITY; 16];
         let (chunks, rest) = seen.as_chunks::<16>();
         for chunk in chunks {
@@ -71,39 +73,36 @@ levelled! {
         let (chunks, rest) = seen.as_chunks_mut::<16>();
         for chunk in chunks {
             for (sum, score) in sums.iter_mut().zip(chunk) {
-                *score = exp((*score - largest) * scale);
+                *score = exp::<FUSED>((*score - largest) * scale);
                 *sum += *score;
             }
         }
         let mut sum = sums.iter().sum::<f32>();
         for score in rest {
-            *score = exp((*score - largest) * scale);
+            *score = exp::<FUSED>((*score - largest) * scale);
             sum += *score;
         }
-        let factor = 1.0 / sum;
-        for score in seen {
-            *score *= factor;
-        }
-        hidden.fill(0.0);
+        1.0 / sum
     }
 }
 
 levelled! {
-    /// Turns gradients of probabilities into gradients of scores, in place:
-    /// `dS = scale · P · (dP − Σ P dP)`.
-    fn softmax_backward(gradients: &mut [f32], probabilities: &[f32], scale: f32) {
+    /// Turns gradients of probabilities into gradients of scores, in place, for probabilities
+    /// `P = reciprocal · exponentials`: `dS = scale · P · (dP − Σ P dP)`.
+    fn softmax_backward(gradients: &mut [f32], exponentials: &[f32], reciprocal: f32, scale: f32) {
         let mut sums = [0.0f32; 16];
         let (chunks, rest) = gradients.as_chunks::<16>();
-        let (weights, weights_rest) = probabilities.as_chunks::<16>();
-        for (gradients, probabilities) in chunks.iter().zip(weights) {
-            for ((sum, gradient), probability) in sums.iter_mut().zip(gradients).zip(probabilities) {
-                *sum += gradient * probability;
+        let (weights, weights_rest) = exponentials.as_chunks::<16>();
+        for (gradients, weights) in chunks.iter().zip(weights) {
+            for ((sum, &gradient), &weight) in sums.iter_mut().zip(gradients).zip(weights) {
+                *sum = multiply_add::<FUSED>(gradient, weight, *sum);
             }
         }
-        let rest: f32 = rest.iter().zip(weights_rest).map(|(g, p)| g * p).sum();
-        let sum = sums.iter().sum::<f32>() + rest;
-        for (gradient, probability) in gradients.iter_mut().zip(probabilities) {
-            *gradient = probability * (*gradient - sum) * scale;
+        let rest: f32 = rest.iter().zip(weights_rest).map(|(g, w)| g * w).sum();
+        let mean = (sums.iter().sum::<f32>() + rest) * reciprocal;
+        let factor = reciprocal * scale;
+        for (gradient, weight) in gradients.iter_mut().zip(exponentials) {
+            *gradient = weight * factor * (*gradient - mean);
         }
     }
 }
@@ -138,18 +137,19 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The attention probabilities of a block of queries, rows of `stride`, for the keys up to them.
-    fn probabilities(&self, block: Block, keys: &Packed, scores: &mut [f32]) {
+    /// The exponentials of the scores of a block of queries, rows of `stride`, for the keys up to
+    /// them, and what makes each row probabilities.
+    fn exponentials(&self, block: Block, keys: &Packed, scores: &mut [f32]) -> Reciprocals {
         let queries = self.queries.rows_from(block.first, block.count);
         multiply_columns(scores, block.stride, queries, keys, block.seen(), false);
-        for (row, scores) in scores
-            .chunks_exact_mut(block.stride)
-            .take(block.count)
-            .enumerate()
-        {
+        let rows = scores.chunks_exact_mut(block.stride).take(block.count);
+        let mut reciprocals = [0.0; QUERIES];
+        for (row, (scores, reciprocal)) in rows.zip(&mut reciprocals).enumerate() {
             let visible = block.first + row + 1;
-            softmax(&mut scores[..block.seen()], visible, self.shape.scale());
+            let scores = &mut scores[..block.seen()];
+            *reciprocal = exponentials(scores, visible, self.shape.scale());
         }
+        reciprocals
     }
 
     /// Applies dropout to a block of probabilities or their gradients.
@@ -174,11 +174,13 @@ impl<'a> Head<'a> {
         let mut scores = scratch(QUERIES.min(time) * stride(time));
         let mut attended = scratch(QUERIES.min(time) * size);
         for block in blocks(time) {
-            self.probabilities(block, &keys, &mut scores);
+            let reciprocals = self.exponentials(block, &keys, &mut scores);
             self.drop(block, &mut scores);
             let weights = View::new(&scores, block.count, block.seen(), block.stride);
             multiply_columns(&mut attended, size, weights, &values, size, false);
-            for (row, attended) in attended.chunks_exact(size).take(block.count).enumerate() {
+            let rows = attended.chunks_exact_mut(size).zip(reciprocals);
+            for (row, (attended, reciprocal)) in rows.take(block.count).enumerate() {
+                attended.iter_mut().for_each(|value| *value *= reciprocal);
                 self.put(output, block.first + row, 1, 0, attended);
             }
         }
@@ -204,34 +206,34 @@ impl<'a> Head<'a> {
         sums.keys.fill(0.0);
         sums.values.fill(0.0);
         let room = || scratch(QUERIES.min(time) * stride(time));
-        let (mut probabilities, mut dscores) = (room(), room());
-        let mut dqueries = scratch(QUERIES.min(time) * size);
+        let (mut exponentials, mut dscores) = (room(), room());
+        let rows = || scratch(QUERIES.min(time) * size);
+        let (mut dqueries, mut scaled) = (rows(), rows());
         for block in blocks(time) {
-            let gradient = gradient.rows_from(block.first, block.count);
-            self.probabilities(block, &operands.keys, &mut probabilities);
+            let Block {
+                first,
+                count,
+                stride,
+            } = block;
+            let seen = block.seen();
+            let gradient = gradient.rows_from(first, count);
+            let reciprocals = self.exponentials(block, &operands.keys, &mut exponentials);
             multiply_columns(
                 &mut dscores,
-                block.stride,
+                stride,
                 gradient,
                 &operands.values,
-                block.seen(),
+                seen,
                 false,
             );
             self.drop(block, &mut dscores);
-            for (dscores, probabilities) in dscores
-                .chunks_exact_mut(block.stride)
-                .zip(probabilities.chunks_exact(block.stride))
-                .take(block.count)
-            {
-                let seen = block.seen();
-                softmax_backward(
-                    &mut dscores[..seen],
-                    &probabilities[..seen],
-                    self.shape.scale(),
-                );
+            for (row, dscores) in dscores.chunks_exact_mut(stride).take(count).enumerate() {
+                let exponentials = &exponentials[row * stride..][..seen];
+                let scale = self.shape.scale();
+                softmax_backward(&mut dscores[..seen], exponentials, reciprocals[row], scale);
             }
-            self.drop(block, &mut probabilities);
-            let dscores = View::new(&dscores, block.count, block.seen(), block.stride);
+            self.drop(block, &mut exponentials);
+            let dscores = View::new(&dscores, count, seen, stride);
             multiply_columns(
                 &mut dqueries,
                 size,
@@ -240,20 +242,19 @@ impl<'a> Head<'a> {
                 size,
                 false,
             );
-            for (row, dqueries) in dqueries.chunks_exact(size).take(block.count).enumerate() {
-                self.put(dpacked, block.first + row, 3, 0, dqueries);
+            for (row, dqueries) in dqueries.chunks_exact(size).take(count).enumerate() {
+                self.put(dpacked, first + row, 3, 0, dqueries);
             }
-            let queries = Packed::new(self.queries.rows_from(block.first, block.count), PRECISION);
+            let queries = Packed::new(self.queries.rows_from(first, count), PRECISION);
             multiply(&mut sums.keys, size, dscores.transposed(), &queries, true);
-            let weights = View::new(&probabilities, block.count, block.seen(), block.stride);
-            let gradient = Packed::new(gradient, PRECISION);
-            multiply(
-                &mut sums.values,
-                size,
-                weights.transposed(),
-                &gradient,
-                true,
-            );
+            for (row, scaled) in scaled.chunks_exact_mut(size).take(count).enumerate() {
+                for (scaled, gradient) in scaled.iter_mut().zip(gradient.row(row)) {
+                    *scaled = gradient * reciprocals[row];
+                }
+            }
+            let scaled = Packed::new(View::new(&scaled, count, size, size), PRECISION);
+            let weights = View::new(&exponentials, count, seen, stride);
+            multiply(&mut sums.values, size, weights.transposed(), &scaled, true);
         }
         for (part, sums) in [(1, &sums.keys), (2, &sums.values)] {
             for (row, sums) in sums.chunks_exact(size).enumerate() {
@@ -274,6 +275,9 @@ impl<'a> Head<'a> {
         output.copy_from_slice(values);
     }
 }
+
+/// For each query of a block, what makes its exponentials probabilities.
+type Reciprocals = [f32; QUERIES];
 
 /// The right operands of a backward pass.
 struct Operands {

@@ -8,11 +8,10 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::linear::tile;
 use crate::math::exp;
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{scratch, uninitialized};
+use crate::scratch::{Shared, scratch, uninitialized};
 
 /// Rows of the weight in a block.
 const BLOCK: usize = 512;
@@ -21,8 +20,14 @@ const BLOCK: usize = 512;
 /// different sets of the cache.
 const STRIDE: usize = BLOCK + 16;
 
-/// Exponentials that are held at a time, in f32 values: 64 MiB.
-const HELD: usize = 1 << 24;
+/// Exponentials that are held at a time, in f32 values: 128 MiB.
+const HELD: usize = 1 << 25;
+
+/// Tokens that a thread takes through the vocabulary at a time.
+const TILE: usize = 96;
+
+/// Tiles that a chunk has a multiple of.
+const GROUP: usize = 6;
 
 /// The shape of an output layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +59,11 @@ impl Shape {
         self.vocabulary.div_ceil(BLOCK)
     }
 
-    /// Tokens whose exponentials are held at a time: whole tiles.
+    /// Tokens whose exponentials are held at a time: groups of tiles that two, three or four threads
+    /// can share out evenly.
     fn chunk(&self) -> usize {
-        let tile = tile(self.tokens);
-        (HELD / self.vocabulary / tile).max(1) * tile
+        let group = GROUP * TILE;
+        (HELD / self.vocabulary / group).max(1) * group
     }
 }
 
@@ -113,13 +119,13 @@ levelled! {
         let (chunks, rest) = logits.as_chunks_mut::<16>();
         for chunk in chunks {
             for (sum, logit) in sums.iter_mut().zip(chunk) {
-                *logit = exp(*logit - largest);
+                *logit = exp::<FUSED>(*logit - largest);
                 *sum += *logit;
             }
         }
         let mut sum = sums.iter().sum::<f32>();
         for logit in rest {
-            *logit = exp(*logit - largest);
+            *logit = exp::<FUSED>(*logit - largest);
             sum += *logit;
         }
         sum
@@ -158,47 +164,34 @@ impl Weight {
 
 /// A tile of tokens on its way through the vocabulary.
 struct Tile<'a> {
+    /// Its first token in the chunk.
+    first: usize,
     hidden: &'a [f32],
     targets: &'a [u32],
     states: &'a mut [Softmax],
     /// For each token and block, the largest logit when the block's exponentials were made.
     references: &'a mut [f32],
-    /// `[block, token, STRIDE]`; one block where exponentials are not held.
-    held: &'a mut [f32],
     dhidden: &'a mut [f32],
 }
 
 impl Tile<'_> {
-    fn sweep(&mut self, weight: &Weight, shape: Shape) {
+    /// Goes through the vocabulary. Exponentials go to their place among those of all `count`
+    /// tokens of the chunk, `[block, token, STRIDE]`; without gradients, where there is one block
+    /// only, those of a block replace those of the last.
+    fn sweep(&mut self, weight: &Weight, shape: Shape, held: Shared<'_>, count: usize) {
         let (tokens, width) = (self.targets.len(), shape.width);
         let left = View::new(self.hidden, tokens, width, width);
         let holds = !weight.backward.is_empty();
         for block in 0..shape.blocks() {
             let rows = BLOCK.min(shape.vocabulary - block * BLOCK);
-            let start = if holds { block * tokens * STRIDE } else { 0 };
-            let logits = &mut self.held[start..start + tokens * STRIDE];
+            let place = if holds { block * count } else { 0 } + self.first;
+            // SAFETY: these rows of this block are those of this tile's tokens alone.
+            let logits = unsafe { held.part(place * STRIDE, tokens * STRIDE) };
             multiply(logits, STRIDE, left, &weight.forward[block], false);
-            for token in 0..tokens {
-                let logits = &mut logits[token * STRIDE..][..rows];
-                let state = &mut self.states[token];
-                let target = (self.targets[token] as usize).wrapping_sub(block * BLOCK);
-                if target < rows {
-                    state.at_target = logits[target];
-                }
-                let largest = state.largest.max(largest_of(logits));
-                // NaN logits must reach the loss; a maximum skips them.
-                if largest > state.largest {
-                    let factor = exp(state.largest - largest);
-                    state.sum *= factor;
-                    if holds && block > 0 {
-                        let dhidden = &mut self.dhidden[token * width..][..width];
-                        dhidden.iter_mut().for_each(|value| *value *= factor);
-                    }
-                    state.largest = largest;
-                }
-                state.sum += exponentials(logits, state.largest);
+            for (token, logits) in logits.chunks_exact_mut(STRIDE).enumerate() {
+                let largest = self.softmax(token, &mut logits[..rows], block, holds);
                 if holds {
-                    self.references[token * shape.blocks() + block] = state.largest;
+                    self.references[token * shape.blocks() + block] = largest;
                 }
             }
             if holds {
@@ -212,6 +205,29 @@ impl Tile<'_> {
                 );
             }
         }
+    }
+
+    /// Replaces the logits of a token in a block by exponentials relative to the largest logit so
+    /// far, which it gives.
+    fn softmax(&mut self, token: usize, logits: &mut [f32], block: usize, holds: bool) -> f32 {
+        let state = &mut self.states[token];
+        let target = (self.targets[token] as usize).wrapping_sub(block * BLOCK);
+        if target < logits.len() {
+            state.at_target = logits[target];
+        }
+        let largest = state.largest.max(largest_of(logits));
+        if largest > state.largest {
+            let factor = exp::<false>(state.largest - largest);
+            state.sum *= factor;
+            if holds && block > 0 {
+                let width = self.dhidden.len() / self.targets.len();
+                let dhidden = &mut self.dhidden[token * width..][..width];
+                dhidden.iter_mut().for_each(|value| *value *= factor);
+            }
+            state.largest = largest;
+        }
+        state.sum += exponentials(logits, largest);
+        largest
     }
 
     /// Turns sums of weighted rows into the gradient of the hidden state.
@@ -291,13 +307,14 @@ impl Chunk<'_> {
         precision: Precision,
     ) -> f64 {
         let (shape, count) = (self.shape, self.targets.len());
-        let (tile, blocks) = (tile(shape.tokens), shape.blocks());
+        let (tile, blocks) = (TILE, shape.blocks());
         let with_gradients = !dweight.is_empty();
         let held_blocks = if with_gradients { blocks } else { 1 };
         let tiles = count.div_ceil(tile);
         let mut states = vec![Softmax::NOTHING; count];
         let mut references = scratch(count * blocks);
-        let mut held = scratch(tiles * tile * held_blocks * STRIDE);
+        let mut held = scratch(count * held_blocks * STRIDE);
+        let shared = Shared::new(&mut held);
         // Without gradients there is nothing to write, but as many parts as tiles.
         let mut nothing = vec![0.0; if with_gradients { 0 } else { tiles }];
         let (dhidden, dhidden_part) = if with_gradients {
@@ -310,21 +327,21 @@ impl Chunk<'_> {
             .zip(self.targets.par_chunks(tile))
             .zip(self.hidden.par_chunks(tile * shape.width))
             .zip(references.par_chunks_mut(tile * blocks))
-            .zip(held.par_chunks_mut(tile * held_blocks * STRIDE))
             .zip(dhidden.par_chunks_mut(dhidden_part))
+            .enumerate()
             .for_each(
-                |(((((states, targets), hidden), references), held), dhidden)| {
-                    let mut tile = Tile {
+                |(index, ((((states, targets), hidden), references), dhidden))| {
+                    let mut part = Tile {
+                        first: index * tile,
                         hidden,
                         targets,
                         states,
                         references,
-                        held,
                         dhidden,
                     };
-                    tile.sweep(packed, shape);
+                    part.sweep(packed, shape, shared, count);
                     if with_gradients {
-                        tile.finish(weight, shape, self.scale);
+                        part.finish(weight, shape, self.scale);
                     }
                 },
             );
@@ -333,7 +350,6 @@ impl Chunk<'_> {
                 states: &states,
                 references: &references,
                 held: &held,
-                tile,
             };
             self.weight_gradient(&exponentials, dweight, accumulate, precision);
         }
@@ -348,37 +364,26 @@ impl Chunk<'_> {
         precision: Precision,
     ) {
         let (width, blocks) = (self.shape.width, self.shape.blocks());
-        let Exponentials {
-            states,
-            references,
-            held,
-            tile,
-        } = *exponentials;
+        let (count, states) = (self.targets.len(), exponentials.states);
         let parts = dweight.par_chunks_mut(BLOCK * width).enumerate();
         parts.for_each(|(block, dweight)| {
             let rows = dweight.len() / width;
-            let mut scaled = scratch(tile * width);
-            for (index, hidden) in self.hidden.chunks(tile * width).enumerate() {
-                let tokens = hidden.len() / width;
-                let first = index * tile;
-                for (token, (scaled, hidden)) in scaled
-                    .chunks_exact_mut(width)
-                    .zip(hidden.chunks_exact(width))
-                    .enumerate()
-                {
-                    let state = &states[first + token];
-                    let reference = references[(first + token) * blocks + block];
-                    let factor = exp(reference - state.largest) * self.scale / state.sum;
-                    for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
-                        *scaled = hidden * factor;
-                    }
+            let mut scaled = scratch(count * width);
+            let tokens = scaled
+                .chunks_exact_mut(width)
+                .zip(self.hidden.chunks_exact(width));
+            for (token, (scaled, hidden)) in tokens.enumerate() {
+                let reference = exponentials.references[token * blocks + block];
+                let state = &states[token];
+                let factor = exp::<false>(reference - state.largest) * self.scale / state.sum;
+                for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
+                    *scaled = hidden * factor;
                 }
-                let right = View::new(&scaled, tokens, width, width);
-                let right = Packed::new(right, precision);
-                let held = &held[(index * tile * blocks + block * tokens) * STRIDE..];
-                let left = View::new(held, tokens, rows, STRIDE).transposed();
-                multiply(dweight, width, left, &right, accumulate || index > 0);
             }
+            let right = Packed::new(View::new(&scaled, count, width, width), precision);
+            let held = &exponentials.held[block * count * STRIDE..];
+            let left = View::new(held, count, rows, STRIDE).transposed();
+            multiply(dweight, width, left, &right, accumulate);
             for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
                 let row = (target as usize).wrapping_sub(block * BLOCK);
                 if row < rows {
@@ -397,5 +402,4 @@ struct Exponentials<'a> {
     states: &'a [Softmax],
     references: &'a [f32],
     held: &'a [f32],
-    tile: usize,
 }

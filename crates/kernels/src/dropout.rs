@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::random::{Philox, unit};
+use crate::level::levelled;
+use crate::random::Philox;
 use crate::scratch::uninitialized;
 
 /// Elements that one thread works on at a time; whole blocks of random numbers.
@@ -22,19 +23,29 @@ impl Dropout {
     /// Applies dropout in place; `first` is the position of the first value.
     pub(crate) fn apply(&self, values: &mut [f32], first: u64) {
         let scale = (1.0 / (1.0 - self.rate)) as f32;
-        let (mut index, mut numbers) = (u64::MAX, [0; 4]);
-        for (column, value) in values.iter_mut().enumerate() {
-            let position = first + column as u64;
-            if position / 4 != index {
-                index = position / 4;
-                numbers = self.generator.block(index);
-            }
-            let number = numbers[(position % 4) as usize];
-            *value *= if f64::from(unit(number)) >= self.rate {
-                scale
-            } else {
-                0.0
-            };
+        // The smallest f32 of at least the rate: comparing with it is comparing with the rate.
+        let rounded = self.rate as f32;
+        let threshold = if f64::from(rounded) < self.rate {
+            rounded.next_up()
+        } else {
+            rounded
+        };
+        let mut noise = [0.0; PART];
+        for (index, values) in values.chunks_mut(PART).enumerate() {
+            let noise = &mut noise[..values.len()];
+            self.generator.units(first + (index * PART) as u64, noise);
+            select(values, noise, threshold, scale);
+        }
+    }
+}
+
+/// Values whose noise is made together.
+const PART: usize = 256;
+
+levelled! {
+    fn select(values: &mut [f32], noise: &[f32], threshold: f32, scale: f32) {
+        for (value, &noise) in values.iter_mut().zip(noise) {
+            *value *= if noise >= threshold { scale } else { 0.0 };
         }
     }
 }

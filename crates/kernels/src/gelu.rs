@@ -18,8 +18,8 @@ levelled! {
     /// Writes `output = x Φ(x)` and turns the gradient of `x Φ(x)` into that of `x`, in place.
     pub(crate) fn value_and_gradient(output: &mut [f32], gradient: &mut [f32], x: &[f32]) {
         for ((output, gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
-            let distribution = 0.5 * erf(x * SQRT_HALF) + 0.5;
-            let density = DENSITY_AT_ZERO * exp(-0.5 * x * x);
+            let distribution = 0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5;
+            let density = DENSITY_AT_ZERO * exp::<FUSED>(-0.5 * x * x);
             *output = x * distribution;
             *gradient *= distribution + x * density;
         }
@@ -30,7 +30,7 @@ levelled! {
     /// Replaces `x` by `x Φ(x)`.
     pub(crate) fn in_place(values: &mut [f32]) {
         for value in values {
-            *value *= 0.5 * erf(*value * SQRT_HALF) + 0.5;
+            *value *= 0.5 * erf::<FUSED>(*value * SQRT_HALF) + 0.5;
         }
     }
 }
@@ -38,7 +38,7 @@ levelled! {
 levelled! {
     fn forward_chunk(output: &mut [f32], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
-            *output = x * (0.5 * erf(x * SQRT_HALF) + 0.5);
+            *output = x * (0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5);
         }
     }
 }
@@ -46,8 +46,8 @@ levelled! {
 levelled! {
     fn backward_chunk(output: &mut [f32], gradient: &[f32], x: &[f32]) {
         for ((output, &gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
-            let distribution = 0.5 * erf(x * SQRT_HALF) + 0.5;
-            let density = DENSITY_AT_ZERO * exp(-0.5 * x * x);
+            let distribution = 0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5;
+            let density = DENSITY_AT_ZERO * exp::<FUSED>(-0.5 * x * x);
             *output = gradient * (distribution + x * density);
         }
     }

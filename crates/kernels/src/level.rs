@@ -71,7 +71,9 @@ impl Level {
 
 /// Defines a function whose body is compiled once for every level and chosen at the call.
 ///
-/// The bodies are the same Rust code without fused operations, so all levels give the same bits.
+/// The bodies are the same Rust code. Within it, the constant `FUSED` says whether fused
+/// multiplications and additions are instructions of the level; all levels that have them give the
+/// same bits.
 macro_rules! levelled {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
@@ -79,20 +81,20 @@ macro_rules! levelled {
         $visibility fn $name($($argument: $kind),*) $(-> $result)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
-            fn body($($argument: $kind),*) $(-> $result)? $body
+            fn body<const FUSED: bool>($($argument: $kind),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             #[allow(clippy::too_many_arguments)]
             fn avx2($($argument: $kind),*) $(-> $result)? {
-                body($($argument),*)
+                body::<true>($($argument),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
             #[allow(clippy::too_many_arguments)]
             fn avx512($($argument: $kind),*) $(-> $result)? {
-                body($($argument),*)
+                body::<true>($($argument),*)
             }
 
             match $crate::level::Level::current() {
@@ -104,7 +106,7 @@ macro_rules! levelled {
                 $crate::level::Level::Avx512 | $crate::level::Level::Amx => unsafe {
                     avx512($($argument),*)
                 },
-                _ => body($($argument),*),
+                _ => body::<{ cfg!(target_arch = "aarch64") }>($($argument),*),
             }
         }
     };

@@ -15,6 +15,7 @@ pub mod linear;
 pub mod mask;
 pub mod math;
 pub mod matrix;
+pub mod memory;
 pub mod peak;
 pub mod product;
 pub mod random;

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::level::levelled;
 use crate::linear::add_all;
 use crate::math::{cos_sin, is_reduced};
-use crate::random::{Philox, unit};
+use crate::random::Philox;
 use crate::scratch::{scratch, uninitialized};
 use crate::update;
 
@@ -43,7 +43,7 @@ const ROWS: usize = 64;
 
 fn mask(z: f32) -> (f32, f32) {
     let (cosine, sine) = if is_reduced(z) {
-        cos_sin(z)
+        cos_sin::<false>(z)
     } else {
         (z.cos(), z.sin())
     };
@@ -54,17 +54,17 @@ fn mask(z: f32) -> (f32, f32) {
 fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32], channel: usize) {
     levelled! {
         fn regular(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32]) -> bool {
-            let mut largest = 0.0f32;
+            // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
+            let mut largest = 0u32;
             let elements = values.iter_mut().zip(slopes).zip(attended.iter().zip(shift));
             for ((value, slope), (&attended, &shift)) in elements {
                 let z = attended + shift;
-                let (cosine, sine) = cos_sin(z);
+                let (cosine, sine) = cos_sin::<FUSED>(z);
                 *value = 0.5 * cosine + 0.5;
                 *slope = -0.5 * sine;
-                // A NaN is no larger than anything, and its cosine is NaN on either way.
-                largest = if z.abs() > largest { z.abs() } else { largest };
+                largest = largest.max(z.abs().to_bits());
             }
-            is_reduced(largest)
+            is_reduced(f32::from_bits(largest))
         }
     }
     let (mut done, mut channel) = (0, channel);
@@ -98,12 +98,17 @@ fn round(masks: &mut [f32], keep: Keep, start: usize) {
             }
         }
         Keep::Random(generator) => {
-            for (block, masks) in masks.chunks_mut(4).enumerate() {
-                let noise = generator.block((start / 4 + block) as u64);
-                for (mask, number) in masks.iter_mut().zip(noise) {
-                    *mask = if unit(number) <= *mask { 1.0 } else { 0.0 };
-                }
-            }
+            let mut noise = scratch(masks.len());
+            generator.units(start as u64, &mut noise);
+            compare(masks, &noise);
+        }
+    }
+}
+
+levelled! {
+    fn compare(masks: &mut [f32], noise: &[f32]) {
+        for (mask, &noise) in masks.iter_mut().zip(noise) {
+            *mask = if noise <= *mask { 1.0 } else { 0.0 };
         }
     }
 }

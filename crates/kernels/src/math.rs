@@ -2,23 +2,30 @@
 
 use std::f32::consts::{FRAC_1_PI, LOG2_E};
 
+/// `a · b + c`, rounded once where `FUSED`.
+#[inline(always)]
+pub fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
 /// `exp(x)`; relative error below 3e-7 for x in [-87, 88].
 ///
 /// 0 below −87.3 (never a denormal); arguments above 88 count as 88.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub fn exp<const FUSED: bool>(x: f32) -> f32 {
+    let fma = multiply_add::<FUSED>;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     // Written so that each is one instruction, and lets NaN pass.
     let bounded = if x > 88.0 { 88.0 } else { x };
     let bounded = if bounded < -87.3 { -87.3 } else { bounded };
-    let shifted = bounded * LOG2_E + SHIFT;
+    let shifted = fma(bounded, LOG2_E, SHIFT);
     let count = shifted - SHIFT;
     // |r| ≤ ln(2)/2: the Taylor terms to the sixth power leave a relative error below 2e-7.
-    let r = bounded - count * LN2_HIGH - count * LN2_LOW;
-    let tail = 1.388_888_9e-3 * r + 8.333_333e-3;
-    let tail = (tail * r + 4.166_666_7e-2) * r + 1.666_666_7e-1;
-    let polynomial = ((tail * r + 0.5) * r + 1.0) * r + 1.0;
+    let r = fma(-count, LN2_LOW, fma(-count, LN2_HIGH, bounded));
+    let tail = fma(1.388_888_9e-3, r, 8.333_333e-3);
+    let tail = fma(fma(tail, r, 4.166_666_7e-2), r, 1.666_666_7e-1);
+    let polynomial = fma(fma(fma(tail, r, 0.5), r, 1.0), r, 1.0);
     // The last bits of `shifted` are the count.
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.3 { 0.0 } else { polynomial * power }
@@ -32,27 +39,27 @@ const LARGEST_REDUCED: f32 = 8192.0;
 /// For larger finite arguments the error grows with the spacing of f32 values, up to about
 /// 1e-7 · |x|. NaN for NaN and infinities.
 #[inline(always)]
-pub fn cos_sin(x: f32) -> (f32, f32) {
+pub fn cos_sin<const FUSED: bool>(x: f32) -> (f32, f32) {
+    let fma = multiply_add::<FUSED>;
     // π in three parts; products of the first two with counts below 2¹² are exact.
     const PI_HIGH: f32 = 3.140_625;
     const PI_MIDDLE: f32 = 9.670_257_6e-4;
     const PI_LOW: f32 = 6.277_114e-7;
-    let shifted = x * FRAC_1_PI + SHIFT;
+    let shifted = fma(x, FRAC_1_PI, SHIFT);
     let count = shifted - SHIFT;
-    let r = ((x - count * PI_HIGH) - count * PI_MIDDLE) - count * PI_LOW;
+    let r = fma(
+        -count,
+        PI_LOW,
+        fma(-count, PI_MIDDLE, fma(-count, PI_HIGH, x)),
+    );
     let r2 = r * r;
     // Taylor series on |r| ≤ π/2: the first omitted terms are below 6e-8 and 5e-7.
-    let sine = r + r
-        * r2
-        * (((2.755_731_9e-6 - 2.505_210_8e-8 * r2) * r2 - 1.984_127e-4) * r2 * r2
-            + (8.333_333e-3 * r2 - 1.666_666_7e-1));
-    let cosine = 1.0
-        + r2 * ((((2.480_158_7e-5 - (2.755_732e-7 - 2.087_675_7e-9 * r2) * r2) * r2
-            - 1.388_888_9e-3)
-            * r2
-            + 4.166_666_7e-2)
-            * r2
-            - 0.5);
+    let tail = fma(fma(-2.505_210_8e-8, r2, 2.755_731_9e-6), r2, -1.984_127e-4);
+    let tail = fma(fma(tail, r2, 8.333_333e-3), r2, -1.666_666_7e-1);
+    let sine = fma(r * r2, tail, r);
+    let tail = fma(fma(2.087_675_7e-9, r2, -2.755_732e-7), r2, 2.480_158_7e-5);
+    let tail = fma(fma(tail, r2, -1.388_888_9e-3), r2, 4.166_666_7e-2);
+    let cosine = fma(fma(tail, r2, -0.5), r2, 1.0);
     // The last bit of `shifted` says whether the count is odd.
     let sign = f32::from_bits(0x3F80_0000 | shifted.to_bits() << 31);
     (cosine * sign, sine * sign)
@@ -69,13 +76,13 @@ pub fn is_reduced(x: f32) -> bool {
 /// Abramowitz and Stegun, "Handbook of mathematical functions", 7.1.26 (error 1.5e-7 before
 /// rounding to f32).
 #[inline(always)]
-pub fn erf(x: f32) -> f32 {
+pub fn erf<const FUSED: bool>(x: f32) -> f32 {
+    let fma = multiply_add::<FUSED>;
     let magnitude = x.abs();
-    let t = 1.0 / (1.0 + 0.327_591_1 * magnitude);
-    let polynomial = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t
-        + 0.254_829_6)
-        * t;
-    let value = 1.0 - polynomial * exp(-magnitude * magnitude);
+    let t = 1.0 / fma(0.327_591_1, magnitude, 1.0);
+    let polynomial = fma(fma(1.061_405_4, t, -1.453_152), t, 1.421_413_7);
+    let polynomial = fma(fma(polynomial, t, -0.284_496_74), t, 0.254_829_6) * t;
+    let value = fma(-polynomial, exp::<FUSED>(-magnitude * magnitude), 1.0);
     value.copysign(x)
 }
 
@@ -89,23 +96,33 @@ mod tests {
 
     #[test]
     fn exp_stays_within_its_error() {
+        exp_stays_within_its_error_with::<false>();
+        exp_stays_within_its_error_with::<true>();
+    }
+
+    fn exp_stays_within_its_error_with<const FUSED: bool>() {
         for step in -87_000..88_000 {
             let x = step as f32 * 1e-3;
             let expected = f64::from(x).exp();
-            let error = (f64::from(exp(x)) - expected).abs() / expected;
+            let error = (f64::from(exp::<FUSED>(x)) - expected).abs() / expected;
             assert!(error < 3e-7, "exp({x}): relative error {error}");
         }
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert_eq!(exp(-1000.0), 0.0);
-        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp::<FUSED>(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp::<FUSED>(-1000.0), 0.0);
+        assert_eq!(exp::<FUSED>(0.0), 1.0);
     }
 
     #[test]
     fn cos_and_sin_stay_within_their_error() {
+        cos_and_sin_stay_within_their_error_with::<false>();
+        cos_and_sin_stay_within_their_error_with::<true>();
+    }
+
+    fn cos_and_sin_stay_within_their_error_with<const FUSED: bool>() {
         let arguments = (-40_000..40_000).map(|step| step as f32 * 1e-3);
         let far = (-8192..=8192).map(|step| step as f32);
         for x in arguments.chain(far) {
-            let (cosine, sine) = cos_sin(x);
+            let (cosine, sine) = cos_sin::<FUSED>(x);
             let (expected_cosine, expected_sine) = (f64::from(x).cos(), f64::from(x).sin());
             assert!(
                 (f64::from(cosine) - expected_cosine).abs() < 1e-6,
@@ -120,6 +137,11 @@ mod tests {
 
     #[test]
     fn erf_stays_within_its_error() {
+        erf_stays_within_its_error_with::<false>();
+        erf_stays_within_its_error_with::<true>();
+    }
+
+    fn erf_stays_within_its_error_with<const FUSED: bool>() {
         // erf(x) = 2/sqrt(π) Σ (−1)ⁿ x^(2n+1) / (n! (2n+1)), exact enough in f64 for |x| ≤ 4.
         let series = |x: f64| {
             let (mut term, mut sum) = (x, x);
@@ -131,18 +153,23 @@ mod tests {
         };
         for step in -4000..=4000 {
             let x = step as f32 * 1e-3;
-            let error = (f64::from(erf(x)) - series(f64::from(x))).abs();
+            let error = (f64::from(erf::<FUSED>(x)) - series(f64::from(x))).abs();
             assert!(error < 5e-7, "erf({x}): error {error}");
         }
-        assert_eq!(erf(20.0), 1.0);
-        assert_eq!(erf(-20.0), -1.0);
-        assert!(erf(f32::NAN).is_nan());
+        assert_eq!(erf::<FUSED>(20.0), 1.0);
+        assert_eq!(erf::<FUSED>(-20.0), -1.0);
+        assert!(erf::<FUSED>(f32::NAN).is_nan());
     }
 
     #[test]
     fn cos_of_no_number_is_no_number() {
-        assert!(cos_sin(f32::NAN).0.is_nan());
-        assert!(cos_sin(f32::INFINITY).0.is_nan());
+        cos_of_no_number_is_no_number_with::<false>();
+        cos_of_no_number_is_no_number_with::<true>();
+    }
+
+    fn cos_of_no_number_is_no_number_with<const FUSED: bool>() {
+        assert!(cos_sin::<FUSED>(f32::NAN).0.is_nan());
+        assert!(cos_sin::<FUSED>(f32::INFINITY).0.is_nan());
         assert!(is_reduced(8192.0) && !is_reduced(8193.0));
     }
 }

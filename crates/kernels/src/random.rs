@@ -4,6 +4,8 @@
 //! at any time, by any thread, with the same bits.
 //! From Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
 
+use crate::level::levelled;
+
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
@@ -35,6 +37,27 @@ impl Philox {
     #[inline]
     pub fn number(&self, position: u64) -> u32 {
         self.block(position / 4)[(position % 4) as usize]
+    }
+
+    /// The numbers from `position` on as [units](unit).
+    pub(crate) fn units(&self, mut position: u64, values: &mut [f32]) {
+        let begin = (position.wrapping_neg() % 4).min(values.len() as u64) as usize;
+        let (head, rest) = values.split_at_mut(begin);
+        let (chunks, tail) = rest.as_chunks_mut::<{ 4 * LANES }>();
+        for value in head {
+            *value = unit(self.number(position));
+            position += 1;
+        }
+        for chunk in chunks {
+            units_of_blocks(chunk, *self, position / 4);
+            position += 4 * LANES as u64;
+        }
+        for (block, values) in tail.chunks_mut(4).enumerate() {
+            let numbers = self.block(position / 4 + block as u64);
+            for (value, number) in values.iter_mut().zip(numbers) {
+                *value = unit(number);
+            }
+        }
     }
 
     /// A uniform integer in `[0, bound)` from the block at `counter`.
@@ -75,6 +98,42 @@ impl Philox {
 #[inline]
 pub fn unit(number: u32) -> f32 {
     (number >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+}
+
+/// Blocks that are made together.
+const LANES: usize = 8;
+
+levelled! {
+    /// The units of `LANES` blocks from `first` on.
+    fn units_of_blocks(values: &mut [f32; 4 * LANES], generator: Philox, first: u64) {
+        let counters: [u64; LANES] = std::array::from_fn(|lane| first + lane as u64);
+        let mut words = [
+            counters.map(|counter| counter as u32),
+            counters.map(|counter| (counter >> 32) as u32),
+            [generator.stream[0]; LANES],
+            [generator.stream[1]; LANES],
+        ];
+        let mut key = generator.key;
+        for _ in 0..ROUNDS {
+            let mut next = [[0; LANES]; 4];
+            for lane in 0..LANES {
+                let first = u64::from(MULTIPLIERS[0]) * u64::from(words[0][lane]);
+                let second = u64::from(MULTIPLIERS[1]) * u64::from(words[2][lane]);
+                next[0][lane] = (second >> 32) as u32 ^ words[1][lane] ^ key[0];
+                next[1][lane] = second as u32;
+                next[2][lane] = (first >> 32) as u32 ^ words[3][lane] ^ key[1];
+                next[3][lane] = first as u32;
+            }
+            words = next;
+            key = [
+                key[0].wrapping_add(KEY_STEPS[0]),
+                key[1].wrapping_add(KEY_STEPS[1]),
+            ];
+        }
+        for (lane, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            *values = [0, 1, 2, 3].map(|word| unit(words[word][lane]));
+        }
+    }
 }
 
 fn halves(number: u64) -> [u32; 2] {
@@ -122,6 +181,24 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn many_units_are_the_single_numbers() {
+        let generator = Philox::new(0x1234_5678_9ABC_DEF0, 77);
+        for first in [0, 1, 2, 3, 4, 4 * (u64::from(u32::MAX) - 2) + 1] {
+            for count in [0, 1, 5, 31, 32, 33, 70, 200] {
+                let mut values = vec![-1.0; count];
+                generator.units(first, &mut values);
+                for (i, &value) in values.iter().enumerate() {
+                    assert_eq!(
+                        value,
+                        unit(generator.number(first + i as u64)),
+                        "{first} + {i}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,50 @@
 //! Memory that is used again: buffers within kernels, and fresh results.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
-/// Buffers kept for later, and no more.
-const KEPT: usize = 64;
+/// Bytes kept for later, and no more.
+const KEPT: usize = 1 << 30;
 
-static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+/// Buffers by their capacity.
+struct Pool {
+    buffers: BTreeMap<usize, Vec<Vec<f32>>>,
+    bytes: usize,
+}
 
-fn pool() -> MutexGuard<'static, Vec<Vec<f32>>> {
-    // A panic elsewhere cannot leave a list of vectors half changed.
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    buffers: BTreeMap::new(),
+    bytes: 0,
+});
+
+impl Pool {
+    fn put(&mut self, buffer: Vec<f32>) {
+        let bytes = 4 * buffer.capacity();
+        if bytes > 0 && self.bytes + bytes <= KEPT {
+            self.bytes += bytes;
+            self.buffers
+                .entry(buffer.capacity())
+                .or_default()
+                .push(buffer);
+        }
+    }
+
+    /// The smallest buffer for `count` values that is not far too large.
+    fn take(&mut self, count: usize) -> Option<Vec<f32>> {
+        let most = count.saturating_mul(2).max(1 << 12);
+        let (_, buffers) = self
+            .buffers
+            .range_mut(count..=most)
+            .find(|(_, buffers)| !buffers.is_empty())?;
+        let buffer = buffers.pop()?;
+        self.bytes -= 4 * buffer.capacity();
+        Some(buffer)
+    }
+}
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // No panic can leave the pool half changed.
     POOL.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -33,25 +68,14 @@ impl DerefMut for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let mut pool = pool();
-        if pool.len() < KEPT {
-            pool.push(std::mem::take(&mut self.0));
-        }
+        pool().put(std::mem::take(&mut self.0));
     }
 }
 
-/// A buffer of `count` values: the smallest kept one that is large enough, else a new one.
+/// A buffer of `count` values, kept from earlier where there is one.
 pub(crate) fn scratch(count: usize) -> Scratch {
-    let mut pool = pool();
-    let fits = |(index, buffer): (usize, &Vec<f32>)| {
-        let capacity = buffer.capacity();
-        (count..=count.saturating_mul(2).max(1 << 12))
-            .contains(&capacity)
-            .then_some((capacity, index))
-    };
-    let found = pool.iter().enumerate().filter_map(fits).min();
-    let mut buffer = found.map_or_else(Vec::new, |(_, index)| pool.swap_remove(index));
-    drop(pool);
+    let kept = pool().take(count);
+    let mut buffer = kept.unwrap_or_default();
     buffer.resize(count, 0.0);
     Scratch(buffer)
 }

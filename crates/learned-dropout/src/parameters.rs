@@ -3,7 +3,8 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::transformer::Transformer;
+use crate::norm::LayerNorm;
+use crate::transformer::{Embedding, Transformer};
 use crate::weights::{HostTensor, Weights};
 
 /// Something that is done with every parameter.
@@ -28,12 +29,28 @@ impl Transformer {
         });
     }
 
-    /// Replaces every parameter.
-    pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
-        self.map(&mut Named {
+    /// Replaces every parameter. The mapper gets the only handle to its values, unless a clone of
+    /// the model or a graph holds another one.
+    pub fn map_parameters(&mut self, mapper: &mut impl ParameterMapper) {
+        let whole = self.clone();
+        self.let_go();
+        *self = whole.map(&mut Named {
             path: Vec::new(),
             inner: mapper,
-        })
+        });
+    }
+
+    /// Leaves nothing but the shell of a model.
+    fn let_go(&mut self) {
+        let device = self.final_norm.weight.val().device();
+        let embedding = || Embedding {
+            weight: Param::from_tensor(Tensor::empty([0, 0], &device)),
+        };
+        self.token_embedding = embedding();
+        self.positional_embedding = embedding();
+        self.mask_embedding = None;
+        self.blocks.clear();
+        self.final_norm = LayerNorm::new(Tensor::empty([0], &device));
     }
 
     /// Copies the parameters to host memory.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod flops;
 pub mod metrics;
 pub mod optimizer;
+pub mod precision;
 pub mod run_folder;
 pub mod schedule;
 pub mod trainer;

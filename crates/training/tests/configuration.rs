@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use learned_dropout_training::config::{ConfigError, Origin, RunConfig};
+use learned_dropout_training::precision::PrecisionChoice;
 use proptest::prelude::*;
 
 const SMALL: &str = r#"
@@ -41,6 +42,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.model.vocabulary, None);
     assert_eq!(config.train.accumulate, 1);
     assert_eq!(config.train.clip, None);
+    assert_eq!(config.train.precision, PrecisionChoice::Auto);
     assert_eq!(config.train.optimizer.learning_rate, 9e-4);
     assert_eq!(config.train.optimizer.minimum_learning_rate, 9e-4 / 10.0);
     assert_eq!(config.train.optimizer.betas, [0.9, 0.95]);
@@ -90,6 +92,7 @@ function = { kind = "cosine", shift_init = 4.0, slope = 1 }
 steps = 10
 batch = 0
 clip = -1.0
+precision = "bf15"
 [train.optimizer]
 betas = [0.9, 0.95, 0.99]
 minimum_learning_rate = 1.0
@@ -107,8 +110,9 @@ minimum_learning_rate = 1.0
          (3.14159…)",
         "line 14: `train.batch` is 0: expected a whole number from 1 to 65536",
         "line 15: `train.clip` is -1: expected a number above 0; leave it out for no clipping",
-        "line 17: `train.optimizer.betas`: 3 values where 2 are expected",
-        "line 18: `train.optimizer.minimum_learning_rate` is 1: expected a number from 0 to the \
+        "line 16: `train.precision` is \"bf15\": did you mean `bf16`?",
+        "line 18: `train.optimizer.betas`: 3 values where 2 are expected",
+        "line 19: `train.optimizer.minimum_learning_rate` is 1: expected a number from 0 to the \
          learning rate",
         "--set train.evaluate.every=1979-05-27: `train.evaluate.every` is `1979-05-27`: expected a \
          whole number of at least 0",
@@ -119,7 +123,7 @@ minimum_learning_rate = 1.0
             "{expected}\n{found:#?}"
         );
     }
-    assert_eq!(found.len(), 14, "{found:#?}");
+    assert_eq!(found.len(), 15, "{found:#?}");
 }
 
 #[test]

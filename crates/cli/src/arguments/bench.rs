@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 
 /// Arguments of `bench`.
@@ -18,6 +19,8 @@ pub struct BenchArguments {
 pub enum BenchCommand {
     /// Time training steps on random tokens; needs no data and writes nothing
     Train(BenchTrainArguments),
+    /// Time each CPU kernel beside what this processor can do
+    Kernels(BenchKernelsArguments),
 }
 
 /// Arguments of `bench train`.
@@ -51,4 +54,50 @@ pub struct BenchTrainArguments {
     /// Seed of the weights, the tokens and all noise; overrides seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+}
+
+/// The largest number that a size may be.
+const MOST: i64 = 1 << 28;
+
+/// Arguments of `bench kernels`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop bench kernels
+  ldrop bench kernels --precision f32 --threads 1 --json
+  ldrop bench kernels --width 768 --heads 12 --time 256 --tokens 1024 --parameters 124000000
+
+Seconds are the median of 7 runs after one that is not measured.
+
+GFLOP/s count the multiplications and additions of the matrix products that an algorithm needs, \
+2 · m · n · k of each: of attention only those at and below the diagonal, of a backward pass not \
+those of values that it computes once more, and nothing of exponentials, norms and sums. They \
+stand beside the best of several products of matrices that fit into the cache, in the precision.
+
+GB/s count the bytes of each input and each output once. They stand beside the best of several \
+passes that read and write values in place, 8 bytes a value, four times as many as --parameters \
+says. What stays in the cache can be faster than that; results that are written to new memory, and \
+arithmetic, make it slower.")]
+pub struct BenchKernelsArguments {
+    /// Channels of a token
+    #[arg(long, value_name = "C", default_value_t = 144, value_parser = size())]
+    pub width: u32,
+    /// Heads of the attention; they divide the width
+    #[arg(long, value_name = "H", default_value_t = 9, value_parser = size())]
+    pub heads: u32,
+    /// Tokens of all sequences together
+    #[arg(long, value_name = "T", default_value_t = 2000, value_parser = size())]
+    pub tokens: u32,
+    /// Tokens of a sequence; they divide the tokens
+    #[arg(long, value_name = "T", default_value_t = 200, value_parser = size())]
+    pub time: u32,
+    /// Rows of the output layer and the embedding
+    #[arg(long, value_name = "V", default_value_t = 50_257, value_parser = size())]
+    pub vocabulary: u32,
+    /// Values that the optimizer goes over
+    #[arg(long, value_name = "N", default_value_t = 15_000_000, value_parser = size())]
+    pub parameters: u32,
+}
+
+fn size() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MOST)
 }

@@ -8,7 +8,7 @@ use learned_dropout::statistics::MaskValues;
 use serde::Serialize;
 use training::config::RunConfig;
 
-use crate::arguments::{Common, EvalArguments, SplitName};
+use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
 use crate::failure::Failure;
 use crate::model;
 use crate::terminal::{bar, grouped, print, print_json};
@@ -35,6 +35,7 @@ struct Sums {
 /// Runs `eval`.
 pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
+    let precision = common.precision(PrecisionName::F32)?;
     let (config, weights) = model::read(&arguments.model)?;
     let folder = data_folder(&arguments)?;
     let vocabulary = folder.meta().vocabulary;
@@ -60,7 +61,8 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
             folder.path().display()
         )));
     }
-    let transformer = Transformer::from_weights(&config, &weights, &device);
+    let transformer =
+        Transformer::from_weights(&config, &weights, &device).with_precision(precision);
     let limit = arguments.max_tokens.unwrap_or(u64::MAX);
     let length = (tokens.len() as u64).saturating_sub(1).min(limit);
     let bar = bar(

@@ -27,7 +27,7 @@ struct Report {
 
 /// Runs `generate`.
 pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
-    common.on_cpu("generate")?;
+    common.on_cpu_in_f32("generate")?;
     let tokenizer = model::tokenizer_of(&arguments.model)?;
     let engine = model::engine(&arguments.model, common.threads())?;
     let text = prompt_text(&arguments.prompt)?;

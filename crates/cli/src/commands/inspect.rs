@@ -32,7 +32,7 @@ struct Likely {
 
 /// Runs `inspect`.
 pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> {
-    common.on_cpu("inspect")?;
+    common.on_cpu_in_f32("inspect")?;
     let (ids, tokenizer) = match (arguments.ids, &arguments.prompt) {
         (Some(ids), _) => (ids, model::tokenizer(&arguments.model)?),
         (None, Some(prompt)) => {

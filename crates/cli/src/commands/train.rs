@@ -30,7 +30,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let folder = run_folder(&arguments)?;
-    let config = configuration(&arguments, &folder)?;
+    let config = configuration(&arguments, &folder, common)?;
     if is_quickstart(&arguments, &config) && !arguments.resume {
         quickstart::prepare_text(&config.data.path, common)?;
     }
@@ -40,7 +40,7 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
         config,
         data: &data,
         device,
-        peak_flops: machine::peak_flops(common),
+        peak_flops: &|precision| machine::peak_flops(common, precision),
     };
     stop_on_signals()?;
     let mut trainer = if arguments.resume {
@@ -95,7 +95,11 @@ fn run_folder(arguments: &TrainArguments) -> Result<PathBuf, Failure> {
     }
 }
 
-fn configuration(arguments: &TrainArguments, folder: &Path) -> Result<RunConfig, Failure> {
+fn configuration(
+    arguments: &TrainArguments,
+    folder: &Path,
+    common: &Common,
+) -> Result<RunConfig, Failure> {
     let mut overrides = arguments.overrides.clone();
     if let Some(data) = &arguments.data {
         let Some(path) = data.to_str() else {
@@ -109,6 +113,7 @@ fn configuration(arguments: &TrainArguments, folder: &Path) -> Result<RunConfig,
     if let Some(seed) = arguments.seed {
         overrides.push(format!("seed={seed}"));
     }
+    overrides.extend(common.precision_override());
     Ok(match (&arguments.config, arguments.resume) {
         (Some(file), true) => resumed_configuration(file, overrides, folder)?,
         (Some(file), false) => RunConfig::read(file, &overrides)?,

@@ -117,20 +117,20 @@ macro_rules! sums {
         let first = $block.output;
         let below = first.wrapping_add(16 * $block.output_row);
         macro_rules! move_tile {
-                    ($tile:literal, $address:expr) => {
-                        if $instruction == 0 {
-                            asm!(
-                                concat!("tileloadd tmm", $tile, ", [{0} + {1}*1]"),
-                                in(reg) $address, in(reg) stride, options(nostack)
-                            );
-                        } else {
-                            asm!(
-                                concat!("tilestored [{0} + {1}*1], tmm", $tile),
-                                in(reg) $address, in(reg) stride, options(nostack)
-                            );
-                        }
-                    };
-                }
+                                    ($tile:literal, $address:expr) => {
+                                        if $instruction == 0 {
+                                            asm!(
+                                                concat!("tileloadd tmm", $tile, ", [{0} + {1}*1]"),
+                                                in(reg) $address, in(reg) stride, options(nostack)
+                                            );
+                                        } else {
+                                            asm!(
+                                                concat!("tilestored [{0} + {1}*1], tmm", $tile),
+                                                in(reg) $address, in(reg) stride, options(nostack)
+                                            );
+                                        }
+                                    };
+                                }
         move_tile!("0", first);
         if $block.both_columns {
             move_tile!("1", first.wrapping_add(16));

@@ -256,13 +256,14 @@ pub fn multiply_columns(
 
 /// The left operand in the units of the engine.
 struct LeftOperand<'a> {
+    /// Rows of units, `row` apart, unless the operand is flipped.
     start: *const f32,
     row: usize,
-    step: usize,
     units: usize,
+    /// An operand of f32 values whose rows do not lie one after the other.
+    flipped: Option<View<'a>>,
     /// What `start` points into.
     _held: Option<Scratch>,
-    lifetime: std::marker::PhantomData<&'a [f32]>,
 }
 
 impl<'a> LeftOperand<'a> {
@@ -272,10 +273,9 @@ impl<'a> LeftOperand<'a> {
             return Self {
                 start: left.values().as_ptr(),
                 row: left.row_stride(),
-                step: left.column_stride(),
                 units: left.columns(),
+                flipped: (left.column_stride() != 1).then_some(left),
                 _held: None,
-                lifetime: std::marker::PhantomData,
             };
         }
         let units = engine.units(left.columns());
@@ -287,11 +287,82 @@ impl<'a> LeftOperand<'a> {
         Self {
             start: held.as_ptr(),
             row: units,
-            step: 1,
             units,
+            flipped: None,
             _held: Some(held),
-            lifetime: std::marker::PhantomData,
         }
+    }
+}
+
+impl LeftOperand<'_> {
+    /// Where a row begins at a term, and the distances of rows and terms.
+    fn tile(&self, row: usize, term: usize) -> (*const f32, usize, usize) {
+        let (row_stride, step) = match self.flipped {
+            Some(view) => (view.row_stride(), view.column_stride()),
+            None => (self.row, 1),
+        };
+        (
+            self.start.wrapping_add(row * row_stride + term * step),
+            row_stride,
+            step,
+        )
+    }
+}
+
+/// A block of terms of a left operand whose rows do not lie one after the other: for each tile the
+/// values of its rows, term after term.
+struct Strips {
+    held: Scratch,
+    rows: usize,
+}
+
+/// Columns of the product from which on it pays to copy the left operand into strips.
+const WORTH_STRIPS: usize = 256;
+
+/// Values that are copied together; what is too much is overwritten by the next copy.
+const COPIED: usize = 8;
+
+impl Strips {
+    /// Room for `rows` rows in tiles of `tile` rows.
+    fn room(rows: usize, tile: usize) -> Self {
+        Self {
+            held: scratch(rows.div_ceil(tile) * (BLOCK / 2 * tile + COPIED)),
+            rows: tile,
+        }
+    }
+
+    fn length(&self) -> usize {
+        BLOCK / 2 * self.rows + COPIED
+    }
+
+    /// Takes the `terms` terms from `first` on.
+    fn fill(&mut self, left: View<'_>, first: usize, terms: usize) {
+        let (length, rows) = (self.length(), self.rows);
+        for term in 0..terms {
+            let source = left.part(first + term, 1);
+            for (strip, output) in self.held.chunks_exact_mut(length).enumerate() {
+                let row = strip * rows;
+                let output = &mut output[term * rows..][..COPIED];
+                if left.row_stride() == 1
+                    && let Some(values) = source.values().get(row..row + COPIED)
+                    && rows <= COPIED
+                {
+                    output.copy_from_slice(values);
+                    continue;
+                }
+                for (place, output) in output.iter_mut().enumerate().take(rows) {
+                    if row + place < left.rows() {
+                        *output = source.at(row + place, 0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the tile of a row begins, and the distances of its rows and terms.
+    fn tile(&self, row: usize) -> (*const f32, usize, usize) {
+        let start = &self.held[row / self.rows * self.length()..];
+        (start.as_ptr(), 1, self.rows)
     }
 }
 
@@ -317,21 +388,38 @@ impl Target<'_> {
                 self.output[row * self.row_stride..][..self.columns].fill(0.0);
             }
         }
-        // Rows of a left operand that lies the other way are many cache lines apart at each step.
-        let block = if left.step == 1 { BLOCK } else { BLOCK / 2 };
+        let mut strips = left
+            .flipped
+            .filter(|_| self.columns >= WORTH_STRIPS)
+            .map(|left| Strips::room(left.rows(), engine.rows()));
+        let block = if left.flipped.is_some() {
+            BLOCK / 2
+        } else {
+            BLOCK
+        };
+        let tiles = rows.div_ceil(engine.rows());
         for first in (0..left.units).step_by(block) {
             let inner = block.min(left.units - first);
             let accumulate = self.accumulate || first > 0;
+            if let Some((strips, left)) = strips.as_mut().zip(left.flipped) {
+                strips.fill(left, first, inner);
+            }
             for panel in right.panels(self.columns) {
                 let registers = panel.width / lanes;
+                let part = panel.part(first, inner);
                 for row in (0..rows).step_by(engine.rows()) {
                     let count = engine.rows().min(rows - row);
+                    panel.prefetch_next(part, row / engine.rows(), tiles);
+                    let (start, left_row, left_step) = match &strips {
+                        Some(strips) => strips.tile(row),
+                        None => left.tile(row, first),
+                    };
                     let tile = Tile {
                         inner,
-                        left: left.start.wrapping_add(row * left.row + first * left.step),
-                        left_row: left.row,
-                        left_step: left.step,
-                        right: panel.values[first * panel.width..].as_ptr(),
+                        left: start,
+                        left_row,
+                        left_step,
+                        right: part.as_ptr(),
                         output: std::ptr::null_mut(),
                         output_row: 0,
                         accumulate,

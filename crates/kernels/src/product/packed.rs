@@ -28,6 +28,42 @@ pub(super) struct Panel<'a> {
     pub(super) values: &'a [f32],
 }
 
+impl<'a> Panel<'a> {
+    /// The values of `count` units from `first` on.
+    pub(super) fn part(&self, first: usize, count: usize) -> &'a [f32] {
+        &self.values[first * self.width..][..count * self.width]
+    }
+
+    /// Asks for one of `parts` parts of what takes the place of `part` in the next panel, which lies
+    /// behind this one.
+    pub(super) fn prefetch_next(&self, part: &[f32], index: usize, parts: usize) {
+        let count = part.len().div_ceil(parts);
+        let next = part
+            .as_ptr()
+            .wrapping_add(self.values.len() + index * count);
+        prefetch(next, count);
+    }
+}
+
+/// Values of a line of the cache.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
+
+/// Asks for values that will be read soon; any address is allowed.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+fn prefetch(from: *const f32, count: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for place in (0..count).step_by(LINE) {
+        // SAFETY: prefetching reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(place).cast()) };
+    }
+}
+
+#[inline(always)]
+#[cfg(not(target_arch = "x86_64"))]
+fn prefetch(_from: *const f32, _count: usize) {}
+
 impl Packed {
     /// Packs a matrix `[inner, columns]` for the level in use, on this thread.
     pub fn new(matrix: View<'_>, precision: Precision) -> Self {
@@ -126,8 +162,12 @@ fn panel(
         (true, true) => pairs_of_rows(values, width, part),
         (true, false) => pairs_across(values, width, part),
         (false, true) => {
-            for (unit, values) in values.chunks_exact_mut(width).take(part.rows()).enumerate() {
-                values[..valid].copy_from_slice(&part.row(unit)[..valid]);
+            if valid == width {
+                whole_rows(values, width, part.values(), part.row_stride(), part.rows());
+            } else {
+                for (unit, values) in values.chunks_exact_mut(width).take(part.rows()).enumerate() {
+                    values[..valid].copy_from_slice(&part.row(unit)[..valid]);
+                }
             }
         }
         (false, false) => across(values, width, part),
@@ -136,6 +176,20 @@ fn panel(
         values
             .iter_mut()
             .for_each(|value| *value = bfloat::from_bits(bfloat::to_bits(*value)));
+    }
+}
+
+crate::level::levelled! {
+    /// Copies rows of whole registers, 8 values at a time: too short for a call of `memcpy`.
+    fn whole_rows(values: &mut [f32], width: usize, source: &[f32], stride: usize, rows: usize) {
+        for (row, values) in values.chunks_exact_mut(width).take(rows).enumerate() {
+            let source = &source[row * stride..][..width];
+            let (to, _) = values.as_chunks_mut::<8>();
+            let (from, _) = source.as_chunks::<8>();
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = *from;
+            }
+        }
     }
 }
 
@@ -154,11 +208,32 @@ fn pairs_of_rows(values: &mut [f32], width: usize, part: View<'_>) {
     }
 }
 
-/// Rounds the columns of a matrix that lies the other way, one after the other.
+/// Rounds the columns of a matrix that lies the other way, 16 columns and 32 terms at a time.
 fn pairs_across(values: &mut [f32], width: usize, part: View<'_>) {
-    let terms = part.rows();
-    for column in 0..part.columns() {
-        for unit in 0..terms.div_ceil(2) {
+    let (terms, columns) = (part.rows(), part.columns());
+    let flipped = part.transposed();
+    let whole = if flipped.column_stride() == 1 {
+        columns / SIDE * SIDE
+    } else {
+        0
+    };
+    let mut square = [[0.0; SIDE]; SIDE];
+    for first in (0..whole).step_by(SIDE) {
+        for unit in (0..terms / 2)
+            .step_by(SIDE)
+            .filter(|unit| 2 * (unit + SIDE) <= terms)
+        {
+            for (column, line) in square.iter_mut().enumerate() {
+                let source = &flipped.row(first + column)[2 * unit..][..2 * SIDE];
+                bfloat::pairs(line, source);
+            }
+            bfloat::put_transposed(&mut values[unit * width + first..], width, &square);
+        }
+    }
+    let done = terms / (2 * SIDE) * SIDE;
+    for column in 0..columns {
+        let from = if column < whole { done } else { 0 };
+        for unit in from..terms.div_ceil(2) {
             let first = part.at(2 * unit, column);
             let second = if 2 * unit + 1 < terms {
                 part.at(2 * unit + 1, column)
@@ -169,6 +244,9 @@ fn pairs_across(values: &mut [f32], width: usize, part: View<'_>) {
         }
     }
 }
+
+/// Side of a square of pairs.
+const SIDE: usize = bfloat::SQUARE;
 
 /// Terms that are moved together: a square of 8 × 8 stays in registers.
 const SQUARE: usize = 8;
@@ -220,43 +298,60 @@ crate::level::levelled! {
     }
 }
 
-/// Side of the squares in which pairs are moved across.
-const STRIP: usize = 16;
-
 /// The rows of a left operand, `units` apart, in pairs or rounded.
 pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>, pairs: bool) {
     let (rows, inner) = (left.rows(), left.columns());
-    if left.column_stride() == 1 {
-        for row in 0..rows {
-            let values = &left.row(row)[..inner];
-            let output = &mut output[row * units..(row + 1) * units];
-            if pairs {
-                bfloat::pairs(output, values);
-                output[inner.div_ceil(2)..].fill(0.0);
-            } else {
-                bfloat::round(output, values);
-            }
-        }
-        return;
+    if left.column_stride() != 1 {
+        return rows_across(output, units, left, pairs);
     }
-    // Squares keep both sides in the cache.
-    let terms = if pairs { 2 } else { 1 };
-    for first_row in (0..rows).step_by(STRIP) {
-        for unit in 0..units {
-            for row in first_row..(first_row + STRIP).min(rows) {
-                let at = |term: usize| {
-                    if term < inner {
-                        left.at(row, term)
-                    } else {
-                        0.0
-                    }
-                };
-                output[row * units + unit] = if pairs {
-                    bfloat::pair(at(terms * unit), at(terms * unit + 1))
-                } else {
-                    bfloat::from_bits(bfloat::to_bits(at(unit)))
-                };
+    for row in 0..rows {
+        let values = &left.row(row)[..inner];
+        let output = &mut output[row * units..(row + 1) * units];
+        if pairs {
+            bfloat::pairs(output, values);
+            output[inner.div_ceil(2)..].fill(0.0);
+        } else {
+            bfloat::round(output, values);
+        }
+    }
+}
+
+/// The same for a matrix that lies the other way, 16 rows and 16 units at a time.
+fn rows_across(output: &mut [f32], units: usize, left: View<'_>, pairs: bool) {
+    let (rows, inner) = (left.rows(), left.columns());
+    let flipped = left.transposed();
+    let (whole_rows, whole_units) = if pairs && flipped.column_stride() == 1 {
+        (rows / SIDE * SIDE, inner / (2 * SIDE) * SIDE)
+    } else {
+        (0, 0)
+    };
+    let mut square = [[0.0; SIDE]; SIDE];
+    for row in (0..whole_rows).step_by(SIDE) {
+        for unit in (0..whole_units).step_by(SIDE) {
+            for (place, line) in square.iter_mut().enumerate() {
+                let term = 2 * (unit + place);
+                let [first, second] =
+                    [term, term + 1].map(|term| &flipped.row(term)[row..][..SIDE]);
+                bfloat::pairs_of_rows(line, first, second);
             }
+            bfloat::put_transposed(&mut output[row * units + unit..], units, &square);
+        }
+    }
+    let at = |row: usize, term: usize| {
+        if term < inner {
+            left.at(row, term)
+        } else {
+            0.0
+        }
+    };
+    for row in 0..rows {
+        let from = if row < whole_rows { whole_units } else { 0 };
+        for unit in from..units {
+            output[row * units + unit] = if pairs {
+                bfloat::pair(at(row, 2 * unit), at(row, 2 * unit + 1))
+            } else {
+                bfloat::from_bits(bfloat::to_bits(at(row, unit)))
+            };
         }
     }
 }

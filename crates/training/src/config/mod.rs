@@ -16,6 +16,8 @@ use learned_dropout::config::ConfigProblem;
 use learned_dropout::{MaskConfig, TransformerConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::precision::PrecisionChoice;
+
 pub use problem::{ConfigError, Origin, Problem};
 
 /// Everything that decides a training run.
@@ -74,6 +76,8 @@ pub struct TrainConfig {
     pub clip: Option<f64>,
     /// Steps from one line of metrics to the next.
     pub log_every: u64,
+    /// What the operands of matrix products are rounded to.
+    pub precision: PrecisionChoice,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// The course of the learning rate.

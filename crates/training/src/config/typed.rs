@@ -14,6 +14,7 @@ use super::{
     CheckpointConfig, DataConfig, EvaluateConfig, ModelConfig, OptimizerConfig, RunConfig,
     SampleConfig, ScheduleConfig, TrainConfig,
 };
+use crate::precision::PrecisionChoice;
 
 /// Seed of the published runs.
 const DEFAULT_SEED: u64 = 1337;
@@ -59,6 +60,7 @@ struct TypedTrain {
     accumulate: Option<usize>,
     clip: Option<f64>,
     log_every: Option<u64>,
+    precision: PrecisionChoice,
     optimizer: TypedOptimizer,
     schedule: TypedSchedule,
     evaluate: TypedEvaluate,
@@ -183,6 +185,7 @@ fn resolve_train(train: TypedTrain, steps: u64, batch: usize) -> TrainConfig {
         accumulate: train.accumulate.unwrap_or(1),
         clip: train.clip,
         log_every: train.log_every.unwrap_or(10),
+        precision: train.precision,
         optimizer: OptimizerConfig {
             learning_rate,
             minimum_learning_rate: train

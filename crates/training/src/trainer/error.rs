@@ -7,6 +7,7 @@ use learned_dropout::config::ConfigProblem;
 use crate::checkpoints::CheckpointError;
 use crate::config::ConfigError;
 use crate::metrics::MetricsError;
+use crate::precision::PrecisionError;
 use crate::run_folder::RunFolderError;
 
 /// Why a run cannot begin or go on.
@@ -18,6 +19,9 @@ pub enum TrainError {
     /// The model does not fit the data, or is impossible.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Model(Vec<ConfigProblem>),
+    /// The device does not have the precision.
+    #[error("train.precision: {0}")]
+    Precision(#[from] PrecisionError),
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] data::error::DataError),

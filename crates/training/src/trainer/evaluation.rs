@@ -2,10 +2,8 @@
 
 use burn::tensor::Device;
 use data::folder::Split;
-use learned_dropout::TransformerConfig;
 use learned_dropout::pass::Pass;
 use learned_dropout::transformer::{Loss, Transformer};
-use learned_dropout::weights::Weights;
 
 use super::error::TrainError;
 use super::observer::Hooks;
@@ -21,19 +19,16 @@ pub(super) struct Evaluation {
     pub(super) mask: Option<MaskMetrics>,
 }
 
-/// Evaluates weights after `step` steps on `batches` batches of each split.
+/// Evaluates a model after `step` steps on `batches` batches of each split.
 ///
 /// Gives nothing if it was stopped on the way.
 pub(super) fn evaluate(
-    config: &TransformerConfig,
-    weights: &Weights,
+    model: &Transformer,
     device: &Device,
     windows: &Windows<'_>,
     (step, batches): (u64, u64),
     hooks: &mut Hooks<'_>,
 ) -> Result<Option<Evaluation>, TrainError> {
-    // A model of its own: the one in training remembers its last masks.
-    let model = Transformer::from_weights(config, weights, device);
     let mut losses = [0.0; 2];
     let mut masks = Vec::new();
     for (index, split) in [Split::Train, Split::Validation].into_iter().enumerate() {

@@ -46,18 +46,13 @@ impl Gradients {
         }
     }
 
-    /// Updates the parameters of a model.
-    pub(super) fn apply(
-        self,
-        model: Transformer,
-        optimizer: &mut AdamW,
-        learning_rate: f64,
-    ) -> Transformer {
+    /// Updates the parameters of a model, in place where nothing else holds them.
+    pub(super) fn apply(self, model: &mut Transformer, optimizer: &mut AdamW, learning_rate: f64) {
         model.map_parameters(&mut Apply {
             gradients: self.0,
             optimizer,
             learning_rate,
-        })
+        });
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use learned_dropout::TransformerConfig;
+use learned_dropout::ops::tensor::Precision;
 use learned_dropout::transformer::Transformer;
 use learned_dropout::weights::Weights;
 
@@ -41,6 +42,7 @@ pub struct Trainer<'a> {
     windows: Windows<'a>,
     /// Without autodiff.
     device: Device,
+    precision: Precision,
     model: Transformer,
     optimizer: AdamW,
     state: TrainerState,
@@ -211,14 +213,10 @@ impl Trainer<'_> {
         let step = self.state.step;
         let weights = self.model.to_weights();
         let batches = self.config.train.evaluate.batches;
-        let found = evaluate(
-            &self.model_config,
-            &weights,
-            &self.device,
-            &self.windows,
-            (step, batches),
-            hooks,
-        )?;
+        // A model of its own: the one in training remembers its last masks.
+        let model = Transformer::from_weights(&self.model_config, &weights, &self.device)
+            .with_precision(self.precision);
+        let found = evaluate(&model, &self.device, &self.windows, (step, batches), hooks)?;
         let Some(found) = found else { return Ok(()) };
         self.check(step, "evaluated training loss", found.train_loss)?;
         self.check(step, "validation loss", found.validation_loss)?;

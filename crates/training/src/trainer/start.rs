@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use data::folder::{DataFolder, Split};
 use learned_dropout::TransformerConfig;
 use learned_dropout::model_folder;
+use learned_dropout::ops::tensor::Precision;
 use learned_dropout::transformer::Transformer;
 use learned_dropout::weights;
 
@@ -19,6 +20,7 @@ use crate::checkpoints::{
 use crate::config::RunConfig;
 use crate::metrics::MetricsLog;
 use crate::optimizer::AdamW;
+use crate::precision::PrecisionChoice;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
 
 /// Keys that may differ when a run is resumed: none has a part in the weights of a step.
@@ -38,8 +40,8 @@ pub struct Setup<'a> {
     pub data: &'a DataFolder,
     /// Where to compute; without autodiff.
     pub device: Device,
-    /// The processor's peak in floating-point operations per second, where it is known.
-    pub peak_flops: Option<f64>,
+    /// Gives the processor's peak in floating-point operations per second, where it is known.
+    pub peak_flops: &'a dyn Fn(Precision) -> Option<f64>,
 }
 
 impl Setup<'_> {
@@ -60,9 +62,11 @@ impl<'a> Trainer<'a> {
     /// Begins a run in a folder that has none yet, and writes its configuration there.
     ///
     /// # Errors
-    /// The folder has a run already, the model does not fit the data, or a file cannot be written.
+    /// The folder has a run already, the model does not fit the data, the device does not have
+    /// the precision, or a file cannot be written.
     pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
+        setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let folder = RunFolder::create(run)?;
         setup.config.write(&folder.config())?;
         Self::begin(setup, model_config, folder, Newest::default())
@@ -72,15 +76,23 @@ impl<'a> Trainer<'a> {
     /// checkpoint yet. It ends with the same bits as if it had never stopped.
     ///
     /// The configuration may differ from the stored one in `train.steps`, `train.log_every`,
-    /// `train.evaluate`, `train.checkpoint` and `data.path`; it becomes the stored one.
+    /// `train.evaluate`, `train.checkpoint` and `data.path`; it becomes the stored one. The
+    /// precision "auto" is that of the run.
     ///
     /// # Errors
     /// There is no run, all its checkpoints are damaged, the configuration or the data is another
-    /// one, or a file cannot be written.
+    /// one, the device does not have the run's precision, or a file cannot be written.
     pub fn resume(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
         let folder = RunFolder::open(run)?;
-        let stored = RunConfig::read(&folder.config(), &[])?;
+        let mut stored = RunConfig::read(&folder.config(), &[])?;
+        if stored.train.precision == PrecisionChoice::Auto {
+            // A run always stores what it decided: this one is older than the key.
+            stored.train.precision = PrecisionChoice::F32;
+        }
+        if setup.config.train.precision == PrecisionChoice::Auto {
+            setup.config.train.precision = stored.train.precision;
+        }
         let mut keys = stored.differing_keys(&setup.config);
         let differs = !keys.is_empty();
         keys.retain(|key| !is_harmless(key));
@@ -126,6 +138,7 @@ impl<'a> Trainer<'a> {
             device,
             peak_flops,
         } = setup;
+        let precision = config.train.precision.on(&device)?;
         let autodiff = device.clone().autodiff();
         let (model, optimizer, state) = match &newest.intact {
             None => (
@@ -164,11 +177,12 @@ impl<'a> Trainer<'a> {
             config,
             model_config,
             device,
-            model,
+            model: model.with_precision(precision),
+            precision,
             optimizer,
             state,
             tokenizer,
-            peak_flops,
+            peak_flops: peak_flops(precision),
             checkpoints,
             metrics,
             last_checkpoint,
@@ -220,6 +234,10 @@ impl Setup<'_> {
 fn fresh_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
     let mut essential = config.values();
     essential.retain(|key, _| !is_harmless(key));
+    if config.train.precision == PrecisionChoice::F32 {
+        // As in checkpoints that are older than the key.
+        essential.remove("train.precision");
+    }
     let text: String = essential
         .iter()
         .map(|(key, value)| format!("{key} = {value}\n"))

@@ -107,7 +107,7 @@ impl Step<'_> {
         if let Some(most) = self.clip {
             gradients.clip(gradient_norm, most);
         }
-        *model = gradients.apply(model.clone(), optimizer, self.learning_rate);
+        gradients.apply(model, optimizer, self.learning_rate);
         Ok(StepValues {
             cross_entropy,
             penalty,

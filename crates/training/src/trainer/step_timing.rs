@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use learned_dropout::TransformerConfig;
+use learned_dropout::ops::tensor::Precision;
 use learned_dropout::pass::{NoiseKey, Purpose};
 use learned_dropout::transformer::Transformer;
 
@@ -23,6 +24,8 @@ pub struct StepTiming {
     pub tokens_per_step: u64,
     /// Mean cross-entropy of the last step, in nats per token, before its update.
     pub loss: f64,
+    /// What the operands of matrix products were rounded to.
+    pub precision: Precision,
 }
 
 impl StepTiming {
@@ -52,7 +55,8 @@ impl StepTiming {
 /// steps are done, the warm-up counted.
 ///
 /// # Errors
-/// The loss or a gradient is not finite, or the device fails.
+/// The device does not have the configured precision, the loss or a gradient is not finite, or the
+/// device fails.
 pub fn time_steps(
     config: &RunConfig,
     model_config: &TransformerConfig,
@@ -60,13 +64,15 @@ pub fn time_steps(
     (warmup, steps): (u32, NonZeroU32),
     made: &mut dyn FnMut(u32),
 ) -> Result<StepTiming, TrainError> {
+    let precision = config.train.precision.on(device)?;
     let device = device.clone().autodiff();
-    let mut model = Transformer::new(model_config, config.seed, &device);
+    let mut model = Transformer::new(model_config, config.seed, &device).with_precision(precision);
     let mut optimizer = AdamW::new(&config.train.optimizer);
     let mut timing = StepTiming {
         seconds: Vec::new(),
         tokens_per_step: config.train.batch as u64 * model_config.context as u64,
         loss: f64::NAN,
+        precision,
     };
     for number in 0..warmup.saturating_add(steps.get()) {
         let step = Step {
@@ -120,6 +126,7 @@ mod tests {
             seconds: seconds.to_vec(),
             tokens_per_step: 30,
             loss: 0.0,
+            precision: Precision::F32,
         }
     }
 

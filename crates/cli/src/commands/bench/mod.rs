@@ -1,5 +1,7 @@
 //! `ldrop bench`: how fast this machine computes. One file for each measurement.
 
+mod kernel_timing;
+mod kernels;
 mod train;
 
 use crate::arguments::{BenchArguments, BenchCommand, Common};
@@ -9,5 +11,6 @@ use crate::failure::Failure;
 pub fn run(arguments: BenchArguments, common: &Common) -> Result<(), Failure> {
     match arguments.command {
         BenchCommand::Train(train) => train::run(train, common),
+        BenchCommand::Kernels(kernels) => kernels::run(kernels, common),
     }
 }

@@ -31,9 +31,8 @@ struct Report {
 /// Runs `bench train`.
 pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
-    let (config, name) = configuration(&arguments)?;
+    let (config, name) = configuration(&arguments, common)?;
     let model = model::of_run(&config, &name)?;
-    let peak_flops = machine::peak_flops(common);
     let all = arguments.warmup.saturating_add(arguments.steps.get());
     let bar = bar(
         Some(all.into()),
@@ -50,11 +49,12 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     bar.finish_and_clear();
     let timing = timing?;
     let tokens_per_second = timing.tokens_per_second();
+    let peak_flops = machine::peak_flops(common, timing.precision);
     let report = Report {
         tokens_per_second,
         step_seconds: timing.median_seconds(),
         peak_memory_bytes: machine::peak_memory_bytes(),
-        precision: common.precision()?,
+        precision: timing.precision.name(),
         cpu: machine::processor(),
         threads: common.threads(),
         batch: config.train.batch,
@@ -71,7 +71,10 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
 }
 
 /// The configuration, and what messages call it.
-fn configuration(arguments: &BenchTrainArguments) -> Result<(RunConfig, PathBuf), Failure> {
+fn configuration(
+    arguments: &BenchTrainArguments,
+    common: &Common,
+) -> Result<(RunConfig, PathBuf), Failure> {
     let mut overrides = arguments.overrides.clone();
     if let Some(batch) = arguments.batch {
         overrides.push(format!("train.batch={batch}"));
@@ -79,6 +82,7 @@ fn configuration(arguments: &BenchTrainArguments) -> Result<(RunConfig, PathBuf)
     if let Some(seed) = arguments.seed {
         overrides.push(format!("seed={seed}"));
     }
+    overrides.extend(common.precision_override());
     if let Some(file) = &arguments.config {
         return Ok((RunConfig::read(file, &overrides)?, file.clone()));
     }

@@ -1,0 +1,110 @@
+//! What can be typed after every command.
+
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use learned_dropout::device::DeviceName;
+use learned_dropout::ops::tensor::Precision;
+use training::precision::PrecisionChoice;
+
+use crate::failure::Failure;
+
+/// What all commands take.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Precision of matrix products [default: train.precision in training, auto in `bench kernels`, else f32]
+    #[arg(long, global = true, value_enum)]
+    pub precision: Option<PrecisionName>,
+    /// Threads to compute with [default: one per processor]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Where to compute: cpu, cuda:N, vulkan or metal
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
+    /// Print one JSON object (or one a line) instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Tell more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show no progress, only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Precisions of matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionName {
+    /// 32-bit floating point
+    F32,
+    /// Operands rounded to bfloat16, sums in 32 bits; on the CPU only
+    Bf16,
+    /// bf16 where the processor has instructions for it, else f32
+    Auto,
+}
+
+impl From<PrecisionName> for PrecisionChoice {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+            PrecisionName::Auto => Self::Auto,
+        }
+    }
+}
+
+impl Common {
+    /// The device, without autodiff.
+    pub fn device(&self) -> Result<Device, Failure> {
+        self.device
+            .device()
+            .map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// The precision of a command that trains nothing.
+    pub fn precision(&self, default: PrecisionName) -> Result<Precision, Failure> {
+        PrecisionChoice::from(self.precision.unwrap_or(default))
+            .on(&self.device()?)
+            .map_err(|error| Failure::Usage(format!("--precision: {error}")))
+    }
+
+    /// The configuration's key that the option overrides where a model is trained.
+    pub fn precision_override(&self) -> Option<String> {
+        let name = self.precision?.to_possible_value()?;
+        Some(format!("train.precision={}", name.get_name()))
+    }
+
+    /// Refuses what a command that always runs on the processor in f32 cannot do.
+    pub fn on_cpu_in_f32(&self, command: &str) -> Result<(), Failure> {
+        if self.precision == Some(PrecisionName::Bf16) {
+            return Err(Failure::Usage(format!(
+                "--precision bf16: `{command}` computes in f32 only; leave the option out"
+            )));
+        }
+        self.on_cpu(command)
+    }
+
+    /// Refuses other devices for a command that always runs on the processor.
+    pub fn on_cpu(&self, command: &str) -> Result<(), Failure> {
+        match self.device {
+            DeviceName::Cpu => Ok(()),
+            device => Err(Failure::Usage(format!(
+                "--device {device}: `{command}` runs on the CPU only; leave the option out"
+            ))),
+        }
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+
+    /// Starts the threads that all kernels share.
+    pub fn start_threads(&self) -> Result<(), Failure> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads())
+            .build_global()?;
+        Ok(())
+    }
+}

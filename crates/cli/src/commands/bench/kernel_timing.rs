@@ -1,0 +1,309 @@
+//! How long each CPU kernel takes, on random values.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use kernels::cross_entropy::linear_cross_entropy;
+use kernels::linear::Norm;
+use kernels::mask::{Keep, Moment};
+use kernels::product::Precision;
+use kernels::random::{Philox, unit};
+use kernels::{attention, cross_entropy, embedding, feed_forward, gelu, layer_norm, linear};
+use kernels::{mask, update};
+
+/// Measured runs of each kernel; an odd number, so that one is in the middle.
+const RUNS: usize = 7;
+
+const EPSILON: f32 = 1e-5;
+
+/// The sizes that kernels are measured at.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub width: usize,
+    /// They divide the width.
+    pub heads: usize,
+    pub tokens: usize,
+    /// It divides the tokens.
+    pub time: usize,
+    pub vocabulary: usize,
+    pub parameters: usize,
+}
+
+/// What a kernel has to do.
+#[derive(Clone, Copy)]
+pub enum Amount {
+    /// Floating-point operations of the products that the algorithm needs.
+    Operations(f64),
+    /// Bytes of the inputs and outputs.
+    Bytes(f64),
+}
+
+/// Name of a kernel, median of its seconds, and its amount of work.
+pub type Measured = (&'static str, f64, Amount);
+
+/// Measures all kernels; `begins` hears the name of each before it is measured.
+pub fn measure(shape: Shape, precision: Precision, begins: &dyn Fn(&'static str)) -> Vec<Measured> {
+    let mut stopwatch = Stopwatch {
+        measured: Vec::new(),
+        begins,
+    };
+    stopwatch.linear(shape, precision);
+    stopwatch.feed_forward(shape, precision);
+    stopwatch.attention(shape);
+    stopwatch.cross_entropy(shape, precision);
+    stopwatch.layer_norm(shape);
+    stopwatch.mask(shape);
+    stopwatch.gelu(shape);
+    stopwatch.embedding(shape);
+    stopwatch.parameters(shape);
+    stopwatch.measured
+}
+
+struct Stopwatch<'a> {
+    measured: Vec<Measured>,
+    begins: &'a dyn Fn(&'static str),
+}
+
+/// Bytes per second of the best of several passes that change `count` values in place. A pass that
+/// writes to new memory would measure the system's page faults.
+pub fn memory_bandwidth(count: usize) -> f64 {
+    let mut values = vec![1.0; count];
+    let best = seconds(|| update::scale(&mut values, 1.0))[0];
+    8.0 * count as f64 / best
+}
+
+/// The seconds of each run, the shortest first.
+fn seconds<R>(mut work: impl FnMut() -> R) -> [f64; RUNS] {
+    black_box(work());
+    let mut seconds = [0.0; RUNS];
+    for seconds in &mut seconds {
+        let began = Instant::now();
+        let result = black_box(work());
+        // A clock may be too coarse for a tiny piece of work.
+        *seconds = began.elapsed().as_secs_f64().max(1e-9);
+        drop(result);
+    }
+    seconds.sort_by(f64::total_cmp);
+    seconds
+}
+
+/// Uniform values from −1 to 1 times `scale`.
+fn random(count: usize, scale: f32, stream: u64) -> Vec<f32> {
+    let generator = Philox::new(1, stream);
+    let blocks = (0..count.div_ceil(4) as u64).flat_map(|block| generator.block(block));
+    blocks
+        .take(count)
+        .map(|number| (2.0 * unit(number) - 1.0) * scale)
+        .collect()
+}
+
+fn random_ids(count: usize, below: usize) -> Vec<u32> {
+    let generator = Philox::new(1, 0);
+    let id = |index| generator.below(index, below as u64) as u32;
+    (0..count as u64).map(id).collect()
+}
+
+/// Operations of the products of `factors`: 2 for each multiplication.
+fn operations(factors: &[usize]) -> f64 {
+    2.0 * factors.iter().map(|&factor| factor as f64).product::<f64>()
+}
+
+fn bytes(values: usize) -> Amount {
+    Amount::Bytes(4.0 * values as f64)
+}
+
+impl Shape {
+    fn activations(&self, stream: u64) -> Vec<f32> {
+        random(self.tokens * self.width, 1.0, stream)
+    }
+
+    /// A weight of `[outputs, inputs]` that keeps the variance of its input.
+    fn weight(outputs: usize, inputs: usize, stream: u64) -> Vec<f32> {
+        random(outputs * inputs, (3.0 / inputs as f32).sqrt(), stream)
+    }
+}
+
+impl Stopwatch<'_> {
+    fn time<R>(&mut self, name: &'static str, amount: Amount, work: impl FnMut() -> R) {
+        (self.begins)(name);
+        let median = seconds(work)[RUNS / 2];
+        self.measured.push((name, median, amount));
+    }
+
+    /// Queries, keys and values behind a norm.
+    fn linear(&mut self, shape: Shape, precision: Precision) {
+        let Shape { width, tokens, .. } = shape;
+        let layer = linear::Shape {
+            tokens,
+            inputs: width,
+            outputs: 3 * width,
+        };
+        let x = shape.activations(1);
+        let gradient = random(tokens * layer.outputs, 1.0, 2);
+        let weight = Shape::weight(layer.outputs, width, 3);
+        let scale = vec![1.0; width];
+        let norm = Some(Norm {
+            weight: &scale,
+            epsilon: EPSILON,
+        });
+        let product = operations(&[tokens, width, layer.outputs]);
+        self.time("linear forward", Amount::Operations(product), || {
+            linear::forward(&x, norm, &weight, layer, precision)
+        });
+        self.time("linear backward", Amount::Operations(2.0 * product), || {
+            linear::backward(&gradient, &x, norm, &weight, layer, precision)
+        });
+    }
+
+    fn feed_forward(&mut self, shape: Shape, precision: Precision) {
+        let Shape { width, tokens, .. } = shape;
+        let layer = feed_forward::Shape {
+            tokens,
+            width,
+            hidden: 4 * width,
+        };
+        let (x, gradient) = (shape.activations(1), shape.activations(2));
+        let up = Shape::weight(layer.hidden, width, 3);
+        let down = Shape::weight(width, layer.hidden, 4);
+        let scale = vec![1.0; width];
+        let weights = feed_forward::Weights {
+            norm: Some(Norm {
+                weight: &scale,
+                epsilon: EPSILON,
+            }),
+            up: &up,
+            down: &down,
+        };
+        let product = operations(&[tokens, width, layer.hidden]);
+        self.time(
+            "feed-forward forward",
+            Amount::Operations(2.0 * product),
+            || feed_forward::forward(&x, &weights, layer, precision),
+        );
+        self.time(
+            "feed-forward backward",
+            Amount::Operations(4.0 * product),
+            || feed_forward::backward(&gradient, &x, &weights, layer, precision),
+        );
+    }
+
+    fn attention(&mut self, shape: Shape) {
+        let Shape { width, time, .. } = shape;
+        let layer = attention::Shape {
+            batch: shape.tokens / time,
+            time,
+            heads: shape.heads,
+            size: width / shape.heads,
+        };
+        let packed = random(3 * shape.tokens * width, 1.0, 1);
+        let gradient = shape.activations(2);
+        // Each token sees itself and those before it: (time + 1) / 2 on average.
+        let product = operations(&[shape.tokens, width, time + 1]) / 2.0;
+        self.time(
+            "attention forward",
+            Amount::Operations(2.0 * product),
+            || attention::forward(&packed, layer, None),
+        );
+        self.time(
+            "attention backward",
+            Amount::Operations(4.0 * product),
+            || attention::backward(&gradient, &packed, layer, None),
+        );
+    }
+
+    fn cross_entropy(&mut self, shape: Shape, precision: Precision) {
+        let Shape {
+            width,
+            tokens,
+            vocabulary,
+            ..
+        } = shape;
+        let layer = cross_entropy::Shape {
+            tokens,
+            width,
+            vocabulary,
+        };
+        let hidden = shape.activations(1);
+        let weight = Shape::weight(vocabulary, width, 2);
+        let targets = random_ids(tokens, vocabulary);
+        let product = operations(&[tokens, width, vocabulary]);
+        for (name, count, with_gradients) in [
+            ("cross-entropy", product, false),
+            ("cross-entropy, gradients", 3.0 * product, true),
+        ] {
+            self.time(name, Amount::Operations(count), || {
+                linear_cross_entropy(&hidden, &weight, &targets, layer, with_gradients, precision)
+            });
+        }
+    }
+
+    fn layer_norm(&mut self, shape: Shape) {
+        let (x, gradient) = (shape.activations(1), shape.activations(2));
+        let weight = vec![1.0; shape.width];
+        self.time("layer norm forward", bytes(2 * x.len()), || {
+            layer_norm::forward(&x, &weight, EPSILON)
+        });
+        self.time("layer norm backward", bytes(3 * x.len()), || {
+            layer_norm::backward(&gradient, &x, &weight, EPSILON)
+        });
+    }
+
+    fn mask(&mut self, shape: Shape) {
+        let (x, gradient) = (shape.activations(1), shape.activations(2));
+        let (attended, shift) = (shape.activations(3), random(shape.width, 1.0, 4));
+        let keep = Keep::Random(Philox::new(1, 0));
+        self.time("mask product forward", bytes(3 * x.len()), || {
+            mask::product(&x, &attended, &shift, keep)
+        });
+        self.time("mask product backward", bytes(5 * x.len()), || {
+            mask::product_backward(&gradient, &x, &attended, &shift, keep)
+        });
+        self.time("mask mean forward", bytes(x.len()), || {
+            mask::mean(&attended, &shift, Moment::Squared)
+        });
+        self.time("mask mean backward", bytes(2 * x.len()), || {
+            mask::mean_backward(&attended, &shift, Moment::Squared, 1.0)
+        });
+    }
+
+    fn gelu(&mut self, shape: Shape) {
+        let [x, gradient] =
+            [1, 2].map(|stream| random(4 * shape.tokens * shape.width, 3.0, stream));
+        self.time("GELU forward", bytes(2 * x.len()), || gelu::forward(&x));
+        self.time("GELU backward", bytes(3 * x.len()), || {
+            gelu::backward(&gradient, &x)
+        });
+    }
+
+    fn embedding(&mut self, shape: Shape) {
+        let Shape { width, tokens, .. } = shape;
+        let mut table = random(shape.vocabulary * width, 1.0, 1);
+        let gradient = shape.activations(2);
+        let ids = random_ids(tokens, shape.vocabulary);
+        self.time("embedding gather", bytes(2 * gradient.len()), || {
+            embedding::gather(&table, &ids, width)
+        });
+        self.time("embedding scatter", bytes(3 * gradient.len()), || {
+            embedding::scatter_add(&mut table, &ids, &gradient, width);
+        });
+    }
+
+    fn parameters(&mut self, shape: Shape) {
+        let count = shape.parameters;
+        let [mut p, mut m, gradient] = [1, 2, 3].map(|stream| random(count, 1.0, stream));
+        let mut v = vec![1.0; count];
+        let step = update::AdamW {
+            betas: [0.9, 0.95],
+            epsilon: 1e-8,
+            keep: 1.0 - 1e-4,
+            rate: 1e-3,
+            root_scale: 1.0,
+        };
+        self.time("AdamW", bytes(7 * count), || {
+            update::adamw(&mut p, &mut m, &mut v, &gradient, step);
+        });
+        self.time("sum of squares", bytes(count), || {
+            update::sum_of_squares(&gradient)
+        });
+    }
+}
