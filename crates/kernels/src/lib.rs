@@ -7,6 +7,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod experts;
 pub mod feed_forward;
 pub mod gelu;
 pub mod layer_norm;

@@ -180,6 +180,20 @@ pub(crate) fn weight_gradient(
     shape: Shape,
     precision: Precision,
 ) -> Vec<f32> {
+    // SAFETY: every element is overwritten below.
+    let mut dweight = unsafe { uninitialized(shape.outputs * shape.inputs) };
+    weight_gradient_into(&mut dweight, gradient, x, shape, precision);
+    dweight
+}
+
+/// Overwrites `dweight` by `gradientᵀ · x`.
+pub(crate) fn weight_gradient_into(
+    dweight: &mut [f32],
+    gradient: &[f32],
+    x: &[f32],
+    shape: Shape,
+    precision: Precision,
+) {
     let Shape {
         tokens,
         inputs,
@@ -187,8 +201,6 @@ pub(crate) fn weight_gradient(
     } = shape;
     let x = Packed::in_parallel(View::new(x, tokens, inputs, inputs), precision);
     let gradient = View::new(gradient, tokens, outputs, outputs);
-    // SAFETY: the products overwrite every row.
-    let mut dweight = unsafe { uninitialized(outputs * inputs) };
     let rows = rows_of_task(outputs, Engine::of(precision));
     dweight
         .par_chunks_mut(rows * inputs)
@@ -197,7 +209,6 @@ pub(crate) fn weight_gradient(
             let left = gradient.part(index * rows, dweight.len() / inputs);
             multiply(dweight, inputs, left.transposed(), &x, false);
         });
-    dweight
 }
 
 /// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not

@@ -6,7 +6,7 @@ use learned_dropout_kernels::linear::{self, Norm};
 use learned_dropout_kernels::mask::{self, Keep, Moment};
 use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::random::{Philox, unit};
-use learned_dropout_kernels::{embedding, feed_forward, gelu, layer_norm};
+use learned_dropout_kernels::{embedding, experts, feed_forward, gelu, layer_norm};
 use proptest::prelude::*;
 
 /// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
@@ -219,6 +219,58 @@ proptest! {
         assert_close(&found.1, &exact(&first.norm));
         assert_close(&found.2, &exact(&first.weight));
         assert_close(&found.3, &exact(&last.weight));
+    }
+
+    /// Against a whole feed-forward for every expert, times its gates. One expert has no token.
+    #[test]
+    fn gated_experts(
+        tokens in 1usize..130, width in 1usize..20, hidden in 1usize..40, count in 1usize..5,
+        share in 0u64..=8,
+    ) {
+        let x = values(tokens * width, 1);
+        let (up, down) = (values(count * hidden * width, 2), values(count * hidden * width, 3));
+        let gradient = values(tokens * width, 4);
+        let chosen = Philox::new(7, share);
+        let mut gates = values(tokens * count, 5);
+        for (index, gate) in gates.iter_mut().enumerate() {
+            let unused = index % count == 1 || chosen.below(index as u64, 8) >= share;
+            if unused { *gate = 0.0 }
+        }
+        let weights = experts::Weights { up: &up, down: &down };
+        let shape = experts::Shape { tokens, width, hidden, experts: count };
+        let (y, found) = on_any_threads(|| {
+            let y = experts::forward(&x, &gates, &weights, shape, Precision::F32);
+            let found = experts::backward(&gradient, &x, &gates, &weights, shape, Precision::F32);
+            (y, (found.x, found.gates, found.up, found.down))
+        });
+        let (mut expected, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let (mut dgates, mut dup, mut ddown) = (vec![0.0; gates.len()], vec![], vec![]);
+        for expert in 0..count {
+            let range = expert * hidden * width..(expert + 1) * hidden * width;
+            let weights = feed_forward::Weights {
+                norm: None, up: &up[range.clone()], down: &down[range],
+            };
+            let shape = feed_forward::Shape { tokens, width, hidden };
+            let gate = |index: usize| gates[index / width * count + expert];
+            let output = feed_forward::forward(&x, &weights, shape, Precision::F32);
+            let gated: Vec<f32> = gradient.iter().enumerate().map(|(i, g)| g * gate(i)).collect();
+            let back = feed_forward::backward(&gated, &x, &weights, shape, Precision::F32);
+            for index in 0..x.len() {
+                expected[index] += f64::from(output[index] * gate(index));
+                dx[index] += f64::from(back.x[index]);
+                if gate(index) != 0.0 {
+                    dgates[index / width * count + expert] +=
+                        f64::from(gradient[index]) * f64::from(output[index]);
+                }
+            }
+            dup.extend(back.up.into_iter().map(f64::from));
+            ddown.extend(back.down.into_iter().map(f64::from));
+        }
+        assert_close(&y, &expected);
+        assert_close(&found.0, &dx);
+        assert_close(&found.1, &dgates);
+        assert_close(&found.2, &dup);
+        assert_close(&found.3, &ddown);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 
 use super::TransformerOps;
+use super::experts::GatedExperts;
 
 /// Registers the gradients of the parents that have a node. (A macro: burn does not name the type of
 /// a node.)
@@ -423,6 +424,27 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         let [x, norm, up, down] = inputs;
         let output = B::norm_feed_forward(x, norm, up, down, epsilon, precision);
         match Backward::<B, 4>::prepare::<C>(NormFeedForward, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(state, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn gated_experts(
+        x: FloatTensor<Self>,
+        gates: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), gates.node(), up.node(), down.node()];
+        let inputs = [x, gates, up, down].map(|tensor| tensor.into_primitive());
+        let state = (inputs.clone(), precision);
+        let [x, gates, up, down] = inputs;
+        let output = B::gated_experts(x, gates, up, down, precision);
+        match Backward::<B, 4>::prepare::<C>(GatedExperts, nodes)
             .compute_bound()
             .stateful()
         {

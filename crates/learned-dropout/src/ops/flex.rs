@@ -13,21 +13,21 @@ use kernels::{
     attention, cross_entropy, dropout, embedding, feed_forward, gelu, layer_norm, linear, mask,
 };
 
-use super::{TransformerOps, reference};
+use super::{TransformerOps, experts, reference};
 
-type Float = FloatTensor<Flex>;
+pub(super) type Float = FloatTensor<Flex>;
 
 /// Whether every tensor is of the type that the kernels work on.
-fn is_f32(tensors: &[&Float]) -> bool {
+pub(super) fn is_f32(tensors: &[&Float]) -> bool {
     tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
 }
 
 /// The elements in order; the tensor must be contiguous.
-fn slice(tensor: &Float) -> &[f32] {
+pub(super) fn slice(tensor: &Float) -> &[f32] {
     tensor.as_slice().expect("a contiguous f32 tensor")
 }
 
-fn tensor(values: Vec<f32>, shape: Shape) -> Float {
+pub(super) fn tensor(values: Vec<f32>, shape: Shape) -> Float {
     Float::from_data(TensorData::new(values, shape))
 }
 
@@ -333,6 +333,21 @@ impl TransformerOps for Flex {
             tensor(gradients.up, up.shape()),
             tensor(gradients.down, down.shape()),
         )
+    }
+
+    fn gated_experts(x: Float, gates: Float, up: Float, down: Float, precision: Precision) -> Float {
+        experts::on_cpu(x, gates, up, down, precision)
+    }
+
+    fn gated_experts_backward(
+        gradient: Float,
+        x: Float,
+        gates: Float,
+        up: Float,
+        down: Float,
+        precision: Precision,
+    ) -> (Float, Float, Float, Float) {
+        experts::backward_on_cpu(gradient, [x, gates, up, down], precision)
     }
 
     fn rows(table: Float, ids: IntTensor<Self>) -> Float {

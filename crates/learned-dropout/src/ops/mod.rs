@@ -10,6 +10,7 @@
 //! backends multiply in the type of the tensors.
 
 mod autodiff;
+pub mod experts;
 mod flex;
 pub mod reference;
 pub mod tensor;
@@ -163,6 +164,37 @@ pub trait TransformerOps: Backend {
         FloatTensor<Self>,
     ) {
         reference::norm_feed_forward_backward::<Self>(gradient, x, norm, up, down, epsilon)
+    }
+
+    /// `Σ gate · down(gelu(up(x)))` over the experts, for `x` of `[batch, time, channels]`, `gates`
+    /// of `[batch, time, experts]`, `up` of `[experts, hidden, channels]` and `down` of `[experts,
+    /// channels, hidden]`. An expert is not computed for tokens whose gate is 0.
+    fn gated_experts(
+        x: FloatTensor<Self>,
+        gates: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
+        experts::gated_experts::<Self>(x, gates, up, down)
+    }
+
+    /// The gradients of [`gated_experts`](Self::gated_experts) with respect to `x`, `gates`, `up` and
+    /// `down`. That of a gate which is 0 is 0.
+    fn gated_experts_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gates: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        _precision: Precision,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        experts::gated_experts_backward::<Self>(gradient, x, gates, up, down)
     }
 
     /// The rows of `table`, `[entries, channels]`, that `ids`, `[count]`, name: `[count, channels]`.

@@ -26,7 +26,7 @@ fn sum_over_tokens<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
 }
 
 /// `[batch, time, channels]` as `[tokens, channels]`.
-fn by_token<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn by_token<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     let shape = tensor.shape();
     let channels = shape[shape.num_dims() - 1];
     let rows = shape.num_elements() / channels;

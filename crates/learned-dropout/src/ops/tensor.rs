@@ -111,6 +111,29 @@ pub fn norm_feed_forward(
     ))
 }
 
+/// `Σ gate · down(gelu(up(x)))` over the experts whose gate is not 0; the others are not computed, and
+/// the gradient of their gates is 0.
+///
+/// # Shapes
+/// - `x`, result: `[batch, time, channels]`
+/// - `gates`: `[batch, time, experts]`
+/// - `up`: `[experts, hidden, channels]`
+/// - `down`: `[experts, channels, hidden]`
+pub fn gated_experts(
+    x: Tensor<3>,
+    gates: Tensor<3>,
+    [up, down]: [Tensor<3>; 2],
+    precision: Precision,
+) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::gated_experts(
+        x.into_dispatch(),
+        gates.into_dispatch(),
+        up.into_dispatch(),
+        down.into_dispatch(),
+        precision,
+    ))
+}
+
 /// The rows of `table` that `ids` name, and the table for another use: the gradient of the rows is
 /// added into the one of the other use.
 ///
