@@ -148,7 +148,8 @@ pub struct TrainArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ldrop eval --model runs/quickstart --data data/quickstart
-  ldrop eval --model runs/shift-0/checkpoints/step-00000500 --split train --json")]
+  ldrop eval --model runs/shift-0/checkpoints/step-00000500 --split train --json
+  ldrop eval --model runs/baseline --threshold-sparsity 0.5 --threshold-inputs all")]
 pub struct EvalArguments {
     /// A run folder (its best checkpoint) or a model folder
     #[arg(long, value_name = "DIR")]
@@ -165,6 +166,34 @@ pub struct EvalArguments {
     /// Stop after about so many tokens
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
+    /// Take this share of inputs, those of the smallest magnitude, as 0; calibrated on training text
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub threshold_sparsity: Option<f64>,
+    /// Which inputs --threshold-sparsity is about
+    #[arg(
+        long,
+        value_enum,
+        default_value = "hidden",
+        requires = "threshold_sparsity"
+    )]
+    pub threshold_inputs: ThresholdInputs,
+}
+
+/// A share from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".into()),
+    }
+}
+
+/// Inputs that can be taken as 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ThresholdInputs {
+    /// The hidden units of the feed-forwards
+    Hidden,
+    /// The inputs of all linear layers of the blocks
+    All,
 }
 
 /// The parts of a data folder.

@@ -43,6 +43,9 @@ fn every_kernel_is_measured() {
             ("linear backward", 2 * 2 * 24 * 16 * 48),
             ("feed-forward forward", 2 * 2 * 24 * 16 * 64),
             ("feed-forward backward", 4 * 2 * 24 * 16 * 64),
+            // Two experts for each token.
+            ("experts forward", 2 * 2 * 2 * 24 * 16 * 16),
+            ("experts backward", 4 * 2 * 2 * 24 * 16 * 16),
             // Per sequence of 8 tokens 36 pairs at and below the diagonal.
             ("attention forward", 2 * 2 * 3 * 36 * 16),
             ("attention backward", 4 * 2 * 3 * 36 * 16),

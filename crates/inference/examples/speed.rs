@@ -22,6 +22,7 @@ fn main() -> Result<(), EngineError> {
         heads: 9,
         layers: 26,
         dropout: 0.0,
+        feed_forward: Default::default(),
         learned_dropout: Some(MaskConfig::default()),
     };
     let mut weights = Weights::new();

@@ -50,7 +50,7 @@ impl Activations {
             tensor.resize(size, 0.0);
         }
         query_key_value.resize(3 * size, 0.0);
-        inner.resize(4 * size, 0.0);
+        inner.resize(ids.len() * engine.config().feed_forward.hidden(width), 0.0);
         mask_input.resize(
             if engine.mask_embedding.is_some() {
                 size
@@ -145,7 +145,8 @@ impl Activations {
         } else {
             gelu(inner);
         }
-        project(threads, inner, 4 * width, &block.down, output);
+        let hidden = engine.config().feed_forward.hidden(width);
+        project(threads, inner, hidden, &block.down, output);
     }
 
     /// `output *= rounded mask`.

@@ -11,6 +11,7 @@
 //!
 //! let config = TransformerConfig {
 //!     vocabulary: 11, context: 8, width: 4, heads: 2, layers: 1, dropout: 0.0,
+//!     feed_forward: Default::default(),
 //!     learned_dropout: Some(Default::default()),
 //! };
 //! // All zeros: a model that finds every token equally likely.

@@ -44,6 +44,7 @@ fn small(learned_dropout: Option<MaskConfig>) -> TransformerConfig {
         heads: 3,
         layers: 2,
         dropout: 0.0,
+        feed_forward: Default::default(),
         learned_dropout,
     }
 }
@@ -87,6 +88,7 @@ fn configs() -> impl Strategy<Value = TransformerConfig> {
                 heads,
                 layers,
                 dropout: 0.1,
+                feed_forward: Default::default(),
                 learned_dropout: masks.map(|masks| MaskConfig {
                     heads: Some(mask_heads),
                     ..masks

@@ -361,9 +361,7 @@ impl Kept {
                     ungated.copy_from_slice(dunits);
                     gelu::value_and_gradient(units, dunits, &before);
                     // dL/dgate = gradient · output = (gradient · down) · units.
-                    let pairs = ungated
-                        .chunks_exact(hidden)
-                        .zip(units.chunks_exact(hidden));
+                    let pairs = ungated.chunks_exact(hidden).zip(units.chunks_exact(hidden));
                     for (dgate, (ungated, units)) in dgate.iter_mut().zip(pairs) {
                         *dgate = dot(ungated, units);
                     }

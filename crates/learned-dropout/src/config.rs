@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::feed_forward::FeedForwardConfig;
 use crate::function::MaskFunction;
 use crate::penalty::Penalty;
 use crate::rounding::Rounding;
@@ -72,7 +73,7 @@ impl Default for MaskConfig {
 }
 
 /// The decoder transformer: pre-norm blocks, learned positions, LayerNorm without bias, exact
-/// GELU, a feed-forward of four times the width, no biases, the output layer tied to the token
+/// GELU, a feed-forward of four times the width (others can be chosen), no biases, the output layer tied to the token
 /// embedding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +92,10 @@ pub struct TransformerConfig {
     /// the attention output and, where no learned mask stands there, the feed-forward output.
     #[serde(default)]
     pub dropout: f64,
+    /// What stands in the second half of a block; the dense feed-forward with four times the width
+    /// of hidden units where left out.
+    #[serde(default, skip_serializing_if = "FeedForwardConfig::is_default")]
+    pub feed_forward: FeedForwardConfig,
     /// The learned masks; the plain baseline where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned_dropout: Option<MaskConfig>,
@@ -127,7 +132,7 @@ impl ConfigProblem {
 ///
 /// A bound far above every real model: it keeps a damaged or hostile configuration from asking
 /// for more memory than a machine has before anything else could be checked.
-const LARGEST_DIMENSION: usize = 1 << 24;
+pub(crate) const LARGEST_DIMENSION: usize = 1 << 24;
 
 /// The largest number of parameters that a configuration may ask for.
 const MOST_PARAMETERS: u128 = 1 << 36;
@@ -162,6 +167,7 @@ impl TransformerConfig {
             ));
         }
         check_heads("heads", self.heads, self.width, &mut problems);
+        self.feed_forward.validate("feed_forward", &mut problems);
         if let Some(mask) = &self.learned_dropout {
             if let Some(heads) = mask.heads {
                 check_heads("learned_dropout.heads", heads, self.width, &mut problems);
@@ -215,6 +221,20 @@ impl TransformerConfig {
     /// The number of parameters; the tied output layer counts once.
     pub fn parameters(&self) -> usize {
         usize::try_from(self.parameters_wide()).unwrap_or(usize::MAX)
+    }
+
+    /// The number of parameters that a token uses on average: all but those of the experts that it
+    /// does not choose.
+    pub fn active_parameters(&self) -> usize {
+        self.parameters() - self.layers * self.inactive_parameters_of_layer()
+    }
+
+    /// The number of parameters of one layer that a token does not use on average.
+    fn inactive_parameters_of_layer(&self) -> usize {
+        let optional = self.feed_forward.optional(self.width);
+        optional.map_or(0, |optional| {
+            (optional.parameters as f64 * (1.0 - optional.used)).round() as usize
+        })
     }
 
     /// The number of parameters less the positional embedding, as the published tables count.

@@ -67,7 +67,8 @@ pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
         .map(|spec| {
             let count = spec.shape.iter().product();
             let writes_residual = spec.name.ends_with(".attention.output.weight")
-                || spec.name.ends_with(".feed_forward.down.weight");
+                || spec.name.ends_with(".down.weight")
+                || spec.name.ends_with(".experts.down");
             let values = if spec.name.ends_with(".shift") {
                 vec![shift as f32; count]
             } else if spec.shape.len() == 1 {

@@ -20,6 +20,7 @@
 
 pub mod attention;
 pub mod config;
+pub mod cut;
 pub mod device;
 pub mod dropout;
 pub mod feed_forward;

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use crate::cut::Cut;
 use crate::norm::{EPSILON, LayerNorm};
 use crate::ops::tensor::{Precision, linear, norm_linear};
 
@@ -14,6 +15,8 @@ pub struct Linear {
     /// What the CPU backend rounds operands to.
     #[module(skip)]
     pub precision: Precision,
+    #[module(skip)]
+    pub(crate) cut: Cut,
 }
 
 impl Linear {
@@ -22,16 +25,20 @@ impl Linear {
         Self {
             weight: Param::from_tensor(weight),
             precision: Precision::F32,
+            cut: Cut::default(),
         }
     }
 
     /// Applies the layer to `[batch, time, inputs]`; the result is `[batch, time, outputs]`.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        linear(input, self.weight.val(), self.precision)
+        linear(self.cut.apply(input), self.weight.val(), self.precision)
     }
 
     /// Applies a norm, then the layer.
     pub fn forward_normalized(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
+        if self.cut.is_active() {
+            return self.forward(norm.forward(input));
+        }
         let (gain, weight) = (norm.weight.val(), self.weight.val());
         norm_linear(input, gain, weight, EPSILON, self.precision)
     }

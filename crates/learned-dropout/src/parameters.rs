@@ -78,9 +78,29 @@ struct Named<'a, T> {
     inner: &'a mut T,
 }
 
+impl<T> Named<'_, T> {
+    /// Alternatives (a module that is an enum) stand in the place of their field: neither the field
+    /// nor the alternative is part of the names.
+    fn enter(&mut self, name: &str, container: &str) {
+        if container.starts_with("Enum:") {
+            if let Some(field) = self.path.last_mut() {
+                field.clear();
+            }
+            self.path.push(String::new());
+        } else {
+            self.path.push(name.to_string());
+        }
+    }
+
+    fn name(&self) -> String {
+        let named = self.path.iter().filter(|part| !part.is_empty());
+        named.map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+}
+
 impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
@@ -88,13 +108,13 @@ impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.inner.visit(&self.path.join("."), &param.val());
+        self.inner.visit(&self.name(), &param.val());
     }
 }
 
 impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
@@ -103,7 +123,7 @@ impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, value, mapper) = param.consume();
-        let mapped = self.inner.map(&self.path.join("."), value);
+        let mapped = self.inner.map(&self.name(), value);
         Param::from_mapped_value(id, mapped, mapper)
     }
 }

@@ -6,7 +6,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use crate::attention::Attention;
 use crate::config::TransformerConfig;
 use crate::dropout::dropout;
-use crate::feed_forward::FeedForward;
+use crate::feed_forward::mixture_of_experts::MixtureOfExperts;
+use crate::feed_forward::relu::Relu;
+use crate::feed_forward::relu_routed_experts::ReluRoutedExperts;
+use crate::feed_forward::{Activity, Dense, Experts, Fed, FeedForward, FeedForwardConfig, Kind};
 use crate::initialization::initial_weights;
 use crate::learned_dropout::{LearnedDropoutConfig, Masked};
 use crate::linear::Linear;
@@ -66,6 +69,8 @@ pub struct Forward {
     pub output: Tensor<2>,
     /// The masks of the blocks; empty without learned masks.
     pub masks: Vec<Masked>,
+    /// What the feed-forwards used of themselves; empty where they use all.
+    pub activities: Vec<Activity>,
 }
 
 /// The parts of a loss.
@@ -77,6 +82,11 @@ pub struct Loss {
     pub penalty: Option<Tensor<1>>,
     /// The masks of the blocks; empty without learned masks.
     pub masks: Vec<Masked>,
+    /// The auxiliary loss of the feed-forwards, `[1]`, without coefficient; none where they have
+    /// none.
+    pub auxiliary: Option<Tensor<1>>,
+    /// What the feed-forwards used of themselves; empty where they use all.
+    pub activities: Vec<Activity>,
 }
 
 impl Loss {
@@ -158,24 +168,30 @@ impl Transformer {
             .mask_embedding
             .as_ref()
             .map(|attention| attention.forward(None, hidden.clone(), pass));
-        let mut masks = Vec::new();
+        let (mut masks, mut activities) = (Vec::new(), Vec::new());
         for block in &self.blocks {
             let [input, residual] = duplicated(hidden);
             let norm = Some(&block.attention_norm);
             hidden = sum_of_two(residual, block.attention.forward(norm, input, pass));
             let [input, residual] = duplicated(hidden);
             let norm = &block.feed_forward_norm;
-            let (output, masked) =
-                block
-                    .feed_forward
-                    .forward(norm, input, mask_input.as_ref(), pass);
+            let fed = block
+                .feed_forward
+                .forward(norm, input, mask_input.as_ref(), pass);
+            let Fed {
+                output,
+                masked,
+                activity,
+            } = fed;
             hidden = sum_of_two(residual, output);
             masks.extend(masked);
+            activities.extend(activity);
         }
         Forward {
             hidden: self.final_norm.forward(hidden),
             output,
             masks,
+            activities,
         }
     }
 
@@ -194,6 +210,7 @@ impl Transformer {
             hidden,
             output,
             masks,
+            activities,
         } = self.forward(ids, pass);
         let [batch, time] = targets.dims();
         let cross_entropy = linear_cross_entropy(
@@ -206,6 +223,8 @@ impl Transformer {
             cross_entropy,
             penalty: mean_penalty(&masks),
             masks,
+            auxiliary: self.config.feed_forward.auxiliary(&activities),
+            activities,
         }
     }
 }
@@ -252,12 +271,42 @@ impl Builder<'_> {
             attention: self.attention(&name("attention"), layer),
             feed_forward_norm: LayerNorm::new(self.tensor(&name("feed_forward_norm.weight"))),
             feed_forward: FeedForward {
-                up: Linear::new(self.tensor(&name("feed_forward.up.weight"))),
-                down: Linear::new(self.tensor(&name("feed_forward.down.weight"))),
+                kind: self.feed_forward(&name("feed_forward")),
                 learned_dropout,
                 rate: self.config.dropout,
                 layer,
             },
+        }
+    }
+
+    fn feed_forward(&self, name: &str) -> Kind {
+        let linear = |part: &str| Linear::new(self.tensor(&format!("{name}.{part}.weight")));
+        let dense = |prefix: &str| {
+            let part = |part: &str| self.tensor(&format!("{name}.{prefix}{part}.weight"));
+            Dense::new(part("up"), part("down"))
+        };
+        let experts = || {
+            let part = |part: &str| self.tensor(&format!("{name}.experts.{part}"));
+            Experts::new(part("up"), part("down"))
+        };
+        match &self.config.feed_forward {
+            FeedForwardConfig::Dense(_) => Kind::Dense(dense("")),
+            FeedForwardConfig::MixtureOfExperts(config) => {
+                Kind::MixtureOfExperts(MixtureOfExperts {
+                    router: linear("router"),
+                    experts: experts(),
+                    shared: (config.shared > 0).then(|| dense("shared.")),
+                    active: config.active,
+                })
+            }
+            FeedForwardConfig::ReluRoutedExperts(_) => Kind::ReluRoutedExperts(ReluRoutedExperts {
+                router: linear("router"),
+                experts: experts(),
+            }),
+            FeedForwardConfig::Relu(_) => Kind::Relu(Relu {
+                up: linear("up"),
+                down: linear("down"),
+            }),
         }
     }
 

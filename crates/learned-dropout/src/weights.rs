@@ -142,9 +142,11 @@ pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + 
             ),
             spec(name("attention.output.weight"), &[width, width]),
             spec(name("feed_forward_norm.weight"), &[width]),
-            spec(name("feed_forward.up.weight"), &[4 * width, width]),
-            spec(name("feed_forward.down.weight"), &[width, 4 * width]),
         ];
+        specs.extend(config.feed_forward.layout(width).into_iter().map(|spec| {
+            let name = name(&format!("feed_forward.{}", spec.name));
+            TensorSpec { name, ..spec }
+        }));
         if masked {
             specs.push(spec(
                 name("feed_forward.learned_dropout.query_key_value.weight"),

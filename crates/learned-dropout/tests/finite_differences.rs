@@ -5,6 +5,9 @@ mod support;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Gradients, Int, Tensor, TensorData};
+use learned_dropout::feed_forward::{
+    DenseConfig, FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
+};
 use learned_dropout::initialization::initial_weights;
 use learned_dropout::parameters::ParameterVisitor;
 use learned_dropout::pass::{NoiseKey, Pass};
@@ -36,6 +39,7 @@ fn config(input: MaskInput, kind: PenaltyKind) -> TransformerConfig {
         heads: 2,
         layers: 2,
         dropout: 0.3,
+        feed_forward: Default::default(),
         learned_dropout: Some(MaskConfig {
             input,
             rounding: Rounding::Sigmoid,
@@ -67,8 +71,11 @@ fn total(
     // The same dropout noise in every pass.
     let key = NoiseKey { seed: 3, step: 1 };
     let loss = model.loss(ids(0), ids(4), &Pass::Train(key));
-    let penalty = loss.penalty.expect("learned masks") * 0.7;
-    (model, loss.cross_entropy + penalty)
+    let mut total = loss.cross_entropy;
+    for term in loss.penalty.into_iter().chain(loss.auxiliary) {
+        total = total + term * 0.7;
+    }
+    (model, total)
 }
 
 fn check(config: &TransformerConfig) {
@@ -87,16 +94,26 @@ fn check(config: &TransformerConfig) {
     model.visit_parameters(&mut collected);
     assert_eq!(collected.found.len(), weights.len());
     for (name, gradient) in collected.found {
-        for index in [0, gradient.len() / 3, gradient.len() - 1] {
+        for first in [0, gradient.len() / 3, gradient.len() - 1] {
             // The truncation error of a central difference is about h² = 1e-4 of the third
             // derivative; the rounding error about 3e-7 / h = 3e-5.
-            let step = 1e-2;
-            let moved = |sign: f32| {
-                let mut weights = weights.clone();
-                weights.get_mut(&name).expect("a parameter").values[index] += sign * step;
-                f64::from(read(total(config, &weights, false).1)[0])
+            let difference = |index: usize, step: f32| {
+                let moved = |step: f32| {
+                    let mut weights = weights.clone();
+                    weights.get_mut(&name).expect("a parameter").values[index] += step;
+                    f64::from(read(total(config, &weights, false).1)[0])
+                };
+                (moved(step) - moved(-step)) / f64::from(2.0 * step)
             };
-            let expected = (moved(1.0) - moved(-1.0)) / f64::from(2.0 * step);
+            // Where another expert is chosen or a unit begins to be 0, the loss has no derivative,
+            // and the difference depends on the step.
+            let smooth = |index: usize| {
+                let [whole, half] = [1e-2, 5e-3].map(|step| difference(index, step));
+                ((whole - half).abs() < 3e-4 + 5e-3 * whole.abs()).then_some((index, whole))
+            };
+            let (index, expected) = (first..first + gradient.len())
+                .find_map(|index| smooth(index % gradient.len()))
+                .expect("an element with a derivative");
             let found = f64::from(gradient[index]);
             let error = (found - expected).abs();
             assert!(
@@ -155,4 +172,71 @@ fn the_penalty_has_a_gradient_of_its_own() {
             .found
             .contains_key("blocks.1.feed_forward.learned_dropout.shift")
     );
+}
+
+/// A model without learned masks, with this feed-forward.
+fn with_feed_forward(feed_forward: FeedForwardConfig) -> TransformerConfig {
+    TransformerConfig {
+        feed_forward,
+        learned_dropout: None,
+        ..config(MaskInput::Hidden, PenaltyKind::Squared)
+    }
+}
+
+#[test]
+fn a_narrow_feed_forward() {
+    let hidden = Some(5);
+    let config = with_feed_forward(FeedForwardConfig::Dense(DenseConfig { hidden }));
+    assert_eq!(
+        initial_weights(&config, 1)["blocks.1.feed_forward.down.weight"].shape,
+        [8, 5]
+    );
+    check(&config);
+}
+
+#[test]
+fn a_mixture_of_experts() {
+    let layer = mixture_of_experts::Config {
+        experts: 4,
+        active: 2,
+        hidden: Some(6),
+        shared: 3,
+        balance: 0.1,
+    };
+    check(&with_feed_forward(FeedForwardConfig::MixtureOfExperts(
+        layer,
+    )));
+}
+
+#[test]
+fn experts_with_a_learned_mask_on_their_output() {
+    let layer = mixture_of_experts::Config {
+        hidden: Some(6),
+        ..Default::default()
+    };
+    check(&TransformerConfig {
+        feed_forward: FeedForwardConfig::MixtureOfExperts(layer),
+        ..config(MaskInput::Hidden, PenaltyKind::Squared)
+    });
+}
+
+#[test]
+fn relu_routed_experts() {
+    let layer = relu_routed_experts::Config {
+        experts: 3,
+        hidden: Some(6),
+        ..Default::default()
+    };
+    check(&with_feed_forward(FeedForwardConfig::ReluRoutedExperts(
+        layer,
+    )));
+}
+
+#[test]
+fn relu_with_a_penalty() {
+    let layer = relu::Config {
+        hidden: Some(20),
+        penalty: 0.1,
+    };
+    check(&with_feed_forward(FeedForwardConfig::Relu(layer)));
 }

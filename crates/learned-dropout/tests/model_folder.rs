@@ -16,6 +16,7 @@ fn config() -> TransformerConfig {
         heads: 2,
         layers: 1,
         dropout: 0.25,
+        feed_forward: Default::default(),
         learned_dropout: Some(MaskConfig {
             penalty: Some(Penalty::default()),
             ..MaskConfig::default()

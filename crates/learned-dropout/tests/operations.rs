@@ -4,14 +4,14 @@
 mod support;
 
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use kernels::random::unit;
 use learned_dropout::dropout::dropout;
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    AdamW, Dropout, Keep, Moment, Precision, adamw, causal_attention, dropped, gelu, layer_norm,
-    linear, linear_cross_entropy, mask_mean, masked_product, norm_feed_forward, norm_linear,
-    scaled, sum_of_squares, sum_of_two, tied_rows,
+    AdamW, Dropout, Keep, Moment, Precision, adamw, causal_attention, dropped, gated_experts, gelu,
+    layer_norm, linear, linear_cross_entropy, mask_mean, masked_product, norm_feed_forward,
+    norm_linear, scaled, sum_of_squares, sum_of_two, tied_rows,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -265,6 +265,63 @@ proptest! {
         assert_close(&found, &expected, TOLERANCE);
         let [found, expected] = outputs().map(|output| gradient_of(&down, output));
         assert_close(&found, &expected, TOLERANCE);
+    }
+
+    #[test]
+    fn experts(
+        time in 1usize..60, width in 1usize..20, hidden in 1usize..30, count in 1usize..5,
+        used in 0u64..=8,
+    ) {
+        let device = training_device();
+        let x = random([2, time, width], 1, &device);
+        // The second expert has no token.
+        let chosen = NoiseKey { seed: 6, step: used }.stream(Purpose::Rounding, 0);
+        let chosen: Vec<f32> = (0..2 * time * count)
+            .map(|i| f32::from(i % count != 1 && chosen.below(i as u64, 8) < used))
+            .collect();
+        let shape = [2, time, count];
+        let gates = random(shape, 2, &device)
+            * Tensor::<3>::from_data(TensorData::new(chosen, shape), &device);
+        let up = random([count, hidden, width], 3, &device);
+        let down = random([count, width, hidden], 4, &device);
+        let plain = |x: Tensor<3>, gates: Tensor<3>, up: Tensor<3>, down: Tensor<3>| {
+            let mut sum = Tensor::zeros_like(&x);
+            for expert in 0..count {
+                let weight = |all: &Tensor<3>| all.clone().narrow(0, expert, 1).transpose();
+                let units = x.clone().matmul(weight(&up).repeat_dim(0, 2));
+                let kept = (units.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0;
+                let output = (units * kept * 0.5).matmul(weight(&down).repeat_dim(0, 2));
+                let gate = gates.clone().narrow(2, expert, 1);
+                // A gate that is 0 stays so.
+                let open = gate.clone().detach().not_equal_elem(0.0).float();
+                sum = sum + output * gate * open;
+            }
+            sum
+        };
+        let fast = |x, gates, up, down| gated_experts(x, gates, [up, down], Precision::F32);
+        // The plain body, in another type than the kernels take.
+        let wide = |x: Tensor<3>, gates: Tensor<3>, up: Tensor<3>, down: Tensor<3>| {
+            let [x, gates, up, down] = [x, gates, up, down].map(|part| part.cast(DType::F64));
+            fast(x, gates, up, down).cast(DType::F32)
+        };
+        type Function<'a> = &'a dyn Fn(Tensor<3>, Tensor<3>, Tensor<3>, Tensor<3>) -> Tensor<3>;
+        let run = |function: Function<'_>| {
+            let inputs = [x.clone(), gates.clone(), up.clone(), down.clone()]
+                .map(|input| input.detach().require_grad());
+            let [x, gates, up, down] = inputs.clone();
+            let output = function(x, gates, up, down);
+            let weight = random(output.dims(), 99, &device);
+            let gradients = (output.clone() * weight).sum().backward();
+            let mut found = vec![read(output.inner())];
+            found.extend(inputs.map(|input| read(input.grad(&gradients).expect("a part"))));
+            found
+        };
+        let expected = run(&plain);
+        for found in [run(&fast), run(&wide)] {
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_close(found, expected, TOLERANCE);
+            }
+        }
     }
 
     #[test]

@@ -84,6 +84,7 @@ fn plain_strings_in_dictionaries() {
         heads: 4,
         layers: 2,
         dropout: 0.0,
+        feed_forward: Default::default(),
         learned_dropout: Some(MaskConfig {
             heads: Some(4),
             penalty: Some(Penalty::default()),
@@ -120,6 +121,7 @@ fn enum_members_of_unknown_classes_and_an_optimizer() {
         heads: 2,
         layers: 1,
         dropout: 0.0,
+        feed_forward: Default::default(),
         learned_dropout: Some(masks),
     };
     assert_eq!(found.config, expected);

@@ -21,6 +21,7 @@ fn model() -> TransformerConfig {
         heads: 1,
         layers: 1,
         dropout: 0.0,
+        feed_forward: Default::default(),
         learned_dropout: None,
     }
 }

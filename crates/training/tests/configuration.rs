@@ -234,19 +234,69 @@ fn every_documented_key_exists_and_every_key_is_documented() {
                 .map(|(key, _)| key)
         })
         .collect();
-    let every = parse(
-        SMALL,
-        &[
-            "model.vocabulary=4",
-            "train.clip=1.0",
-            "model.learned_dropout.heads=2",
-            "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0}",
-        ],
-    )
-    .unwrap();
-    let known = every.values();
-    let known: std::collections::BTreeSet<&str> = known.keys().map(String::as_str).collect();
+    let mut known = std::collections::BTreeSet::new();
+    for kind in ["mixture-of-experts", "relu-routed-experts", "relu"] {
+        let every = parse(
+            SMALL,
+            &[
+                "model.vocabulary=4",
+                "train.clip=1.0",
+                "model.learned_dropout.heads=2",
+                "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0}",
+                &format!("model.feed_forward={{kind=\"{kind}\", hidden=3}}"),
+            ],
+        );
+        known.extend(every.unwrap().values().into_keys());
+    }
+    let known: std::collections::BTreeSet<&str> = known.iter().map(String::as_str).collect();
     assert_eq!(documented, known);
+}
+
+#[test]
+fn impossible_feed_forwards_are_problems_of_their_keys() {
+    for (typed, key) in [
+        ("{hidden=8}", "model.feed_forward"),
+        ("{kind=\"sparse\"}", "model.feed_forward.kind"),
+        ("{kind=\"dense\", hidden=0}", "model.feed_forward.hidden"),
+        ("{kind=\"dense\", experts=4}", "model.feed_forward.experts"),
+        (
+            "{kind=\"mixture-of-experts\", experts=2, active=3}",
+            "model.feed_forward.active",
+        ),
+        (
+            "{kind=\"mixture-of-experts\", balance=-1}",
+            "model.feed_forward.balance",
+        ),
+        (
+            "{kind=\"relu-routed-experts\", target_density=0}",
+            "model.feed_forward.target_density",
+        ),
+        (
+            "{kind=\"relu-routed-experts\", coefficient_factor=1}",
+            "model.feed_forward.coefficient_factor",
+        ),
+        ("{kind=\"relu\", penalty=nan}", "model.feed_forward.penalty"),
+    ] {
+        let problem = parse(SMALL, &[&format!("model.feed_forward={typed}")]).unwrap_err();
+        assert!(
+            problem.to_string().contains(&format!("`{key}")),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn the_default_feed_forward_leaves_no_trace() {
+    let plain = parse(SMALL, &[]).unwrap();
+    let dense = parse(SMALL, &["model.feed_forward={kind=\"dense\"}"]).unwrap();
+    assert_eq!(plain, dense);
+    assert!(!plain.to_toml().unwrap().contains("feed_forward]"));
+    let model = plain.model.transformer(Some(7)).unwrap();
+    assert!(
+        !serde_json::to_string(&model)
+            .unwrap()
+            .contains("\"feed_forward\"")
+    );
 }
 
 /// A valid configuration of arbitrary values, as text of the one way to write each.
@@ -408,6 +458,29 @@ fn the_quick_start_is_a_valid_configuration() {
     let config = RunConfig::read(&path, &[]).unwrap();
     assert!(config.model.learned_dropout.is_some());
     config.model.transformer(Some(2048)).unwrap();
+}
+
+/// The sizes that their comments promise.
+#[test]
+fn the_competitors_are_valid_configurations() {
+    let model = |name: &str| {
+        let path = seed_configs().join(format!("../competitors/{name}.toml"));
+        let config = RunConfig::read(&path, &[]).unwrap();
+        config.model.transformer(Some(2048)).unwrap()
+    };
+    let (dense, narrow) = (model("dense"), model("narrow"));
+    let (experts, routed) = (model("mixture-of-experts"), model("relu-routed-experts"));
+    let router = 4 * 8 * 128;
+    assert_eq!(experts.active_parameters() - router, narrow.parameters());
+    assert_eq!(routed.active_parameters() - router, narrow.parameters());
+    // Twice the units of the dense model.
+    let feed_forwards = 4 * 2 * 128 * 512;
+    assert_eq!(
+        experts.parameters() - router,
+        dense.parameters() + feed_forwards
+    );
+    assert_eq!(model("relu").parameters(), dense.parameters());
+    assert_eq!(model("dropout").parameters(), dense.parameters());
 }
 
 /// Counted by hand: 50,257 embeddings of 768; per block twelve 768² matrices' worth and two norms;

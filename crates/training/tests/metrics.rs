@@ -30,6 +30,7 @@ fn evaluation(step: u64) -> Metrics {
         validation_loss: 2.5,
         best: true,
         mask: None,
+        feed_forward: None,
     })
 }
 

@@ -1,12 +1,16 @@
 //! `ldrop eval`.
 
+mod threshold;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::{DataFolder, Split, Tokenizer, Window, windows};
 use learned_dropout::Transformer;
+use learned_dropout::TransformerConfig;
 use learned_dropout::pass::Pass;
 use learned_dropout::statistics::MaskValues;
 use serde::Serialize;
 use training::config::RunConfig;
+use training::flops;
 
 use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
 use crate::failure::Failure;
@@ -20,6 +24,22 @@ struct Report {
     bits_per_byte: Option<f64>,
     tokens: u64,
     kept: Option<f64>,
+    #[serde(flatten)]
+    used: Option<Used>,
+}
+
+/// What a model that does not use all of itself for every token computed.
+#[derive(Serialize)]
+struct Used {
+    /// Share of the experts, of the hidden units, or of the inputs of layers that were used.
+    density: f64,
+    forward_flops_per_token: ForwardFlops,
+}
+
+#[derive(Serialize)]
+struct ForwardFlops {
+    dense: u64,
+    executed: u64,
 }
 
 /// Sums over all predicted tokens.
@@ -30,6 +50,8 @@ struct Sums {
     tokens: u64,
     bytes: u64,
     masked: bool,
+    /// Of feed-forwards that do not use all of themselves.
+    density: Option<f64>,
 }
 
 /// Runs `eval`.
@@ -61,8 +83,12 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
             folder.path().display()
         )));
     }
-    let transformer =
+    let mut transformer =
         Transformer::from_weights(&config, &weights, &device).with_precision(precision);
+    if let Some(sparsity) = arguments.threshold_sparsity {
+        let which = arguments.threshold_inputs;
+        threshold::calibrate(&mut transformer, &folder, (which, sparsity), &device)?;
+    }
     let limit = arguments.max_tokens.unwrap_or(u64::MAX);
     let length = (tokens.len() as u64).saturating_sub(1).min(limit);
     let bar = bar(
@@ -92,7 +118,11 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     }
     sums.add(&transformer, &batch, &tokenizer, &device);
     bar.finish_and_clear();
-    sums.report(common)
+    let used = match arguments.threshold_sparsity {
+        Some(_) => Some(threshold::used(&mut transformer)),
+        None => sums.used(&config),
+    };
+    sums.report(used, common)
 }
 
 fn data_folder(arguments: &EvalArguments) -> Result<DataFolder, Failure> {
@@ -113,6 +143,12 @@ fn data_folder(arguments: &EvalArguments) -> Result<DataFolder, Failure> {
     }
 }
 
+/// The value of a tensor of one element.
+fn number(tensor: &Tensor<1>) -> f64 {
+    let data = tensor.to_data();
+    data.iter::<f32>().next().map_or(f64::NAN, f64::from)
+}
+
 impl Sums {
     fn add(
         &mut self,
@@ -131,18 +167,21 @@ impl Sums {
         let targets = tensor(|window| &window.targets);
         let loss = transformer.loss(inputs, targets, &Pass::Evaluate);
         let count = (shape[0] * shape[1]) as u64;
-        let mean = loss
-            .cross_entropy
-            .to_data()
-            .iter::<f32>()
-            .next()
-            .map_or(f64::NAN, f64::from);
-        self.loss += mean * count as f64;
+        self.loss += number(&loss.cross_entropy) * count as f64;
         self.tokens += count;
         let masks: Vec<MaskValues> = loss.statistics().iter().map(|mask| mask.read()).collect();
         if let Some(mask) = MaskValues::mean(&masks) {
             self.masked = true;
             self.kept += f64::from(mask.kept) * count as f64;
+        }
+        if !loss.activities.is_empty() {
+            let layers = loss.activities.len() as f64;
+            let shares = loss
+                .activities
+                .iter()
+                .map(|used| used.shares.clone().mean());
+            let sum: f64 = shares.map(|share| number(&share)).sum();
+            *self.density.get_or_insert(0.0) += sum / layers * count as f64;
         }
         let end = tokenizer.end_of_text();
         let targets = batch.iter().flat_map(|window| &window.targets);
@@ -152,7 +191,18 @@ impl Sums {
             .sum::<u64>();
     }
 
-    fn report(&self, common: &Common) -> Result<(), Failure> {
+    fn used(&self, config: &TransformerConfig) -> Option<Used> {
+        let density = self.density? / self.tokens as f64;
+        Some(Used {
+            density,
+            forward_flops_per_token: ForwardFlops {
+                dense: flops::forward_per_token(config) as u64,
+                executed: flops::executed_at_density(config, density) as u64,
+            },
+        })
+    }
+
+    fn report(&self, used: Option<Used>, common: &Common) -> Result<(), Failure> {
         let loss = self.loss / self.tokens as f64;
         let bits = self.loss / std::f64::consts::LN_2;
         let report = Report {
@@ -161,6 +211,7 @@ impl Sums {
             bits_per_byte: (self.bytes > 0).then(|| bits / self.bytes as f64),
             tokens: self.tokens,
             kept: self.masked.then(|| self.kept / self.tokens as f64),
+            used,
         };
         if common.json {
             return print_json(&report);
@@ -172,6 +223,15 @@ impl Sums {
         }
         if let Some(kept) = report.kept {
             print(&format!("kept           {:.2}%", kept * 100.0))?;
+        }
+        if let Some(used) = &report.used {
+            let operations = &used.forward_flops_per_token;
+            print(&format!("used           {:.2}%", used.density * 100.0))?;
+            print(&format!(
+                "FLOPs a token  {} executed of {}",
+                grouped(operations.executed),
+                grouped(operations.dense)
+            ))?;
         }
         print(&format!("tokens         {}", grouped(report.tokens)))
     }

@@ -14,6 +14,9 @@ use crate::terminal::{grouped, print, print_json, tell};
 struct Info {
     parameters: usize,
     parameters_without_positions: usize,
+    /// What a token uses on average, where there are experts to choose from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_parameters: Option<usize>,
     forward_flops_per_token: ForwardFlops,
 }
 
@@ -21,7 +24,7 @@ struct Info {
 struct ForwardFlops {
     /// Everything computed.
     dense: u64,
-    /// What is left when dropped values are not computed. On the feed-forward output the mask
+    /// What is left when dropped values and experts that are not chosen are not computed. On the feed-forward output the mask
     /// is known only after the work is done: nothing is saved.
     kept: u64,
 }
@@ -33,13 +36,16 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         (None, Some(folder)) => model_folder::read_config(&model::locate(folder)?)?,
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };
-    let flops = flops::forward_per_token(&config) as u64;
     let info = Info {
         parameters: config.parameters(),
         parameters_without_positions: config.parameters_without_positions(),
+        active_parameters: config
+            .feed_forward
+            .experts()
+            .map(|_| config.active_parameters()),
         forward_flops_per_token: ForwardFlops {
-            dense: flops,
-            kept: flops,
+            dense: flops::forward_per_token(&config) as u64,
+            kept: flops::executed_per_token(&config) as u64,
         },
     };
     if common.json {
@@ -50,6 +56,12 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
             "note: masks on the feed-forward output are known only after that is computed, so \
              nothing can be left out",
         );
+    }
+    if let Some(active) = info.active_parameters {
+        print(&format!(
+            "parameters used by a token    {}",
+            grouped(active as u64)
+        ))?;
     }
     print(&format!(
         "parameters                    {}\n\

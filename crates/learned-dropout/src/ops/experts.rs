@@ -97,7 +97,13 @@ fn shape(x: &Float, up: &Float) -> experts::Shape {
 }
 
 /// The operation by the kernels.
-pub(super) fn on_cpu(x: Float, gates: Float, up: Float, down: Float, precision: Precision) -> Float {
+pub(super) fn on_cpu(
+    x: Float,
+    gates: Float,
+    up: Float,
+    down: Float,
+    precision: Precision,
+) -> Float {
     if !is_f32(&[&x, &gates, &up, &down]) {
         return gated_experts::<Flex>(x, gates, up, down);
     }

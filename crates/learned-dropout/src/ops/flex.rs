@@ -335,7 +335,13 @@ impl TransformerOps for Flex {
         )
     }
 
-    fn gated_experts(x: Float, gates: Float, up: Float, down: Float, precision: Precision) -> Float {
+    fn gated_experts(
+        x: Float,
+        gates: Float,
+        up: Float,
+        down: Float,
+        precision: Precision,
+    ) -> Float {
         experts::on_cpu(x, gates, up, down, precision)
     }
 

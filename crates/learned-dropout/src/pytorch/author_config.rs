@@ -57,6 +57,7 @@ pub(super) fn read(
     };
     let needed = |key| table.whole(key)?.ok_or_else(|| table.missing(key));
     Ok(TransformerConfig {
+        feed_forward: Default::default(),
         vocabulary,
         context: needed("context_size")?,
         width: needed("n_embed")?,

@@ -12,6 +12,7 @@ use super::error::PytorchError;
 use super::names::{OUTPUT_LAYER, TOKEN_EMBEDDING, author_names};
 use super::pickle_out::Writer;
 use crate::config::TransformerConfig;
+use crate::feed_forward::FeedForwardConfig;
 use crate::weights::{self, HostTensor, Weights, WeightsError};
 
 /// The folder within the archive; PyTorch accepts any.
@@ -61,6 +62,20 @@ fn check(path: &Path, config: &TransformerConfig, weights: &Weights) -> Result<(
             path: path.into(),
             problems,
         })?;
+    let feed_forward = &config.feed_forward;
+    let dense = matches!(feed_forward, FeedForwardConfig::Dense(_));
+    let hidden = feed_forward.hidden(config.width);
+    if !dense || hidden != 4 * config.width {
+        return Err(PytorchError::Value {
+            path: path.into(),
+            key: "feed_forward".into(),
+            found: format!("{} with {hidden} hidden units", feed_forward.name()),
+            expected: format!(
+                "dense with {} hidden units: the author's code has no other",
+                4 * config.width
+            ),
+        });
+    }
     for spec in weights::layout(config) {
         let (name, expected) = (spec.name, spec.shape);
         match weights.get(&name) {

@@ -16,6 +16,7 @@ pub(super) const TOKEN_EMBEDDING: &str = "token_embedding.weight";
 /// use learned_dropout::{TransformerConfig, pytorch::author_names};
 /// let config = TransformerConfig {
 ///     vocabulary: 97, context: 24, width: 32, heads: 4, layers: 1, dropout: 0.0,
+///     feed_forward: Default::default(),
 ///     learned_dropout: None,
 /// };
 /// let (ours, author) = author_names(&config).nth(3).unwrap();

@@ -31,6 +31,9 @@ pub struct TrainerState {
     pub evaluated: Option<u64>,
     /// The best evaluation so far.
     pub best: Option<Best>,
+    /// What the next step multiplies the auxiliary loss of the feed-forwards by, where that adapts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auxiliary_coefficient: Option<f64>,
     /// Fingerprints of the data.
     pub data: DataFingerprint,
     /// Hash of the configuration's keys that decide the weights.

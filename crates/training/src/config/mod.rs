@@ -13,6 +13,7 @@ mod typed;
 use std::path::{Path, PathBuf};
 
 use learned_dropout::config::ConfigProblem;
+use learned_dropout::feed_forward::FeedForwardConfig;
 use learned_dropout::{MaskConfig, TransformerConfig};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub struct ModelConfig {
     pub layers: usize,
     /// Rate of the ordinary dropout, in [0, 1).
     pub dropout: f64,
+    /// What stands in the second half of a block; the dense feed-forward where left out.
+    #[serde(skip_serializing_if = "FeedForwardConfig::is_default")]
+    pub feed_forward: FeedForwardConfig,
     /// The learned masks; the plain baseline where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned_dropout: Option<MaskConfig>,
@@ -239,6 +243,7 @@ impl From<TransformerConfig> for ModelConfig {
             heads: config.heads,
             layers: config.layers,
             dropout: config.dropout,
+            feed_forward: config.feed_forward,
             learned_dropout: config.learned_dropout,
         }
     }
@@ -290,6 +295,7 @@ impl ModelConfig {
             heads: self.heads,
             layers: self.layers,
             dropout: self.dropout,
+            feed_forward: self.feed_forward.clone(),
             learned_dropout: self.learned_dropout.clone(),
         }
     }

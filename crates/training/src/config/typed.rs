@@ -1,10 +1,13 @@
 //! What was typed → what will run: defaults, missing keys and ranges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use learned_dropout::MaskConfig;
 use learned_dropout::config::ConfigProblem;
+use learned_dropout::feed_forward::{
+    FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
+};
 use learned_dropout::penalty::Penalty;
 use serde::Deserialize;
 
@@ -49,6 +52,7 @@ struct TypedModel {
     heads: Option<usize>,
     layers: Option<usize>,
     dropout: f64,
+    feed_forward: FeedForwardConfig,
     learned_dropout: Option<MaskConfig>,
 }
 
@@ -156,6 +160,7 @@ fn resolve(typed: TypedRun, problems: &mut Vec<Problem>) -> RunConfig {
         heads: required("model.heads", size(model.heads)) as usize,
         layers: required("model.layers", size(model.layers)) as usize,
         dropout: model.dropout,
+        feed_forward: model.feed_forward,
         learned_dropout: model.learned_dropout,
     };
     let steps = required("train.steps", train.steps);
@@ -237,8 +242,27 @@ fn missing(key: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A configuration in which every key has a value.
-fn complete() -> RunConfig {
+/// Every kind of feed-forward, with a value for every key.
+fn feed_forwards() -> [FeedForwardConfig; 3] {
+    let hidden = Some(1);
+    [
+        FeedForwardConfig::MixtureOfExperts(mixture_of_experts::Config {
+            hidden,
+            ..Default::default()
+        }),
+        FeedForwardConfig::ReluRoutedExperts(relu_routed_experts::Config {
+            hidden,
+            ..Default::default()
+        }),
+        FeedForwardConfig::Relu(relu::Config {
+            hidden,
+            ..Default::default()
+        }),
+    ]
+}
+
+/// A configuration in which every key that goes with this feed-forward has a value.
+fn complete(feed_forward: FeedForwardConfig) -> RunConfig {
     let penalty = Penalty {
         exponential_rate: Some(1.0),
         minimum: Some(0.0),
@@ -256,6 +280,7 @@ fn complete() -> RunConfig {
             heads: 1,
             layers: 1,
             dropout: 0.0,
+            feed_forward,
             learned_dropout: Some(MaskConfig {
                 heads: Some(1),
                 penalty: Some(penalty),
@@ -271,7 +296,9 @@ fn complete() -> RunConfig {
 
 /// The full paths of all keys of a run configuration.
 pub(super) fn every_key() -> Vec<String> {
-    flat(&complete()).into_keys().collect()
+    let keys = feed_forwards().map(|feed_forward| flat(&complete(feed_forward)).into_keys());
+    let keys: BTreeSet<String> = keys.into_iter().flatten().collect();
+    keys.into_iter().collect()
 }
 
 /// The values of a configuration by their full paths.

@@ -1,5 +1,6 @@
 //! What a run reports about itself: one JSON object a line, and TensorBoard event files.
 
+mod feed_forward;
 mod json_lines;
 mod tensorboard;
 
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use feed_forward::{FeedForwardLayerMetrics, FeedForwardMetrics};
 pub use json_lines::MetricsFile;
 pub use tensorboard::EventFile;
 
@@ -72,6 +74,9 @@ pub struct StepMetrics {
     pub model_flops_utilization: Option<f64>,
     /// Statistics of the learned masks, where the model has them.
     pub mask: Option<MaskMetrics>,
+    /// Statistics of feed-forwards that do not use all of themselves for every token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_forward: Option<FeedForwardMetrics>,
 }
 
 /// What an evaluation reports.
@@ -87,6 +92,10 @@ pub struct EvaluationMetrics {
     pub best: bool,
     /// Statistics of the learned masks on the validation split, where the model has them.
     pub mask: Option<MaskMetrics>,
+    /// Statistics, on the validation split, of feed-forwards that do not use all of themselves for
+    /// every token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_forward: Option<FeedForwardMetrics>,
 }
 
 /// Statistics of the learned masks: means over the layers, and each layer by itself.

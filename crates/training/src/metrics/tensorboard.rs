@@ -163,6 +163,8 @@ fn step_values(metrics: &StepMetrics) -> Vec<(String, f64)> {
             .iter()
             .flat_map(|mask| mask_values("mask", mask)),
     );
+    let feed_forward = metrics.feed_forward.iter();
+    values.extend(feed_forward.flat_map(|used| used.named("feed_forward")));
     values
 }
 
@@ -177,6 +179,8 @@ fn evaluation_values(metrics: &EvaluationMetrics) -> Vec<(String, f64)> {
             .iter()
             .flat_map(|mask| mask_values("validation_mask", mask)),
     );
+    let feed_forward = metrics.feed_forward.iter();
+    values.extend(feed_forward.flat_map(|used| used.named("validation_feed_forward")));
     values
 }
 

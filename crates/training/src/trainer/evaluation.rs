@@ -5,11 +5,12 @@ use data::folder::Split;
 use learned_dropout::pass::Pass;
 use learned_dropout::transformer::{Loss, Transformer};
 
+use super::auxiliary::feed_forward_metrics;
 use super::error::TrainError;
 use super::observer::Hooks;
 use super::scalar;
 use super::windows::Windows;
-use crate::metrics::{LayerMetrics, MaskMetrics};
+use crate::metrics::{FeedForwardMetrics, LayerMetrics, MaskMetrics};
 
 /// What an evaluation measured.
 pub(super) struct Evaluation {
@@ -17,6 +18,8 @@ pub(super) struct Evaluation {
     pub(super) validation_loss: f64,
     /// Of the validation split.
     pub(super) mask: Option<MaskMetrics>,
+    /// Of the validation split.
+    pub(super) feed_forward: Option<FeedForwardMetrics>,
 }
 
 /// Evaluates a model after `step` steps on `batches` batches of each split.
@@ -30,7 +33,7 @@ pub(super) fn evaluate(
     hooks: &mut Hooks<'_>,
 ) -> Result<Option<Evaluation>, TrainError> {
     let mut losses = [0.0; 2];
-    let mut masks = Vec::new();
+    let (mut masks, mut feed_forwards) = (Vec::new(), Vec::new());
     for (index, split) in [Split::Train, Split::Validation].into_iter().enumerate() {
         for number in 0..batches {
             if hooks.stopped() {
@@ -41,6 +44,7 @@ pub(super) fn evaluate(
             losses[index] += scalar(&loss.cross_entropy);
             if split == Split::Validation {
                 masks.extend(mask_metrics(&loss));
+                feed_forwards.extend(feed_forward_metrics(&loss));
             }
             hooks
                 .observer
@@ -60,6 +64,7 @@ pub(super) fn evaluate(
         train_loss,
         validation_loss,
         mask,
+        feed_forward: FeedForwardMetrics::of_batches(&feed_forwards),
     }))
 }
 

@@ -1,5 +1,6 @@
 //! The training loop.
 
+mod auxiliary;
 mod error;
 mod evaluation;
 mod gradients;
@@ -142,6 +143,10 @@ impl Trainer<'_> {
             // The share that changed compares with the step before, so that one counts too.
             reads_masks: self.is_logged(number) || self.is_logged(number + 1),
             last_checkpoint: self.last_checkpoint.as_deref(),
+            auxiliary_coefficient: auxiliary::coefficient(
+                &self.model_config,
+                self.state.auxiliary_coefficient,
+            ),
             ..Step::new(
                 number,
                 self.state.micro_batches,
@@ -154,6 +159,11 @@ impl Trainer<'_> {
             self.windows.training(micro_batch, &device)
         })?;
         let (learning_rate, penalty_coefficient) = (step.learning_rate, step.penalty_coefficient);
+        self.state.auxiliary_coefficient = auxiliary::next(
+            &self.model_config,
+            step.auxiliary_coefficient,
+            values.feed_forward.as_ref().map(|used| used.density),
+        );
         self.state.step = number;
         self.state.micro_batches += self.config.train.accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
@@ -167,6 +177,7 @@ impl Trainer<'_> {
                 penalty_coefficient,
                 learning_rate,
                 gradient_norm: values.gradient_norm,
+                feed_forward: values.feed_forward,
                 ..StepMetrics::default()
             },
             values.mask,
@@ -235,6 +246,7 @@ impl Trainer<'_> {
             validation_loss: found.validation_loss,
             best,
             mask: found.mask,
+            feed_forward: found.feed_forward,
         };
         hooks.observer.evaluated(&metrics);
         self.metrics.write(&Metrics::Evaluation(metrics))?;

@@ -7,13 +7,14 @@ use learned_dropout::TransformerConfig;
 use learned_dropout::pass::{NoiseKey, Pass};
 use learned_dropout::transformer::Transformer;
 
+use super::auxiliary::{self, feed_forward_metrics};
 use super::error::{TrainError, finite};
 use super::evaluation::mask_metrics;
 use super::gradients::Gradients;
 use super::scalar;
 use super::windows::Batch;
 use crate::config::RunConfig;
-use crate::metrics::MaskMetrics;
+use crate::metrics::{FeedForwardMetrics, MaskMetrics};
 use crate::optimizer::AdamW;
 use crate::schedule::Schedule;
 
@@ -28,6 +29,8 @@ pub(super) struct Step<'a> {
     pub(super) clip: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) penalty_coefficient: Option<f64>,
+    /// Of the auxiliary loss of the feed-forwards.
+    pub(super) auxiliary_coefficient: Option<f64>,
     /// Whether the masks of the last micro-batch are read.
     pub(super) reads_masks: bool,
     /// What is named if the step fails.
@@ -41,6 +44,8 @@ pub(super) struct StepValues {
     /// Before clipping.
     pub(super) gradient_norm: f64,
     pub(super) mask: Option<MaskMetrics>,
+    /// Of all micro-batches.
+    pub(super) feed_forward: Option<FeedForwardMetrics>,
 }
 
 impl Step<'_> {
@@ -61,6 +66,7 @@ impl Step<'_> {
             clip: config.train.clip,
             learning_rate: Schedule::new(&config.train).learning_rate(number - 1),
             penalty_coefficient: penalty.map(|penalty| penalty.coefficient_at(number - 1)),
+            auxiliary_coefficient: auxiliary::coefficient(model, None),
             reads_masks: false,
             last_checkpoint: None,
         }
@@ -79,6 +85,7 @@ impl Step<'_> {
     ) -> Result<StepValues, TrainError> {
         let mut gradients = Gradients::default();
         let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
+        let mut feed_forwards = Vec::new();
         let count = self.accumulate as f64;
         for index in 0..self.accumulate {
             let micro_batch = self.first_micro_batch + index as u64;
@@ -93,12 +100,16 @@ impl Step<'_> {
             if self.reads_masks && index + 1 == self.accumulate {
                 mask = mask_metrics(&loss);
             }
+            feed_forwards.extend(feed_forward_metrics(&loss));
             let mut total = loss.cross_entropy;
             if let Some(term) = loss.penalty {
                 *penalty.get_or_insert(0.0) += scalar(&term) / count;
                 if let Some(coefficient) = self.penalty_coefficient {
                     total = total + term.mul_scalar(coefficient);
                 }
+            }
+            if let Some((term, coefficient)) = loss.auxiliary.zip(self.auxiliary_coefficient) {
+                total = total + term.mul_scalar(coefficient);
             }
             gradients.add(model, &total.div_scalar(count));
         }
@@ -113,6 +124,12 @@ impl Step<'_> {
             penalty,
             gradient_norm,
             mask,
+            feed_forward: FeedForwardMetrics::of_batches(&feed_forwards).map(|metrics| {
+                FeedForwardMetrics {
+                    coefficient: self.auxiliary_coefficient,
+                    ..metrics
+                }
+            }),
         })
     }
 

@@ -8,7 +8,9 @@ use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
-use kernels::{attention, cross_entropy, embedding, feed_forward, gelu, layer_norm, linear};
+use kernels::{
+    attention, cross_entropy, embedding, experts, feed_forward, gelu, layer_norm, linear,
+};
 use kernels::{mask, update};
 
 /// Measured runs of each kernel; an odd number, so that one is in the middle.
@@ -49,6 +51,7 @@ pub fn measure(shape: Shape, precision: Precision, begins: &dyn Fn(&'static str)
     };
     stopwatch.linear(shape, precision);
     stopwatch.feed_forward(shape, precision);
+    stopwatch.experts(shape, precision);
     stopwatch.attention(shape);
     stopwatch.cross_entropy(shape, precision);
     stopwatch.layer_norm(shape);
@@ -184,6 +187,39 @@ impl Stopwatch<'_> {
             "feed-forward backward",
             Amount::Operations(4.0 * product),
             || feed_forward::backward(&gradient, &x, &weights, layer, precision),
+        );
+    }
+
+    /// Two of eight experts for each token, as many hidden units as channels in each.
+    fn experts(&mut self, shape: Shape, precision: Precision) {
+        let Shape { width, tokens, .. } = shape;
+        let layer = experts::Shape {
+            tokens,
+            width,
+            hidden: width,
+            experts: 8,
+        };
+        let (x, gradient) = (shape.activations(1), shape.activations(2));
+        let mut gates = vec![0.0; tokens * layer.experts];
+        for (token, gates) in gates.chunks_exact_mut(layer.experts).enumerate() {
+            gates[token % 8] = 0.5;
+            gates[(token + 1 + token / 8 % 7) % 8] = 0.5;
+        }
+        let up = Shape::weight(layer.experts * width, width, 3);
+        let down = Shape::weight(layer.experts * width, width, 4);
+        let weights = experts::Weights {
+            up: &up,
+            down: &down,
+        };
+        let uses = gates.iter().filter(|&&gate| gate != 0.0).count();
+        let product = operations(&[uses, width, width]);
+        self.time("experts forward", Amount::Operations(2.0 * product), || {
+            experts::forward(&x, &gates, &weights, layer, precision)
+        });
+        self.time(
+            "experts backward",
+            Amount::Operations(4.0 * product),
+            || experts::backward(&gradient, &x, &gates, &weights, layer, precision),
         );
     }
 

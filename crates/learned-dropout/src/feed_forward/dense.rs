@@ -1,0 +1,43 @@
+//! The dense feed-forward with GELU.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::linear::Linear;
+use crate::norm::{EPSILON, LayerNorm};
+use crate::ops::tensor::{Precision, gelu, norm_feed_forward};
+
+/// `down(gelu(up(norm(x))))`.
+#[derive(Module, Debug)]
+pub struct Dense {
+    /// `[hidden, width]`.
+    pub up: Linear,
+    /// `[width, hidden]`.
+    pub down: Linear,
+}
+
+impl Dense {
+    /// A layer with the given weights, `[hidden, width]` and `[width, hidden]`.
+    pub(crate) fn new(up: Tensor<2>, down: Tensor<2>) -> Self {
+        Self {
+            up: Linear::new(up),
+            down: Linear::new(down),
+        }
+    }
+
+    pub(super) fn set_precision(&mut self, precision: Precision) {
+        self.up.precision = precision;
+        self.down.precision = precision;
+    }
+
+    /// Applies the norm and the layer to `[batch, time, width]`.
+    pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
+        if self.up.cut.is_active() || self.down.cut.is_active() {
+            let units = gelu(self.up.forward_normalized(norm, input));
+            return self.down.forward(units);
+        }
+        let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
+        let gain = norm.weight.val();
+        norm_feed_forward(input, gain, weights, EPSILON, self.up.precision)
+    }
+}

@@ -1,0 +1,122 @@
+//! Statistics of feed-forwards that do not use all of themselves for every token.
+
+use serde::{Deserialize, Serialize};
+
+/// What the feed-forwards of a model used of themselves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeedForwardMetrics {
+    /// Mean over the layers of their `density`.
+    pub density: f64,
+    /// The auxiliary loss, before its coefficient.
+    pub auxiliary: f64,
+    /// What the auxiliary loss was multiplied by; none in evaluations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coefficient: Option<f64>,
+    /// Each layer, from the first.
+    pub layers: Vec<FeedForwardLayerMetrics>,
+}
+
+/// What the feed-forward of one layer used of itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeedForwardLayerMetrics {
+    /// Mean share of the experts that a token used; without experts, share of the hidden units that
+    /// were not 0.
+    pub density: f64,
+    /// For each expert the share of tokens that used it; empty without experts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load: Vec<f64>,
+}
+
+/// The mean; 0 of nothing.
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = values.clone().count().max(1);
+    values.sum::<f64>() / count as f64
+}
+
+impl FeedForwardLayerMetrics {
+    /// From the shares of a layer: one for each expert, or a single one of the hidden units.
+    pub fn of_shares(shares: Vec<f64>) -> Self {
+        Self {
+            density: mean(shares.iter().copied()),
+            load: if shares.len() > 1 { shares } else { Vec::new() },
+        }
+    }
+
+    fn of_batches(batches: &[&Self]) -> Self {
+        let experts = batches.first().map_or(0, |batch| batch.load.len());
+        let load = |expert: usize| mean(batches.iter().map(|batch| batch.load[expert]));
+        Self {
+            density: mean(batches.iter().map(|batch| batch.density)),
+            load: (0..experts).map(load).collect(),
+        }
+    }
+}
+
+impl FeedForwardMetrics {
+    /// Statistics of a model from those of its layers; none without layers.
+    pub fn of_layers(auxiliary: f64, layers: Vec<FeedForwardLayerMetrics>) -> Option<Self> {
+        (!layers.is_empty()).then(|| Self {
+            density: mean(layers.iter().map(|layer| layer.density)),
+            auxiliary,
+            coefficient: None,
+            layers,
+        })
+    }
+
+    /// The mean of several batches' statistics of one model; none without any.
+    pub fn of_batches(batches: &[Self]) -> Option<Self> {
+        let layers = batches.first()?.layers.len();
+        let layer = |index: usize| {
+            let of_batches: Vec<_> = batches.iter().map(|batch| &batch.layers[index]).collect();
+            FeedForwardLayerMetrics::of_batches(&of_batches)
+        };
+        let auxiliary = mean(batches.iter().map(|batch| batch.auxiliary));
+        Self::of_layers(auxiliary, (0..layers).map(layer).collect())
+    }
+
+    /// Names and values for a chart, the names within a group.
+    pub(super) fn named(&self, group: &str) -> Vec<(String, f64)> {
+        let mut values = vec![
+            (format!("{group}/density"), self.density),
+            (format!("{group}/auxiliary"), self.auxiliary),
+        ];
+        let coefficient = self.coefficient;
+        values.extend(coefficient.map(|value| (format!("{group}/coefficient"), value)));
+        for (index, layer) in self.layers.iter().enumerate() {
+            values.push((format!("{group}/density/layer_{index:02}"), layer.density));
+            let load = layer.load.iter().enumerate().map(|(expert, &share)| {
+                let name = format!("{group}/load/layer_{index:02}/expert_{expert:02}");
+                (name, share)
+            });
+            values.extend(load);
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_worked_by_hand() {
+        let model = |shares: [[f64; 2]; 2], auxiliary| {
+            let layer = |shares: [f64; 2]| FeedForwardLayerMetrics::of_shares(shares.into());
+            FeedForwardMetrics::of_layers(auxiliary, shares.map(layer).into()).unwrap()
+        };
+        let one = model([[1.0, 0.0], [0.5, 1.0]], 1.0);
+        assert_eq!(one.layers[1].density, 0.75);
+        assert_eq!(one.density, 0.625);
+        let mean = FeedForwardMetrics::of_batches(&[one, model([[0.0; 2]; 2], 3.0)]).unwrap();
+        assert_eq!((mean.density, mean.auxiliary), (0.3125, 2.0));
+        assert_eq!(mean.layers[0].load, [0.5, 0.0]);
+        let named = mean.named("feed_forward");
+        assert!(named.contains(&("feed_forward/load/layer_01/expert_01".into(), 0.5)));
+        assert_eq!(FeedForwardMetrics::of_batches(&[]), None);
+        assert!(
+            FeedForwardLayerMetrics::of_shares(vec![0.25])
+                .load
+                .is_empty()
+        );
+    }
+}
