@@ -9,6 +9,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod feed_forward;
 pub mod gelu;
+pub mod group_product;
 pub mod layer_norm;
 pub mod level;
 pub mod linear;
