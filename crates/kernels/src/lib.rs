@@ -10,6 +10,7 @@ pub mod embedding;
 pub mod experts;
 pub mod feed_forward;
 pub mod gelu;
+pub mod group_product;
 pub mod layer_norm;
 pub mod level;
 pub mod linear;

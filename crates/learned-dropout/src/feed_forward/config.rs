@@ -116,7 +116,7 @@ impl FeedForwardConfig {
             Self::ReluRoutedExperts(config) => config.hidden,
             Self::Relu(config) => config.hidden,
         };
-        hidden.unwrap_or(4 * width)
+        hidden.unwrap_or(width.saturating_mul(4))
     }
 
     /// Number of experts; none where there is nothing to choose from.

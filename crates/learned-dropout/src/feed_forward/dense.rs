@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::linear::Linear;
+use crate::mask::Mask;
 use crate::norm::{EPSILON, LayerNorm};
-use crate::ops::tensor::{Precision, gelu, norm_feed_forward};
+use crate::ops::tensor::{MaskedSettings, Precision, gelu, masked_feed_forward, norm_feed_forward};
 
 /// `down(gelu(up(norm(x))))`.
 #[derive(Module, Debug)]
@@ -30,11 +31,32 @@ impl Dense {
         self.down.precision = precision;
     }
 
+    /// The hidden units, `[batch, time, hidden]`.
+    pub(super) fn units(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
+        gelu(self.up.forward_normalized(norm, input))
+    }
+
+    /// Applies the norm and the layer with a mask on the hidden units that is known before them.
+    pub(super) fn forward_masked(
+        &self,
+        norm: &LayerNorm,
+        input: Tensor<3>,
+        mask: &Mask,
+    ) -> Tensor<3> {
+        let settings = MaskedSettings {
+            epsilon: EPSILON,
+            kept_only: mask.kept_only(),
+            precision: self.up.precision,
+        };
+        let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
+        let gain = norm.weight.val();
+        masked_feed_forward(input, gain, weights, mask.multiplier(), settings)
+    }
+
     /// Applies the norm and the layer to `[batch, time, width]`.
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
         if self.up.cut.is_active() || self.down.cut.is_active() {
-            let units = gelu(self.up.forward_normalized(norm, input));
-            return self.down.forward(units);
+            return self.down.forward(self.units(norm, input));
         }
         let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
         let gain = norm.weight.val();

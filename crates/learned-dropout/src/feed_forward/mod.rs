@@ -14,10 +14,13 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::dropout::dropout;
-use crate::learned_dropout::{LearnedDropout, Masked};
+use crate::learned_dropout::LearnedDropout;
+use crate::mask::Mask;
+use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, duplicated};
+use crate::ops::tensor::Precision;
 use crate::pass::{Pass, Purpose};
+use crate::site::MaskInput;
 
 pub use config::{
     AdaptiveCoefficient, Coefficient, Dense as DenseConfig, FeedForwardConfig, Optional,
@@ -28,11 +31,14 @@ use mixture_of_experts::MixtureOfExperts;
 use relu::Relu;
 use relu_routed_experts::ReluRoutedExperts;
 
-/// A feed-forward, then a learned mask or ordinary dropout.
+/// A feed-forward, then a learned mask or ordinary dropout; in the dense one a learned mask may also
+/// stand on the hidden units.
 #[derive(Module, Debug)]
 pub struct FeedForward {
     /// The feed-forward itself. Its parameters have the names of its fields, without this one's.
     pub kind: Kind,
+    /// The learned mask on the hidden units, where there is one.
+    pub hidden_learned_dropout: Option<LearnedDropout>,
     /// The learned mask on the output, where there is one.
     pub learned_dropout: Option<LearnedDropout>,
     /// Rate of the ordinary dropout on the output, where there is no learned mask.
@@ -62,16 +68,6 @@ pub struct Activity {
     /// The share of tokens that used each expert, `[experts]`; or the share of hidden units that
     /// were not 0, `[1]`.
     pub shares: Tensor<1>,
-}
-
-/// What a feed-forward gives.
-pub struct Fed {
-    /// `[batch, time, width]`.
-    pub output: Tensor<3>,
-    /// The learned mask, where there is one.
-    pub masked: Option<Masked>,
-    /// What it used of itself; none where it uses all.
-    pub activity: Option<Activity>,
 }
 
 /// `[batch, time, channels]` to `[channels]`.
@@ -110,44 +106,66 @@ impl Kind {
 }
 
 impl FeedForward {
+    /// The learned masks, in the order of the forward pass.
+    pub(crate) fn masks(&self) -> impl Iterator<Item = &LearnedDropout> {
+        [&self.hidden_learned_dropout, &self.learned_dropout]
+            .into_iter()
+            .flatten()
+    }
+
     /// Sets what the linear layers round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.kind.set_precision(precision);
-        if let Some(module) = &mut self.learned_dropout {
-            module.query_key_value.precision = precision;
+        let masks = [&mut self.hidden_learned_dropout, &mut self.learned_dropout];
+        for module in masks.into_iter().flatten() {
+            module.set_precision(precision);
         }
     }
 
-    /// Applies a norm and the feed-forward to `[batch, time, width]`.
-    ///
-    /// Masks are computed from `mask_input`, or from the output where none is given.
-    pub fn forward(
+    /// Applies a norm and the feed-forward to `[batch, time, width]`; adds its masks to `masks`. Gives
+    /// also what it used of itself, where it does not use all.
+    pub(crate) fn forward(
         &self,
         norm: &LayerNorm,
-        input: Tensor<3>,
-        mask_input: Option<&Tensor<3>>,
+        mut input: Tensor<3>,
+        elsewhere: &mut Elsewhere<'_>,
+        masks: &mut Vec<Mask>,
         pass: &Pass,
-    ) -> Fed {
-        let (output, activity) = self.kind.forward(norm, input);
-        let (output, masked) = match &self.learned_dropout {
+    ) -> (Tensor<3>, Option<Activity>) {
+        let mut layer_input = reads_layer_input(self.masks()).then(|| shared(&mut input));
+        let mut mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
+            let source = elsewhere.source(module, Some(norm), hidden, layer_input.as_mut());
+            module.mask(source, pass)
+        };
+        let (mut output, activity) = match (&self.hidden_learned_dropout, &self.kind) {
+            (None, kind) => kind.forward(norm, input),
+            (Some(module), Kind::Dense(layer)) if module.reads() == MaskInput::Hidden => {
+                let mut units = layer.units(norm, input);
+                let made = mask(module, &mut units);
+                let output = layer.down.forward(made.product(units));
+                masks.push(made);
+                (output, None)
+            }
+            (Some(module), Kind::Dense(layer)) => {
+                let made = mask(module, &mut input);
+                let output = layer.forward_masked(norm, input, &made);
+                masks.push(made);
+                (output, None)
+            }
+            (Some(_), _) => unreachable!("only the dense feed-forward has masks on hidden units"),
+        };
+        let output = match &self.learned_dropout {
             Some(module) => {
-                let (output, mask_input) = match mask_input {
-                    Some(input) => (output, input.clone()),
-                    None if module.detaches_input() => (output.clone(), output),
-                    None => duplicated(output).into(),
-                };
-                let masked = module.apply(output, mask_input, pass);
-                (masked.output.clone(), Some(masked))
+                let made = mask(module, &mut output);
+                output = made.product(output);
+                masks.push(made);
+                output
             }
             None => {
                 let purpose = Purpose::FeedForwardDropout;
-                (dropout(output, self.rate, pass, purpose, self.layer), None)
+                dropout(output, self.rate, pass, purpose, self.layer)
             }
         };
-        Fed {
-            output,
-            masked,
-            activity,
-        }
+        (output, activity)
     }
 }

@@ -11,7 +11,7 @@ use super::author_config_out::author_config;
 use super::error::PytorchError;
 use super::names::{OUTPUT_LAYER, TOKEN_EMBEDDING, author_names};
 use super::pickle_out::Writer;
-use crate::config::TransformerConfig;
+use crate::config::{MaskConfig, TransformerConfig};
 use crate::feed_forward::FeedForwardConfig;
 use crate::weights::{self, HostTensor, Weights, WeightsError};
 
@@ -74,6 +74,13 @@ fn check(path: &Path, config: &TransformerConfig, weights: &Weights) -> Result<(
                 "dense with {} hidden units: the author's code has no other",
                 4 * config.width
             ),
+        });
+    }
+    let masks = config.learned_dropout.as_ref();
+    if let Some(problem) = masks.and_then(MaskConfig::beyond_published) {
+        return Err(PytorchError::Form {
+            path: path.into(),
+            problem,
         });
     }
     for spec in weights::layout(config) {

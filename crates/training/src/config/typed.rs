@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use learned_dropout::MaskConfig;
 use learned_dropout::config::ConfigProblem;
 use learned_dropout::feed_forward::{
     FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
 };
 use learned_dropout::penalty::Penalty;
+use learned_dropout::{MaskConfig, MaskGradient};
 use serde::Deserialize;
 
 use super::document::Node;
@@ -266,6 +266,11 @@ fn complete(feed_forward: FeedForwardConfig) -> RunConfig {
     let penalty = Penalty {
         exponential_rate: Some(1.0),
         minimum: Some(0.0),
+        warmup: Some(1),
+        target_kept: Some(0.5),
+        target_steps: Some(1),
+        floor: Some(0.1),
+        floor_coefficient: Some(1.0),
         ..Penalty::default()
     };
     RunConfig {
@@ -283,6 +288,10 @@ fn complete(feed_forward: FeedForwardConfig) -> RunConfig {
             feed_forward,
             learned_dropout: Some(MaskConfig {
                 heads: Some(1),
+                rank: Some(1),
+                group: 2,
+                noise_steps: Some(1),
+                gradient: MaskGradient::KeptOnly,
                 penalty: Some(penalty),
                 ..MaskConfig::default()
             }),
