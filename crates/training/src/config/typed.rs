@@ -59,6 +59,7 @@ struct TypedModel {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct TypedTrain {
+    from: Option<PathBuf>,
     steps: Option<u64>,
     batch: Option<usize>,
     accumulate: Option<usize>,
@@ -185,6 +186,7 @@ fn resolve_train(train: TypedTrain, steps: u64, batch: usize) -> TrainConfig {
         .unwrap_or(DEFAULT_LEARNING_RATE);
     let evaluate_every = train.evaluate.every.unwrap_or(500);
     TrainConfig {
+        from: train.from,
         steps,
         batch,
         accumulate: train.accumulate.unwrap_or(1),
@@ -297,6 +299,7 @@ fn complete(feed_forward: FeedForwardConfig) -> RunConfig {
             }),
         },
         train: TrainConfig {
+            from: Some(PathBuf::from("model")),
             clip: Some(1.0),
             ..resolve_train(TypedTrain::default(), 1, 1)
         },
