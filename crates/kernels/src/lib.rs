@@ -5,10 +5,12 @@
 
 pub mod attention;
 pub mod cross_entropy;
+pub mod decode;
 pub mod dropout;
 pub mod embedding;
 pub mod feed_forward;
 pub mod gelu;
+pub mod kept_groups;
 pub mod layer_norm;
 pub mod level;
 pub mod linear;
@@ -20,4 +22,5 @@ pub mod peak;
 pub mod product;
 pub mod random;
 mod scratch;
+pub mod team;
 pub mod update;
