@@ -1,5 +1,6 @@
 //! The tensors of a forward pass, and the steps that fill them.
 
+use learned_dropout::Site;
 use rayon::prelude::*;
 
 use crate::engine::{Block, BlockMask, Engine, MaskEmbedding};
@@ -184,7 +185,9 @@ impl Activations {
         cache.write(start, query_key_value);
         cache.attend(
             threads,
-            config.mask_heads(),
+            config
+                .mask_shape(Site::FeedForwardOutput)
+                .map_or(config.heads, |shape| shape.heads),
             start,
             query_key_value,
             attended,

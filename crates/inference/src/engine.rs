@@ -1,7 +1,7 @@
 //! The weights of a transformer, laid out for decoding, and the threads that work on it.
 
-use learned_dropout::TransformerConfig;
 use learned_dropout::weights::{self, Weights};
+use learned_dropout::{MaskConfig, TransformerConfig};
 
 use crate::error::EngineError;
 
@@ -61,6 +61,10 @@ impl Engine {
         config
             .validate()
             .map_err(|problems| EngineError::Impossible { problems })?;
+        let masks = config.learned_dropout.as_ref();
+        if let Some(problem) = masks.and_then(MaskConfig::beyond_published) {
+            return Err(EngineError::Unsupported { problem });
+        }
         for spec in weights::layout(&config) {
             let (name, expected) = (spec.name, spec.shape);
             match weights.get(&name) {

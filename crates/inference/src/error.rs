@@ -13,6 +13,12 @@ pub enum EngineError {
         /// All that is wrong with it.
         problems: Vec<ConfigProblem>,
     },
+    /// The masks are of a form that the engine cannot compute.
+    #[error("{problem}, as the engine has no other masks so far; `ldrop eval` computes them")]
+    Unsupported {
+        /// What is of another form.
+        problem: ConfigProblem,
+    },
     /// A tensor that the configuration asks for is missing.
     #[error("no tensor `{name}`, which this configuration needs with shape {expected:?}")]
     Missing {

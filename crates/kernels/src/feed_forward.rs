@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::gelu;
+use crate::group_product::{dot_groups, keep_only, scale_groups};
 use crate::layer_norm::{backward_rows, forward_rows};
 use crate::linear::{self, Norm, add_all, normalized, tile, weight_gradient};
 use crate::matrix::View;
@@ -32,6 +33,17 @@ pub struct Weights<'a> {
     pub down: &'a [f32],
 }
 
+/// What groups of neighbouring hidden units are multiplied by.
+#[derive(Clone, Copy, Debug)]
+pub struct Factors<'a> {
+    /// `[tokens, hidden / group]`.
+    pub values: &'a [f32],
+    /// Hidden units that share a factor; a divisor of their number.
+    pub group: usize,
+    /// Whether the gradient of a factor of 0 is 0.
+    pub kept_only: bool,
+}
+
 /// The gradients of a feed-forward.
 pub struct Gradients {
     /// With respect to the input, `[tokens, width]`.
@@ -42,6 +54,8 @@ pub struct Gradients {
     pub up: Vec<f32>,
     /// With respect to the down weight, `[width, hidden]`.
     pub down: Vec<f32>,
+    /// With respect to the factors, `[tokens, hidden / group]`; empty without factors.
+    pub factors: Vec<f32>,
 }
 
 impl Shape {
@@ -60,6 +74,21 @@ impl Shape {
             "norm"
         );
     }
+
+    /// Factors of each token; 0 without factors.
+    fn values(&self, factors: Option<Factors<'_>>) -> usize {
+        factors.map_or(0, |factors| {
+            let values = self.hidden / factors.group;
+            assert_eq!(values * factors.group, self.hidden, "whole groups");
+            assert_eq!(factors.values.len(), self.tokens * values, "factors");
+            values
+        })
+    }
+}
+
+/// The part of a tile of tokens: nothing where there is nothing.
+fn part(of_all: &[f32], first: usize, count: usize) -> &[f32] {
+    &of_all[first..][..count]
 }
 
 /// The output, `[tokens, width]`.
@@ -67,7 +96,22 @@ impl Shape {
 /// # Panics
 /// If the lengths do not fit the shape.
 pub fn forward(x: &[f32], weights: &Weights<'_>, shape: Shape, precision: Precision) -> Vec<f32> {
+    forward_masked(x, weights, None, shape, precision)
+}
+
+/// [`forward`] with hidden units that are multiplied by factors after the GELU, where there are any.
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn forward_masked(
+    x: &[f32],
+    weights: &Weights<'_>,
+    factors: Option<Factors<'_>>,
+    shape: Shape,
+    precision: Precision,
+) -> Vec<f32> {
     shape.check(x, weights);
+    let values = shape.values(factors);
     let Shape {
         tokens,
         width,
@@ -81,7 +125,8 @@ pub fn forward(x: &[f32], weights: &Weights<'_>, shape: Shape, precision: Precis
     let tile = tile(tokens);
     y.par_chunks_mut(tile * width)
         .zip(x.par_chunks(tile * width))
-        .for_each(|(y, x)| {
+        .enumerate()
+        .for_each(|(index, (y, x))| {
             let rows = x.len() / width;
             let mut buffer = None;
             let x = normalized(x, weights.norm, &mut buffer);
@@ -94,6 +139,10 @@ pub fn forward(x: &[f32], weights: &Weights<'_>, shape: Shape, precision: Precis
                 false,
             );
             gelu::in_place(&mut units);
+            if let Some(factors) = factors {
+                let ours = part(factors.values, index * tile * values, rows * values);
+                scale_groups(&mut units, ours, factors.group);
+            }
             multiply(
                 y,
                 width,
@@ -116,7 +165,23 @@ pub fn backward(
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
+    backward_masked(gradient, x, weights, None, shape, precision)
+}
+
+/// The gradients of [`forward_masked`] for the gradient of its output, `[tokens, width]`.
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn backward_masked(
+    gradient: &[f32],
+    x: &[f32],
+    weights: &Weights<'_>,
+    factors: Option<Factors<'_>>,
+    shape: Shape,
+    precision: Precision,
+) -> Gradients {
     shape.check(x, weights);
+    let values = shape.values(factors);
     let Shape {
         tokens,
         width,
@@ -135,8 +200,10 @@ pub fn backward(
         0
     });
     let (mut units, mut dunits) = (scratch(tokens * hidden), scratch(tokens * hidden));
+    let mut dfactors = vec![0.0; tokens * values];
     let tile = tile(tokens);
     let shared = Shared::new(&mut normals);
+    let shared_factors = Shared::new(&mut dfactors);
     let partial: Vec<Vec<f32>> = dx
         .par_chunks_mut(tile * width)
         .zip(x.par_chunks(tile * width))
@@ -160,7 +227,24 @@ pub fn backward(
             multiply(&mut before, hidden, left, &up_again, false);
             let left = View::new(gradient, rows, width, width);
             multiply(dunits, hidden, left, &down, false);
+            let ours = factors.map(|factors| {
+                let (first, count) = (index * tile * values, rows * values);
+                let ours = part(factors.values, first, count);
+                // SAFETY: each tile has its own rows.
+                let dfactors = unsafe { shared_factors.part(first, count) };
+                units.copy_from_slice(&before);
+                gelu::in_place(units);
+                dot_groups(dfactors, units, dunits, factors.group);
+                if factors.kept_only {
+                    keep_only(dfactors, ours);
+                }
+                scale_groups(dunits, ours, factors.group);
+                (ours, factors.group)
+            });
             gelu::value_and_gradient(units, dunits, &before);
+            if let Some((ours, group)) = ours {
+                scale_groups(units, ours, group);
+            }
             let left = View::new(dunits, rows, hidden, hidden);
             let Some(norm) = weights.norm else {
                 multiply(dx, width, left, &up, false);
@@ -186,5 +270,6 @@ pub fn backward(
         norm: dnorm,
         up: weight_gradient(&dunits, x, layer(width, hidden), precision),
         down: weight_gradient(gradient, &units, layer(hidden, width), precision),
+        factors: dfactors,
     }
 }

@@ -23,6 +23,14 @@ pub enum Keep {
     Threshold(f32),
     /// Each with probability `M`; element `i` is decided by position `i` of the generator.
     Random(Philox),
+    /// Those with `M` of at least a noise within `spread / 2` around 0.5; element `i`'s is decided by
+    /// position `i` of the generator.
+    Narrowed {
+        /// Where the noise comes from.
+        generator: Philox,
+        /// From 0, the threshold at 0.5, to 1, uniform noise.
+        spread: f32,
+    },
 }
 
 /// Which mean over a mask is taken.
@@ -34,6 +42,8 @@ pub enum Moment {
     Linear,
     /// `−M log₂(M + 1e-9)`.
     Entropy,
+    /// 1 where `M ≥ 0.5`, else 0: what is kept at inference. Its gradient is 0.
+    Kept,
 }
 
 /// Rows that one thread works on at a time, and whose sums one partial result holds: sums are added
@@ -100,6 +110,14 @@ fn round(masks: &mut [f32], keep: Keep, start: usize) {
         Keep::Random(generator) => {
             let mut noise = scratch(masks.len());
             generator.units(start as u64, &mut noise);
+            compare(masks, &noise);
+        }
+        Keep::Narrowed { generator, spread } => {
+            let mut noise = scratch(masks.len());
+            generator.units(start as u64, &mut noise);
+            for value in &mut *noise {
+                *value = (*value - 0.5) * spread + 0.5;
+            }
             compare(masks, &noise);
         }
     }
@@ -269,6 +287,7 @@ pub fn mean_backward(
                     .for_each(|(&mask, slope)| {
                         *slope *= -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E;
                     }),
+                Moment::Kept => dattended.fill(0.0),
             }
             update::scale_chunk(dattended, factor);
             let mut dshift = vec![0.0; shift.len()];
@@ -286,5 +305,7 @@ fn value(mask: f32, moment: Moment) -> f32 {
         Moment::Squared => 0.5 * mask * mask,
         Moment::Linear => mask,
         Moment::Entropy => -mask * (mask + 1e-9).log2(),
+        Moment::Kept if mask >= 0.5 => 1.0,
+        Moment::Kept => 0.0,
     }
 }

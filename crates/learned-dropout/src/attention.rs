@@ -4,7 +4,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::dropout::{active_dropout, dropout};
+use crate::learned_dropout::LearnedDropout;
 use crate::linear::Linear;
+use crate::mask::Mask;
+use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
 use crate::ops::tensor::{self, Precision};
 use crate::pass::{Pass, Purpose};
@@ -33,33 +36,111 @@ pub fn causal_attention(
 pub struct Attention {
     /// `[3 · width, width]`: queries, keys, values.
     pub query_key_value: Linear,
+    /// The learned mask on the probabilities, where there is one: on the values.
+    pub probability_learned_dropout: Option<LearnedDropout>,
+    /// The learned mask on the heads' outputs, where there is one.
+    pub head_learned_dropout: Option<LearnedDropout>,
     /// `[width, width]`.
     pub output: Linear,
+    /// The learned mask on the output, where there is one.
+    pub learned_dropout: Option<LearnedDropout>,
     /// Number of heads.
     pub heads: usize,
-    /// Ordinary dropout on probabilities and output.
+    /// Ordinary dropout on probabilities and output, each where there is no learned mask.
     pub rate: f64,
     /// Number of the block, or [`OUTSIDE_BLOCKS`](crate::pass::OUTSIDE_BLOCKS).
     pub layer: usize,
 }
 
 impl Attention {
+    /// The learned masks, in the order of the forward pass.
+    pub(crate) fn masks(&self) -> impl Iterator<Item = &LearnedDropout> {
+        [
+            &self.probability_learned_dropout,
+            &self.head_learned_dropout,
+            &self.learned_dropout,
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     /// Sets what the linear layers round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.query_key_value.precision = precision;
         self.output.precision = precision;
+        let masks = [
+            &mut self.probability_learned_dropout,
+            &mut self.head_learned_dropout,
+            &mut self.learned_dropout,
+        ];
+        for module in masks.into_iter().flatten() {
+            module.set_precision(precision);
+        }
     }
 
     /// Attends over `[batch, time, width]`, after a norm where there is one; the result has the same
-    /// shape.
-    pub fn forward(&self, norm: Option<&LayerNorm>, input: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        let packed = match norm {
+    /// shape. Without learned masks.
+    pub(crate) fn forward(
+        &self,
+        norm: Option<&LayerNorm>,
+        input: Tensor<3>,
+        pass: &Pass,
+    ) -> Tensor<3> {
+        self.masked(
+            norm,
+            input,
+            &mut Elsewhere::default(),
+            &mut Vec::new(),
+            pass,
+        )
+    }
+
+    /// Attends over `[batch, time, width]`, after a norm where there is one; the result has the same
+    /// shape. Adds its masks to `masks`.
+    pub(crate) fn masked(
+        &self,
+        norm: Option<&LayerNorm>,
+        mut input: Tensor<3>,
+        elsewhere: &mut Elsewhere<'_>,
+        masks: &mut Vec<Mask>,
+        pass: &Pass,
+    ) -> Tensor<3> {
+        let mut layer_input = reads_layer_input(self.masks()).then(|| shared(&mut input));
+        let mut packed = match norm {
             Some(norm) => self.query_key_value.forward_normalized(norm, input),
             None => self.query_key_value.forward(input),
         };
-        let attended = causal_attention(packed, self.heads, self.rate, pass, self.layer);
-        let output = self.output.forward(attended);
-        let purpose = Purpose::AttentionOutputDropout;
-        dropout(output, self.rate, pass, purpose, self.layer)
+        let mut mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
+            let source = elsewhere.source(module, norm, hidden, layer_input.as_mut());
+            module.mask(source, pass)
+        };
+        let mut rate = self.rate;
+        if let Some(module) = &self.probability_learned_dropout {
+            let width = packed.dims()[2] / 3;
+            let mut values = packed.clone().narrow(2, 2 * width, width);
+            let made = mask(module, &mut values);
+            packed = made.product(packed);
+            masks.push(made);
+            rate = 0.0;
+        }
+        let mut attended = causal_attention(packed, self.heads, rate, pass, self.layer);
+        if let Some(module) = &self.head_learned_dropout {
+            let made = mask(module, &mut attended);
+            attended = made.product(attended);
+            masks.push(made);
+        }
+        let mut output = self.output.forward(attended);
+        match &self.learned_dropout {
+            Some(module) => {
+                let made = mask(module, &mut output);
+                output = made.product(output);
+                masks.push(made);
+                output
+            }
+            None => {
+                let purpose = Purpose::AttentionOutputDropout;
+                dropout(output, self.rate, pass, purpose, self.layer)
+            }
+        }
     }
 }

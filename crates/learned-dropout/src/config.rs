@@ -8,50 +8,67 @@ use serde::{Deserialize, Serialize};
 use crate::function::MaskFunction;
 use crate::penalty::Penalty;
 use crate::rounding::Rounding;
+pub use crate::site::{MaskInput, MaskShape, Site, Sites};
 
-/// Where in a block the learned mask is applied.
+/// Which gradients reach a mask and what it masks, through the rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Site {
-    /// On the feed-forward output: after the down projection, before the residual addition.
+pub enum MaskGradient {
+    /// Straight through the rounding, everywhere: `dL/dM = x · dL/doutput` where a value is
+    /// dropped too, so dropped values have to be computed in training.
     #[default]
-    FeedForwardOutput,
+    Exact,
+    /// `dL/dM = x · dL/doutput` where a value is kept and 0 where it is dropped, so training can
+    /// leave out what is dropped.
+    KeptOnly,
 }
 
-/// What the masks are computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MaskInput {
-    /// The tensor that the mask is applied to.
-    #[default]
-    Hidden,
-    /// `Linear(attention(token + position embedding))`, computed once per forward pass and
-    /// shared by every module ("pre-computed masks"); each module has weights of its own.
-    Embedding,
-}
-
-/// Everything about the learned masks of a transformer but their width.
+/// Everything about the learned masks of a transformer but the sizes that follow from its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskConfig {
-    /// Where the mask is applied.
-    pub site: Site,
-    /// What the mask is computed from.
+    /// Where masks are applied; all share the rest of the table, and each has its own weights.
+    pub site: Sites,
+    /// What the masks are computed from.
     pub input: MaskInput,
     /// Whether the gradient stops at the mask's input.
     pub detach_input: bool,
-    /// Heads of the mask's attention; the model's own number of heads where it is left out.
+    /// Width of the masks' attention, which a linear layer then takes to the mask's values. Left
+    /// out, the attention is as wide as its input and makes the values itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// Neighbouring channels that share one mask value; a divisor of their number. Masks on heads
+    /// have one value per head whatever it is.
+    #[serde(skip_serializing_if = "is_one")]
+    pub group: usize,
+    /// Heads of the masks' attention; where it is left out, the greatest common divisor of the
+    /// model's own heads and the attention's width.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<usize>,
     /// Maps the attention's output to [0, 1].
     pub function: MaskFunction,
     /// Brings the mask to {0, 1}.
     pub rounding: Rounding,
+    /// Optimizer steps over which the noise of the stochastic rounding fades linearly to none: it
+    /// then is the threshold. The noise stays where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_steps: Option<u64>,
     /// Steepness of the two sigmoid roundings; the others do not use it.
     pub sigmoid_scale: f64,
+    /// Which gradients pass the rounding.
+    #[serde(skip_serializing_if = "is_exact")]
+    pub gradient: MaskGradient,
     /// What is added to the training loss for values that are kept; nothing where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalty: Option<Penalty>,
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+fn is_exact(gradient: &MaskGradient) -> bool {
+    *gradient == MaskGradient::Exact
 }
 
 impl Default for MaskConfig {
@@ -59,14 +76,87 @@ impl Default for MaskConfig {
     /// with a zero shift, stochastic rounding.
     fn default() -> Self {
         Self {
-            site: Site::FeedForwardOutput,
+            site: Sites::default(),
             input: MaskInput::Hidden,
             detach_input: false,
+            rank: None,
+            group: 1,
             heads: None,
             function: MaskFunction::default(),
             rounding: Rounding::default(),
+            noise_steps: None,
             sigmoid_scale: crate::rounding::SIGMOID_SCALE,
+            gradient: MaskGradient::Exact,
             penalty: None,
+        }
+    }
+}
+
+impl MaskConfig {
+    /// The spread of the stochastic rounding's noise around 0.5 at an optimizer step (the first is
+    /// 0): 1 is uniform noise in [0, 1), 0 none.
+    ///
+    /// ```
+    /// use learned_dropout::MaskConfig;
+    /// let fading = MaskConfig { noise_steps: Some(4), ..MaskConfig::default() };
+    /// assert_eq!([0, 1, 4, 5].map(|step| fading.noise_at(step)), [1.0, 0.75, 0.0, 0.0]);
+    /// assert_eq!(MaskConfig::default().noise_at(1_000), 1.0);
+    /// ```
+    pub fn noise_at(&self, step: u64) -> f64 {
+        match self.noise_steps {
+            Some(steps) => 1.0 - (step.min(steps) as f64 / steps.max(1) as f64),
+            None => 1.0,
+        }
+    }
+
+    /// The first key in which the masks are of another form than the published module: on the
+    /// feed-forward output, one value per channel, from the output itself or from the embedding.
+    pub fn beyond_published(&self) -> Option<ConfigProblem> {
+        let problem = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
+            let key = format!("learned_dropout.{key}");
+            Some(ConfigProblem::new(key, found, expected))
+        };
+        if self.site != Sites::default() {
+            problem("site", &self.site, "expected \"feed-forward-output\"")
+        } else if !matches!(self.input, MaskInput::Hidden | MaskInput::Embedding) {
+            let expected = "expected \"hidden\" or \"embedding\"";
+            problem("input", &self.input.name(), expected)
+        } else if let Some(rank) = self.rank {
+            problem("rank", &rank, "expected none")
+        } else if self.group != 1 {
+            problem("group", &self.group, "expected 1")
+        } else {
+            None
+        }
+    }
+
+    fn validate(&self, model: &TransformerConfig, problems: &mut Vec<ConfigProblem>) {
+        crate::site::validate(model, self, problems);
+        self.function.validate("learned_dropout.function", problems);
+        let mut problem = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
+            let key = format!("learned_dropout.{key}");
+            problems.push(ConfigProblem::new(key, found, expected));
+        };
+        if !(self.sigmoid_scale > 0.0 && self.sigmoid_scale.is_finite()) {
+            let expected = "expected a finite number above 0 (the seed's is 60)";
+            problem("sigmoid_scale", &self.sigmoid_scale, expected);
+        }
+        if self.gradient == MaskGradient::KeptOnly && !self.rounding.is_binary() {
+            let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; \
+                            choose one of them or gradient = \"exact\"";
+            problem("gradient", &"kept-only", expected);
+        }
+        if let Some(steps) = self.noise_steps {
+            if self.rounding != Rounding::Stochastic {
+                let expected = "only the rounding \"stochastic\" has noise; leave it out";
+                problem("noise_steps", &steps, expected);
+            } else if steps == 0 {
+                let expected = "expected at least 1; for no noise at all, rounding = \"threshold\"";
+                problem("noise_steps", &steps, expected);
+            }
+        }
+        if let Some(penalty) = &self.penalty {
+            penalty.validate("learned_dropout.penalty", problems);
         }
     }
 }
@@ -88,7 +178,7 @@ pub struct TransformerConfig {
     /// Number of blocks.
     pub layers: usize,
     /// Rate of the ordinary dropout, in [0, 1): on the embedding, the attention probabilities,
-    /// the attention output and, where no learned mask stands there, the feed-forward output.
+    /// the attention output and the feed-forward output, each where no learned mask stands.
     #[serde(default)]
     pub dropout: f64,
     /// The learned masks; the plain baseline where left out.
@@ -127,7 +217,7 @@ impl ConfigProblem {
 ///
 /// A bound far above every real model: it keeps a damaged or hostile configuration from asking
 /// for more memory than a machine has before anything else could be checked.
-const LARGEST_DIMENSION: usize = 1 << 24;
+pub(crate) const LARGEST_DIMENSION: usize = 1 << 24;
 
 /// The largest number of parameters that a configuration may ask for.
 const MOST_PARAMETERS: u128 = 1 << 36;
@@ -163,21 +253,7 @@ impl TransformerConfig {
         }
         check_heads("heads", self.heads, self.width, &mut problems);
         if let Some(mask) = &self.learned_dropout {
-            if let Some(heads) = mask.heads {
-                check_heads("learned_dropout.heads", heads, self.width, &mut problems);
-            }
-            mask.function
-                .validate("learned_dropout.function", &mut problems);
-            if !(mask.sigmoid_scale > 0.0 && mask.sigmoid_scale.is_finite()) {
-                problems.push(ConfigProblem::new(
-                    "learned_dropout.sigmoid_scale",
-                    mask.sigmoid_scale,
-                    "expected a finite number above 0 (the seed's is 60)",
-                ));
-            }
-            if let Some(penalty) = &mask.penalty {
-                penalty.validate("learned_dropout.penalty", &mut problems);
-            }
+            mask.validate(self, &mut problems);
         }
         if problems.is_empty() && self.parameters_wide() > MOST_PARAMETERS {
             problems.push(ConfigProblem::new(
@@ -197,12 +273,18 @@ impl TransformerConfig {
         }
     }
 
-    /// Heads of the masks' attention.
-    pub fn mask_heads(&self) -> usize {
-        self.learned_dropout
-            .as_ref()
-            .and_then(|mask| mask.heads)
-            .unwrap_or(self.heads)
+    /// The sizes of the mask at a site; none where there is no mask.
+    pub fn mask_shape(&self, site: Site) -> Option<MaskShape> {
+        let mask = self.learned_dropout.as_ref()?;
+        let here = mask.site.contains(site);
+        here.then(|| MaskShape::new(self, mask, site))
+    }
+
+    /// The sizes of the masks at all sites that have one, in the order of the forward pass.
+    pub fn mask_shapes(&self) -> impl Iterator<Item = MaskShape> + '_ {
+        Site::ALL
+            .into_iter()
+            .filter_map(|site| self.mask_shape(site))
     }
 
     /// Whether the masks are computed from the embedding.

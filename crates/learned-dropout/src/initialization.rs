@@ -54,11 +54,16 @@ fn normal(generator: &Philox, position: &mut u64, count: usize, deviation: f64) 
 }
 
 /// Initial weights of a transformer: matrices from `N(0, 0.02²)`, the projections that write to
-/// the residual stream from `N(0, 0.02² / (2 · layers))`, norms 1, shifts `shift_init`.
+/// the residual stream from `N(0, 0.02² / (2 · layers))`, those of masks with a rank from
+/// `N(0, 1 / inputs)`, norms 1, shifts `shift_init`.
 pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
     let generator = NoiseKey { seed, step: 0 }.stream(Purpose::Initialization, OUTSIDE_BLOCKS);
     let mut position = 0;
     let residual = DEVIATION / ((2 * config.layers) as f64).sqrt();
+    let projected = config
+        .learned_dropout
+        .as_ref()
+        .is_some_and(|mask| mask.rank.is_some());
     let shift = config
         .learned_dropout
         .as_ref()
@@ -73,7 +78,14 @@ pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
             } else if spec.shape.len() == 1 {
                 vec![1.0; count]
             } else {
-                let deviation = if writes_residual { residual } else { DEVIATION };
+                let deviation = if writes_residual {
+                    residual
+                } else if projected && is_of_mask(&spec.name) {
+                    // The cosine is flat at 0: masks would be slow to leave it.
+                    (spec.shape[1] as f64).powf(-0.5)
+                } else {
+                    DEVIATION
+                };
                 normal(&generator, &mut position, count, deviation)
             };
             (
@@ -85,4 +97,70 @@ pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
             )
         })
         .collect()
+}
+
+/// Whether a tensor belongs to a learned mask alone.
+fn is_of_mask(name: &str) -> bool {
+    name.contains("learned_dropout.")
+}
+
+/// How much smaller than initial weights those are with which masks begin to keep everything.
+const NEARLY_NOTHING: f32 = 0.1;
+
+/// Weights of a transformer that continues another one: the tensors of that one, and masks, where
+/// it has none, that begin by keeping everything: `M` is 1 but for a little that lets them learn.
+///
+/// `given` may lack no tensors but those of masks.
+///
+/// # Errors
+/// The name of a tensor that is missing, of another shape, or of no use here.
+pub fn continued_weights(
+    config: &TransformerConfig,
+    seed: u64,
+    mut given: Weights,
+) -> Result<Weights, String> {
+    let mut weights = initial_weights(config, seed);
+    for (name, tensor) in &mut weights {
+        match given.remove(name) {
+            Some(found) if found.shape == tensor.shape => *tensor = found,
+            Some(found) => {
+                return Err(format!(
+                    "tensor `{name}` has shape {:?}, the configuration expects {:?}",
+                    found.shape, tensor.shape
+                ));
+            }
+            None if is_of_mask(name) => keep_all(name, tensor, config),
+            None if name.starts_with("mask_embedding.") => {}
+            None => return Err(format!("no tensor `{name}`")),
+        }
+    }
+    match given.into_keys().next() {
+        Some(name) => Err(format!(
+            "tensor `{name}` has no place in this configuration"
+        )),
+        None => Ok(weights),
+    }
+}
+
+/// Makes what a mask's attention gives out small, and its shift 0.
+fn keep_all(name: &str, tensor: &mut HostTensor, config: &TransformerConfig) {
+    let projected = config
+        .learned_dropout
+        .as_ref()
+        .is_some_and(|mask| mask.rank.is_some());
+    let values = tensor.values.len();
+    let shrunk = if name.ends_with(".shift") {
+        tensor.values.fill(0.0);
+        0..0
+    } else if name.ends_with(".output.weight") {
+        0..values
+    } else if projected {
+        0..0
+    } else {
+        // The last third of queries, keys and values.
+        values / 3 * 2..values
+    };
+    for value in &mut tensor.values[shrunk] {
+        *value *= NEARLY_NOTHING;
+    }
 }

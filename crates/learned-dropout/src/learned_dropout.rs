@@ -1,5 +1,6 @@
 //! The learned dropout module.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,15 +9,18 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::attention::causal_attention;
-use crate::config::MaskConfig;
+use crate::config::{MaskConfig, MaskGradient};
 use crate::function::MaskFunction;
 use crate::initialization::Initializer;
 use crate::linear::Linear;
-use crate::ops::tensor::{duplicated, mask_mean, masked_product};
+use crate::mask::Mask;
+use crate::norm::LayerNorm;
+use crate::ops::tensor::Precision;
 use crate::pass::{NoiseKey, Pass};
 use crate::penalty::PenaltyKind;
 use crate::rounding::{Rounding, SIGMOID_SCALE};
-use crate::statistics::{MaskHistory, MaskStatistics};
+use crate::site::{MaskInput, MaskShape, Site};
+use crate::statistics::MaskHistory;
 
 /// Configuration of a [`LearnedDropout`].
 ///
@@ -29,13 +33,32 @@ use crate::statistics::{MaskHistory, MaskStatistics};
 /// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
 /// let out = dropout.forward(x);
 /// assert_eq!(out.dims(), [2, 16, 64]);
+///
+/// // Groups of 8 channels, by an attention of width 16 over another input of 32 channels.
+/// let narrow = LearnedDropoutConfig::new(64, 4)
+///     .with_input(Some(32)).with_rank(Some(16)).with_group(8).init(&device);
+/// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
+/// let input = Tensor::<3>::random([2, 16, 32], Distribution::Default, &device);
+/// let masked = narrow.apply(x, input, &learned_dropout::pass::Pass::Evaluate);
+/// assert_eq!(masked.mask().dims(), [2, 16, 8]);
 /// ```
 #[derive(Config, Debug)]
 pub struct LearnedDropoutConfig {
-    /// Channels; a multiple of `heads`.
+    /// Channels that are masked.
     pub width: usize,
-    /// Heads of the mask's attention.
+    /// Heads of the mask's attention; a divisor of its width.
     pub heads: usize,
+    /// Channels of the mask's input; `width` where left out.
+    #[config(default = "None")]
+    pub input: Option<usize>,
+    /// Width of the mask's attention, which a linear layer then takes to the mask's values. Left
+    /// out, the attention is as wide as its input and makes the values itself: then there must be
+    /// as many values as channels of the input.
+    #[config(default = "None")]
+    pub rank: Option<usize>,
+    /// Neighbouring channels that share one mask value; a divisor of `width`.
+    #[config(default = 1)]
+    pub group: usize,
     /// Whether the gradient stops at the mask's input.
     #[config(default = false)]
     pub detach_input: bool,
@@ -48,9 +71,15 @@ pub struct LearnedDropoutConfig {
     /// Steepness of the sigmoid roundings.
     #[config(default = "SIGMOID_SCALE")]
     pub sigmoid_scale: f64,
-    /// What [`Masked::penalty`] is the mean of.
+    /// Which gradients pass the rounding.
+    #[config(default = "MaskGradient::Exact")]
+    pub gradient: MaskGradient,
+    /// What [`Mask::penalty`] is the mean of.
     #[config(default = "PenaltyKind::Squared")]
     pub penalty: PenaltyKind,
+    /// The mean below which [`Mask::shortfall`] counts a value, if any.
+    #[config(default = "None")]
+    pub floor: Option<f64>,
     /// Seed of the initial weights and of the noise of [`LearnedDropout::forward`]. Give each module
     /// of a model another one, or they all begin alike and round alike.
     #[config(default = 1337)]
@@ -59,47 +88,86 @@ pub struct LearnedDropoutConfig {
 
 impl LearnedDropoutConfig {
     /// The configuration of one module of a transformer.
-    pub(crate) fn of_model(mask: &MaskConfig, width: usize, heads: usize) -> Self {
-        Self::new(width, heads)
+    pub(crate) fn of_model(mask: &MaskConfig, shape: &MaskShape) -> Self {
+        let penalty = mask.penalty.as_ref();
+        Self::new(shape.values * shape.group, shape.heads)
+            .with_input(Some(shape.input))
+            .with_rank(mask.rank)
+            .with_group(shape.group)
             .with_detach_input(mask.detach_input)
             .with_function(mask.function.clone())
             .with_rounding(mask.rounding)
             .with_sigmoid_scale(mask.sigmoid_scale)
-            .with_penalty(
-                mask.penalty
-                    .as_ref()
-                    .map_or(PenaltyKind::Squared, |p| p.kind),
-            )
+            .with_gradient(mask.gradient)
+            .with_penalty(penalty.map_or(PenaltyKind::Squared, |penalty| penalty.kind))
+            .with_floor(penalty.and_then(|penalty| penalty.floor))
     }
 
-    /// A module with random weights: `N(0, 0.02)` for the attention, `shift_init` for the shift.
+    /// Channels of the mask's input.
+    fn inputs(&self) -> usize {
+        self.input.unwrap_or(self.width)
+    }
+
+    /// Mask values per token.
+    fn values(&self) -> usize {
+        self.width / self.group.max(1)
+    }
+
+    /// A module with random weights, `shift_init` for the shift. The attention's are from
+    /// `N(0, 0.02²)`; with a rank, they and the linear layer's are from `N(0, 1 / inputs)`, so that
+    /// the attention's output is as large as its input and the cosine does not begin flat.
     ///
     /// # Panics
-    /// If `width` is not a multiple of `heads`, or a value lies outside the range that its
-    /// documentation gives.
+    /// If a value lies outside the range that its documentation gives.
     pub fn init(&self, device: &Device) -> LearnedDropout {
         let mut initializer = Initializer::new(self.seed, device);
-        let weight = initializer.normal([3 * self.width, self.width], 0.02);
-        let shift = Tensor::full([self.width], self.function.shift_init(), device);
-        self.with_weights(weight, shift, 0)
+        let (inputs, values) = (self.inputs(), self.values());
+        let (weight, output) = match self.rank {
+            None => (initializer.normal([3 * inputs, inputs], 0.02), None),
+            Some(rank) => {
+                let mut layer = |outputs, inputs: usize| {
+                    initializer.normal([outputs, inputs], (inputs as f64).powf(-0.5))
+                };
+                (layer(3 * rank, inputs), Some(layer(values, rank)))
+            }
+        };
+        let shift = Tensor::full([values], self.function.shift_init(), device);
+        self.with_weights(weight, output, shift)
     }
 
-    /// A module with given weights: `[3 · width, width]` and `[width]`.
+    /// A module with given weights: `[3 · attention, input]`, with a rank `[values, rank]`, and
+    /// `[values]`.
     pub(crate) fn with_weights(
         &self,
         query_key_value: Tensor<2>,
+        output: Option<Tensor<2>>,
         shift: Tensor<1>,
-        layer: usize,
     ) -> LearnedDropout {
+        let attention = self.rank.unwrap_or(self.inputs());
         let mut problems = Vec::new();
-        crate::config::check_heads("mask heads", self.heads, self.width, &mut problems);
+        crate::config::check_heads("mask heads", self.heads, attention, &mut problems);
         self.function.validate("function", &mut problems);
         assert!(problems.is_empty(), "{}", problems[0]);
+        assert!(
+            self.group > 0 && self.width.is_multiple_of(self.group),
+            "groups of {} channels do not divide {}",
+            self.group,
+            self.width
+        );
+        assert!(
+            self.rank.is_some() || self.values() == self.inputs(),
+            "without a rank, the {} channels of the input make as many values, not {}",
+            self.inputs(),
+            self.values()
+        );
         LearnedDropout {
             query_key_value: Linear::new(query_key_value),
+            output: output.map(Linear::new),
             shift: Param::from_tensor(shift),
             config: self.clone(),
-            layer,
+            site: Site::FeedForwardOutput,
+            reads: MaskInput::Hidden,
+            layer: 0,
             calls: Arc::default(),
             history: MaskHistory::default(),
         }
@@ -117,15 +185,23 @@ impl LearnedDropoutConfig {
 /// gradient passes the rounding straight through: `dL/dM = x · dL/doutput` and
 /// `dL/dx = round(M) · dL/doutput`. Elsewhere elements are kept where `M ≥ 0.5`.
 ///
+/// Where neighbouring channels share a value of the mask, its gradient is the sum over them.
+///
 /// Made by [`LearnedDropoutConfig`].
 #[derive(Module, Debug)]
 pub struct LearnedDropout {
-    /// Queries, keys and values of the mask's attention, `[3 · width, width]`.
+    /// Queries, keys and values of the mask's attention, `[3 · attention width, input]`.
     pub query_key_value: Linear,
-    /// The shift `B`, `[width]`.
+    /// From the attention's output to the mask's values, `[values, rank]`, where there is a rank.
+    pub output: Option<Linear>,
+    /// The shift `B`, `[values]`.
     pub shift: Param<Tensor<1>>,
     #[module(skip)]
     config: LearnedDropoutConfig,
+    #[module(skip)]
+    site: Site,
+    #[module(skip)]
+    reads: MaskInput,
     #[module(skip)]
     layer: usize,
     #[module(skip)]
@@ -134,47 +210,53 @@ pub struct LearnedDropout {
     history: MaskHistory,
 }
 
-/// What a [`LearnedDropout`] gives back.
+/// What a [`LearnedDropout`] gives back: the masked tensor, and the [`Mask`].
 pub struct Masked {
     /// `x · round(M)`, `[batch, time, channels]`.
     pub output: Tensor<3>,
-    /// The mean of the configured penalty over the elements of `M`, `[1]`, with gradient. Times
-    /// a coefficient (0.1 is the seed's), it is added to the training loss.
-    pub penalty: Tensor<1>,
-    attended: Tensor<3>,
-    shift: Tensor<1>,
-    config: LearnedDropoutConfig,
-    pass: Pass,
-    layer: usize,
-    history: MaskHistory,
+    mask: Mask,
 }
 
-impl Masked {
-    /// The mask `M` before rounding, `[batch, time, channels]`.
-    pub fn mask(&self) -> Tensor<3> {
-        self.config
-            .function
-            .mask(self.attended.clone(), self.shift.clone())
-    }
+impl Deref for Masked {
+    type Target = Mask;
 
-    /// The sides that the mask was rounded to: 1 where it is kept, else 0; without gradient.
-    pub fn kept(&self) -> Tensor<3> {
-        let mask = self.mask().detach();
-        self.config
-            .rounding
-            .round(mask, self.config.sigmoid_scale, &self.pass, self.layer)
-            .kept
+    fn deref(&self) -> &Mask {
+        &self.mask
     }
+}
 
-    /// Measures the mask.
-    ///
-    /// Compares it with the mask of the module's last measured pass, and takes that one's place.
-    pub fn statistics(&self) -> MaskStatistics {
-        MaskStatistics::measure(self.mask(), self.kept(), &self.history)
-    }
+/// What a mask is computed from.
+pub(crate) enum MaskSource<'a> {
+    /// A tensor as it is.
+    Plain(Tensor<3>),
+    /// A tensor after a norm.
+    Normalized(&'a LayerNorm, Tensor<3>),
 }
 
 impl LearnedDropout {
+    /// The same module at another place of a model.
+    pub(crate) fn at(self, site: Site, layer: usize, reads: MaskInput) -> Self {
+        Self {
+            site,
+            reads,
+            layer,
+            ..self
+        }
+    }
+
+    /// What the mask is computed from.
+    pub(crate) fn reads(&self) -> MaskInput {
+        self.reads
+    }
+
+    /// Sets what the linear layers round their operands to.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.query_key_value.precision = precision;
+        if let Some(output) = &mut self.output {
+            output.precision = precision;
+        }
+    }
+
     /// Drops activations of `x` by a mask computed from `x`.
     ///
     /// On a training device, each call rounds with new noise that follows from the configured
@@ -199,64 +281,53 @@ impl LearnedDropout {
     /// Drops activations of `x` by a mask computed from `mask_input`.
     ///
     /// # Shapes
-    /// - `x` and `mask_input`: `[batch, time, channels]`
+    /// - `x`: `[batch, time, channels]`
+    /// - `mask_input`: `[batch, time, input]`
     pub fn apply(&self, x: Tensor<3>, mask_input: Tensor<3>, pass: &Pass) -> Masked {
-        let input = if self.config.detach_input {
-            mask_input.detach()
-        } else {
-            mask_input
-        };
-        let packed = self.query_key_value.forward(input);
-        let attended = causal_attention(packed, self.config.heads, 0.0, pass, self.layer);
-        let shift = self.shift.val();
-        let [attended, for_penalty] = duplicated(attended);
+        let mask = self.mask(MaskSource::Plain(mask_input), pass);
         Masked {
-            output: self.product(x, &attended, &shift, pass),
-            penalty: self.penalty(&for_penalty, &shift),
+            output: mask.product(x),
+            mask,
+        }
+    }
+
+    /// Computes the mask alone.
+    pub(crate) fn mask(&self, source: MaskSource<'_>, pass: &Pass) -> Mask {
+        let mut attended = causal_attention(
+            self.query_key_value(source),
+            self.config.heads,
+            0.0,
+            pass,
+            self.layer,
+        );
+        if let Some(output) = &self.output {
+            attended = output.forward(attended);
+        }
+        Mask::new(
             attended,
-            shift,
-            config: self.config.clone(),
-            pass: *pass,
-            layer: self.layer,
-            history: self.history.clone(),
+            self.shift.val(),
+            self.config.clone(),
+            (self.site, self.layer),
+            *pass,
+            self.history.clone(),
+        )
+    }
+
+    /// Queries, keys and values, packed.
+    fn query_key_value(&self, source: MaskSource<'_>) -> Tensor<3> {
+        let layer = &self.query_key_value;
+        match (source, self.config.detach_input) {
+            (MaskSource::Plain(input), false) => layer.forward(input),
+            (MaskSource::Plain(input), true) => layer.forward(input.detach()),
+            (MaskSource::Normalized(norm, input), false) => layer.forward_normalized(norm, input),
+            (MaskSource::Normalized(norm, input), true) => {
+                layer.forward(norm.forward(input).detach())
+            }
         }
     }
 
     /// Whether the gradient stops at the mask's input.
     pub(crate) fn detaches_input(&self) -> bool {
         self.config.detach_input
-    }
-
-    fn product(
-        &self,
-        x: Tensor<3>,
-        attended: &Tensor<3>,
-        shift: &Tensor<1>,
-        pass: &Pass,
-    ) -> Tensor<3> {
-        let (attended, shift) = (attended.clone(), shift.clone());
-        match (
-            &self.config.function,
-            self.config.rounding.keep(pass, self.layer),
-        ) {
-            (MaskFunction::Cosine(_), Some(keep)) => masked_product(x, attended, shift, keep),
-            (function, _) => {
-                let mask = function.mask(attended, shift);
-                let scale = self.config.sigmoid_scale;
-                x * self
-                    .config
-                    .rounding
-                    .round(mask, scale, pass, self.layer)
-                    .multiplier
-            }
-        }
-    }
-
-    fn penalty(&self, attended: &Tensor<3>, shift: &Tensor<1>) -> Tensor<1> {
-        let (attended, shift) = (attended.clone(), shift.clone());
-        match (&self.config.function, self.config.penalty.moment()) {
-            (MaskFunction::Cosine(_), Some(moment)) => mask_mean(attended, shift, moment),
-            (function, None) => self.config.penalty.mean(function.mask(attended, shift)),
-        }
     }
 }

@@ -28,6 +28,8 @@ pub mod function;
 pub mod initialization;
 pub mod learned_dropout;
 pub mod linear;
+pub mod mask;
+mod mask_sources;
 pub mod model_folder;
 pub mod norm;
 pub mod ops;
@@ -37,12 +39,14 @@ pub mod penalty;
 #[cfg(feature = "pytorch")]
 pub mod pytorch;
 pub mod rounding;
+pub mod site;
 pub mod statistics;
 pub mod transformer;
 pub mod weights;
 
-pub use config::{MaskConfig, MaskInput, Site, TransformerConfig};
+pub use config::{MaskConfig, MaskGradient, MaskInput, Site, Sites, TransformerConfig};
 pub use learned_dropout::{LearnedDropout, LearnedDropoutConfig, Masked};
+pub use mask::Mask;
 pub use transformer::Transformer;
 
 /// The examples of the README, compiled as tests.

@@ -49,6 +49,7 @@ impl Transformer {
         self.token_embedding = embedding();
         self.positional_embedding = embedding();
         self.mask_embedding = None;
+        self.embedding_learned_dropout = None;
         self.blocks.clear();
         self.final_norm = LayerNorm::new(Tensor::empty([0], &device));
     }

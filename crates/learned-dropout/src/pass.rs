@@ -17,7 +17,7 @@ pub struct NoiseKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
-    /// Rounding of the learned masks.
+    /// Rounding of the learned masks on the feed-forward output.
     Rounding = 0,
     /// Ordinary dropout on the embedding.
     EmbeddingDropout = 1,
@@ -33,6 +33,25 @@ pub enum Purpose {
     TrainingWindows = 6,
     /// The windows of evaluation batches.
     EvaluationWindows = 7,
+    /// Rounding of the learned masks on the embedding.
+    EmbeddingRounding = 16,
+    /// Rounding of the learned masks on attention probabilities.
+    ProbabilityRounding = 17,
+    /// Rounding of the learned masks on attention heads.
+    HeadRounding = 18,
+    /// Rounding of the learned masks on the attention output.
+    AttentionOutputRounding = 19,
+    /// Rounding of the learned masks on the feed-forward's hidden units.
+    HiddenRounding = 20,
+}
+
+/// Where in a model random numbers are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What for.
+    pub purpose: Purpose,
+    /// The number of the block, or [`OUTSIDE_BLOCKS`].
+    pub layer: usize,
 }
 
 /// The layer number of what stands before or beside the blocks.
@@ -44,6 +63,11 @@ impl NoiseKey {
         let layer = (layer & 0xFFFF) as u64;
         Philox::new(self.seed, self.step << 24 | (purpose as u64) << 16 | layer)
     }
+
+    /// The stream of random numbers at one place.
+    pub fn stream_at(&self, place: Place) -> Philox {
+        self.stream(place.purpose, place.layer)
+    }
 }
 
 /// What a forward pass is for.
@@ -51,6 +75,13 @@ impl NoiseKey {
 pub enum Pass {
     /// Training: ordinary dropout is active and masks are rounded with noise.
     Train(NoiseKey),
+    /// Training whose rounding noise lies within `spread / 2` around 0.5.
+    TrainWithSpread {
+        /// The key of the noise.
+        key: NoiseKey,
+        /// From 0, where the rounding is the threshold, to 1, where this is [`Train`](Self::Train).
+        spread: f32,
+    },
     /// Training whose rounding noise is the same constant everywhere, without ordinary dropout:
     /// a deterministic pass for comparisons.
     TrainWithConstantNoise(f32),
@@ -71,7 +102,7 @@ impl Pass {
     /// The key of ordinary dropout, where it is active.
     pub fn dropout_key(&self) -> Option<NoiseKey> {
         match self {
-            Self::Train(key) => Some(*key),
+            Self::Train(key) | Self::TrainWithSpread { key, .. } => Some(*key),
             _ => None,
         }
     }

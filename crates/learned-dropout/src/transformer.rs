@@ -8,11 +8,14 @@ use crate::config::TransformerConfig;
 use crate::dropout::dropout;
 use crate::feed_forward::FeedForward;
 use crate::initialization::initial_weights;
-use crate::learned_dropout::{LearnedDropoutConfig, Masked};
+use crate::learned_dropout::{LearnedDropout, LearnedDropoutConfig};
 use crate::linear::Linear;
+use crate::mask::Mask;
+use crate::mask_sources::{Elsewhere, shared};
 use crate::norm::LayerNorm;
 use crate::ops::tensor::{Precision, duplicated, linear_cross_entropy, sum_of_two, tied_rows};
 use crate::pass::{OUTSIDE_BLOCKS, Pass, Purpose};
+use crate::site::{MaskInput, Site};
 use crate::statistics::MaskStatistics;
 use crate::weights::Weights;
 
@@ -25,8 +28,42 @@ pub struct Block {
     pub attention: Attention,
     /// Norm before the feed-forward.
     pub feed_forward_norm: LayerNorm,
-    /// The feed-forward, with its learned mask.
+    /// The feed-forward, with its learned masks.
     pub feed_forward: FeedForward,
+}
+
+impl Block {
+    /// Runs the block on the residual stream, `[batch, time, width]`; adds its masks to `masks`.
+    fn forward(
+        &self,
+        mut hidden: Tensor<3>,
+        mask_input: Option<&Tensor<3>>,
+        masks: &mut Vec<Mask>,
+        pass: &Pass,
+    ) -> Tensor<3> {
+        let entered = self
+            .attention
+            .masks()
+            .chain(self.feed_forward.masks())
+            .any(|module| module.reads() == MaskInput::Residual)
+            .then(|| shared(&mut hidden));
+        let mut elsewhere = Elsewhere {
+            embedding: mask_input,
+            residual: entered,
+        };
+        let [input, residual] = duplicated(hidden);
+        let norm = Some(&self.attention_norm);
+        let output = self
+            .attention
+            .masked(norm, input, &mut elsewhere, masks, pass);
+        let hidden = sum_of_two(residual, output);
+        let [input, residual] = duplicated(hidden);
+        let norm = &self.feed_forward_norm;
+        let output = self
+            .feed_forward
+            .forward(norm, input, &mut elsewhere, masks, pass);
+        sum_of_two(residual, output)
+    }
 }
 
 /// A table of vectors, one for each index.
@@ -47,6 +84,8 @@ pub struct Transformer {
     pub positional_embedding: Embedding,
     /// Makes the masks' common input, where masks are computed from the embedding.
     pub mask_embedding: Option<Attention>,
+    /// The learned mask on the embedding, where there is one.
+    pub embedding_learned_dropout: Option<LearnedDropout>,
     /// The blocks.
     pub blocks: Vec<Block>,
     /// Norm before the output layer.
@@ -64,8 +103,8 @@ pub struct Forward {
     /// The output layer, `[vocabulary, width]`: the token embedding, in a form whose gradient is
     /// added to that of the embedding.
     pub output: Tensor<2>,
-    /// The masks of the blocks; empty without learned masks.
-    pub masks: Vec<Masked>,
+    /// The masks in the order of the forward pass; empty without learned masks.
+    pub masks: Vec<Mask>,
 }
 
 /// The parts of a loss.
@@ -75,21 +114,37 @@ pub struct Loss {
     /// Mean over modules of the configured penalty, `[1]`, without coefficient; none without
     /// learned masks.
     pub penalty: Option<Tensor<1>>,
-    /// The masks of the blocks; empty without learned masks.
-    pub masks: Vec<Masked>,
+    /// The masks in the order of the forward pass; empty without learned masks.
+    pub masks: Vec<Mask>,
 }
 
 impl Loss {
-    /// Measures the mask of every layer.
+    /// Measures every mask.
     pub fn statistics(&self) -> Vec<MaskStatistics> {
-        self.masks.iter().map(Masked::statistics).collect()
+        self.masks.iter().map(Mask::statistics).collect()
+    }
+
+    /// The mean over masks of the share of values that is kept at inference, `[1]`; none without
+    /// learned masks.
+    pub fn kept_at_inference(&self) -> Option<Tensor<1>> {
+        mean(self.masks.iter().map(Mask::kept_at_inference))
+    }
+
+    /// The mean over masks of their values' shortfall below the configured floor, `[1]`; none
+    /// without a floor.
+    pub fn shortfall(&self) -> Option<Tensor<1>> {
+        mean(self.masks.iter().filter_map(|mask| mask.shortfall.clone()))
     }
 }
 
-/// The mean over modules of their penalties; none without any.
-pub fn mean_penalty(masks: &[Masked]) -> Option<Tensor<1>> {
-    let penalties: Vec<_> = masks.iter().map(|masked| masked.penalty.clone()).collect();
-    (!penalties.is_empty()).then(|| Tensor::cat(penalties, 0).mean())
+/// The mean over masks of their penalties; none without any.
+pub fn mean_penalty(masks: &[Mask]) -> Option<Tensor<1>> {
+    mean(masks.iter().map(|mask| mask.penalty.clone()))
+}
+
+fn mean(values: impl Iterator<Item = Tensor<1>>) -> Option<Tensor<1>> {
+    let values: Vec<_> = values.collect();
+    (!values.is_empty()).then(|| Tensor::cat(values, 0).mean())
 }
 
 impl Transformer {
@@ -125,6 +180,9 @@ impl Transformer {
         for attention in self.mask_embedding.iter_mut() {
             attention.set_precision(precision);
         }
+        for module in self.embedding_learned_dropout.iter_mut() {
+            module.set_precision(precision);
+        }
         for block in &mut self.blocks {
             block.attention.set_precision(precision);
             block.feed_forward.set_precision(precision);
@@ -146,37 +204,46 @@ impl Transformer {
         let tokens = tokens.reshape([batch, time, width]);
         let positions = self.positional_embedding.weight.val().narrow(0, 0, time);
         let embedded = tokens + positions.unsqueeze();
-        let rate = self.config.dropout;
-        let mut hidden = dropout(
-            embedded,
-            rate,
-            pass,
-            Purpose::EmbeddingDropout,
-            OUTSIDE_BLOCKS,
-        );
-        let mask_input = self
-            .mask_embedding
-            .as_ref()
-            .map(|attention| attention.forward(None, hidden.clone(), pass));
         let mut masks = Vec::new();
+        let (mut hidden, mask_input) = self.embed(embedded, &mut masks, pass);
         for block in &self.blocks {
-            let [input, residual] = duplicated(hidden);
-            let norm = Some(&block.attention_norm);
-            hidden = sum_of_two(residual, block.attention.forward(norm, input, pass));
-            let [input, residual] = duplicated(hidden);
-            let norm = &block.feed_forward_norm;
-            let (output, masked) =
-                block
-                    .feed_forward
-                    .forward(norm, input, mask_input.as_ref(), pass);
-            hidden = sum_of_two(residual, output);
-            masks.extend(masked);
+            hidden = block.forward(hidden, mask_input.as_ref(), &mut masks, pass);
         }
         Forward {
             hidden: self.final_norm.forward(hidden),
             output,
             masks,
         }
+    }
+
+    /// Drops elements of the embedding; gives also what masks are computed from, where that is made
+    /// from the embedding.
+    fn embed(
+        &self,
+        mut embedded: Tensor<3>,
+        masks: &mut Vec<Mask>,
+        pass: &Pass,
+    ) -> (Tensor<3>, Option<Tensor<3>>) {
+        let make_input = |embedded: Tensor<3>| {
+            let attention = self.mask_embedding.as_ref()?;
+            Some(attention.forward(None, embedded, pass))
+        };
+        let Some(module) = &self.embedding_learned_dropout else {
+            let (rate, purpose) = (self.config.dropout, Purpose::EmbeddingDropout);
+            let hidden = dropout(embedded, rate, pass, purpose, OUTSIDE_BLOCKS);
+            let mask_input = make_input(hidden.clone());
+            return (hidden, mask_input);
+        };
+        let mask_input = make_input(embedded.clone());
+        let mut elsewhere = Elsewhere {
+            embedding: mask_input.as_ref(),
+            residual: None,
+        };
+        let source = elsewhere.source(module, None, &mut embedded, None);
+        let mask = module.mask(source, pass);
+        let hidden = mask.product(embedded);
+        masks.push(mask);
+        (hidden, mask_input)
     }
 
     /// The logits of a hidden state: `[batch, time, width]` to `[batch, time, vocabulary]`.
@@ -230,6 +297,7 @@ impl Builder<'_> {
             mask_embedding: config
                 .masks_from_embedding()
                 .then(|| self.attention("mask_embedding", OUTSIDE_BLOCKS)),
+            embedding_learned_dropout: self.learned_dropout(Site::Embedding, OUTSIDE_BLOCKS),
             blocks: (0..config.layers).map(|layer| self.block(layer)).collect(),
             final_norm: LayerNorm::new(self.tensor("final_norm.weight")),
             config: config.clone(),
@@ -239,36 +307,51 @@ impl Builder<'_> {
 
     fn block(&self, layer: usize) -> Block {
         let name = |suffix: &str| format!("blocks.{layer}.{suffix}");
-        let learned_dropout = self.config.learned_dropout.as_ref().map(|mask| {
-            LearnedDropoutConfig::of_model(mask, self.config.width, self.config.mask_heads())
-                .with_weights(
-                    self.tensor(&name("feed_forward.learned_dropout.query_key_value.weight")),
-                    self.tensor(&name("feed_forward.learned_dropout.shift")),
-                    layer,
-                )
-        });
         Block {
             attention_norm: LayerNorm::new(self.tensor(&name("attention_norm.weight"))),
-            attention: self.attention(&name("attention"), layer),
+            attention: Attention {
+                probability_learned_dropout: self
+                    .learned_dropout(Site::AttentionProbabilities, layer),
+                head_learned_dropout: self.learned_dropout(Site::AttentionHeads, layer),
+                learned_dropout: self.learned_dropout(Site::AttentionOutput, layer),
+                ..self.attention(&name("attention"), layer)
+            },
             feed_forward_norm: LayerNorm::new(self.tensor(&name("feed_forward_norm.weight"))),
             feed_forward: FeedForward {
                 up: Linear::new(self.tensor(&name("feed_forward.up.weight"))),
                 down: Linear::new(self.tensor(&name("feed_forward.down.weight"))),
-                learned_dropout,
+                hidden_learned_dropout: self.learned_dropout(Site::FeedForwardHidden, layer),
+                learned_dropout: self.learned_dropout(Site::FeedForwardOutput, layer),
                 rate: self.config.dropout,
                 layer,
             },
         }
     }
 
+    /// The attention without masks.
     fn attention(&self, name: &str, layer: usize) -> Attention {
         Attention {
             query_key_value: Linear::new(self.tensor(&format!("{name}.query_key_value.weight"))),
+            probability_learned_dropout: None,
+            head_learned_dropout: None,
             output: Linear::new(self.tensor(&format!("{name}.output.weight"))),
+            learned_dropout: None,
             heads: self.config.heads,
             rate: self.config.dropout,
             layer,
         }
+    }
+
+    fn learned_dropout(&self, site: Site, layer: usize) -> Option<LearnedDropout> {
+        let mask = self.config.learned_dropout.as_ref()?;
+        let shape = self.config.mask_shape(site)?;
+        let name = |suffix: &str| format!("{}.{suffix}", site.tensor_prefix(layer));
+        let module = LearnedDropoutConfig::of_model(mask, &shape).with_weights(
+            self.tensor(&name("query_key_value.weight")),
+            shape.projected.then(|| self.tensor(&name("output.weight"))),
+            self.tensor(&name("shift")),
+        );
+        Some(module.at(site, layer, mask.input))
     }
 
     fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {

@@ -108,7 +108,8 @@ pub enum WeightsError {
     },
 }
 
-/// The names and shapes of all tensors of a transformer, in the order of the forward pass.
+/// The names and shapes of all tensors of a transformer, in the order of the forward pass; the masks
+/// of a block stand at its end.
 pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + '_ {
     let width = config.width;
     let spec = |name: String, shape: &[usize]| TensorSpec {
@@ -131,7 +132,13 @@ pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + 
             spec("mask_embedding.output.weight".into(), &[width, width]),
         ]
     });
-    let masked = config.learned_dropout.is_some();
+    let masks = move |layer: usize, in_blocks: bool| {
+        config
+            .mask_shapes()
+            .filter(move |mask| mask.site.is_in_blocks() == in_blocks)
+            .flat_map(move |mask| mask.tensors(layer))
+            .map(|(name, shape)| TensorSpec { name, shape })
+    };
     let blocks = (0..config.layers).flat_map(move |layer| {
         let name = |suffix: &str| format!("blocks.{layer}.{suffix}");
         let mut specs = vec![
@@ -145,18 +152,13 @@ pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + 
             spec(name("feed_forward.up.weight"), &[4 * width, width]),
             spec(name("feed_forward.down.weight"), &[width, 4 * width]),
         ];
-        if masked {
-            specs.push(spec(
-                name("feed_forward.learned_dropout.query_key_value.weight"),
-                &[3 * width, width],
-            ));
-            specs.push(spec(name("feed_forward.learned_dropout.shift"), &[width]));
-        }
+        specs.extend(masks(layer, true));
         specs
     });
     let norm = spec("final_norm.weight".into(), &[width]);
     head.into_iter()
         .chain(mask_embedding.into_iter().flatten())
+        .chain(masks(0, false))
         .chain(blocks)
         .chain([norm])
 }

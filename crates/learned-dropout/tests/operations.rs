@@ -13,7 +13,7 @@ use learned_dropout::ops::tensor::{
     linear, linear_cross_entropy, mask_mean, masked_product, norm_feed_forward, norm_linear,
     scaled, sum_of_squares, sum_of_two, tied_rows,
 };
-use learned_dropout::pass::{NoiseKey, Pass, Purpose};
+use learned_dropout::pass::{NoiseKey, Pass, Place, Purpose};
 use learned_dropout::penalty::PenaltyKind;
 use learned_dropout::rounding::{Rounding, SIGMOID_SCALE};
 use proptest::prelude::*;
@@ -22,6 +22,12 @@ use support::{assert_close, device, random, read};
 /// Sums of products in f32: the relative error grows with the root of their number, at most a few
 /// thousand here, times 6e-8; and both sides have it.
 const TOLERANCE: f32 = 2e-5;
+
+/// Where the noise of the roundings comes from.
+const PLACE: Place = Place {
+    purpose: Purpose::Rounding,
+    layer: 4,
+};
 
 /// The output of a function, and the gradients of `Σ weight · output` for its inputs.
 fn differentiate<const D: usize, const E: usize>(
@@ -134,7 +140,7 @@ proptest! {
         let shift = random([width], 3, &device);
         let key = NoiseKey { seed: 5, step };
         let (keep, rounding) = if random_rounding {
-            (Keep::Random(key.stream(Purpose::Rounding, 4)), Rounding::Stochastic)
+            (Keep::Random(key.stream_at(PLACE)), Rounding::Stochastic)
         } else {
             (Keep::Threshold(0.5), Rounding::Threshold)
         };
@@ -145,7 +151,7 @@ proptest! {
         };
         let plain = |[x, attended]: [Tensor<3>; 2]| {
             let mask = MaskFunction::default().mask(attended, shift.clone());
-            x * rounding.round(mask, SIGMOID_SCALE, &pass, 4).multiplier
+            x * rounding.round(mask, SIGMOID_SCALE, &pass, PLACE).multiplier
         };
         let inputs = [x, attended.detach()];
         assert_agree(differentiate(inputs.clone(), fast), differentiate(inputs.clone(), plain));

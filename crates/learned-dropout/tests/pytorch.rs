@@ -107,6 +107,7 @@ fn enum_members_of_unknown_classes_and_an_optimizer() {
         coefficient: 0.2,
         exponential_rate: Some(7e-4),
         minimum: Some(0.001),
+        ..Penalty::default()
     };
     let masks = MaskConfig {
         heads: Some(2),

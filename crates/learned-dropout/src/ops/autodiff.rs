@@ -14,7 +14,7 @@ use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 
-use super::TransformerOps;
+use super::{MaskedSettings, TransformerOps};
 
 /// Registers the gradients of the parents that have a node. (A macro: burn does not name the type of
 /// a node.)
@@ -64,6 +64,25 @@ impl<B: TransformerOps> Backward<B, 2> for MaskMean {
         let (attended, shift, moment) = ops.state;
         let (dattended, dshift) = B::mask_mean_backward(gradient, attended, shift, moment);
         register!(gradients, ops.parents, [dattended, dshift]);
+    }
+}
+
+#[derive(Debug)]
+struct GroupedProduct;
+
+impl<B: TransformerOps> Backward<B, 2> for GroupedProduct {
+    type State = (FloatTensor<B>, FloatTensor<B>, usize, bool);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (x, factors, group, kept_only) = ops.state;
+        let (dx, dfactors) = B::grouped_product_backward(gradient, x, factors, group, kept_only);
+        register!(gradients, ops.parents, [dx, dfactors]);
     }
 }
 
@@ -142,6 +161,26 @@ impl<B: TransformerOps> Backward<B, 4> for NormFeedForward {
         let (dx, dnorm, dup, ddown) =
             B::norm_feed_forward_backward(gradient, x, norm, up, down, epsilon, precision);
         register!(gradients, ops.parents, [dx, dnorm, dup, ddown]);
+    }
+}
+
+#[derive(Debug)]
+struct MaskedFeedForward;
+
+impl<B: TransformerOps> Backward<B, 5> for MaskedFeedForward {
+    type State = ([FloatTensor<B>; 5], MaskedSettings);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 5>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let ([x, norm, up, down, factors], settings) = ops.state;
+        let (dx, dnorm, dup, ddown, dfactors) =
+            B::masked_feed_forward_backward(gradient, x, norm, up, down, factors, settings);
+        register!(gradients, ops.parents, [dx, dnorm, dup, ddown, dfactors]);
     }
 }
 
@@ -351,6 +390,28 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         }
     }
 
+    fn grouped_product(
+        x: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        group: usize,
+        kept_only: bool,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), factors.node()];
+        let [x, factors] = [x, factors].map(|tensor| tensor.into_primitive());
+        match Backward::<B, 2>::prepare::<C>(GroupedProduct, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let state = (x.clone(), factors.clone(), group, kept_only);
+                prep.finish(state, B::grouped_product(x, factors, group, kept_only))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::grouped_product(x, factors, group, kept_only))
+            }
+        }
+    }
+
     fn causal_attention(
         packed: FloatTensor<Self>,
         heads: usize,
@@ -423,6 +484,34 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         let [x, norm, up, down] = inputs;
         let output = B::norm_feed_forward(x, norm, up, down, epsilon, precision);
         match Backward::<B, 4>::prepare::<C>(NormFeedForward, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(state, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn masked_feed_forward(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        settings: MaskedSettings,
+    ) -> FloatTensor<Self> {
+        let nodes = [
+            x.node(),
+            norm.node(),
+            up.node(),
+            down.node(),
+            factors.node(),
+        ];
+        let inputs = [x, norm, up, down, factors].map(|tensor| tensor.into_primitive());
+        let state = (inputs.clone(), settings);
+        let [x, norm, up, down, factors] = inputs;
+        let output = B::masked_feed_forward(x, norm, up, down, factors, settings);
+        match Backward::<B, 5>::prepare::<C>(MaskedFeedForward, nodes)
             .compute_bound()
             .stateful()
         {

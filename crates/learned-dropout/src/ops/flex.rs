@@ -10,10 +10,11 @@ use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::update::{self, AdamW};
 use kernels::{
-    attention, cross_entropy, dropout, embedding, feed_forward, gelu, layer_norm, linear, mask,
+    attention, cross_entropy, dropout, embedding, feed_forward, gelu, group_product, layer_norm,
+    linear, mask,
 };
 
-use super::{TransformerOps, reference};
+use super::{MaskedSettings, TransformerOps, reference};
 
 type Float = FloatTensor<Flex>;
 
@@ -88,6 +89,30 @@ fn feed_forward_weights<'a>(
         }),
         up: slice(up),
         down: slice(down),
+    }
+}
+
+fn group_shape(x: &Float, factors: &Float, group: usize) -> group_product::Shape {
+    let [batch, time, width] = x.shape().dims();
+    let [_, _, values] = factors.shape().dims();
+    group_product::Shape {
+        rows: batch * time,
+        width,
+        values,
+        group,
+    }
+}
+
+fn hidden_factors(
+    factors: &Float,
+    shape: feed_forward::Shape,
+    settings: MaskedSettings,
+) -> feed_forward::Factors<'_> {
+    let [_, _, groups] = factors.shape().dims();
+    feed_forward::Factors {
+        values: slice(factors),
+        group: shape.hidden / groups,
+        kept_only: settings.kept_only,
     }
 }
 
@@ -172,6 +197,40 @@ impl TransformerOps for Flex {
             tensor(dattended, attended.shape()),
             tensor(dshift, shift.shape()),
         )
+    }
+
+    fn grouped_product(x: Float, factors: Float, group: usize, _kept_only: bool) -> Float {
+        if !is_f32(&[&x, &factors]) {
+            return reference::grouped_product::<Self>(x, factors, group);
+        }
+        let [x, factors] = [x, factors].map(|tensor| tensor.to_contiguous());
+        let shape = group_shape(&x, &factors, group);
+        let output = group_product::forward(slice(&x), slice(&factors), shape);
+        tensor(output, x.shape())
+    }
+
+    fn grouped_product_backward(
+        gradient: Float,
+        x: Float,
+        factors: Float,
+        group: usize,
+        kept_only: bool,
+    ) -> (Float, Float) {
+        if !is_f32(&[&gradient, &x, &factors]) {
+            return reference::grouped_product_backward::<Self>(
+                gradient, x, factors, group, kept_only,
+            );
+        }
+        let [gradient, x, factors] = [gradient, x, factors].map(|tensor| tensor.to_contiguous());
+        let shape = group_shape(&x, &factors, group);
+        let (dx, dfactors) = group_product::backward(
+            slice(&gradient),
+            slice(&x),
+            slice(&factors),
+            shape,
+            kept_only,
+        );
+        (tensor(dx, x.shape()), tensor(dfactors, factors.shape()))
     }
 
     fn causal_attention(packed: Float, heads: usize, dropout: Option<Dropout>) -> Float {
@@ -332,6 +391,64 @@ impl TransformerOps for Flex {
             tensor(gradients.norm, norm.shape()),
             tensor(gradients.up, up.shape()),
             tensor(gradients.down, down.shape()),
+        )
+    }
+
+    fn masked_feed_forward(
+        x: Float,
+        norm: Float,
+        up: Float,
+        down: Float,
+        factors: Float,
+        settings: MaskedSettings,
+    ) -> Float {
+        if !is_f32(&[&x, &norm, &up, &down, &factors]) {
+            return reference::masked_feed_forward::<Self>(x, norm, up, down, factors, settings);
+        }
+        let [x, norm, up, down, factors] =
+            [x, norm, up, down, factors].map(|tensor| tensor.to_contiguous());
+        let shape = feed_forward_shape(&x, &up);
+        let output = feed_forward::forward_masked(
+            slice(&x),
+            &feed_forward_weights(&norm, &up, &down, settings.epsilon),
+            Some(hidden_factors(&factors, shape, settings)),
+            shape,
+            settings.precision,
+        );
+        tensor(output, x.shape())
+    }
+
+    fn masked_feed_forward_backward(
+        gradient: Float,
+        x: Float,
+        norm: Float,
+        up: Float,
+        down: Float,
+        factors: Float,
+        settings: MaskedSettings,
+    ) -> (Float, Float, Float, Float, Float) {
+        if !is_f32(&[&gradient, &x, &norm, &up, &down, &factors]) {
+            return reference::masked_feed_forward_backward::<Self>(
+                gradient, x, norm, up, down, factors, settings,
+            );
+        }
+        let [gradient, x, norm, up, down, factors] =
+            [gradient, x, norm, up, down, factors].map(|tensor| tensor.to_contiguous());
+        let shape = feed_forward_shape(&x, &up);
+        let gradients = feed_forward::backward_masked(
+            slice(&gradient),
+            slice(&x),
+            &feed_forward_weights(&norm, &up, &down, settings.epsilon),
+            Some(hidden_factors(&factors, shape, settings)),
+            shape,
+            settings.precision,
+        );
+        (
+            tensor(gradients.x, x.shape()),
+            tensor(gradients.norm, norm.shape()),
+            tensor(gradients.up, up.shape()),
+            tensor(gradients.down, down.shape()),
+            tensor(gradients.factors, factors.shape()),
         )
     }
 

@@ -21,6 +21,17 @@ use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::update::AdamW;
 
+/// How a masked feed-forward is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaskedSettings {
+    /// What the norm adds to the variance.
+    pub epsilon: f32,
+    /// Whether the gradient of a factor of 0 is 0.
+    pub kept_only: bool,
+    /// What the CPU backend rounds operands to.
+    pub precision: Precision,
+}
+
 /// The operations, with their plain bodies.
 #[backend_extension(
     Flex,
@@ -69,6 +80,29 @@ pub trait TransformerOps: Backend {
         moment: Moment,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         reference::mask_mean_backward::<Self>(gradient, attended, shift, moment)
+    }
+
+    /// The last `values · group` channels of `x`, `[batch, time, channels]`, times one factor for each
+    /// group of neighbours, `[batch, time, values]`.
+    fn grouped_product(
+        x: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        group: usize,
+        _kept_only: bool,
+    ) -> FloatTensor<Self> {
+        reference::grouped_product::<Self>(x, factors, group)
+    }
+
+    /// The gradients of [`grouped_product`](Self::grouped_product) with respect to `x` and `factors`;
+    /// with `kept_only`, 0 for a factor of 0.
+    fn grouped_product_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        group: usize,
+        kept_only: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::grouped_product_backward::<Self>(gradient, x, factors, group, kept_only)
     }
 
     /// Causal attention over packed queries, keys and values: `[batch, time, 3 · channels]` to
@@ -163,6 +197,43 @@ pub trait TransformerOps: Backend {
         FloatTensor<Self>,
     ) {
         reference::norm_feed_forward_backward::<Self>(gradient, x, norm, up, down, epsilon)
+    }
+
+    /// [`norm_feed_forward`](Self::norm_feed_forward) with groups of neighbouring hidden units times
+    /// one factor each, `factors` of `[batch, time, groups]`, after the GELU. A unit whose factor is
+    /// 0 need not be computed.
+    fn masked_feed_forward(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        settings: MaskedSettings,
+    ) -> FloatTensor<Self> {
+        reference::masked_feed_forward::<Self>(x, norm, up, down, factors, settings)
+    }
+
+    /// The gradients of [`masked_feed_forward`](Self::masked_feed_forward) with respect to `x`, `norm`,
+    /// `up`, `down` and `factors`. With `settings.kept_only`, the gradient of a factor of 0 is 0, and
+    /// then a unit whose factor is 0 need not be computed here either.
+    fn masked_feed_forward_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        factors: FloatTensor<Self>,
+        settings: MaskedSettings,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        reference::masked_feed_forward_backward::<Self>(
+            gradient, x, norm, up, down, factors, settings,
+        )
     }
 
     /// The rows of `table`, `[entries, channels]`, that `ids`, `[count]`, name: `[count, channels]`.

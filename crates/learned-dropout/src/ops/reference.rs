@@ -8,8 +8,10 @@ use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
-use kernels::random::unit;
+use kernels::random::{Philox, unit};
 use kernels::update::AdamW;
+
+use super::MaskedSettings;
 
 /// A value per channel, shaped to be repeated for every token.
 fn per_channel<B: Backend>(values: FloatTensor<B>, rank: usize) -> FloatTensor<B> {
@@ -51,6 +53,16 @@ fn mask_slope<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul_scalar(B::float_sin(shifted), (-0.5).into())
 }
 
+/// Uniform noise in [0, 1).
+fn noise(count: usize, generator: Philox) -> Vec<f32> {
+    let blocks = 0..count.div_ceil(4) as u64;
+    let mut noise: Vec<f32> = blocks
+        .flat_map(|block| generator.block(block).map(unit))
+        .collect();
+    noise.truncate(count);
+    noise
+}
+
 /// 1 where the mask is kept, else 0.
 fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
     let device = mask.device();
@@ -62,13 +74,18 @@ fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
         }
         Keep::Random(generator) => {
             let shape = mask.shape();
-            let count = shape.num_elements();
-            let blocks = 0..count.div_ceil(4) as u64;
-            let mut noise: Vec<f32> = blocks
-                .flat_map(|block| generator.block(block).map(unit))
-                .collect();
-            noise.truncate(count);
+            let noise = noise(shape.num_elements(), generator);
             let noise = B::float_from_data(TensorData::new(noise, shape), &device);
+            B::float_lower_equal(noise, mask, settings.bool_dtype)
+        }
+        Keep::Narrowed { generator, spread } => {
+            let shape = mask.shape();
+            let noise = noise(shape.num_elements(), generator);
+            let noise = noise
+                .iter()
+                .map(|unit| (unit - 0.5) * spread + 0.5)
+                .collect();
+            let noise = B::float_from_data(TensorData::new::<f32, _>(noise, shape), &device);
             B::float_lower_equal(noise, mask, settings.bool_dtype)
         }
     };
@@ -119,6 +136,7 @@ pub fn mask_mean<B: Backend>(
             let logarithm = B::float_log(B::float_add_scalar(mask.clone(), 1e-9.into()));
             B::float_mul_scalar(B::float_mul(mask, logarithm), (-LOG2_E).into())
         }
+        Moment::Kept => kept::<B>(mask, Keep::Threshold(0.5)),
     };
     B::float_mean(values)
 }
@@ -145,12 +163,80 @@ pub fn mask_mean_backward<B: Backend>(
             let sum = B::float_add(B::float_log(moved), ratio);
             B::float_mul(slope, B::float_mul_scalar(sum, (-LOG2_E).into()))
         }
+        Moment::Kept => B::float_zeros(slope.shape(), &slope.device(), slope.dtype().into()),
     };
     let dattended = B::float_mul(
         slope,
         B::float_reshape(gradient, Shape::from(vec![1; rank])),
     );
     (dattended.clone(), sum_over_tokens::<B>(dattended))
+}
+
+/// The last `values · group` channels as `[batch, time, values, group]`, and the channels before.
+fn grouped<B: Backend>(
+    x: FloatTensor<B>,
+    values: usize,
+    group: usize,
+) -> (Option<FloatTensor<B>>, FloatTensor<B>) {
+    let [batch, time, width] = x.shape().dims();
+    let lead = width - values * group;
+    let part = |from: usize, to: usize| {
+        let channels = Slice::from(from..to);
+        B::float_slice(x.clone(), &[Slice::full(), Slice::full(), channels])
+    };
+    let shape = Shape::new([batch, time, values, group]);
+    (
+        (lead > 0).then(|| part(0, lead)),
+        B::float_reshape(part(lead, width), shape),
+    )
+}
+
+/// Plain body of [`TransformerOps::grouped_product`](super::TransformerOps::grouped_product).
+pub fn grouped_product<B: Backend>(
+    x: FloatTensor<B>,
+    factors: FloatTensor<B>,
+    group: usize,
+) -> FloatTensor<B> {
+    let [batch, time, values] = factors.shape().dims();
+    let (lead, groups) = grouped::<B>(x, values, group);
+    let factors = B::float_reshape(factors, Shape::new([batch, time, values, 1]));
+    let product = B::float_mul(groups, factors);
+    let product = B::float_reshape(product, Shape::new([batch, time, values * group]));
+    match lead {
+        Some(lead) => B::float_cat(vec![lead, product], 2),
+        None => product,
+    }
+}
+
+/// Plain body of
+/// [`TransformerOps::grouped_product_backward`](super::TransformerOps::grouped_product_backward).
+pub fn grouped_product_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    factors: FloatTensor<B>,
+    group: usize,
+    kept_only: bool,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let [batch, time, values] = factors.shape().dims();
+    let dx = grouped_product::<B>(gradient.clone(), factors.clone(), group);
+    let [x, gradient] = [x, gradient].map(|tensor| grouped::<B>(tensor, values, group).1);
+    let sums = B::float_sum_dim(B::float_mul(x, gradient), 3);
+    let dfactors = B::float_reshape(sums, Shape::new([batch, time, values]));
+    (dx, where_kept::<B>(dfactors, factors, kept_only))
+}
+
+/// With `kept_only`, sets the gradients of factors that are 0 to 0.
+fn where_kept<B: Backend>(
+    dfactors: FloatTensor<B>,
+    factors: FloatTensor<B>,
+    kept_only: bool,
+) -> FloatTensor<B> {
+    if !kept_only {
+        return dfactors;
+    }
+    let settings = get_or_init_device_settings::<B>(&factors.device());
+    let dropped = B::float_equal_elem(factors, 0.0.into(), settings.bool_dtype);
+    B::float_mask_fill(dfactors, dropped, 0.0.into())
 }
 
 /// Queries, keys and values as `[batch, heads, time, size]`.
@@ -328,6 +414,49 @@ pub fn norm_feed_forward_backward<B: Backend>(
     let dhidden = gelu_backward::<B>(dunits, hidden);
     let (dx, dnorm, dup) = norm_linear_backward::<B>(dhidden, x, norm, up, epsilon);
     (dx, dnorm, dup, ddown)
+}
+
+/// Plain body of [`TransformerOps::masked_feed_forward`](super::TransformerOps::masked_feed_forward).
+pub fn masked_feed_forward<B: Backend>(
+    x: FloatTensor<B>,
+    norm: FloatTensor<B>,
+    up: FloatTensor<B>,
+    down: FloatTensor<B>,
+    factors: FloatTensor<B>,
+    settings: MaskedSettings,
+) -> FloatTensor<B> {
+    let group = up.shape()[0] / factors.shape()[2];
+    let units = gelu::<B>(norm_linear::<B>(x, norm, up, settings.epsilon));
+    linear::<B>(grouped_product::<B>(units, factors, group), down)
+}
+
+/// Plain body of [`TransformerOps::masked_feed_forward_backward`](super::TransformerOps::masked_feed_forward_backward).
+pub fn masked_feed_forward_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    norm: FloatTensor<B>,
+    up: FloatTensor<B>,
+    down: FloatTensor<B>,
+    factors: FloatTensor<B>,
+    settings: MaskedSettings,
+) -> (
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+) {
+    let epsilon = settings.epsilon;
+    let group = up.shape()[0] / factors.shape()[2];
+    let hidden = norm_linear::<B>(x.clone(), norm.clone(), up.clone(), epsilon);
+    let units = gelu::<B>(hidden.clone());
+    let masked = grouped_product::<B>(units.clone(), factors.clone(), group);
+    let (dmasked, ddown) = linear_backward::<B>(gradient, masked, down);
+    let (dunits, dfactors) =
+        grouped_product_backward::<B>(dmasked, units, factors, group, settings.kept_only);
+    let dhidden = gelu_backward::<B>(dunits, hidden);
+    let (dx, dnorm, dup) = norm_linear_backward::<B>(dhidden, x, norm, up, epsilon);
+    (dx, dnorm, dup, ddown, dfactors)
 }
 
 /// `Φ(x)`, the standard normal distribution.

@@ -7,6 +7,7 @@ pub use kernels::mask::{Keep, Moment};
 pub use kernels::product::Precision;
 pub use kernels::update::AdamW;
 
+pub use super::MaskedSettings;
 use super::TransformerOps;
 
 /// `x · round(0.5 cos(attended + shift) + 0.5)` with straight-through gradients.
@@ -108,6 +109,62 @@ pub fn norm_feed_forward(
         down.into_dispatch(),
         epsilon,
         precision,
+    ))
+}
+
+/// [`norm_feed_forward`] with hidden units that are multiplied by factors after the GELU; unit `i` by
+/// factor `i / group`, with as many units to a group as the shapes say.
+///
+/// # Shapes
+/// - `x`, result: `[batch, time, channels]`
+/// - `norm`: `[channels]`
+/// - `up`: `[hidden, channels]`
+/// - `down`: `[channels, hidden]`
+/// - `factors`: `[batch, time, groups]`, with groups a divisor of hidden
+pub fn masked_feed_forward(
+    x: Tensor<3>,
+    norm: Tensor<1>,
+    [up, down]: [Tensor<2>; 2],
+    factors: Tensor<3>,
+    settings: MaskedSettings,
+) -> Tensor<3> {
+    let ([hidden, _], [_, _, groups]) = (up.dims(), factors.dims());
+    assert!(
+        groups > 0 && hidden.is_multiple_of(groups),
+        "{groups} groups do not divide {hidden} hidden units"
+    );
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::masked_feed_forward(
+        x.into_dispatch(),
+        norm.into_dispatch(),
+        up.into_dispatch(),
+        down.into_dispatch(),
+        factors.into_dispatch(),
+        settings,
+    ))
+}
+
+/// The last `values · group` channels of `x` times one factor for each group of neighbours; the
+/// channels before them as they are. With `kept_only`, the gradient of a factor of 0 is 0.
+///
+/// # Shapes
+/// - `x`, result: `[batch, time, channels]`
+/// - `factors`: `[batch, time, values]`
+pub fn grouped_product(
+    x: Tensor<3>,
+    factors: Tensor<3>,
+    group: usize,
+    kept_only: bool,
+) -> Tensor<3> {
+    let ([_, _, channels], [_, _, values]) = (x.dims(), factors.dims());
+    assert!(
+        group > 0 && values * group <= channels,
+        "{values} groups of {group} do not fit {channels} channels"
+    );
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::grouped_product(
+        x.into_dispatch(),
+        factors.into_dispatch(),
+        group,
+        kept_only,
     ))
 }
 

@@ -166,6 +166,7 @@ fn read_penalty(
         minimum: table
             .number("min_coeff")?
             .filter(|_| exponential_rate.is_some()),
+        ..Penalty::default()
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::config::{MaskConfig, MaskInput, TransformerConfig};
+use crate::config::{MaskConfig, MaskGradient, MaskInput, Site, TransformerConfig};
 use crate::function::MaskFunction;
 use crate::penalty::{Penalty, PenaltyKind};
 use crate::rounding::Rounding;
@@ -45,17 +45,31 @@ fn mask_config(config: &TransformerConfig, masks: &MaskConfig, notes: &mut Vec<S
         Rounding::SigmoidDetached => Some("SIGMOID_DETACH"),
         Rounding::None => None,
     };
+    let adapts = masks.penalty.as_ref().is_some_and(|penalty| {
+        penalty.warmup.is_some() || penalty.target_kept.is_some() || penalty.floor.is_some()
+    });
+    if adapts || masks.noise_steps.is_some() || masks.gradient != MaskGradient::Exact {
+        notes.push(
+            "the author's code has neither targets, warm-ups and floors of the penalty, nor noise \
+             that fades, nor kept-only gradients: they are left out, which changes further training \
+             but not evaluation"
+                .into(),
+        );
+    }
     let MaskFunction::Cosine(function) = &masks.function;
     json!({
         "use_bias": false,
-        "n_head": config.mask_heads(),
+        "n_head": config
+            .mask_shape(Site::FeedForwardOutput)
+            .map_or(config.heads, |shape| shape.heads),
         "mask_rounding_type": rounding,
         "sigmoid_scale": masks.sigmoid_scale,
         "shift_init": function.shift_init,
         "use_detached_input": masks.detach_input,
         "dropout_input_type": match masks.input {
-            MaskInput::Hidden => "HIDDEN_STATE",
             MaskInput::Embedding => "EMBED",
+            // No other one gets this far.
+            _ => "HIDDEN_STATE",
         },
     })
 }

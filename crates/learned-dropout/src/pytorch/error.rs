@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::ConfigProblem;
 use crate::weights::WeightsError;
 
 /// Why a PyTorch checkpoint could not be read or written.
@@ -51,6 +52,17 @@ pub enum PytorchError {
         found: String,
         /// What would be accepted.
         expected: String,
+    },
+    /// The masks are not of the form that the author's code has.
+    #[error(
+        "{path}: {problem}, the only form that the author's code has; this model can be exported \
+         with --format safetensors"
+    )]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is of another form.
+        problem: ConfigProblem,
     },
     /// The weights of the output layer are not those of the token embedding.
     #[error(

@@ -11,7 +11,7 @@ use super::author_config_out::author_config;
 use super::error::PytorchError;
 use super::names::{OUTPUT_LAYER, TOKEN_EMBEDDING, author_names};
 use super::pickle_out::Writer;
-use crate::config::TransformerConfig;
+use crate::config::{MaskConfig, TransformerConfig};
 use crate::weights::{self, HostTensor, Weights, WeightsError};
 
 /// The folder within the archive; PyTorch accepts any.
@@ -61,6 +61,13 @@ fn check(path: &Path, config: &TransformerConfig, weights: &Weights) -> Result<(
             path: path.into(),
             problems,
         })?;
+    let masks = config.learned_dropout.as_ref();
+    if let Some(problem) = masks.and_then(MaskConfig::beyond_published) {
+        return Err(PytorchError::Form {
+            path: path.into(),
+            problem,
+        });
+    }
     for spec in weights::layout(config) {
         let (name, expected) = (spec.name, spec.shape);
         match weights.get(&name) {

@@ -11,7 +11,7 @@ use kernels::random::{Philox, unit};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::tensor::Keep;
-use crate::pass::{NoiseKey, Pass, Purpose};
+use crate::pass::{NoiseKey, Pass, Place};
 
 /// The steepness that the seed gave its sigmoid roundings.
 pub const SIGMOID_SCALE: f64 = 60.0;
@@ -50,11 +50,13 @@ impl Rounding {
     }
 
     /// The rule by which the kernels round in this pass, where they know one.
-    pub(crate) fn keep(&self, pass: &Pass, layer: usize) -> Option<Keep> {
+    pub(crate) fn keep(&self, pass: &Pass, place: Place) -> Option<Keep> {
         match (self, pass) {
-            (Self::Stochastic, Pass::Train(key)) => {
-                Some(Keep::Random(key.stream(Purpose::Rounding, layer)))
-            }
+            (Self::Stochastic, Pass::Train(key)) => Some(Keep::Random(key.stream_at(place))),
+            (Self::Stochastic, Pass::TrainWithSpread { key, spread }) => Some(Keep::Narrowed {
+                generator: key.stream_at(place),
+                spread: *spread,
+            }),
             (Self::Stochastic, Pass::TrainWithConstantNoise(noise)) => {
                 Some(Keep::Threshold(*noise))
             }
@@ -63,13 +65,13 @@ impl Rounding {
         }
     }
 
-    /// Rounds the mask of one layer, `[batch, time, channels]`.
+    /// Rounds a mask, `[batch, time, channels]`.
     ///
-    /// `scale` is the steepness of the sigmoid roundings.
-    pub fn round(&self, mask: Tensor<3>, scale: f64, pass: &Pass, layer: usize) -> Rounded {
+    /// `scale` is the steepness of the sigmoid roundings; `place` is where the noise comes from.
+    pub fn round(&self, mask: Tensor<3>, scale: f64, pass: &Pass, place: Place) -> Rounded {
         let value = mask.clone().detach();
         match self {
-            Self::Stochastic => straight_through(mask, stochastic_sides(&value, pass, layer)),
+            Self::Stochastic => straight_through(mask, stochastic_sides(&value, pass, place)),
             Self::Threshold => {
                 let kept = threshold::kept(&value);
                 straight_through(mask, kept)
@@ -104,10 +106,13 @@ fn straight_through(mask: Tensor<3>, kept: Tensor<3>) -> Rounded {
     }
 }
 
-fn stochastic_sides(mask: &Tensor<3>, pass: &Pass, layer: usize) -> Tensor<3> {
-    let noise = |key: &NoiseKey| noise(mask, key.stream(Purpose::Rounding, layer));
+fn stochastic_sides(mask: &Tensor<3>, pass: &Pass, place: Place) -> Tensor<3> {
+    let noise = |key: &NoiseKey| noise(mask, key.stream_at(place));
     match pass {
         Pass::Train(key) => stochastic::kept(mask, noise(key)),
+        Pass::TrainWithSpread { key, spread } => {
+            stochastic::kept(mask, (noise(key) - 0.5) * *spread + 0.5)
+        }
         Pass::TrainWithConstantNoise(value) => {
             stochastic::kept(mask, mask.clone().full_like(*value))
         }

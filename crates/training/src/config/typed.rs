@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use learned_dropout::MaskConfig;
 use learned_dropout::config::ConfigProblem;
 use learned_dropout::penalty::Penalty;
+use learned_dropout::{MaskConfig, MaskGradient};
 use serde::Deserialize;
 
 use super::document::Node;
@@ -242,6 +242,11 @@ fn complete() -> RunConfig {
     let penalty = Penalty {
         exponential_rate: Some(1.0),
         minimum: Some(0.0),
+        warmup: Some(1),
+        target_kept: Some(0.5),
+        target_steps: Some(1),
+        floor: Some(0.1),
+        floor_coefficient: Some(1.0),
         ..Penalty::default()
     };
     RunConfig {
@@ -258,6 +263,10 @@ fn complete() -> RunConfig {
             dropout: 0.0,
             learned_dropout: Some(MaskConfig {
                 heads: Some(1),
+                rank: Some(1),
+                group: 2,
+                noise_steps: Some(1),
+                gradient: MaskGradient::KeptOnly,
                 penalty: Some(penalty),
                 ..MaskConfig::default()
             }),

@@ -1,0 +1,192 @@
+//! Groups of neighbouring channels times one factor each, and its gradient.
+//!
+//! ```text
+//! output[row, lead + v · group + i] = x[…] · factors[row, v]
+//! output[row, c] = x[row, c]                                   for c < lead
+//! ```
+
+use rayon::prelude::*;
+
+use crate::level::levelled;
+use crate::scratch::uninitialized;
+
+/// The shape of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows of all tensors.
+    pub rows: usize,
+    /// Channels; the last `values · group` of them are multiplied.
+    pub width: usize,
+    /// Factors of each row.
+    pub values: usize,
+    /// Neighbouring channels that share a factor.
+    pub group: usize,
+}
+
+/// Rows that one thread works on at a time.
+const ROWS: usize = 64;
+
+/// Sums that are kept side by side, so that the compiler may add them in lanes.
+const LANES: usize = 8;
+
+impl Shape {
+    /// Channels in front that are left as they are.
+    fn lead(&self) -> usize {
+        self.width - self.values * self.group
+    }
+
+    fn check(&self, x: &[f32], factors: &[f32]) {
+        let Self {
+            rows,
+            width,
+            values,
+            group,
+        } = *self;
+        assert!(values > 0 && group > 0, "no factors");
+        assert!(values * group <= width, "more factors than channels");
+        assert_eq!(x.len(), rows * width, "input");
+        assert_eq!(factors.len(), rows * values, "factors");
+    }
+}
+
+levelled! {
+    /// Multiplies groups of values by their factors, in place.
+    pub(crate) fn scale_groups(values: &mut [f32], factors: &[f32], group: usize) {
+        if group == 1 {
+            for (value, factor) in values.iter_mut().zip(factors) {
+                *value *= factor;
+            }
+        } else {
+            for (values, &factor) in values.chunks_exact_mut(group).zip(factors) {
+                for value in values {
+                    *value *= factor;
+                }
+            }
+        }
+    }
+}
+
+levelled! {
+    /// `sums[v]` = the sum of `left · right` over group `v`.
+    pub(crate) fn dot_groups(sums: &mut [f32], left: &[f32], right: &[f32], group: usize) {
+        if group == 1 {
+            for (sum, (left, right)) in sums.iter_mut().zip(left.iter().zip(right)) {
+                *sum = left * right;
+            }
+            return;
+        }
+        let groups = left.chunks_exact(group).zip(right.chunks_exact(group));
+        for (sum, (left, right)) in sums.iter_mut().zip(groups) {
+            let (left, left_rest) = left.as_chunks::<LANES>();
+            let (right, right_rest) = right.as_chunks::<LANES>();
+            let mut lanes = [0.0f32; LANES];
+            for (left, right) in left.iter().zip(right) {
+                for (lane, (left, right)) in lanes.iter_mut().zip(left.iter().zip(right)) {
+                    *lane += left * right;
+                }
+            }
+            for (lane, (left, right)) in lanes.iter_mut().zip(left_rest.iter().zip(right_rest)) {
+                *lane += left * right;
+            }
+            let [a, b, c, d, e, f, g, h] = lanes;
+            *sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+        }
+    }
+}
+
+/// Sets the gradients of factors that are 0 to 0.
+pub(crate) fn keep_only(gradients: &mut [f32], factors: &[f32]) {
+    for (gradient, &factor) in gradients.iter_mut().zip(factors) {
+        *gradient = if factor == 0.0 { 0.0 } else { *gradient };
+    }
+}
+
+/// The product, like `x`.
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn forward(x: &[f32], factors: &[f32], shape: Shape) -> Vec<f32> {
+    shape.check(x, factors);
+    let Shape {
+        width,
+        values,
+        group,
+        ..
+    } = shape;
+    // SAFETY: every row is copied into before it is multiplied.
+    let mut output = unsafe { uninitialized(x.len()) };
+    output
+        .par_chunks_mut(ROWS * width)
+        .zip(x.par_chunks(ROWS * width))
+        .zip(factors.par_chunks(ROWS * values))
+        .for_each(|((output, x), factors)| {
+            output.copy_from_slice(x);
+            scale_rows(output, factors, shape.lead(), (width, values, group));
+        });
+    output
+}
+
+/// [`scale_groups`] of the end of each row.
+fn scale_rows(
+    rows: &mut [f32],
+    factors: &[f32],
+    lead: usize,
+    (width, values, group): (usize, usize, usize),
+) {
+    if lead == 0 {
+        return scale_groups(rows, factors, group);
+    }
+    let rows = rows.chunks_exact_mut(width);
+    for (row, factors) in rows.zip(factors.chunks_exact(values)) {
+        scale_groups(&mut row[lead..], factors, group);
+    }
+}
+
+/// The gradients of [`forward`] with respect to `x` and to the factors.
+///
+/// With `kept_only`, the gradient of a factor of 0 is 0; else it is the sum of `x · gradient` over
+/// its group whatever the factor is.
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn backward(
+    gradient: &[f32],
+    x: &[f32],
+    factors: &[f32],
+    shape: Shape,
+    kept_only: bool,
+) -> (Vec<f32>, Vec<f32>) {
+    shape.check(x, factors);
+    assert_eq!(gradient.len(), x.len(), "gradient");
+    let Shape {
+        width,
+        values,
+        group,
+        ..
+    } = shape;
+    let lead = shape.lead();
+    // SAFETY: every row of both is overwritten before it is read.
+    let [mut dx, mut dfactors] =
+        [x.len(), factors.len()].map(|count| unsafe { uninitialized(count) });
+    dx.par_chunks_mut(ROWS * width)
+        .zip(dfactors.par_chunks_mut(ROWS * values))
+        .zip(gradient.par_chunks(ROWS * width))
+        .zip(x.par_chunks(ROWS * width))
+        .zip(factors.par_chunks(ROWS * values))
+        .for_each(|((((dx, dfactors), gradient), x), factors)| {
+            dx.copy_from_slice(gradient);
+            scale_rows(dx, factors, lead, (width, values, group));
+            if lead == 0 {
+                dot_groups(dfactors, x, gradient, group);
+            } else {
+                let rows = x.chunks_exact(width).zip(gradient.chunks_exact(width));
+                for (sums, (x, gradient)) in dfactors.chunks_exact_mut(values).zip(rows) {
+                    dot_groups(sums, &x[lead..], &gradient[lead..], group);
+                }
+            }
+            if kept_only {
+                keep_only(dfactors, factors);
+            }
+        });
+    (dx, dfactors)
+}
