@@ -5,12 +5,14 @@
 
 pub mod attention;
 pub mod cross_entropy;
+pub mod decode;
 pub mod dropout;
 pub mod embedding;
 pub mod experts;
 pub mod feed_forward;
 pub mod gelu;
 pub mod group_product;
+pub mod kept_groups;
 pub mod layer_norm;
 pub mod level;
 pub mod linear;
@@ -22,4 +24,5 @@ pub mod peak;
 pub mod product;
 pub mod random;
 mod scratch;
+pub mod team;
 pub mod update;
