@@ -9,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TokenizerChoice;
 use data::sources::Source;
 
-pub use bench::{BenchArguments, BenchCommand, BenchKernelsArguments, BenchTrainArguments};
+pub use bench::{
+    BenchArguments, BenchCommand, BenchDecodeArguments, BenchInferenceArguments,
+    BenchKernelsArguments, BenchPrefillArguments, BenchTrainArguments,
+};
 pub use common::{Common, PrecisionName};
 
 /// Transformers that learn, for each token, which of their own activations to drop.
@@ -236,6 +239,9 @@ pub struct GenerateArguments {
     /// Go on after the end-of-text token
     #[arg(long)]
     pub ignore_end_of_text: bool,
+    /// Compute what the masks drop, too; only the speed differs
+    #[arg(long)]
+    pub dense: bool,
 }
 
 /// Arguments of `inspect`.
@@ -262,6 +268,9 @@ pub struct InspectArguments {
     /// How many of the likeliest next tokens to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: usize,
+    /// Compute what the masks drop, too; only the speed differs
+    #[arg(long)]
+    pub dense: bool,
 }
 
 /// Arguments of `info`.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use training::checkpoints::{FOLDER, model_folder_of};
 use training::config::RunConfig;
 
+use crate::arguments::{Common, PrecisionName};
 use crate::failure::Failure;
 
 /// The file of settings for generation that Hugging Face programs read.
@@ -74,9 +75,15 @@ pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, Failure> {
 }
 
 /// An engine that runs the model on the CPU.
-pub fn engine(path: &Path, threads: usize) -> Result<Engine, Failure> {
+pub fn engine(
+    path: &Path,
+    common: &Common,
+    default: PrecisionName,
+    dense: bool,
+) -> Result<Engine, Failure> {
     let (config, weights) = read(path)?;
-    Ok(Engine::new(config, weights, threads)?)
+    let options = common.engine_options(default, &config, dense);
+    Ok(Engine::with_options(config, weights, options)?)
 }
 
 #[derive(Serialize)]

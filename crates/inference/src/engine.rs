@@ -1,108 +1,173 @@
 //! The weights of a transformer, laid out for decoding, and the threads that work on it.
 
+use kernels::decode::{FeedForward, Format, Matrix};
+use kernels::level::Level;
+use kernels::product::Precision;
+use kernels::team::Team;
+use learned_dropout::config::MaskInput;
+use learned_dropout::feed_forward::FeedForwardConfig;
+use learned_dropout::rounding::Rounding;
+use learned_dropout::site::Site;
 use learned_dropout::weights::{self, Weights};
 use learned_dropout::{MaskConfig, TransformerConfig};
 
 use crate::error::EngineError;
+use crate::experts::{Experts, group_of};
+use crate::mask::Mask;
+
+/// Tokens of a forward pass up to which weights are read as they are stored; with more it pays to
+/// pack them.
+pub(crate) const FEW_TOKENS: usize = 16;
+
+/// How an engine computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// How many threads work on one token; 0 stands for all that the machine has. The results have
+    /// the same bits for any number of them.
+    pub threads: usize,
+    /// What the matrices are stored as. Sums are f32 in any case.
+    pub format: Format,
+    /// Computes what the masks drop, too. The results are the same but for rounding.
+    pub dense: bool,
+}
+
+impl Default for EngineOptions {
+    /// f32, on all threads, without what the masks drop.
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            format: Format::F32,
+            dense: false,
+        }
+    }
+}
+
+/// The format in which this machine runs a model fastest: 16 bits, unless the model fits into the
+/// cache, or the processor is slow with them.
+pub fn fastest_format(config: &TransformerConfig) -> Format {
+    if 4 * config.parameters() < CACHE || Level::current() == Level::Portable {
+        return Format::F32;
+    }
+    match Precision::fastest() {
+        Precision::Bf16 => Format::Bf16,
+        Precision::F32 => Format::F16,
+    }
+}
+
+/// Bytes of weights that need not come from memory for each token.
+const CACHE: usize = 32 << 20;
 
 /// A model that is ready to decode. Sessions share it; it never changes.
-#[derive(Debug)]
 pub struct Engine {
     config: TransformerConfig,
-    pub(crate) token_embedding: Vec<f32>,
+    /// Also the output layer.
+    pub(crate) token_embedding: Matrix,
     pub(crate) positional_embedding: Vec<f32>,
     pub(crate) mask_embedding: Option<MaskEmbedding>,
+    /// The mask on the embedding.
+    pub(crate) embedding_mask: Option<Mask>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) final_norm: Vec<f32>,
-    threads: usize,
+    options: EngineOptions,
+    precision: Precision,
+    team: Team,
     pool: Option<rayon::ThreadPool>,
 }
 
 /// Makes the input that all masks share, from the embedding.
-#[derive(Debug)]
 pub(crate) struct MaskEmbedding {
-    pub query_key_value: Vec<f32>,
-    pub output: Vec<f32>,
+    pub query_key_value: Matrix,
+    pub output: Matrix,
 }
 
 /// The weights of one block.
-#[derive(Debug)]
 pub(crate) struct Block {
     pub attention_norm: Vec<f32>,
-    pub query_key_value: Vec<f32>,
-    pub attention_output: Vec<f32>,
+    pub query_key_value: Matrix,
+    pub attention_output: Matrix,
     pub feed_forward_norm: Vec<f32>,
-    pub up: Vec<f32>,
-    pub down: Vec<f32>,
-    pub mask: Option<BlockMask>,
+    pub feed_forward: Hidden,
+    masks: Vec<Mask>,
 }
 
-/// The weights of one block's learned mask.
-#[derive(Debug)]
-pub(crate) struct BlockMask {
-    pub query_key_value: Vec<f32>,
-    pub shift: Vec<f32>,
+/// The two layers of a feed-forward.
+pub(crate) enum Hidden {
+    /// Unit by unit; groups of units can be left out.
+    Fused(FeedForward),
+    /// Layer by layer, for masks on the hidden units that do not leave any out.
+    Layers { up: Matrix, down: Matrix },
+    /// With ReLU between.
+    Relu { up: Matrix, down: Matrix },
+    /// Of which each token uses some.
+    Experts(Experts),
 }
 
 impl Engine {
-    /// An engine for a model's weights, which it takes over.
-    ///
-    /// `threads` is how many threads work on one token; 0 stands for all that the machine has.
-    /// The results have the same bits for any number of them.
+    /// An engine for a model's weights in f32, which it takes over; `threads` is that of
+    /// [`EngineOptions`].
     ///
     /// # Errors
     /// The configuration describes no model, the weights are not those of the configuration, or
     /// the threads could not be started.
     pub fn new(
         config: TransformerConfig,
-        mut weights: Weights,
+        weights: Weights,
         threads: usize,
+    ) -> Result<Self, EngineError> {
+        let options = EngineOptions {
+            threads,
+            ..EngineOptions::default()
+        };
+        Self::with_options(config, weights, options)
+    }
+
+    /// An engine for a model's weights, which it takes over.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or a weight is too large for the format.
+    pub fn with_options(
+        config: TransformerConfig,
+        mut weights: Weights,
+        options: EngineOptions,
     ) -> Result<Self, EngineError> {
         config
             .validate()
             .map_err(|problems| EngineError::Impossible { problems })?;
-        let masks = config.learned_dropout.as_ref();
-        if let Some(problem) = masks.and_then(MaskConfig::beyond_published) {
-            return Err(EngineError::Unsupported { problem });
-        }
-        for spec in weights::layout(&config) {
-            let (name, expected) = (spec.name, spec.shape);
-            match weights.get(&name) {
-                None => return Err(EngineError::Missing { name, expected }),
-                Some(tensor)
-                    if tensor.shape != expected
-                        || tensor.values.len() != expected.iter().product::<usize>() =>
-                {
-                    let found = tensor.shape.clone();
-                    return Err(EngineError::Shape {
-                        name,
-                        expected,
-                        found,
-                    });
-                }
-                Some(_) => {}
-            }
-        }
-        let mut take = |name: String| {
-            weights
-                .remove(&name)
-                .map(|tensor| tensor.values)
-                .expect("checked against the layout")
+        check(&config, &weights, options.format)?;
+        let (threads, pool) = start_threads(options.threads)?;
+        let mut parts = Parts {
+            config: &config,
+            weights: &mut weights,
+            options,
+            masks: 0,
         };
-        let (threads, pool) = start_threads(threads)?;
+        let (width, vocabulary) = (config.width, config.vocabulary);
+        let token_embedding = parts.matrix("token_embedding.weight".into(), vocabulary, width);
+        let positional_embedding = parts.vector("positional_embedding.weight".into());
+        let mask_embedding = config.masks_from_embedding().then(|| MaskEmbedding {
+            query_key_value: parts.matrix(
+                "mask_embedding.query_key_value.weight".into(),
+                3 * width,
+                width,
+            ),
+            output: parts.matrix("mask_embedding.output.weight".into(), width, width),
+        });
+        let embedding_mask = parts.mask(Site::Embedding, 0);
+        let blocks = (0..config.layers).map(|layer| parts.block(layer)).collect();
         Ok(Self {
-            token_embedding: take("token_embedding.weight".into()),
-            positional_embedding: take("positional_embedding.weight".into()),
-            mask_embedding: config.masks_from_embedding().then(|| MaskEmbedding {
-                query_key_value: take("mask_embedding.query_key_value.weight".into()),
-                output: take("mask_embedding.output.weight".into()),
-            }),
-            blocks: (0..config.layers)
-                .map(|layer| Block::take(layer, config.learned_dropout.is_some(), &mut take))
-                .collect(),
-            final_norm: take("final_norm.weight".into()),
+            token_embedding,
+            positional_embedding,
+            mask_embedding,
+            embedding_mask,
+            blocks,
+            final_norm: parts.vector("final_norm.weight".into()),
             config,
-            threads,
+            precision: match options.format {
+                Format::F32 => Precision::F32,
+                Format::Bf16 | Format::F16 => Precision::fastest(),
+            },
+            options: EngineOptions { threads, ..options },
+            team: Team::new(threads),
             pool,
         })
     }
@@ -114,15 +179,50 @@ impl Engine {
 
     /// How many threads work on one token.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.options.threads
     }
 
-    /// Runs work inside the engine's threads.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
+    /// How it computes.
+    pub fn options(&self) -> EngineOptions {
+        self.options
+    }
+
+    /// What many tokens at a time are multiplied in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Whether heads that a mask drops are left out.
+    pub(crate) fn skips_heads(&self) -> bool {
+        let masks = self.config.learned_dropout.as_ref();
+        !self.options.dense && masks.is_some_and(skips)
+    }
+
+    pub(crate) fn team(&self) -> &Team {
+        &self.team
+    }
+
+    /// `y = x · matrixᵀ`; must run inside the engine's threads.
+    pub(crate) fn multiply(&self, matrix: &Matrix, x: &[f32], y: &mut [f32]) {
+        if x.len() <= FEW_TOKENS * matrix.inputs() {
+            matrix.multiply(&self.team, y, x);
+        } else {
+            matrix.multiply_many(y, x, self.precision);
         }
+    }
+
+    /// Runs work on `tokens` tokens inside the engine's threads.
+    pub(crate) fn run<T: Send>(&self, tokens: usize, work: impl FnOnce() -> T + Send) -> T {
+        match &self.pool {
+            Some(pool) if tokens > 1 => pool.install(work),
+            _ => work(),
+        }
+    }
+
+    /// All masks, in the order of their numbers.
+    pub(crate) fn masks(&self) -> impl Iterator<Item = &Mask> {
+        let of_blocks = self.blocks.iter().flat_map(|block| &block.masks);
+        self.embedding_mask.iter().chain(of_blocks)
     }
 
     /// Refuses tokens that the model does not know.
@@ -139,22 +239,151 @@ impl Engine {
     }
 }
 
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Engine")
+            .field("config", &self.config)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Block {
-    fn take(layer: usize, masked: bool, take: &mut impl FnMut(String) -> Vec<f32>) -> Self {
-        let mut take = |suffix: &str| take(format!("blocks.{layer}.{suffix}"));
-        Self {
-            attention_norm: take("attention_norm.weight"),
-            query_key_value: take("attention.query_key_value.weight"),
-            attention_output: take("attention.output.weight"),
-            feed_forward_norm: take("feed_forward_norm.weight"),
-            up: take("feed_forward.up.weight"),
-            down: take("feed_forward.down.weight"),
-            mask: masked.then(|| BlockMask {
-                query_key_value: take("feed_forward.learned_dropout.query_key_value.weight"),
-                shift: take("feed_forward.learned_dropout.shift"),
-            }),
+    pub(crate) fn mask(&self, site: Site) -> Option<&Mask> {
+        self.masks.iter().find(|mask| mask.shape.site == site)
+    }
+}
+
+/// Whether what masks drop need not be computed: they are known before it, and drop values whole.
+fn skips(mask: &MaskConfig) -> bool {
+    mask.input != MaskInput::Hidden
+        && matches!(mask.rounding, Rounding::Stochastic | Rounding::Threshold)
+}
+
+/// Takes weights apart.
+struct Parts<'a> {
+    config: &'a TransformerConfig,
+    weights: &'a mut Weights,
+    options: EngineOptions,
+    /// Masks taken so far.
+    masks: usize,
+}
+
+impl Parts<'_> {
+    fn vector(&mut self, name: String) -> Vec<f32> {
+        let tensor = self.weights.remove(&name);
+        tensor.expect("checked against the layout").values
+    }
+
+    fn matrix(&mut self, name: String, outputs: usize, inputs: usize) -> Matrix {
+        let values = self.vector(name);
+        Matrix::new(&values, outputs, inputs, self.options.format)
+    }
+
+    fn block(&mut self, layer: usize) -> Block {
+        let name = |suffix: &str| format!("blocks.{layer}.{suffix}");
+        let width = self.config.width;
+        let sites = Site::ALL.into_iter().filter(|site| site.is_in_blocks());
+        Block {
+            attention_norm: self.vector(name("attention_norm.weight")),
+            query_key_value: self.matrix(
+                name("attention.query_key_value.weight"),
+                3 * width,
+                width,
+            ),
+            attention_output: self.matrix(name("attention.output.weight"), width, width),
+            feed_forward_norm: self.vector(name("feed_forward_norm.weight")),
+            feed_forward: self.feed_forward(layer),
+            masks: sites.filter_map(|site| self.mask(site, layer)).collect(),
         }
     }
+
+    fn feed_forward(&mut self, layer: usize) -> Hidden {
+        let (width, format) = (self.config.width, self.options.format);
+        let config = &self.config.feed_forward;
+        let hidden = config.hidden(width);
+        let name = |suffix: &str| format!("blocks.{layer}.feed_forward.{suffix}");
+        let take = |suffix: &str| self.vector(name(suffix));
+        if let Some(experts) = Experts::new(config, width, format, take) {
+            return Hidden::Experts(experts);
+        }
+        let (up, down) = (name("up.weight"), name("down.weight"));
+        if let FeedForwardConfig::Relu(_) = config {
+            return Hidden::Relu {
+                up: self.matrix(up, hidden, width),
+                down: self.matrix(down, width, hidden),
+            };
+        }
+        let group = match self.config.mask_shape(Site::FeedForwardHidden) {
+            None => group_of(hidden),
+            Some(shape) => shape.group,
+        };
+        let masks = self.config.learned_dropout.as_ref();
+        let masked = self.config.mask_shape(Site::FeedForwardHidden).is_some();
+        let skips = !self.options.dense && masks.is_some_and(skips);
+        if masked && !skips || !hidden.is_multiple_of(group) {
+            Hidden::Layers {
+                up: self.matrix(up, hidden, width),
+                down: self.matrix(down, width, hidden),
+            }
+        } else {
+            let (up, down) = (self.vector(up), self.vector(down));
+            Hidden::Fused(FeedForward::new(&up, &down, width, group, format))
+        }
+    }
+
+    fn mask(&mut self, site: Site, layer: usize) -> Option<Mask> {
+        let shape = self.config.mask_shape(site)?;
+        let prefix = site.tensor_prefix(layer);
+        let number = self.masks;
+        self.masks += 1;
+        Some(Mask {
+            shape,
+            layer,
+            number,
+            query_key_value: self.matrix(
+                format!("{prefix}.query_key_value.weight"),
+                3 * shape.attention,
+                shape.input,
+            ),
+            output: shape.projected.then(|| {
+                self.matrix(
+                    format!("{prefix}.output.weight"),
+                    shape.values,
+                    shape.attention,
+                )
+            }),
+            shift: self.vector(format!("{prefix}.shift")),
+        })
+    }
+}
+
+/// Refuses weights that are not those of the configuration, or too large for the format.
+fn check(config: &TransformerConfig, weights: &Weights, format: Format) -> Result<(), EngineError> {
+    /// The largest finite value of IEEE half precision.
+    const LARGEST_HALF: f32 = 65_504.0;
+    for spec in weights::layout(config) {
+        let (name, expected) = (spec.name, spec.shape);
+        let Some(tensor) = weights.get(&name) else {
+            return Err(EngineError::Missing { name, expected });
+        };
+        if tensor.shape != expected || tensor.values.len() != expected.iter().product::<usize>() {
+            let found = tensor.shape.clone();
+            return Err(EngineError::Shape {
+                name,
+                expected,
+                found,
+            });
+        }
+        let too_large = |value: &&f32| value.abs() > LARGEST_HALF;
+        if format == Format::F16
+            && let Some(&value) = tensor.values.iter().find(too_large)
+        {
+            return Err(EngineError::TooLarge { name, value });
+        }
+    }
+    Ok(())
 }
 
 fn start_threads(threads: usize) -> Result<(usize, Option<rayon::ThreadPool>), EngineError> {
@@ -167,7 +396,7 @@ fn start_threads(threads: usize) -> Result<(usize, Option<rayon::ThreadPool>), E
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
-        .thread_name(|index| format!("decode-{index}"))
+        .thread_name(|index| format!("prefill-{index}"))
         .build()
         .map_err(|error| EngineError::Threads {
             threads,

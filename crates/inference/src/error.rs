@@ -13,12 +13,6 @@ pub enum EngineError {
         /// All that is wrong with it.
         problems: Vec<ConfigProblem>,
     },
-    /// The masks are of a form that the engine cannot compute.
-    #[error("{problem}, as the engine has no other masks so far; `ldrop eval` computes them")]
-    Unsupported {
-        /// What is of another form.
-        problem: ConfigProblem,
-    },
     /// A tensor that the configuration asks for is missing.
     #[error("no tensor `{name}`, which this configuration needs with shape {expected:?}")]
     Missing {
@@ -36,6 +30,17 @@ pub enum EngineError {
         expected: Vec<usize>,
         /// The shape that it has.
         found: Vec<usize>,
+    },
+    /// A weight that the format of the weights cannot hold.
+    #[error(
+        "tensor `{name}` has a weight of {value}, more than f16 can hold; choose the precision bf16 \
+         or f32"
+    )]
+    TooLarge {
+        /// The tensor's name.
+        name: String,
+        /// The weight.
+        value: f32,
     },
     /// A token that the model does not know.
     #[error(

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask::{MaskSampling, MaskStatistics};
+use crate::mask::{MaskRule, MaskStatistics};
 use crate::sampling::{Sampler, SamplingOptions};
 use crate::session::Session;
 
@@ -17,8 +17,8 @@ pub struct GenerateOptions {
     pub sampling: SamplingOptions,
     /// The token that ends the text; generation stops there without handing it out.
     pub end_of_text: Option<u32>,
-    /// Rounds the learned masks at random; by the threshold where left out.
-    pub mask_sampling: Option<MaskSampling>,
+    /// What decides over the values of the learned masks.
+    pub mask_rule: MaskRule,
 }
 
 impl Default for GenerateOptions {
@@ -28,7 +28,7 @@ impl Default for GenerateOptions {
             max_tokens: 256,
             sampling: SamplingOptions::default(),
             end_of_text: None,
-            mask_sampling: None,
+            mask_rule: MaskRule::Model,
         }
     }
 }
@@ -73,7 +73,7 @@ pub fn generate(
     hand_out: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generated, EngineError> {
     let mut sampler = Sampler::new(options.sampling)?;
-    let mut session = Session::new(engine)?.with_mask_sampling(options.mask_sampling);
+    let mut session = Session::new(engine)?.with_mask_rule(options.mask_rule);
     let dropped = session.prefill(prompt)?;
     let mut tokens = 0;
     let stop = loop {

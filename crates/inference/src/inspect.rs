@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::mask::MaskStatistics;
-use crate::numeric::product::project;
 use crate::session::Session;
 
 /// Tokens whose logits are made at a time: the logits of a whole sequence would be by far the
@@ -79,7 +78,7 @@ impl Engine {
         session.read_all(ids, |hidden| {
             for hidden in hidden.chunks(LOGITS_TOKENS * width) {
                 let logits = &mut logits[..hidden.len() / width * vocabulary];
-                project(self.threads(), hidden, width, &self.token_embedding, logits);
+                self.multiply(&self.token_embedding, hidden, logits);
                 for (logits, &target) in logits.chunks_exact(vocabulary).zip(&mut expected) {
                     sum += cross_entropy(logits, target as usize);
                 }

@@ -28,20 +28,24 @@
 //! # Ok::<(), learned_dropout_inference::EngineError>(())
 //! ```
 
-mod activations;
 mod engine;
 mod error;
+mod experts;
+mod forward;
 pub mod generate;
 mod inspect;
 pub mod mask;
-pub mod numeric;
 pub mod sampling;
+mod sequence;
 mod session;
+mod work;
 
-pub use engine::Engine;
+pub use engine::{Engine, EngineOptions, fastest_format};
 pub use error::EngineError;
 pub use generate::{GenerateOptions, Generated, StopReason, generate};
 pub use inspect::{Inspection, Loss};
-pub use mask::{LayerMask, MaskSampling, MaskStatistics};
+pub use kernels::decode::Format;
+pub use mask::{LayerMask, MaskRule, MaskSampling, MaskStatistics, SiteMask};
 pub use sampling::{Sampler, SamplingError, SamplingOptions};
-pub use session::Session;
+pub use session::{Batch, Session};
+pub use work::Work;

@@ -1,16 +1,14 @@
-//! One sequence of tokens: its key-value caches and the forward pass that extends it.
+//! Sequences of tokens that are extended token by token.
 
-use crate::activations::{Activations, Place};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask::{self, MaskSampling, MaskStatistics, MaskSums};
-use crate::numeric::attention::KeyValueCache;
-use crate::numeric::elementwise::{add, layer_norm};
-use crate::numeric::product::project;
+use crate::forward::{Activations, final_norm, forward};
+use crate::mask::{self, MaskRule, MaskStatistics};
+use crate::sequence::Sequence;
 
 /// Tokens that one forward pass takes at most: enough to use each weight many times while it is
 /// in the cache, and few enough to keep the activations small.
-const MOST_TOKENS: usize = 128;
+const MOST_TOKENS: usize = 512;
 
 /// One sequence of tokens and all that was computed for it.
 ///
@@ -18,18 +16,9 @@ const MOST_TOKENS: usize = 128;
 /// the session keeps its last half, computes that again from position 0, and goes on. That costs
 /// one prefill of half a context every half context of tokens, and a sequence never ends for lack
 /// of positions.
-#[derive(Debug)]
 pub struct Session<'a> {
     engine: &'a Engine,
-    /// The tokens whose keys and values are in the caches.
-    window: Vec<u32>,
-    /// Tokens that were given since the session began.
-    seen: u64,
-    mask_sampling: Option<MaskSampling>,
-    embedding_cache: Option<KeyValueCache>,
-    attention_caches: Vec<KeyValueCache>,
-    mask_caches: Vec<KeyValueCache>,
-    sums: Vec<MaskSums>,
+    sequence: [Sequence; 1],
     activations: Activations,
     logits: Vec<f32>,
 }
@@ -38,50 +27,27 @@ impl<'a> Session<'a> {
     /// An empty session, with masks rounded as the model's evaluation rounds them.
     ///
     /// # Errors
-    /// There is not enough memory for its caches: `4 · layers · width · context` values of four
-    /// bytes with learned masks, half of it without.
+    /// There is not enough memory for its caches: `2 · layers · width · context` values of four
+    /// bytes, and as much for each learned mask of that width.
     pub fn new(engine: &'a Engine) -> Result<Self, EngineError> {
-        let config = engine.config();
-        let memory = EngineError::Memory {
-            context: config.context,
-        };
-        let cache = || KeyValueCache::new(config.width, config.context);
-        let caches = |count: usize| (0..count).map(|_| cache()).collect::<Option<Vec<_>>>();
-        let masks = if config.learned_dropout.is_some() {
-            config.layers
-        } else {
-            0
-        };
-        let embeddings = usize::from(config.masks_from_embedding());
-        let (Some(attention_caches), Some(mask_caches), Some(mut embedding_caches)) =
-            (caches(config.layers), caches(masks), caches(embeddings))
-        else {
-            return Err(memory);
-        };
         Ok(Self {
             engine,
-            window: Vec::new(),
-            seen: 0,
-            mask_sampling: None,
-            embedding_cache: embedding_caches.pop(),
-            attention_caches,
-            mask_caches,
-            sums: vec![MaskSums::default(); config.layers],
+            sequence: [Sequence::new(engine)?],
             activations: Activations::default(),
-            logits: vec![0.0; config.vocabulary],
+            logits: vec![0.0; engine.config().vocabulary],
         })
     }
 
-    /// Rounds masks at random from here on; see [`MaskSampling`].
+    /// Rounds masks by another rule from here on.
     #[must_use]
-    pub fn with_mask_sampling(mut self, sampling: Option<MaskSampling>) -> Self {
-        self.mask_sampling = sampling;
+    pub fn with_mask_rule(mut self, rule: MaskRule) -> Self {
+        self.sequence[0].mask_rule = rule;
         self
     }
 
     /// The tokens that the next prediction sees.
     pub fn window(&self) -> &[u32] {
-        &self.window
+        &self.sequence[0].window
     }
 
     /// The logits after the last token, one for each token of the vocabulary; zeros before the
@@ -93,7 +59,8 @@ impl<'a> Session<'a> {
     /// What was measured of the masks of all tokens so far, each counted once; none without
     /// learned masks or tokens.
     pub fn mask_statistics(&self) -> Option<MaskStatistics> {
-        mask::statistics(&self.sums)
+        let masks = self.engine.masks().zip(&self.sequence[0].sums);
+        mask::statistics(masks.map(|(mask, sums)| (mask.shape.site, mask.layer, *sums)))
     }
 
     /// Reads many tokens at once and returns how many tokens, earlier ones included, the model
@@ -110,20 +77,16 @@ impl<'a> Session<'a> {
         }
         self.engine.check_tokens(ids)?;
         let context = self.engine.config().context;
-        let excess = (self.window.len() + ids.len()).saturating_sub(context);
-        let kept_before = self.window.len().saturating_sub(excess);
+        let window = self.window().len();
+        let excess = (window + ids.len()).saturating_sub(context);
+        let kept_before = window.saturating_sub(excess);
         let unseen = &ids[ids.len() - ids.len().min(context)..];
-        self.seen += (ids.len() - unseen.len()) as u64;
+        self.sequence[0].seen += (ids.len() - unseen.len()) as u64;
         if excess > 0 {
             self.restart(kept_before);
         }
-        let engine = self.engine;
-        engine.run(|| {
-            for part in unseen.chunks(MOST_TOKENS) {
-                self.forward(part, true);
-            }
-            self.predict();
-        });
+        self.read(unseen, true);
+        self.predict();
         Ok(excess)
     }
 
@@ -135,93 +98,147 @@ impl<'a> Session<'a> {
     pub fn decode(&mut self, id: u32) -> Result<&[f32], EngineError> {
         self.engine.check_tokens(&[id])?;
         let context = self.engine.config().context;
-        if self.window.len() == context {
+        if self.window().len() == context {
             self.restart(context / 2);
         }
-        let engine = self.engine;
-        engine.run(|| {
-            self.forward(&[id], true);
-            self.predict();
-        });
+        self.read(&[id], true);
+        self.predict();
         Ok(&self.logits)
     }
 
     /// Reads tokens that fit into the context, in one go, and hands the residual stream of each
     /// part, after the final norm, to `look`: `[tokens, width]`.
     pub(crate) fn read_all(&mut self, ids: &[u32], mut look: impl FnMut(&[f32]) + Send) {
-        let engine = self.engine;
-        engine.run(|| {
-            for part in ids.chunks(MOST_TOKENS) {
-                self.forward(part, true);
-                let activations = &mut self.activations;
-                layer_norm(
-                    &activations.hidden,
-                    &engine.final_norm,
-                    &mut activations.normed,
-                );
-                look(&activations.normed);
-            }
-        });
+        for part in ids.chunks(MOST_TOKENS) {
+            self.read(part, true);
+            let (engine, hidden) = (self.engine, &self.activations.hidden);
+            engine.run(part.len(), || look(&final_norm(engine, hidden)));
+        }
     }
 
     /// Computes the last `keep` tokens of the window again, from position 0.
     fn restart(&mut self, keep: usize) {
-        let tokens = self.window.split_off(self.window.len() - keep);
-        self.window.clear();
-        self.seen -= keep as u64;
+        let sequence = &mut self.sequence[0];
+        let tokens = sequence.window.split_off(sequence.window.len() - keep);
+        sequence.window.clear();
+        sequence.seen -= keep as u64;
+        self.read(&tokens, false);
+    }
+
+    fn read(&mut self, ids: &[u32], measured: bool) {
         let engine = self.engine;
-        engine.run(|| {
-            for part in tokens.chunks(MOST_TOKENS) {
-                self.forward(part, false);
-            }
-        });
+        for part in ids.chunks(MOST_TOKENS) {
+            engine.run(part.len(), || {
+                forward(
+                    engine,
+                    &mut self.activations,
+                    &mut self.sequence,
+                    &[part],
+                    measured,
+                );
+            });
+        }
     }
 
     /// The logits of the last token of the last forward pass.
     fn predict(&mut self) {
-        let engine = self.engine;
-        let width = engine.config().width;
-        let Activations { hidden, normed, .. } = &mut self.activations;
-        let last = hidden.len() - width;
-        layer_norm(&hidden[last..], &engine.final_norm, &mut normed[..width]);
-        let threads = engine.threads();
-        project(
-            threads,
-            &normed[..width],
-            width,
-            &engine.token_embedding,
-            &mut self.logits,
-        );
+        let (engine, hidden) = (self.engine, &self.activations.hidden);
+        let last = &hidden[hidden.len() - engine.config().width..];
+        let normed = final_norm(engine, last);
+        engine.multiply(&engine.token_embedding, &normed, &mut self.logits);
+    }
+}
+
+/// Several sequences that are extended together, so that weights are read once for all of them.
+///
+/// When the window of a sequence is full, it goes on as in a [`Session`].
+pub struct Batch<'a> {
+    engine: &'a Engine,
+    sequences: Vec<Sequence>,
+    activations: Activations,
+    logits: Vec<f32>,
+}
+
+impl<'a> Batch<'a> {
+    /// Empty sequences.
+    ///
+    /// # Errors
+    /// There is not enough memory for their caches; see [`Session::new`].
+    pub fn new(engine: &'a Engine, sequences: usize) -> Result<Self, EngineError> {
+        let sequences: Result<Vec<_>, _> = (0..sequences).map(|_| Sequence::new(engine)).collect();
+        let sequences = sequences?;
+        Ok(Self {
+            engine,
+            logits: vec![0.0; sequences.len() * engine.config().vocabulary],
+            sequences,
+            activations: Activations::default(),
+        })
     }
 
-    /// Appends tokens to the window and computes their residual stream. `measured` tells whether
-    /// they count in the statistics.
-    fn forward(&mut self, ids: &[u32], measured: bool) {
-        let engine = self.engine;
-        let start = self.window.len();
-        self.activations.embed(engine, start, ids);
-        if let (Some(weights), Some(cache)) = (&engine.mask_embedding, &mut self.embedding_cache) {
-            self.activations.embed_masks(engine, weights, cache, start);
+    /// Rounds masks by another rule from here on.
+    #[must_use]
+    pub fn with_mask_rule(mut self, rule: MaskRule) -> Self {
+        for sequence in &mut self.sequences {
+            sequence.mask_rule = rule;
         }
-        for (layer, block) in engine.blocks.iter().enumerate() {
-            let cache = &mut self.attention_caches[layer];
-            self.activations.attention(engine, block, cache, start);
-            self.activations.feed_forward(engine, block);
-            if let Some(weights) = &block.mask {
-                let place = Place {
-                    layer,
-                    token: self.seen,
-                    sampling: self.mask_sampling,
-                };
-                let cache = &mut self.mask_caches[layer];
-                let sums = self.activations.mask(engine, weights, cache, start, place);
-                if measured {
-                    self.sums[layer].add(sums);
+        self
+    }
+
+    /// Reads one token of each sequence and returns the logits of those that follow,
+    /// `[sequences, vocabulary]`.
+    ///
+    /// # Errors
+    /// The model does not know a token.
+    ///
+    /// # Panics
+    /// If there is not one token for each sequence.
+    pub fn decode(&mut self, ids: &[u32]) -> Result<&[f32], EngineError> {
+        assert_eq!(ids.len(), self.sequences.len(), "a token for each sequence");
+        let engine = self.engine;
+        engine.check_tokens(ids)?;
+        let context = engine.config().context;
+        for sequence in &mut self.sequences {
+            if sequence.window.len() == context {
+                let keep = context / 2;
+                let tokens = sequence.window.split_off(context - keep);
+                sequence.window.clear();
+                sequence.seen -= keep as u64;
+                for part in tokens.chunks(MOST_TOKENS) {
+                    let sequence = std::slice::from_mut(sequence);
+                    engine.run(part.len(), || {
+                        forward(engine, &mut self.activations, sequence, &[part], false);
+                    });
                 }
             }
-            add(&mut self.activations.hidden, &self.activations.output);
         }
-        self.window.extend_from_slice(ids);
-        self.seen += ids.len() as u64;
+        let ids: Vec<&[u32]> = ids.chunks(1).collect();
+        engine.run(ids.len(), || {
+            forward(
+                engine,
+                &mut self.activations,
+                &mut self.sequences,
+                &ids,
+                true,
+            );
+            let normed = final_norm(engine, &self.activations.hidden);
+            engine.multiply(&engine.token_embedding, &normed, &mut self.logits);
+        });
+        Ok(&self.logits)
+    }
+
+    /// The share of mask values that were kept so far, over all sequences; none without learned
+    /// masks or tokens.
+    pub fn kept(&self) -> Option<f64> {
+        let kept: Option<Vec<f64>> = self
+            .sequences
+            .iter()
+            .map(|sequence| {
+                let masks = self.engine.masks().zip(&sequence.sums);
+                let sums = masks.map(|(mask, sums)| (mask.shape.site, mask.layer, *sums));
+                mask::statistics(sums).map(|statistics| statistics.kept)
+            })
+            .collect();
+        kept.filter(|kept| !kept.is_empty())
+            .map(|kept| kept.iter().sum::<f64>() / kept.len() as f64)
     }
 }

@@ -7,7 +7,7 @@ use learned_dropout::rounding::Rounding;
 use learned_dropout::weights::{HostTensor, layout};
 use learned_dropout::{MaskConfig, MaskInput, TransformerConfig};
 use learned_dropout_inference::{
-    Engine, EngineError, GenerateOptions, MaskSampling, SamplingOptions, Session, StopReason,
+    Engine, EngineError, GenerateOptions, MaskRule, MaskSampling, SamplingOptions, Session, StopReason,
     generate,
 };
 use proptest::prelude::*;
@@ -300,7 +300,7 @@ fn generation_goes_on_beyond_the_context_and_repeats_with_its_seed() {
                 top_k: Some(9),
                 ..SamplingOptions::default()
             },
-            mask_sampling,
+            mask_rule: mask_sampling.map_or(MaskRule::Model, MaskRule::Sampled),
             ..GenerateOptions::default()
         };
         let mut found = Vec::new();

@@ -13,7 +13,7 @@ use crate::product::{Packed, Precision, multiply, multiply_columns};
 use crate::scratch::{Scratch, Shared, scratch, uninitialized};
 
 /// Queries of a block: a multiple of the rows of a tile at every level.
-const QUERIES: usize = 48;
+pub(crate) const QUERIES: usize = 48;
 
 /// The shape of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Shape {
 levelled! {
     /// Replaces the first `visible` scores by their exponentials times `scale`, relative to the
     /// largest, and the others by 0; gives the reciprocal of the sum.
-    fn exponentials(scores: &mut [f32], visible: usize, scale: f32) -> f32 {
+    pub(crate) fn exponentials(scores: &mut [f32], visible: usize, scale: f32) -> f32 {
         let (seen, hidden) = scores.split_at_mut(visible);
         hidden.fill(0.0);
         let mut largest = [f32::NEG_INFINITY; 16];
@@ -293,7 +293,7 @@ struct Sums {
 }
 
 /// Scores and probabilities stay f32 whatever the layers around are rounded to.
-const PRECISION: Precision = Precision::F32;
+pub(crate) const PRECISION: Precision = Precision::F32;
 
 /// A block of queries.
 #[derive(Clone, Copy)]
@@ -320,7 +320,7 @@ fn blocks(time: usize) -> impl Iterator<Item = Block> {
 
 /// Distance of rows of scores: not a power of two, so that a column's values lie in many different
 /// sets of the cache.
-fn stride(time: usize) -> usize {
+pub(crate) fn stride(time: usize) -> usize {
     time.next_multiple_of(32) + 16
 }
 

@@ -4,6 +4,7 @@
 //! gives the same bits for any number of threads.
 
 pub mod attention;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod decode;
 pub mod dropout;

@@ -99,6 +99,22 @@ fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32],
     }
 }
 
+/// Writes `M` of each value, for rows of `shift.len()` values.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
+    check(output.len(), attended, shift);
+    let block = ROWS * shift.len();
+    output
+        .par_chunks_mut(block)
+        .zip(attended.par_chunks(block))
+        .for_each(|(output, attended)| {
+            let mut slopes = scratch(output.len());
+            fill(output, &mut slopes, attended, shift, 0);
+        });
+}
+
 /// Replaces masks by 1 where they are kept and 0 elsewhere.
 fn round(masks: &mut [f32], keep: Keep, start: usize) {
     match keep {

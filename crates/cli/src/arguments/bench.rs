@@ -19,6 +19,10 @@ pub struct BenchArguments {
 pub enum BenchCommand {
     /// Time training steps on random tokens; needs no data and writes nothing
     Train(BenchTrainArguments),
+    /// Time how fast a model writes, token by token, with and without what its masks drop
+    Decode(BenchDecodeArguments),
+    /// Time how fast a model reads a prompt, with and without what its masks drop
+    Prefill(BenchPrefillArguments),
     /// Time each CPU kernel beside what this processor can do
     Kernels(BenchKernelsArguments),
 }
@@ -54,6 +58,80 @@ pub struct BenchTrainArguments {
     /// Seed of the weights, the tokens and all noise; overrides seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+}
+
+/// What the measurements of inference take.
+#[derive(Debug, Args)]
+pub struct BenchInferenceArguments {
+    /// The configuration, a TOML file, of a model with random weights [default: the quick start's]
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub config: Option<PathBuf>,
+    /// A run folder (its best checkpoint) or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Let chance keep this share of each mask's values, whatever the masks say: for weights that were never trained
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub kept: Option<f32>,
+    /// Rounds to measure, each once dense and once sparse
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub rounds: NonZeroU32,
+    /// Overrides one key of the configuration; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "model")]
+    pub overrides: Vec<String>,
+    /// Seed of the weights, the tokens and the masks of --kept
+    #[arg(long, value_name = "N", default_value_t = 1337)]
+    pub seed: u64,
+}
+
+/// Arguments of `bench decode`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop bench decode --model runs/quickstart
+  ldrop bench decode --config configs/gpt2-124m.toml --tokens 128 --threads 2
+  ldrop bench decode --config masked.toml --kept 0.25 --batch 4 --json
+
+A round reads --tokens tokens, one after the other, from an empty context on. Dense computes what \
+the masks drop, sparse leaves out what is known to be dropped before it is computed. Speeds are \
+those of the median round; the ideal speed-up is the ratio of the bytes that each has to read.")]
+pub struct BenchDecodeArguments {
+    /// What to measure.
+    #[command(flatten)]
+    pub inference: BenchInferenceArguments,
+    /// Sequences that are extended together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub batch: u16,
+    /// Tokens of each sequence in a round [default: 64, or the context where that is less]
+    #[arg(long, value_name = "N")]
+    pub tokens: Option<NonZeroU32>,
+}
+
+/// Arguments of `bench prefill`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ldrop bench prefill --model runs/quickstart
+  ldrop bench prefill --config configs/gpt2-124m.toml --tokens 512 --threads 2
+  ldrop bench prefill --config masked.toml --kept 0.25 --json
+
+A round reads a prompt of --tokens tokens and predicts the one that follows. Dense computes what the \
+masks drop, sparse leaves out what is known to be dropped before it is computed. Speeds are those of \
+the median round; the ideal speed-up is the ratio of the operations that each has to do.")]
+pub struct BenchPrefillArguments {
+    /// What to measure.
+    #[command(flatten)]
+    pub inference: BenchInferenceArguments,
+    /// Tokens of the prompt [default: 512, or the context where that is less]
+    #[arg(long, value_name = "N")]
+    pub tokens: Option<NonZeroU32>,
+}
+
+/// Reads a share.
+fn share(text: &str) -> Result<f32, String> {
+    let share: f32 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("expected a number from 0 to 1".into())
+    }
 }
 
 /// The largest number that a size may be.

@@ -2,6 +2,8 @@
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use inference::{EngineOptions, Format};
+use learned_dropout::TransformerConfig;
 use learned_dropout::device::DeviceName;
 use learned_dropout::ops::tensor::Precision;
 use training::precision::PrecisionChoice;
@@ -12,7 +14,7 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// Precision of matrix products [default: train.precision in training, auto in `bench kernels`, else f32]
+    /// Precision of matrix products [default: train.precision in training; auto in `generate` and in `bench decode`, `prefill` and `kernels`; else f32]
     #[arg(long, global = true, value_enum)]
     pub precision: Option<PrecisionName>,
     /// Threads to compute with [default: one per processor]
@@ -39,18 +41,10 @@ pub enum PrecisionName {
     F32,
     /// Operands rounded to bfloat16, sums in 32 bits; on the CPU only
     Bf16,
-    /// bf16 where the processor has instructions for it, else f32
+    /// Weights rounded to 16-bit floating point; where a model runs, not where it is trained
+    F16,
+    /// What is fastest: in training bf16 where the processor has instructions for it, else f32; where a model runs 16 bits, unless the model fits into the cache
     Auto,
-}
-
-impl From<PrecisionName> for PrecisionChoice {
-    fn from(name: PrecisionName) -> Self {
-        match name {
-            PrecisionName::F32 => Self::F32,
-            PrecisionName::Bf16 => Self::Bf16,
-            PrecisionName::Auto => Self::Auto,
-        }
-    }
 }
 
 impl Common {
@@ -63,25 +57,46 @@ impl Common {
 
     /// The precision of a command that trains nothing.
     pub fn precision(&self, default: PrecisionName) -> Result<Precision, Failure> {
-        PrecisionChoice::from(self.precision.unwrap_or(default))
+        let choice = match self.precision.unwrap_or(default) {
+            PrecisionName::F32 => PrecisionChoice::F32,
+            PrecisionName::Bf16 => PrecisionChoice::Bf16,
+            PrecisionName::Auto => PrecisionChoice::Auto,
+            PrecisionName::F16 => {
+                return Err(Failure::Usage(
+                    "--precision f16: expected f32, bf16 or auto here; f16 is for `generate`, \
+                     `inspect`, `bench decode` and `bench prefill`"
+                        .into(),
+                ));
+            }
+        };
+        choice
             .on(&self.device()?)
             .map_err(|error| Failure::Usage(format!("--precision: {error}")))
+    }
+
+    /// How a command that runs the inference engine computes.
+    pub fn engine_options(
+        &self,
+        default: PrecisionName,
+        model: &TransformerConfig,
+        dense: bool,
+    ) -> EngineOptions {
+        EngineOptions {
+            threads: self.threads(),
+            format: match self.precision.unwrap_or(default) {
+                PrecisionName::F32 => Format::F32,
+                PrecisionName::Bf16 => Format::Bf16,
+                PrecisionName::F16 => Format::F16,
+                PrecisionName::Auto => inference::fastest_format(model),
+            },
+            dense,
+        }
     }
 
     /// The configuration's key that the option overrides where a model is trained.
     pub fn precision_override(&self) -> Option<String> {
         let name = self.precision?.to_possible_value()?;
         Some(format!("train.precision={}", name.get_name()))
-    }
-
-    /// Refuses what a command that always runs on the processor in f32 cannot do.
-    pub fn on_cpu_in_f32(&self, command: &str) -> Result<(), Failure> {
-        if self.precision == Some(PrecisionName::Bf16) {
-            return Err(Failure::Usage(format!(
-                "--precision bf16: `{command}` computes in f32 only; leave the option out"
-            )));
-        }
-        self.on_cpu(command)
     }
 
     /// Refuses other devices for a command that always runs on the processor.

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use data::{TextStream, Tokenizer};
 use inference::{
-    Engine, GenerateOptions, Generated, MaskSampling, Sampler, SamplingOptions, StopReason,
-    generate,
+    Engine, GenerateOptions, Generated, MaskRule, MaskSampling, Sampler, SamplingOptions,
+    StopReason, generate,
 };
 use serde::Serialize;
 
-use crate::arguments::{Common, GenerateArguments};
+use crate::arguments::{Common, GenerateArguments, PrecisionName};
 use crate::failure::Failure;
 use crate::model;
 use crate::terminal::{print_json, printable, tell};
@@ -27,9 +27,14 @@ struct Report {
 
 /// Runs `generate`.
 pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
-    common.on_cpu_in_f32("generate")?;
+    common.on_cpu("generate")?;
     let tokenizer = model::tokenizer_of(&arguments.model)?;
-    let engine = model::engine(&arguments.model, common.threads())?;
+    let engine = model::engine(
+        &arguments.model,
+        common,
+        PrecisionName::Auto,
+        arguments.dense,
+    )?;
     let text = prompt_text(&arguments.prompt)?;
     let prompt = prompt_ids(&text, &tokenizer)?;
     let options = options(&arguments, &tokenizer);
@@ -91,18 +96,21 @@ fn options(arguments: &GenerateArguments, tokenizer: &Tokenizer) -> GenerateOpti
         end_of_text: tokenizer
             .end_of_text()
             .filter(|_| !arguments.ignore_end_of_text),
-        mask_sampling: arguments.mask_temperature.map(|temperature| MaskSampling {
-            temperature,
-            seed: arguments.seed,
-        }),
+        mask_rule: match arguments.mask_temperature {
+            None => MaskRule::Model,
+            Some(temperature) => MaskRule::Sampled(MaskSampling {
+                temperature,
+                seed: arguments.seed,
+            }),
+        },
     }
 }
 
 /// Refuses options before anything is shown.
 fn check(options: &GenerateOptions) -> Result<(), Failure> {
     Sampler::new(options.sampling).map_err(|error| Failure::Usage(error.to_string()))?;
-    match options.mask_sampling {
-        Some(masks) if !(masks.temperature > 0.0 && masks.temperature.is_finite()) => {
+    match options.mask_rule {
+        MaskRule::Sampled(masks) if !(masks.temperature > 0.0 && masks.temperature.is_finite()) => {
             Err(Failure::Usage(format!(
                 "the mask temperature is {}; expected a finite number above 0",
                 masks.temperature

@@ -3,7 +3,7 @@
 use data::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, InspectArguments};
+use crate::arguments::{Common, InspectArguments, PrecisionName};
 use crate::failure::Failure;
 use crate::model;
 use crate::terminal::{print, print_json, tell};
@@ -14,12 +14,21 @@ struct Report {
     logits: Vec<f32>,
     kept: Option<f64>,
     penalty: Option<f64>,
+    /// The mean over the masks of each block.
     layers: Option<Vec<Layer>>,
+    masks: Option<Vec<Mask>>,
     top: Vec<Likely>,
 }
 
 #[derive(Serialize)]
 struct Layer {
+    kept: f64,
+}
+
+#[derive(Serialize)]
+struct Mask {
+    site: &'static str,
+    layer: Option<usize>,
     kept: f64,
 }
 
@@ -32,7 +41,7 @@ struct Likely {
 
 /// Runs `inspect`.
 pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> {
-    common.on_cpu_in_f32("inspect")?;
+    common.on_cpu("inspect")?;
     let (ids, tokenizer) = match (arguments.ids, &arguments.prompt) {
         (Some(ids), _) => (ids, model::tokenizer(&arguments.model)?),
         (None, Some(prompt)) => {
@@ -41,7 +50,12 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
         }
         (None, None) => return Err(Failure::Usage("give --prompt or --ids".into())),
     };
-    let engine = model::engine(&arguments.model, common.threads())?;
+    let engine = model::engine(
+        &arguments.model,
+        common,
+        PrecisionName::F32,
+        arguments.dense,
+    )?;
     let inspection = engine.inspect(&ids)?;
     if inspection.dropped > 0 {
         tell(&format!(
@@ -61,6 +75,16 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
                 .layers
                 .iter()
                 .map(|layer| Layer { kept: layer.kept })
+                .collect()
+        }),
+        masks: masks.map(|masks| {
+            let masks = masks.masks.iter();
+            masks
+                .map(|mask| Mask {
+                    site: mask.site.name(),
+                    layer: mask.layer,
+                    kept: mask.measured.kept,
+                })
                 .collect()
         }),
         logits: inspection.logits,

@@ -81,6 +81,25 @@ impl FeedForward {
         }
     }
 
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Where the up row of a hidden unit is.
+    pub(super) fn up_row(&self, unit: usize) -> usize {
+        unit / self.group * 2 * self.group + unit % self.group
+    }
+
+    /// Where the down row of a hidden unit is.
+    pub(super) fn down_row(&self, unit: usize) -> usize {
+        self.up_row(unit) + self.group
+    }
+
+    /// Hidden units.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
     /// Channels of the input and the output.
     pub fn width(&self) -> usize {
         self.width

@@ -50,6 +50,10 @@ impl Matrix {
         }
     }
 
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
     /// Rows of the matrix: values of an output.
     pub fn outputs(&self) -> usize {
         self.outputs
@@ -58,6 +62,16 @@ impl Matrix {
     /// Columns of the matrix: values of an input.
     pub fn inputs(&self) -> usize {
         self.inputs
+    }
+
+    /// Writes a row of the weights, as they were rounded.
+    ///
+    /// # Panics
+    /// If there is no such row, or `output` has another length.
+    pub fn row(&self, row: usize, output: &mut [f32]) {
+        assert!(row < self.outputs, "no such row");
+        assert_eq!(output.len(), self.inputs, "output");
+        self.rows.widen(row, 0, output);
     }
 
     /// What the weights are stored as.

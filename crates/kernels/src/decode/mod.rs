@@ -7,6 +7,7 @@ mod feed_forward;
 mod format;
 mod kernel;
 mod lanes;
+mod many;
 mod matrix;
 
 pub use feed_forward::FeedForward;

@@ -1,7 +1,10 @@
 //! `ldrop bench`: how fast this machine computes. One file for each measurement.
 
+mod decode;
+mod inference;
 mod kernel_timing;
 mod kernels;
+mod prefill;
 mod train;
 
 use crate::arguments::{BenchArguments, BenchCommand, Common};
@@ -11,6 +14,8 @@ use crate::failure::Failure;
 pub fn run(arguments: BenchArguments, common: &Common) -> Result<(), Failure> {
     match arguments.command {
         BenchCommand::Train(train) => train::run(train, common),
+        BenchCommand::Decode(decode) => decode::run(decode, common),
+        BenchCommand::Prefill(prefill) => prefill::run(prefill, common),
         BenchCommand::Kernels(kernels) => kernels::run(kernels, common),
     }
 }

@@ -1,0 +1,186 @@
+//! What the measurements of inference share: the two engines, and what is told of them.
+
+use std::path::Path;
+use std::time::Instant;
+
+use inference::{Engine, MaskRule, Work};
+use kernels::random::Philox;
+use learned_dropout::TransformerConfig;
+use learned_dropout::initialization::initial_weights;
+use learned_dropout::weights::Weights;
+use rayon::prelude::*;
+use serde::Serialize;
+use training::config::RunConfig;
+
+use crate::arguments::{BenchInferenceArguments, Common, PrecisionName};
+use crate::failure::Failure;
+use crate::terminal::bar;
+use crate::{model, quickstart};
+
+/// A model, computed with and without what its masks drop.
+pub struct Engines {
+    pub dense: Engine,
+    /// None where there is nothing to drop.
+    pub sparse: Option<Engine>,
+    pub rule: MaskRule,
+    pub seed: u64,
+    rounds: u32,
+}
+
+/// How fast one of the engines was.
+#[derive(Serialize)]
+pub struct Speed {
+    pub tokens_per_second: f64,
+    pub seconds_all: Vec<f64>,
+}
+
+/// What both have done.
+pub struct Measured {
+    pub dense: Speed,
+    pub sparse: Speed,
+    /// The share of mask values that the sparse engine kept.
+    pub kept: Option<f64>,
+}
+
+impl Engines {
+    /// The engines of the model that the arguments name.
+    pub fn new(arguments: &BenchInferenceArguments, common: &Common) -> Result<Self, Failure> {
+        let (config, weights) = model(arguments)?;
+        let masked = config.learned_dropout.is_some();
+        if arguments.kept.is_some() && !masked {
+            return Err(Failure::Usage(
+                "--kept: the model has no learned masks whose values could be kept or dropped; \
+                 leave the option out, or add the table `model.learned_dropout`"
+                    .into(),
+            ));
+        }
+        let engine = |dense, weights| {
+            let options = common.engine_options(PrecisionName::Auto, &config, dense);
+            Engine::with_options(config.clone(), weights, options)
+        };
+        Ok(Self {
+            sparse: masked.then(|| engine(false, weights.clone())).transpose()?,
+            dense: engine(true, weights)?,
+            rule: match arguments.kept {
+                Some(kept) => MaskRule::Random {
+                    kept,
+                    seed: arguments.seed,
+                },
+                None => MaskRule::Model,
+            },
+            seed: arguments.seed,
+            rounds: arguments.rounds.get(),
+        })
+    }
+
+    /// Random tokens of the model's vocabulary.
+    pub fn tokens(&self, count: usize) -> Vec<u32> {
+        let generator = Philox::new(self.seed, 1);
+        let vocabulary = self.dense.config().vocabulary as u64;
+        let id = |index| generator.below(index, vocabulary) as u32;
+        (0..count as u64).map(id).collect()
+    }
+
+    /// Measures rounds in alternation, after one that is not measured. `round` handles `tokens`
+    /// tokens and gives the kept share.
+    pub fn alternate(
+        &self,
+        tokens: usize,
+        quiet: bool,
+        round: &dyn Fn(&Engine) -> Result<Option<f64>, Failure>,
+    ) -> Result<Measured, Failure> {
+        let bar = bar(
+            Some(u64::from(self.rounds) + 1),
+            "{wide_bar} {pos}/{len} rounds",
+            quiet,
+        );
+        let timed = |engine: &Engine| -> Result<_, Failure> {
+            let began = Instant::now();
+            let kept = round(engine)?;
+            Ok((began.elapsed().as_secs_f64().max(1e-9), kept))
+        };
+        let (mut dense, mut sparse, mut kept) = (Vec::new(), Vec::new(), None);
+        for number in 0..=self.rounds {
+            let (seconds, _) = timed(&self.dense)?;
+            let of_sparse = self.sparse.as_ref().map(timed).transpose()?;
+            if number > 0 {
+                dense.push(seconds);
+                // Without masks both are the same.
+                sparse.push(of_sparse.map_or(seconds, |(seconds, _)| seconds));
+            }
+            kept = of_sparse.and_then(|(_, kept)| kept);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let speed = |seconds: Vec<f64>| Speed {
+            tokens_per_second: tokens as f64 / median(&seconds),
+            seconds_all: seconds,
+        };
+        Ok(Measured {
+            dense: speed(dense),
+            sparse: speed(sparse),
+            kept,
+        })
+    }
+
+    /// The work per token of both, dense first. See [`Engine::work`].
+    pub fn work(&self, kept: Option<f64>, seen: f64, together: usize, outputs: f64) -> [Work; 2] {
+        let sparse = self.sparse.as_ref().unwrap_or(&self.dense);
+        [&self.dense, sparse].map(|engine| engine.work(kept, seen, together, outputs))
+    }
+}
+
+/// The model that is measured, and its weights.
+fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weights), Failure> {
+    if let Some(folder) = &arguments.model {
+        return model::read(folder);
+    }
+    let mut overrides = arguments.overrides.clone();
+    let (config, name) = match &arguments.config {
+        Some(file) => (RunConfig::read(file, &overrides)?, file.as_path()),
+        None => {
+            let name = Path::new(quickstart::CONFIG_NAME);
+            // The data that would tell the vocabulary need not be there.
+            overrides.insert(0, format!("model.vocabulary={}", quickstart::VOCABULARY));
+            (
+                RunConfig::parse(quickstart::CONFIG, name, &overrides)?,
+                name,
+            )
+        }
+    };
+    let config = model::of_run(&config, name)?;
+    let weights = initial_weights(&config, arguments.seed);
+    Ok((config, weights))
+}
+
+/// The middle one.
+fn median(seconds: &[f64]) -> f64 {
+    let mut seconds = seconds.to_vec();
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// Refuses a number of tokens that the context has no room for.
+pub fn fitting(wanted: Option<u32>, default: usize, context: usize) -> Result<usize, Failure> {
+    let tokens = wanted.map_or(default.min(context), |tokens| tokens as usize);
+    if tokens <= context {
+        return Ok(tokens);
+    }
+    Err(Failure::Usage(format!(
+        "--tokens {tokens}: expected at most {context}, the model's context"
+    )))
+}
+
+/// Bytes per second at which all threads read memory: the best of several passes over about as many
+/// bytes as the weights have.
+pub fn read_bandwidth(bytes: usize) -> f64 {
+    let words = vec![1u64; bytes.clamp(1 << 20, 1 << 30) / 8];
+    let pass = || {
+        let began = Instant::now();
+        let parts = words.par_chunks(1 << 14);
+        let sum: u64 = parts.map(|part| part.iter().sum::<u64>()).sum();
+        std::hint::black_box(sum);
+        8.0 * words.len() as f64 / began.elapsed().as_secs_f64().max(1e-9)
+    };
+    (0..9).map(|_| pass()).fold(0.0, f64::max)
+}

@@ -1,0 +1,182 @@
+//! Feed-forwards that choose for each token what of themselves they compute: experts behind a router.
+
+use kernels::decode::{FeedForward, Format, Matrix};
+use kernels::kept_groups::KeptGroups;
+use learned_dropout::feed_forward::FeedForwardConfig;
+
+use crate::engine::{Engine, FEW_TOKENS};
+
+/// The experts of one block.
+pub(crate) struct Experts {
+    /// The scores of the experts; in f32, as in training.
+    router: Matrix,
+    experts: Vec<FeedForward>,
+    /// The expert that every token takes, where there is one.
+    shared: Option<FeedForward>,
+    choice: Choice,
+    used: f64,
+}
+
+/// How scores become gates.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    /// The softmax over the best few, and 0 for the others.
+    Best(usize),
+    /// The positive ones themselves.
+    Positive,
+}
+
+impl Experts {
+    /// The experts of a configuration that has some; `take` gives the values of a tensor by its name
+    /// within the feed-forward.
+    pub(crate) fn new(
+        config: &FeedForwardConfig,
+        width: usize,
+        format: Format,
+        mut take: impl FnMut(&str) -> Vec<f32>,
+    ) -> Option<Self> {
+        let choice = match config {
+            FeedForwardConfig::MixtureOfExperts(config) => Choice::Best(config.active),
+            FeedForwardConfig::ReluRoutedExperts(_) => Choice::Positive,
+            FeedForwardConfig::Dense(_) | FeedForwardConfig::Relu(_) => return None,
+        };
+        let count = config.experts()?;
+        let size = config.hidden(width) * width;
+        let (up, down) = (take("experts.up"), take("experts.down"));
+        let layer = |up: &[f32], down: &[f32]| fused(up, down, width, format);
+        let experts = up.chunks_exact(size).zip(down.chunks_exact(size));
+        Some(Self {
+            router: Matrix::new(&take("router.weight"), count, width, Format::F32),
+            experts: experts.map(|(up, down)| layer(up, down)).collect(),
+            shared: (config.shared() > 0)
+                .then(|| layer(&take("shared.up.weight"), &take("shared.down.weight"))),
+            choice,
+            used: config.optional(width)?.used,
+        })
+    }
+
+    pub(crate) fn router(&self) -> &Matrix {
+        &self.router
+    }
+
+    pub(crate) fn layers(&self) -> &[FeedForward] {
+        &self.experts
+    }
+
+    pub(crate) fn shared(&self) -> Option<&FeedForward> {
+        self.shared.as_ref()
+    }
+
+    /// The share of the experts that a token uses on average, as the configuration wants it.
+    pub(crate) fn used(&self) -> f64 {
+        self.used
+    }
+
+    /// `output = Σ gate · expert(normed)`; the weights of experts that no token takes are not read.
+    /// Must run inside the engine's threads.
+    pub(crate) fn forward(&self, engine: &Engine, normed: &[f32], output: &mut [f32]) {
+        let (width, count) = (self.router.inputs(), self.experts.len());
+        let mut gates = vec![0.0; normed.len() / width * count];
+        engine.multiply(&self.router, normed, &mut gates);
+        gates
+            .chunks_exact_mut(count)
+            .for_each(|scores| self.choice.gates(scores));
+        match &self.shared {
+            Some(shared) => multiply(engine, shared, normed, output),
+            None => output.fill(0.0),
+        }
+        let (mut rows, mut products) = (Vec::new(), Vec::new());
+        for (expert, layer) in self.experts.iter().enumerate() {
+            let gates = gates.iter().skip(expert).step_by(count).enumerate();
+            let takers: Vec<(usize, f32)> = gates
+                .filter(|(_, gate)| **gate != 0.0)
+                .map(|(token, gate)| (token, *gate))
+                .collect();
+            if takers.is_empty() {
+                continue;
+            }
+            rows.clear();
+            for &(token, _) in &takers {
+                rows.extend_from_slice(&normed[token * width..][..width]);
+            }
+            products.resize(rows.len(), 0.0);
+            multiply(engine, layer, &rows, &mut products);
+            for (&(token, gate), product) in takers.iter().zip(products.chunks_exact(width)) {
+                let output = &mut output[token * width..][..width];
+                output
+                    .iter_mut()
+                    .zip(product)
+                    .for_each(|(sum, value)| *sum += gate * value);
+            }
+        }
+    }
+}
+
+/// The most hidden units that are read together.
+const GROUP: usize = 32;
+
+/// A feed-forward whose units are always all computed.
+fn fused(up: &[f32], down: &[f32], width: usize, format: Format) -> FeedForward {
+    let hidden = up.len() / width;
+    FeedForward::new(up, down, width, group_of(hidden), format)
+}
+
+/// Hidden units that are read together where no mask says otherwise: a divisor of all.
+pub(crate) fn group_of(hidden: usize) -> usize {
+    let divides = |group: &usize| hidden.is_multiple_of(*group);
+    (1..=GROUP.min(hidden)).rev().find(divides).unwrap_or(1)
+}
+
+fn multiply(engine: &Engine, layer: &FeedForward, x: &[f32], y: &mut [f32]) {
+    let tokens = x.len() / layer.width();
+    if tokens <= FEW_TOKENS {
+        let kept = KeptGroups::all(tokens, layer.groups());
+        layer.forward(engine.team(), y, x, &kept);
+    } else {
+        layer.forward_many(y, x, None, engine.precision());
+    }
+}
+
+impl Choice {
+    /// Replaces a token's scores by its gates.
+    fn gates(self, scores: &mut [f32]) {
+        match self {
+            Self::Positive => scores.iter_mut().for_each(|score| *score = score.max(0.0)),
+            Self::Best(count) => {
+                let mut order: Vec<usize> = (0..scores.len()).collect();
+                // Of equal ones the first comes first: the sort is stable.
+                order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+                let largest = scores[order[0]];
+                let mut gates = vec![0.0; scores.len()];
+                for &expert in &order[..count] {
+                    gates[expert] = (scores[expert] - largest).exp();
+                }
+                let sum: f32 = gates.iter().sum();
+                scores
+                    .iter_mut()
+                    .zip(&gates)
+                    .for_each(|(score, gate)| *score = gate / sum);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_worked_by_hand() {
+        // Probabilities 0.3, 0.1, 0.6 of which the best two are 1/3 and 2/3 of their sum.
+        let mut scores = [3.0f32, 1.0, 6.0].map(f32::ln);
+        Choice::Best(2).gates(&mut scores);
+        assert!((scores[0] - 1.0 / 3.0).abs() < 1e-6 && (scores[2] - 2.0 / 3.0).abs() < 1e-6);
+        assert_eq!(scores[1], 0.0);
+        let mut equal = [0.5; 3];
+        Choice::Best(1).gates(&mut equal);
+        assert_eq!(equal, [1.0, 0.0, 0.0]);
+        let mut scores = [0.5, -1.0, 0.0];
+        Choice::Positive.gates(&mut scores);
+        assert_eq!(scores, [0.5, 0.0, 0.0]);
+    }
+}

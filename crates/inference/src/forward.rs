@@ -1,0 +1,303 @@
+//! The forward pass: its tensors, and the steps that fill them.
+
+use kernels::gelu;
+use kernels::kept_groups::KeptGroups;
+use kernels::layer_norm;
+use learned_dropout::config::MaskInput;
+use learned_dropout::site::Site;
+
+use crate::engine::{Block, Engine, FEW_TOKENS, Hidden};
+use crate::mask::{Mask, MaskActivations};
+use crate::sequence::{Sequence, Span, attend};
+
+/// Added to the variance in a norm, as in the model's training.
+const EPSILON: f32 = 1e-5;
+
+/// The tensors of one forward pass, row by row, one row for each token.
+#[derive(Debug, Default)]
+pub(crate) struct Activations {
+    /// The residual stream.
+    pub(crate) hidden: Vec<f32>,
+    /// The input of the masks, if they are made from the embedding.
+    embedded: Vec<f32>,
+    /// The residual stream as it entered the block, if masks are made from it.
+    residual: Vec<f32>,
+    normed: Vec<f32>,
+    packed: Vec<f32>,
+    attended: Vec<f32>,
+    output: Vec<f32>,
+    /// Hidden units, or values of the attention, where masks are made from them.
+    units: Vec<f32>,
+    mask: MaskActivations,
+}
+
+/// Appends tokens to the windows of sequences and computes their residual streams, those of the first
+/// sequence first. `measured` tells whether the tokens count in the statistics.
+pub(crate) fn forward(
+    engine: &Engine,
+    activations: &mut Activations,
+    sequences: &mut [Sequence],
+    ids: &[&[u32]],
+    measured: bool,
+) {
+    let mut first = 0;
+    let mut spans = Vec::with_capacity(ids.len());
+    for (sequence, ids) in sequences.iter().zip(ids) {
+        spans.push(Span {
+            first,
+            count: ids.len(),
+            start: sequence.window.len(),
+            measured,
+        });
+        first += ids.len();
+    }
+    let mut pass = Pass {
+        engine,
+        sequences,
+        spans: &spans,
+        tensors: activations,
+    };
+    pass.embed(ids);
+    for (layer, block) in engine.blocks.iter().enumerate() {
+        if pass.input() == Some(MaskInput::Residual) {
+            pass.tensors.residual.clone_from(&pass.tensors.hidden);
+        }
+        pass.attention(layer, block);
+        pass.feed_forward(block);
+    }
+    for (sequence, ids) in sequences.iter_mut().zip(ids) {
+        sequence.window.extend_from_slice(ids);
+        sequence.seen += ids.len() as u64;
+    }
+}
+
+/// `to += from`.
+fn add(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+/// Rows through the final norm.
+pub(crate) fn final_norm(engine: &Engine, hidden: &[f32]) -> Vec<f32> {
+    layer_norm::forward(hidden, &engine.final_norm, EPSILON)
+}
+
+struct Pass<'a> {
+    engine: &'a Engine,
+    sequences: &'a mut [Sequence],
+    spans: &'a [Span],
+    tensors: &'a mut Activations,
+}
+
+impl Pass<'_> {
+    /// What masks are made from, if there are any.
+    fn input(&self) -> Option<MaskInput> {
+        let masks = self.engine.config().learned_dropout.as_ref()?;
+        Some(masks.input)
+    }
+
+    /// `hidden = token embedding + positional embedding`, and what masks are made from it.
+    fn embed(&mut self, ids: &[&[u32]]) {
+        let engine = self.engine;
+        let width = engine.config().width;
+        let tensors = &mut *self.tensors;
+        let tokens: usize = ids.iter().map(|ids| ids.len()).sum();
+        for tensor in [
+            &mut tensors.hidden,
+            &mut tensors.normed,
+            &mut tensors.attended,
+            &mut tensors.output,
+        ] {
+            tensor.resize(tokens * width, 0.0);
+        }
+        tensors.packed.resize(3 * tokens * width, 0.0);
+        let mut rows = tensors.hidden.chunks_exact_mut(width);
+        for (span, ids) in self.spans.iter().zip(ids) {
+            let positions = &engine.positional_embedding[span.start * width..];
+            for (id, position) in ids.iter().zip(positions.chunks_exact(width)) {
+                let row = rows.next().expect("a row for each token");
+                engine.token_embedding.row(*id as usize, row);
+                add(row, position);
+            }
+        }
+        if let Some(weights) = &engine.mask_embedding {
+            let Activations {
+                hidden,
+                packed,
+                attended,
+                embedded,
+                ..
+            } = tensors;
+            engine.multiply(&weights.query_key_value, hidden, packed);
+            let sequences = self.sequences.iter_mut();
+            let caches = sequences.filter_map(|sequence| sequence.embedding_cache.as_mut());
+            attend(engine, caches, self.spans, packed, None, attended);
+            embedded.resize(tokens * width, 0.0);
+            engine.multiply(&weights.output, attended, embedded);
+        }
+        if let Some(mask) = &engine.embedding_mask {
+            let Activations {
+                hidden,
+                embedded,
+                mask: tensors,
+                ..
+            } = &mut *self.tensors;
+            let input = match &engine.mask_embedding {
+                Some(_) => embedded,
+                None => &*hidden,
+            };
+            mask.compute(engine, self.sequences, self.spans, input, tensors);
+            mask.apply(&tensors.factors, hidden, width);
+        }
+    }
+
+    /// Computes a mask that is known before what it masks.
+    fn known_mask(&mut self, mask: &Mask) {
+        let input = match self.input() {
+            Some(MaskInput::Embedding) => &self.tensors.embedded,
+            Some(MaskInput::LayerInput) => &self.tensors.normed,
+            Some(MaskInput::Residual) => &self.tensors.residual,
+            Some(MaskInput::Hidden) | None => unreachable!("not known before"),
+        };
+        let tensors = &mut self.tensors.mask;
+        mask.compute(self.engine, self.sequences, self.spans, input, tensors);
+    }
+
+    fn is_known(&self) -> bool {
+        self.input() != Some(MaskInput::Hidden)
+    }
+
+    /// `hidden += attention(norm(hidden))`.
+    fn attention(&mut self, layer: usize, block: &Block) {
+        let engine = self.engine;
+        let width = engine.config().width;
+        self.tensors.normed =
+            layer_norm::forward(&self.tensors.hidden, &block.attention_norm, EPSILON);
+        let tensors = &mut *self.tensors;
+        engine.multiply(&block.query_key_value, &tensors.normed, &mut tensors.packed);
+        if let Some(mask) = block.mask(Site::AttentionProbabilities) {
+            if self.is_known() {
+                self.known_mask(mask);
+            } else {
+                let Activations { packed, units, .. } = &mut *self.tensors;
+                units.clear();
+                for packed in packed.chunks_exact(3 * width) {
+                    units.extend_from_slice(&packed[2 * width..]);
+                }
+                let tensors = &mut self.tensors.mask;
+                mask.compute(
+                    engine,
+                    self.sequences,
+                    self.spans,
+                    &self.tensors.units,
+                    tensors,
+                );
+            }
+            let values = &mut self.tensors.packed[2 * width..];
+            mask.apply(&self.tensors.mask.factors, values, 3 * width);
+        }
+        let mask = block.mask(Site::AttentionHeads);
+        let known = mask.filter(|_| self.is_known());
+        if let Some(mask) = known {
+            self.known_mask(mask);
+        }
+        let Activations {
+            packed,
+            attended,
+            mask: tensors,
+            ..
+        } = &mut *self.tensors;
+        let sequences = self.sequences.iter_mut();
+        let caches = sequences.map(|sequence| &mut sequence.attention_caches[layer]);
+        let kept = known
+            .filter(|_| engine.skips_heads())
+            .map(|_| &tensors.factors[..]);
+        attend(engine, caches, self.spans, packed, kept, attended);
+        if let Some(mask) = mask {
+            if known.is_none() {
+                mask.compute(engine, self.sequences, self.spans, attended, tensors);
+            }
+            mask.apply(&tensors.factors, attended, width);
+        }
+        let Activations {
+            attended, output, ..
+        } = &mut *self.tensors;
+        engine.multiply(&block.attention_output, attended, output);
+        self.add_output(block.mask(Site::AttentionOutput));
+    }
+
+    /// `hidden += feed-forward(norm(hidden))`.
+    fn feed_forward(&mut self, block: &Block) {
+        let engine = self.engine;
+        self.tensors.normed =
+            layer_norm::forward(&self.tensors.hidden, &block.feed_forward_norm, EPSILON);
+        let mask = block.mask(Site::FeedForwardHidden);
+        let known = mask.filter(|_| self.is_known());
+        if let Some(mask) = known {
+            self.known_mask(mask);
+        }
+        let tokens = self.tensors.hidden.len() / engine.config().width;
+        let Activations {
+            normed,
+            output,
+            units,
+            mask: tensors,
+            ..
+        } = &mut *self.tensors;
+        match &block.feed_forward {
+            Hidden::Fused(layer) if tokens <= FEW_TOKENS => {
+                let kept = match known {
+                    Some(_) => KeptGroups::new(&tensors.factors, tokens, layer.groups()),
+                    None => KeptGroups::all(tokens, layer.groups()),
+                };
+                layer.forward(engine.team(), output, normed, &kept);
+            }
+            Hidden::Fused(layer) => {
+                let kept = known.map(|_| &tensors.factors[..]);
+                layer.forward_many(output, normed, kept, engine.precision());
+            }
+            Hidden::Experts(experts) => experts.forward(engine, normed, output),
+            Hidden::Relu { up, down } => {
+                units.resize(tokens * up.outputs(), 0.0);
+                engine.multiply(up, normed, units);
+                units.iter_mut().for_each(|unit| *unit = unit.max(0.0));
+                engine.multiply(down, units, output);
+            }
+            Hidden::Layers { up, down } => {
+                units.resize(tokens * up.outputs(), 0.0);
+                engine.multiply(up, normed, units);
+                *units = gelu::forward(units);
+                if let Some(mask) = mask {
+                    if known.is_none() {
+                        mask.compute(engine, self.sequences, self.spans, units, tensors);
+                    }
+                    mask.apply(&tensors.factors, units, up.outputs());
+                }
+                engine.multiply(down, units, output);
+            }
+        }
+        self.add_output(block.mask(Site::FeedForwardOutput));
+    }
+
+    /// `hidden += output`, masked.
+    fn add_output(&mut self, mask: Option<&Mask>) {
+        if let Some(mask) = mask {
+            if self.is_known() {
+                self.known_mask(mask);
+            } else {
+                let tensors = &mut self.tensors.mask;
+                let input = &self.tensors.output;
+                mask.compute(self.engine, self.sequences, self.spans, input, tensors);
+            }
+            let width = self.engine.config().width;
+            let Activations {
+                output,
+                mask: tensors,
+                ..
+            } = &mut *self.tensors;
+            mask.apply(&tensors.factors, output, width);
+        }
+        add(&mut self.tensors.hidden, &self.tensors.output);
+    }
+}

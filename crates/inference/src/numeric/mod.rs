@@ -1,6 +1,0 @@
-//! Arithmetic on plain slices.
-
-pub mod attention;
-pub mod elementwise;
-pub mod exponential;
-pub mod product;

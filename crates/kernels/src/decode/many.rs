@@ -1,0 +1,189 @@
+//! Products of many tokens with weights that are stored for decoding.
+//!
+//! Each task widens and packs some columns of a product and multiplies all tokens by them, so that
+//! weights need no second layout in memory and come from there once.
+
+use rayon::prelude::*;
+
+use super::format::{Format, Rows, half_from_bits};
+use super::{FeedForward, Matrix};
+use crate::gelu;
+use crate::level::levelled;
+use crate::matrix::View;
+use crate::product::{Packed, Precision, bfloat, multiply};
+use crate::scratch::{Shared, scratch};
+
+/// Tokens that are multiplied together: a block of their terms stays in the second-level cache.
+const TOKENS: usize = 192;
+
+/// The most and the fewest columns of a task.
+const COLUMNS: (usize, usize) = (192, 32);
+
+/// Tasks for each thread.
+const TASKS: usize = 4;
+
+levelled! {
+    /// f32 values from their bytes.
+    fn widen_f32(output: &mut [f32], bytes: &[u8]) {
+        for (output, bytes) in output.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *output = f32::from_ne_bytes(*bytes);
+        }
+    }
+}
+
+levelled! {
+    /// bf16 values from their bytes.
+    fn widen_bf16(output: &mut [f32], bytes: &[u8]) {
+        for (output, bytes) in output.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            *output = bfloat::from_bits(u16::from_ne_bytes(*bytes));
+        }
+    }
+}
+
+levelled! {
+    /// f16 values from their bytes.
+    fn widen_f16(output: &mut [f32], bytes: &[u8]) {
+        for (output, bytes) in output.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            *output = half_from_bits(u16::from_ne_bytes(*bytes));
+        }
+    }
+}
+
+impl Rows {
+    /// The values of a row from `first` on, as many as `output` takes.
+    pub(super) fn widen(&self, row: usize, first: usize, output: &mut [f32]) {
+        let size = self.format().bytes();
+        let start = (row * self.stride() + first) * size;
+        let bytes = &self.bytes()[start..][..output.len() * size];
+        match self.format() {
+            Format::F32 => widen_f32(output, bytes),
+            Format::Bf16 => widen_bf16(output, bytes),
+            Format::F16 => widen_f16(output, bytes),
+        }
+    }
+
+    /// The right operand whose columns are rows, those that `row` gives for each of `count` columns.
+    fn packed_across(
+        &self,
+        count: usize,
+        length: usize,
+        row: impl Fn(usize) -> usize,
+        precision: Precision,
+    ) -> Packed {
+        let mut values = scratch(count * length);
+        for (column, values) in values.chunks_exact_mut(length).enumerate() {
+            self.widen(row(column), 0, values);
+        }
+        let columns = View::new(&values, count, length, length);
+        Packed::new(columns.transposed(), precision)
+    }
+}
+
+/// `y = x · right`, columns by columns on all threads of the current rayon pool.
+///
+/// `y` is `[tokens, columns]`; `pack` gives the right operand of the columns `first..first + count`;
+/// `finish` changes their part of `y`, which begins at a token and `first`.
+fn multiply_columns(
+    y: &mut [f32],
+    columns: usize,
+    x: View<'_>,
+    pack: impl Fn(usize, usize) -> Packed + Sync,
+    finish: impl Fn(&mut [f32], usize, usize) + Sync,
+) {
+    let (most, fewest) = COLUMNS;
+    let tasks = TASKS * rayon::current_num_threads();
+    let of_task = columns.div_ceil(tasks).next_multiple_of(fewest).min(most);
+    let y = Shared::new(y);
+    (0..columns.div_ceil(of_task))
+        .into_par_iter()
+        .for_each(|task| {
+            let first = task * of_task;
+            let count = of_task.min(columns - first);
+            let right = pack(first, count);
+            for block in (0..x.rows()).step_by(TOKENS) {
+                let left = x.rows_from(block, TOKENS.min(x.rows() - block));
+                let mut product = scratch(left.rows() * count);
+                multiply(&mut product, count, left, &right, false);
+                finish(&mut product, block, first);
+                for (row, product) in product.chunks_exact(count).enumerate() {
+                    // SAFETY: each task has columns of its own.
+                    let y = unsafe { y.part((block + row) * columns + first, count) };
+                    y.copy_from_slice(product);
+                }
+            }
+        });
+}
+
+impl Matrix {
+    /// [`multiply`](Self::multiply) for many tokens: on all threads of the current rayon pool, with
+    /// weights and inputs rounded to a precision.
+    ///
+    /// # Panics
+    /// If the lengths are no whole number of tokens, or that of another number.
+    pub fn multiply_many(&self, y: &mut [f32], x: &[f32], precision: Precision) {
+        let (inputs, outputs) = (self.inputs(), self.outputs());
+        let tokens = x.len() / inputs;
+        assert_eq!(x.len(), tokens * inputs, "input");
+        assert_eq!(y.len(), tokens * outputs, "output");
+        let x = View::new(x, tokens, inputs, inputs);
+        let pack = |first, count| {
+            self.rows()
+                .packed_across(count, inputs, |column| first + column, precision)
+        };
+        multiply_columns(y, outputs, x, pack, |_, _, _| {});
+    }
+}
+
+impl FeedForward {
+    /// The feed-forward of many tokens, computed whole and then masked: on all threads of the current
+    /// rayon pool, with weights, inputs and hidden units rounded to a precision.
+    ///
+    /// - `x` and `y`: `[tokens, width]`; `y` is overwritten
+    /// - `factors`: what the hidden units of each group are multiplied by, `[tokens, groups]`
+    ///
+    /// # Panics
+    /// If the lengths are no whole number of tokens, or that of another number.
+    pub fn forward_many(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        factors: Option<&[f32]>,
+        precision: Precision,
+    ) {
+        let (width, hidden, rows) = (self.width(), self.hidden(), self.rows());
+        let tokens = x.len() / width;
+        assert_eq!(x.len(), tokens * width, "input");
+        assert_eq!(y.len(), x.len(), "output");
+        let (group, groups) = (hidden / self.groups(), self.groups());
+        assert!(
+            factors.is_none_or(|factors| factors.len() == tokens * groups),
+            "factors"
+        );
+        let mask = |units: &mut [f32], token: usize, first: usize| {
+            gelu::in_place(units);
+            let Some(factors) = factors else { return };
+            let count = units.len() / TOKENS.min(tokens - token);
+            for (row, units) in units.chunks_exact_mut(count).enumerate() {
+                let factors = &factors[(token + row) * groups..][..groups];
+                for (unit, value) in (first..).zip(units) {
+                    *value *= factors[unit / group];
+                }
+            }
+        };
+        let mut units = scratch(tokens * hidden);
+        let up = |first, count| {
+            rows.packed_across(count, width, |unit| self.up_row(first + unit), precision)
+        };
+        let x = View::new(x, tokens, width, width);
+        multiply_columns(&mut units, hidden, x, up, mask);
+        let down = |first, count| {
+            let mut values = scratch(hidden * count);
+            for (unit, values) in values.chunks_exact_mut(count).enumerate() {
+                rows.widen(self.down_row(unit), first, values);
+            }
+            Packed::new(View::new(&values, hidden, count, count), precision)
+        };
+        let units = View::new(&units, tokens, hidden, hidden);
+        multiply_columns(y, width, units, down, |_, _, _| {});
+    }
+}
