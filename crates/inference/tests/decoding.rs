@@ -7,8 +7,8 @@ use learned_dropout::rounding::Rounding;
 use learned_dropout::weights::{HostTensor, layout};
 use learned_dropout::{MaskConfig, MaskInput, TransformerConfig};
 use learned_dropout_inference::{
-    Engine, EngineError, GenerateOptions, MaskRule, MaskSampling, SamplingOptions, Session, StopReason,
-    generate,
+    Engine, EngineError, GenerateOptions, MaskRule, MaskSampling, SamplingOptions, Session,
+    StopReason, generate,
 };
 use proptest::prelude::*;
 
@@ -292,7 +292,7 @@ fn greedy_generation_follows_the_largest_logit() {
 #[test]
 fn generation_goes_on_beyond_the_context_and_repeats_with_its_seed() {
     let engine = engine(&small(Some(MaskConfig::default())), 5, 2);
-    let write = |seed: u64, mask_sampling| {
+    let write = |seed: u64, mask_sampling: Option<MaskSampling>| {
         let options = GenerateOptions {
             max_tokens: 64,
             sampling: SamplingOptions {

@@ -43,7 +43,9 @@ fn weights(config: &TransformerConfig, seed: u64) -> Weights {
 
 fn tokens(count: usize, seed: u64) -> Vec<u32> {
     let noise = Philox::new(seed, 9);
-    (0..count as u64).map(|i| noise.below(i, VOCABULARY as u64) as u32).collect()
+    (0..count as u64)
+        .map(|i| noise.below(i, VOCABULARY as u64) as u32)
+        .collect()
 }
 
 /// The logits after each token, as the model for training gives them.
@@ -80,10 +82,15 @@ fn one_by_one(engine: &Engine, ids: &[u32]) -> Vec<Vec<f32>> {
 
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
-    let largest = expected.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+    let largest = expected
+        .iter()
+        .fold(1.0f32, |most, value| most.max(value.abs()));
     for (found, expected) in found.iter().zip(expected) {
         let error = (found - expected).abs();
-        assert!(error <= tolerance * largest, "{found} instead of {expected}");
+        assert!(
+            error <= tolerance * largest,
+            "{found} instead of {expected}"
+        );
     }
 }
 
@@ -97,18 +104,22 @@ fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
                 hidden,
                 ..Default::default()
             })),
-            Just(FeedForwardConfig::ReluRoutedExperts(relu_routed_experts::Config {
-                experts,
-                hidden,
-                ..Default::default()
-            })),
-            Just(FeedForwardConfig::MixtureOfExperts(mixture_of_experts::Config {
-                experts,
-                active: 1 + active % experts,
-                hidden,
-                shared,
-                ..Default::default()
-            })),
+            Just(FeedForwardConfig::ReluRoutedExperts(
+                relu_routed_experts::Config {
+                    experts,
+                    hidden,
+                    ..Default::default()
+                }
+            )),
+            Just(FeedForwardConfig::MixtureOfExperts(
+                mixture_of_experts::Config {
+                    experts,
+                    active: 1 + active % experts,
+                    hidden,
+                    shared,
+                    ..Default::default()
+                }
+            )),
         ]
     })
 }
