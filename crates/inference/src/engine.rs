@@ -1,6 +1,6 @@
 //! The weights of a transformer, laid out for decoding, and the threads that work on it.
 
-use kernels::decode::{FeedForward, Format, Matrix};
+use kernels::decode::{ByInput, FeedForward, Format, Matrix};
 use kernels::level::Level;
 use kernels::product::Precision;
 use kernels::team::Team;
@@ -97,7 +97,7 @@ pub(crate) enum Hidden {
     /// Layer by layer, for masks on the hidden units that do not leave any out.
     Layers { up: Matrix, down: Matrix },
     /// With ReLU between.
-    Relu { up: Matrix, down: Matrix },
+    Relu { up: Matrix, down: ByInput },
     /// Of which each token uses some.
     Experts(Experts),
 }
@@ -312,7 +312,7 @@ impl Parts<'_> {
         if let FeedForwardConfig::Relu(_) = config {
             return Hidden::Relu {
                 up: self.matrix(up, hidden, width),
-                down: self.matrix(down, width, hidden),
+                down: ByInput::new(&self.vector(down), width, hidden, format),
             };
         }
         let group = match self.config.mask_shape(Site::FeedForwardHidden) {

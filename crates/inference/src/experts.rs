@@ -2,6 +2,7 @@
 
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
+use kernels::product::Precision;
 use learned_dropout::feed_forward::FeedForwardConfig;
 
 use crate::engine::{Engine, FEW_TOKENS};
@@ -77,7 +78,12 @@ impl Experts {
     pub(crate) fn forward(&self, engine: &Engine, normed: &[f32], output: &mut [f32]) {
         let (width, count) = (self.router.inputs(), self.experts.len());
         let mut gates = vec![0.0; normed.len() / width * count];
-        engine.multiply(&self.router, normed, &mut gates);
+        if normed.len() <= FEW_TOKENS * width {
+            self.router.multiply(engine.team(), &mut gates, normed);
+        } else {
+            self.router
+                .multiply_many(&mut gates, normed, Precision::F32);
+        }
         gates
             .chunks_exact_mut(count)
             .for_each(|scores| self.choice.gates(scores));

@@ -262,7 +262,11 @@ impl Pass<'_> {
                 units.resize(tokens * up.outputs(), 0.0);
                 engine.multiply(up, normed, units);
                 units.iter_mut().for_each(|unit| *unit = unit.max(0.0));
-                engine.multiply(down, units, output);
+                if tokens <= FEW_TOKENS {
+                    down.multiply(engine.team(), output, units);
+                } else {
+                    down.multiply_many(output, units, engine.precision());
+                }
             }
             Hidden::Layers { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);

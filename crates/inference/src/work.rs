@@ -73,7 +73,12 @@ impl Engine {
                         weights(layer.bytes(), count, 1.0, 1.0);
                     }
                 }
-                Hidden::Layers { up, down } | Hidden::Relu { up, down } => {
+                // How many units are 0 is not known before.
+                Hidden::Relu { up, down } => {
+                    let (bytes, count) = matrix(up);
+                    weights(bytes + down.bytes(), 2 * count, 1.0, 1.0);
+                }
+                Hidden::Layers { up, down } => {
                     for layer in [up, down] {
                         let (bytes, count) = matrix(layer);
                         weights(bytes, count, 1.0, 1.0);

@@ -3,9 +3,10 @@
 mod common;
 
 use common::{assert_close, keeps, mask, normal, values};
-use learned_dropout_kernels::decode::{FeedForward, Format, Matrix};
+use learned_dropout_kernels::decode::{ByInput, FeedForward, Format, Matrix};
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::level::Level;
+use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::team::Team;
 use proptest::prelude::*;
 
@@ -65,6 +66,42 @@ proptest! {
                 let of_token = &found[token * outputs..][..outputs];
                 assert!(multiply(&alone, x) == of_token, "{level:?}: depends on other tokens");
             }
+        }
+    }
+
+    #[test]
+    fn matrices_by_input(
+        tokens in 0usize..10, outputs in 1usize..40, inputs in 1usize..70, wide in any::<bool>(),
+        format in format(), kept in 0usize..5,
+    ) {
+        let (outputs, inputs) = if wide { (outputs * 16, inputs * 9) } else { (outputs, inputs) };
+        let (mut x, weight) = (values(tokens * inputs, 1), values(outputs * inputs, 2));
+        for (index, x) in x.iter_mut().enumerate() {
+            if index * index % 5 >= kept { *x = 0.0 }
+        }
+        let exact = rounded(&weight, format);
+        let expected: Vec<f64> = x
+            .chunks(inputs)
+            .flat_map(|x| exact.chunks(inputs).map(move |row| dot(x, row.iter().copied())))
+            .collect();
+        for level in levels() {
+            let matrix = ByInput::at_level(&weight, outputs, inputs, format, level);
+            let multiply = |team: &Team, x: &[f32]| {
+                let mut y = vec![f32::NAN; x.len() / inputs * outputs];
+                matrix.multiply(team, &mut y, x);
+                y
+            };
+            let (alone, three) = (Team::new(1), Team::new(3));
+            let found = multiply(&alone, &x);
+            assert_close(&found, &expected, TOLERANCE, level.name());
+            assert!(multiply(&three, &x) == found, "{level:?}: depends on the team");
+            for (token, x) in x.chunks(inputs).enumerate() {
+                let of_token = &found[token * outputs..][..outputs];
+                assert!(multiply(&alone, x) == of_token, "{level:?}: depends on other tokens");
+            }
+            let mut many = vec![f32::NAN; expected.len()];
+            matrix.multiply_many(&mut many, &x, Precision::F32);
+            assert_close(&many, &expected, TOLERANCE, "many tokens");
         }
     }
 

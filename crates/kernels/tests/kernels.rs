@@ -244,6 +244,7 @@ proptest! {
             (y, (found.x, found.gates, found.up, found.down))
         });
         let (mut expected, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let mut expected_rounded = expected.clone();
         let (mut dgates, mut dup, mut ddown) = (vec![0.0; gates.len()], vec![], vec![]);
         for expert in 0..count {
             let range = expert * hidden * width..(expert + 1) * hidden * width;
@@ -253,10 +254,12 @@ proptest! {
             let shape = feed_forward::Shape { tokens, width, hidden };
             let gate = |index: usize| gates[index / width * count + expert];
             let output = feed_forward::forward(&x, &weights, shape, Precision::F32);
+            let rounded = feed_forward::forward(&x, &weights, shape, Precision::Bf16);
             let gated: Vec<f32> = gradient.iter().enumerate().map(|(i, g)| g * gate(i)).collect();
             let back = feed_forward::backward(&gated, &x, &weights, shape, Precision::F32);
             for index in 0..x.len() {
                 expected[index] += f64::from(output[index] * gate(index));
+                expected_rounded[index] += f64::from(rounded[index] * gate(index));
                 dx[index] += f64::from(back.x[index]);
                 if gate(index) != 0.0 {
                     dgates[index / width * count + expert] +=
@@ -268,6 +271,8 @@ proptest! {
         }
         assert_close(&y, &expected);
         assert_close(&found.0, &dx);
+        let rounded = experts::forward(&x, &gates, &weights, shape, Precision::Bf16);
+        assert_close(&rounded, &expected_rounded);
         assert_close(&found.1, &dgates);
         assert_close(&found.2, &dup);
         assert_close(&found.3, &ddown);

@@ -1,7 +1,7 @@
 //! Weights on disk and in host memory: the names, shapes and file of a transformer.
 //!
 //! Matrices are stored as `[outputs, inputs]`, row by row, as PyTorch and the Hugging Face hub
-//! store them. The output layer is tied to `token_embedding.weight` and is not stored.
+//! store them; those of experts as `[experts, outputs, inputs]`. The output layer is tied to `token_embedding.weight` and is not stored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -46,6 +46,62 @@ fn a_model_comes_back() {
 }
 
 #[test]
+fn every_feed_forward_comes_back() {
+    for (text, tensor, shape) in [
+        (
+            r#"{"kind": "dense", "hidden": 6}"#,
+            "down.weight",
+            vec![4, 6],
+        ),
+        (
+            r#"{"kind": "relu", "penalty": 0.5}"#,
+            "up.weight",
+            vec![16, 4],
+        ),
+        (
+            r#"{"kind": "mixture-of-experts", "hidden": 6, "shared": 3}"#,
+            "experts.down",
+            vec![8, 4, 6],
+        ),
+        (
+            r#"{"kind": "relu-routed-experts", "experts": 3}"#,
+            "router.weight",
+            vec![3, 4],
+        ),
+    ] {
+        let config = TransformerConfig {
+            feed_forward: serde_json::from_str(text).expect("a feed-forward"),
+            ..config()
+        };
+        let weights = initial_weights(&config, 5);
+        assert_eq!(
+            weights[&format!("blocks.0.feed_forward.{tensor}")].shape,
+            shape
+        );
+        let place = tempfile::tempdir().expect("a folder");
+        model_folder::write(place.path(), &config, &weights).expect("written");
+        assert_eq!(
+            model_folder::read(place.path()).expect("whole"),
+            (config.clone(), weights.clone())
+        );
+        // The module has just these parameters, by these names.
+        let device = burn::tensor::Device::flex();
+        let model = learned_dropout::Transformer::from_weights(&config, &weights, &device);
+        assert_eq!(model.to_weights(), weights);
+    }
+}
+
+/// What older programs wrote has no `feed_forward`, and means the dense one.
+#[test]
+fn the_default_feed_forward_is_not_written() {
+    let place = written();
+    let text = std::fs::read_to_string(place.path().join(CONFIG_FILE)).expect("written");
+    assert!(!text.contains("\"feed_forward\""), "{text}");
+    let weights = initial_weights(&config(), 5);
+    assert_eq!(weights["blocks.0.feed_forward.up.weight"].shape, [16, 4]);
+}
+
+#[test]
 fn files_cut_off_at_every_length_are_errors() {
     for file in [CONFIG_FILE, WEIGHTS_FILE] {
         let place = written();

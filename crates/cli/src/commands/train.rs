@@ -259,8 +259,12 @@ impl Observer for View {
         let kept = kept.map_or(String::new(), |mask| {
             format!(", kept {:.1}%", mask.mean.kept * 100.0)
         });
+        let used = metrics.feed_forward.as_ref();
+        let used = used.map_or(String::new(), |used| {
+            format!(", used {:.1}%", used.density * 100.0)
+        });
         self.say(&format!(
-            "step {}: training loss {:.4}, validation loss {:.4}{kept}{}",
+            "step {}: training loss {:.4}, validation loss {:.4}{kept}{used}{}",
             metrics.step,
             metrics.train_loss,
             metrics.validation_loss,

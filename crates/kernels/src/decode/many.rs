@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::format::{Format, Rows, half_from_bits};
-use super::{FeedForward, Matrix};
+use super::{ByInput, FeedForward, Matrix};
 use crate::gelu;
 use crate::level::levelled;
 use crate::matrix::View;
@@ -77,6 +77,23 @@ impl Rows {
         let columns = View::new(&values, count, length, length);
         Packed::new(columns.transposed(), precision)
     }
+
+    /// The right operand whose rows are parts of `height` rows, those that `row` gives: `count` values
+    /// from `first` on.
+    fn packed_down(
+        &self,
+        count: usize,
+        height: usize,
+        first: usize,
+        row: impl Fn(usize) -> usize,
+        precision: Precision,
+    ) -> Packed {
+        let mut values = scratch(height * count);
+        for (index, values) in values.chunks_exact_mut(count).enumerate() {
+            self.widen(row(index), first, values);
+        }
+        Packed::new(View::new(&values, height, count, count), precision)
+    }
 }
 
 /// `y = x · right`, columns by columns on all threads of the current rayon pool.
@@ -134,6 +151,26 @@ impl Matrix {
     }
 }
 
+impl ByInput {
+    /// [`multiply`](Self::multiply) for many tokens, whose inputs are all computed with: on all threads
+    /// of the current rayon pool, with weights and inputs rounded to a precision.
+    ///
+    /// # Panics
+    /// If the lengths are no whole number of tokens, or that of another number.
+    pub fn multiply_many(&self, y: &mut [f32], x: &[f32], precision: Precision) {
+        let (inputs, outputs) = (self.inputs(), self.outputs());
+        let tokens = x.len() / inputs;
+        assert_eq!(x.len(), tokens * inputs, "input");
+        assert_eq!(y.len(), tokens * outputs, "output");
+        let pack = |first, count| {
+            self.rows()
+                .packed_down(count, inputs, first, |input| input, precision)
+        };
+        let x = View::new(x, tokens, inputs, inputs);
+        multiply_columns(y, outputs, x, pack, |_, _, _| {});
+    }
+}
+
 impl FeedForward {
     /// The feed-forward of many tokens, computed whole and then masked: on all threads of the current
     /// rayon pool, with weights, inputs and hidden units rounded to a precision.
@@ -177,11 +214,7 @@ impl FeedForward {
         let x = View::new(x, tokens, width, width);
         multiply_columns(&mut units, hidden, x, up, mask);
         let down = |first, count| {
-            let mut values = scratch(hidden * count);
-            for (unit, values) in values.chunks_exact_mut(count).enumerate() {
-                rows.widen(self.down_row(unit), first, values);
-            }
-            Packed::new(View::new(&values, hidden, count, count), precision)
+            rows.packed_down(count, hidden, first, |unit| self.down_row(unit), precision)
         };
         let units = View::new(&units, tokens, hidden, hidden);
         multiply_columns(y, width, units, down, |_, _, _| {});

@@ -3,6 +3,7 @@
 //! Such a product takes as long as reading the weights does. Rows are contiguous, 16-bit weights are
 //! widened in registers, and tasks of fixed sizes go to the threads of a [`Team`].
 
+mod by_input;
 mod feed_forward;
 mod format;
 mod kernel;
@@ -10,6 +11,7 @@ mod lanes;
 mod many;
 mod matrix;
 
+pub use by_input::ByInput;
 pub use feed_forward::FeedForward;
 pub use format::Format;
 pub use matrix::Matrix;
