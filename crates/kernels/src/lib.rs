@@ -24,6 +24,7 @@ pub mod memory;
 pub mod peak;
 pub mod product;
 pub mod random;
+pub mod routing;
 mod scratch;
 pub mod team;
 pub mod update;

@@ -9,9 +9,10 @@ use kernels::random::unit;
 use learned_dropout::dropout::dropout;
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    AdamW, Dropout, Keep, Moment, Precision, adamw, causal_attention, dropped, gated_experts, gelu,
-    layer_norm, linear, linear_cross_entropy, mask_mean, masked_product, norm_feed_forward,
-    norm_linear, scaled, sum_of_squares, sum_of_two, tied_rows,
+    AdamW, Dropout, Keep, Moment, Precision, adamw, best_gates, causal_attention, dropped,
+    gated_experts, gelu, layer_norm, linear, linear_cross_entropy, mask_mean, masked_product, mean,
+    mean_softmax, norm_feed_forward, norm_linear, relu, scaled, sum_of_squares, sum_of_two,
+    tied_rows, used_share,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Place, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -327,6 +328,54 @@ proptest! {
             for (found, expected) in found.iter().zip(&expected) {
                 assert_close(found, expected, TOLERANCE);
             }
+        }
+    }
+
+    #[test]
+    fn routings(time in 1usize..60, experts in 1usize..9, best in 0usize..9) {
+        let device = training_device();
+        let count = 1 + best % experts;
+        let scores = random([2, time, experts], 1, &device);
+        let inputs = || [scores.clone().detach(), random([1, 1, 1], 2, &device)];
+        // What is larger than all but `count` others, by comparing each with each.
+        let chosen = |scores: Tensor<3>| {
+            let scores = scores.detach();
+            let [mine, other] = [3, 2].map(|dim| scores.clone().unsqueeze_dim::<4>(dim));
+            let shape = [2, time, experts, experts];
+            let larger = other.expand(shape).greater(mine.expand(shape)).float();
+            larger.sum_dim(3).squeeze_dim::<3>(3).lower_elem(count as f64 - 0.5).float()
+        };
+        let plain_gates = |scores: Tensor<3>| {
+            let chosen = chosen(scores.clone());
+            let taken = softmax(scores, 2) * chosen;
+            taken.clone() / taken.sum_dim(2)
+        };
+        let mean_softmax_of = |scores: Tensor<3>| {
+            softmax(scores, 2).reshape([2 * time, experts]).mean_dim(0)
+        };
+        for wide in [false, true] {
+            // The plain bodies take the types that the kernels do not.
+            let before = |x: Tensor<3>| if wide { x.cast(DType::F64) } else { x };
+            assert_agree(
+                differentiate(inputs(), |[x, _]| best_gates(before(x), count).cast(DType::F32)),
+                differentiate(inputs(), |[x, _]| plain_gates(x)),
+            );
+            assert_agree(
+                differentiate(inputs(), |[x, _]| mean_softmax(before(x)).cast(DType::F32)),
+                differentiate(inputs(), |[x, _]| mean_softmax_of(x)),
+            );
+            assert_agree(
+                differentiate(inputs(), |[x, _]| relu(before(x)).cast(DType::F32)),
+                differentiate(inputs(), |[x, _]| x.clamp_min(0.0)),
+            );
+            assert_agree(
+                differentiate(inputs(), |[x, _]| mean(before(x)).cast(DType::F32)),
+                differentiate(inputs(), |[x, _]| x.mean()),
+            );
+            let gates = before(plain_gates(scores.clone()));
+            let shares = chosen(scores.clone()).reshape([2 * time, experts]).mean_dim(0);
+            let found = used_share(gates).cast(DType::F32);
+            assert_close(&read(found), &read(shares), TOLERANCE);
         }
     }
 

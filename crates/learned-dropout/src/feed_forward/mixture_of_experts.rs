@@ -1,16 +1,15 @@
 //! The mixture of experts with token choice.
 
 use burn::module::Module;
-use burn::tensor::activation::softmax;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::config::Checks;
-use super::{Activity, Dense, Experts, share_of_tokens};
+use super::{Activity, Dense, Experts};
 use crate::config::LARGEST_DIMENSION;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::Precision;
+use crate::ops::tensor::{Precision, best_gates, duplicated, mean_softmax, used_share};
 
 /// A mixture of experts of which each token takes the best few; no token is ever dropped.
 ///
@@ -79,48 +78,27 @@ impl MixtureOfExperts {
 
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
         let x = norm.forward(input.clone());
-        let scores = self.router.forward(x.clone());
-        let probabilities = softmax(scores, 2);
-        let chosen = chosen(probabilities.clone().detach(), self.active);
-        let taken = probabilities.clone() * chosen.clone();
-        let gates = taken.clone() / taken.sum_dim(2);
+        let [scores, for_loss] = duplicated(self.router.forward(x.clone()));
+        let gates = best_gates(scores, self.active);
+        let shares = used_share(gates.clone());
         let routed = self.experts.forward(x, gates);
         let output = match &self.shared {
             Some(shared) => routed + shared.forward(norm, input),
             None => routed,
         };
-        let shares = share_of_tokens(chosen);
         let activity = Activity {
-            penalty: imbalance(probabilities, shares.clone(), self.active),
+            penalty: imbalance(mean_softmax(for_loss), shares.clone(), self.active),
             shares,
         };
         (output, activity)
     }
 }
 
-/// 1 for the `count` largest of the last dimension, else 0; of equal ones the first is taken.
-pub(super) fn chosen(values: Tensor<3>, count: usize) -> Tensor<3> {
-    let dims = values.dims();
-    let device = values.device();
-    let numbers = Tensor::<1, Int>::arange(0..dims[2] as i64, &device)
-        .reshape([1, 1, dims[2]])
-        .expand(dims);
-    let mut chosen = Tensor::zeros(dims, &device);
-    let mut rest = values;
-    for _ in 0..count {
-        let best = rest.clone().argmax(2).expand(dims).equal(numbers.clone());
-        rest = rest.mask_fill(best.clone(), -1.0);
-        chosen = chosen.mask_fill(best, 1.0);
-    }
-    chosen
-}
-
-/// `experts · Σ f P`, for probabilities of `[batch, time, experts]` and the share of tokens that
-/// take each expert, `[experts]`.
-fn imbalance(probabilities: Tensor<3>, shares: Tensor<1>, active: usize) -> Tensor<1> {
-    let experts = probabilities.dims()[2];
-    let mean = super::mean_over_tokens(probabilities);
-    (mean * shares).sum() * (experts as f64 / active as f64)
+/// `experts · Σ f P`, for the mean probability of each expert and the share of tokens that take it,
+/// both `[experts]`.
+fn imbalance(probabilities: Tensor<1>, shares: Tensor<1>, active: usize) -> Tensor<1> {
+    let [experts] = probabilities.dims();
+    (probabilities * shares).sum() * (experts as f64 / active as f64)
 }
 
 #[cfg(test)]
@@ -138,27 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_are_chosen_and_the_first_of_equal_ones() {
-        let probabilities = values(&[0.1, 0.5, 0.4, 0.25, 0.5, 0.25], [1, 2, 3]);
-        let found = |count| read(chosen(probabilities.clone(), count));
-        assert_eq!(found(1), [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
-        assert_eq!(found(2), [0.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
-        assert_eq!(found(3), [1.0; 6]);
-    }
-
-    #[test]
     fn the_loss_of_a_load_worked_by_hand() {
         // Two experts, three tokens, one choice each: f = (2/3, 1/3), P = (0.5, 0.5) and
         // (0.6, 0.4): 2 (2/3 · 1/2 + 1/3 · 1/2) = 1; 2 (2/3 · 0.6 + 1/3 · 0.4) = 16/15.
         let shares = values(&[2.0 / 3.0, 1.0 / 3.0], [2]);
         let loss = |probabilities: &[f32]| {
-            let probabilities = values(probabilities, [1, 3, 2]);
+            let probabilities = values(probabilities, [2]);
             read(imbalance(probabilities, shares.clone(), 1))[0]
         };
-        assert!((loss(&[0.5; 6]) - 1.0).abs() < 1e-6);
-        assert!((loss(&[0.7, 0.3, 0.9, 0.1, 0.2, 0.8]) - 16.0 / 15.0).abs() < 1e-6);
+        assert!((loss(&[0.5, 0.5]) - 1.0).abs() < 1e-6);
+        assert!((loss(&[0.6, 0.4]) - 16.0 / 15.0).abs() < 1e-6);
         // Both experts for every token, in whatever proportion: an even load.
-        let all = imbalance(values(&[0.9, 0.1], [1, 1, 2]), values(&[1.0, 1.0], [2]), 2);
+        let all = imbalance(values(&[0.9, 0.1], [2]), values(&[1.0, 1.0], [2]), 2);
         assert!((read(all)[0] - 1.0).abs() < 1e-6);
     }
 

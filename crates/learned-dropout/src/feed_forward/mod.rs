@@ -70,20 +70,6 @@ pub struct Activity {
     pub shares: Tensor<1>,
 }
 
-/// `[batch, time, channels]` to `[channels]`.
-fn mean_over_tokens(values: Tensor<3>) -> Tensor<1> {
-    let [batch, time, channels] = values.dims();
-    values
-        .reshape([batch * time, channels])
-        .mean_dim(0)
-        .reshape([channels])
-}
-
-/// The share of tokens that use each expert, from 1 where one does and 0 where it does not.
-fn share_of_tokens(uses: Tensor<3>) -> Tensor<1> {
-    mean_over_tokens(uses.detach())
-}
-
 impl Kind {
     fn set_precision(&mut self, precision: Precision) {
         match self {

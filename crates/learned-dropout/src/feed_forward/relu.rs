@@ -2,13 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
 use super::Activity;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::Precision;
+use crate::ops::tensor::{Precision, duplicated, mean, relu, used_share};
 
 /// `down(relu(up(x)))`. The auxiliary loss is the mean of the hidden units, which are not negative,
 /// over units, tokens and layers: their L1 norm. Units that are 0 need no row of `down`.
@@ -49,10 +48,10 @@ impl Relu {
 
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
         let units = relu(self.up.forward_normalized(norm, input));
-        let positive = units.clone().detach().greater_elem(0.0).float();
+        let [units, for_loss] = duplicated(units);
         let activity = Activity {
-            penalty: units.clone().mean(),
-            shares: positive.mean(),
+            shares: used_share(units.clone()).mean(),
+            penalty: mean(for_loss),
         };
         (self.down.forward(units), activity)
     }

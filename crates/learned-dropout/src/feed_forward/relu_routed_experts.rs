@@ -2,14 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
 use super::config::{AdaptiveCoefficient, Checks};
-use super::{Activity, Experts, share_of_tokens};
+use super::{Activity, Experts};
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::Precision;
+use crate::ops::tensor::{Precision, duplicated, mean, relu, used_share};
 
 /// Experts with the gates `relu(router · x)`: a token takes those with a positive gate, and how
 /// many these are is learned. The auxiliary loss is the mean over tokens and layers of the sum of
@@ -91,11 +90,11 @@ impl ReluRoutedExperts {
 
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
         let x = norm.forward(input);
-        let gates = relu(self.router.forward(x.clone()));
-        let positive = gates.clone().detach().greater_elem(0.0).float();
+        let [gates, for_loss] = duplicated(relu(self.router.forward(x.clone())));
+        let experts = gates.dims()[2] as f64;
         let activity = Activity {
-            penalty: gates.clone().sum_dim(2).mean(),
-            shares: share_of_tokens(positive),
+            shares: used_share(gates.clone()),
+            penalty: mean(for_loss) * experts,
         };
         (self.experts.forward(x, gates), activity)
     }

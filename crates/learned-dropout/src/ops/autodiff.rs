@@ -8,13 +8,14 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, TensorMetadata};
+use burn::backend::{Autodiff, AutodiffBackend, TensorMetadata};
 use burn::tensor::Shape;
 use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 
 use super::experts::GatedExperts;
+use super::routing::{BestGates, Mean, MeanSoftmax, Relu};
 use super::{MaskedSettings, TransformerOps};
 
 /// Registers the gradients of the parents that have a node. (A macro: burn does not name the type of
@@ -539,6 +540,55 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         {
             OpsKind::Tracked(prep) => prep.finish(state, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn relu_units(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let prepared = Backward::<B, 1>::prepare::<C>(Relu, [node]);
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let output = B::relu_units(x);
+                prep.finish(output.clone(), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::relu_units(x)),
+        }
+    }
+
+    fn mean(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (values, node) = values.into_parts();
+        let prepared = Backward::<B, 1>::prepare::<C>(Mean, [node]);
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let shape = values.shape();
+                prep.finish(shape, B::mean(values))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::mean(values)),
+        }
+    }
+
+    fn used_share(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        <Self as AutodiffBackend>::from_inner(B::used_share(values.into_primitive()))
+    }
+
+    fn best_gates(scores: FloatTensor<Self>, count: usize) -> FloatTensor<Self> {
+        let (scores, node) = scores.into_parts();
+        let prepared = Backward::<B, 1>::prepare::<C>(BestGates, [node]);
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let gates = B::best_gates(scores, count);
+                prep.finish(gates.clone(), gates)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::best_gates(scores, count)),
+        }
+    }
+
+    fn mean_softmax(scores: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (scores, node) = scores.into_parts();
+        let prepared = Backward::<B, 1>::prepare::<C>(MeanSoftmax, [node]);
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(scores.clone(), B::mean_softmax(scores)),
+            OpsKind::UnTracked(prep) => prep.finish(B::mean_softmax(scores)),
         }
     }
 

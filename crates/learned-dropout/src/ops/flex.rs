@@ -14,7 +14,7 @@ use kernels::{
     linear, mask,
 };
 
-use super::{MaskedSettings, TransformerOps, experts, reference};
+use super::{MaskedSettings, TransformerOps, experts, reference, routing};
 
 pub(super) type Float = FloatTensor<Flex>;
 
@@ -471,6 +471,42 @@ impl TransformerOps for Flex {
             tensor(gradients.down, down.shape()),
             tensor(gradients.factors, factors.shape()),
         )
+    }
+
+    fn relu_units(x: Float) -> Float {
+        routing::on_cpu::relu(x)
+    }
+
+    fn relu_units_backward(gradient: Float, relu: Float) -> Float {
+        routing::on_cpu::relu_backward(gradient, relu)
+    }
+
+    fn mean(values: Float) -> Float {
+        routing::on_cpu::mean(values)
+    }
+
+    fn mean_backward(gradient: Float, shape: Shape) -> Float {
+        routing::on_cpu::mean_backward(gradient, shape)
+    }
+
+    fn used_share(values: Float) -> Float {
+        routing::on_cpu::used_share(values)
+    }
+
+    fn best_gates(scores: Float, count: usize) -> Float {
+        routing::on_cpu::best_gates(scores, count)
+    }
+
+    fn best_gates_backward(gradient: Float, gates: Float) -> Float {
+        routing::on_cpu::best_gates_backward(gradient, gates)
+    }
+
+    fn mean_softmax(scores: Float) -> Float {
+        routing::on_cpu::mean_softmax(scores)
+    }
+
+    fn mean_softmax_backward(gradient: Float, scores: Float) -> Float {
+        routing::on_cpu::mean_softmax_backward(gradient, scores)
     }
 
     fn rows(table: Float, ids: IntTensor<Self>) -> Float {

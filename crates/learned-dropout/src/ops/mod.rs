@@ -13,10 +13,12 @@ mod autodiff;
 pub mod experts;
 mod flex;
 pub mod reference;
+pub mod routing;
 pub mod tensor;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
+use burn::tensor::Shape;
 use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
@@ -266,6 +268,62 @@ pub trait TransformerOps: Backend {
         reference::masked_feed_forward_backward::<Self>(
             gradient, x, norm, up, down, factors, settings,
         )
+    }
+
+    /// `max(x, 0)`.
+    fn relu_units(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::relu(x)
+    }
+
+    /// The gradient of [`relu_units`](Self::relu_units) from its output, `relu`.
+    fn relu_units_backward(
+        gradient: FloatTensor<Self>,
+        relu: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        routing::relu_units_backward::<Self>(gradient, relu)
+    }
+
+    /// The mean of all elements, `[1]`.
+    fn mean(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_mean(values)
+    }
+
+    /// The gradient of [`mean`](Self::mean) for values of this shape; `gradient` is `[1]`.
+    fn mean_backward(gradient: FloatTensor<Self>, shape: Shape) -> FloatTensor<Self> {
+        routing::mean_backward::<Self>(gradient, shape)
+    }
+
+    /// For each channel of `[batch, time, channels]` the share of tokens where it is not 0,
+    /// `[channels]`. Without gradient.
+    fn used_share(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        routing::used_share::<Self>(values)
+    }
+
+    /// The softmax of the `count` best of the scores of each token, `[batch, time, experts]`, and 0 for
+    /// the others.
+    fn best_gates(scores: FloatTensor<Self>, count: usize) -> FloatTensor<Self> {
+        routing::best_gates::<Self>(scores, count)
+    }
+
+    /// The gradient of [`best_gates`](Self::best_gates) from the gates.
+    fn best_gates_backward(
+        gradient: FloatTensor<Self>,
+        gates: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        routing::best_gates_backward::<Self>(gradient, gates)
+    }
+
+    /// The mean over all tokens of the softmax of their scores, `[batch, time, experts]`: `[experts]`.
+    fn mean_softmax(scores: FloatTensor<Self>) -> FloatTensor<Self> {
+        routing::mean_softmax::<Self>(scores)
+    }
+
+    /// The gradient of [`mean_softmax`](Self::mean_softmax); `gradient` is `[experts]`.
+    fn mean_softmax_backward(
+        gradient: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        routing::mean_softmax_backward::<Self>(gradient, scores)
     }
 
     /// The rows of `table`, `[entries, channels]`, that `ids`, `[count]`, name: `[count, channels]`.

@@ -191,6 +191,40 @@ pub fn grouped_product(
     ))
 }
 
+/// `max(x, 0)`.
+pub fn relu(x: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::relu_units(x.into_dispatch()))
+}
+
+/// The mean of all elements, `[1]`.
+pub fn mean(values: Tensor<3>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::mean(values.into_dispatch()))
+}
+
+/// For each channel of `[batch, time, channels]` the share of tokens where it is not 0, `[channels]`.
+/// Without gradient.
+pub fn used_share(values: Tensor<3>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::used_share(
+        values.into_dispatch(),
+    ))
+}
+
+/// The softmax of the `count` best of the scores of each token, `[batch, time, experts]`, and 0 for the
+/// others. Of equal scores the first is the better one.
+pub fn best_gates(scores: Tensor<3>, count: usize) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::best_gates(
+        scores.into_dispatch(),
+        count,
+    ))
+}
+
+/// The mean over all tokens of the softmax of their scores, `[batch, time, experts]`: `[experts]`.
+pub fn mean_softmax(scores: Tensor<3>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::mean_softmax(
+        scores.into_dispatch(),
+    ))
+}
+
 /// The rows of `table` that `ids` name, and the table for another use: the gradient of the rows is
 /// added into the one of the other use.
 ///

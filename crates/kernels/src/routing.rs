@@ -1,0 +1,263 @@
+//! What decides and measures which parts of a layer are used: ReLU, gates of the best few, and means.
+
+use rayon::prelude::*;
+
+use crate::level::levelled;
+use crate::linear::add_all;
+use crate::scratch::uninitialized;
+
+/// Elements that one thread works on at a time.
+const CHUNK: usize = 1 << 14;
+
+/// Tokens whose sums are made together; it does not follow from the number of threads.
+const TOKENS: usize = 256;
+
+levelled! {
+    fn relu_chunk(output: &mut [f32], x: &[f32]) {
+        for (output, &x) in output.iter_mut().zip(x) {
+            *output = x.max(0.0);
+        }
+    }
+}
+
+levelled! {
+    fn relu_backward_chunk(output: &mut [f32], gradient: &[f32], relu: &[f32]) {
+        for ((output, &gradient), &relu) in output.iter_mut().zip(gradient).zip(relu) {
+            *output = if relu > 0.0 { gradient } else { 0.0 };
+        }
+    }
+}
+
+/// `max(x, 0)`.
+pub fn relu(x: &[f32]) -> Vec<f32> {
+    // SAFETY: every chunk is overwritten.
+    let mut output = unsafe { uninitialized(x.len()) };
+    let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+    chunks.for_each(|(output, x)| relu_chunk(output, x));
+    output
+}
+
+/// The gradient of [`relu`] for the gradient of its output, from that output: 0 where it is 0.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn relu_backward(gradient: &[f32], relu: &[f32]) -> Vec<f32> {
+    assert_eq!(gradient.len(), relu.len());
+    // SAFETY: every chunk is overwritten.
+    let mut output = unsafe { uninitialized(relu.len()) };
+    let chunks = output
+        .par_chunks_mut(CHUNK)
+        .zip(gradient.par_chunks(CHUNK))
+        .zip(relu.par_chunks(CHUNK));
+    chunks.for_each(|((output, gradient), relu)| relu_backward_chunk(output, gradient, relu));
+    output
+}
+
+/// The mean; 0 of nothing.
+pub fn mean(values: &[f32]) -> f32 {
+    let sum = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum::<f64>();
+    let sums: Vec<f64> = values.par_chunks(CHUNK).map(sum).collect();
+    (sums.iter().sum::<f64>() / values.len().max(1) as f64) as f32
+}
+
+/// For each channel of `values`, `[tokens, channels]`, the share of tokens where it is not 0.
+///
+/// # Panics
+/// If there are no channels, or no whole number of tokens.
+pub fn used_share(values: &[f32], channels: usize) -> Vec<f32> {
+    assert!(channels > 0 && values.len().is_multiple_of(channels));
+    let count = |values: &[f32]| {
+        let mut counts = vec![0.0f32; channels];
+        for values in values.chunks_exact(channels) {
+            for (count, &value) in counts.iter_mut().zip(values) {
+                *count += f32::from(u8::from(value != 0.0));
+            }
+        }
+        counts
+    };
+    let counts: Vec<Vec<f32>> = values.par_chunks(TOKENS * channels).map(count).collect();
+    // Whole numbers up to 2²⁴ add up exactly.
+    let mut shares = vec![0.0; channels];
+    add_all(&mut shares, &counts);
+    let tokens = (values.len() / channels).max(1) as f32;
+    shares.iter_mut().for_each(|share| *share /= tokens);
+    shares
+}
+
+/// The softmax of one token's scores, in place.
+fn softmax(scores: &mut [f32]) {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for score in scores.iter_mut() {
+        *score = (*score - largest).exp();
+        sum += *score;
+    }
+    scores.iter_mut().for_each(|score| *score /= sum);
+}
+
+/// The gates of each token, `[tokens, experts]`: the softmax of its `count` best scores, and 0 for the
+/// others. Of equal scores the first is the better one.
+///
+/// # Panics
+/// If there are no experts, fewer than `count`, or no whole number of tokens.
+pub fn best_gates(scores: &[f32], experts: usize, count: usize) -> Vec<f32> {
+    assert!(experts > 0 && scores.len().is_multiple_of(experts));
+    assert!((1..=experts).contains(&count), "more than all experts");
+    let mut gates = vec![0.0; scores.len()];
+    gates
+        .par_chunks_mut(TOKENS * experts)
+        .zip(scores.par_chunks(TOKENS * experts))
+        .for_each(|(gates, scores)| {
+            let mut order: Vec<usize> = Vec::with_capacity(experts);
+            let mut best = vec![0.0; count];
+            let tokens = gates
+                .chunks_exact_mut(experts)
+                .zip(scores.chunks_exact(experts));
+            for (gates, scores) in tokens {
+                order.clear();
+                order.extend(0..experts);
+                // Stable: equal ones keep their order.
+                order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+                for (best, &expert) in best.iter_mut().zip(&order) {
+                    *best = scores[expert];
+                }
+                softmax(&mut best);
+                for (best, &expert) in best.iter().zip(&order) {
+                    gates[expert] = *best;
+                }
+            }
+        });
+    gates
+}
+
+/// The gradient of [`best_gates`] with respect to the scores, from the gates.
+///
+/// # Panics
+/// If the lengths differ, or there is no whole number of tokens.
+pub fn best_gates_backward(gradient: &[f32], gates: &[f32], experts: usize) -> Vec<f32> {
+    assert_eq!(gradient.len(), gates.len());
+    assert!(experts > 0 && gates.len().is_multiple_of(experts));
+    let mut output = vec![0.0; gates.len()];
+    output
+        .par_chunks_mut(TOKENS * experts)
+        .zip(gradient.par_chunks(TOKENS * experts))
+        .zip(gates.par_chunks(TOKENS * experts))
+        .for_each(|((output, gradient), gates)| {
+            let tokens = output
+                .chunks_exact_mut(experts)
+                .zip(gradient.chunks_exact(experts))
+                .zip(gates.chunks_exact(experts));
+            for ((output, gradient), gates) in tokens {
+                softmax_backward(output, gradient, gates);
+            }
+        });
+    output
+}
+
+/// `p (g − Σ g p)`.
+fn softmax_backward(output: &mut [f32], gradient: &[f32], probabilities: &[f32]) {
+    let pairs = gradient.iter().zip(probabilities);
+    let sum: f32 = pairs.clone().map(|(g, p)| g * p).sum();
+    for (output, (gradient, probability)) in output.iter_mut().zip(pairs) {
+        *output = probability * (gradient - sum);
+    }
+}
+
+/// The mean over the tokens of the softmax of their scores, `[tokens, experts]`: `[experts]`.
+///
+/// # Panics
+/// If there are no experts, or no whole number of tokens.
+pub fn mean_softmax(scores: &[f32], experts: usize) -> Vec<f32> {
+    assert!(experts > 0 && scores.len().is_multiple_of(experts));
+    let sum = |scores: &[f32]| {
+        let mut sums = vec![0.0; experts];
+        let mut probabilities = vec![0.0; experts];
+        for scores in scores.chunks_exact(experts) {
+            probabilities.copy_from_slice(scores);
+            softmax(&mut probabilities);
+            sums.iter_mut()
+                .zip(&probabilities)
+                .for_each(|(sum, probability)| *sum += probability);
+        }
+        sums
+    };
+    let sums: Vec<Vec<f32>> = scores.par_chunks(TOKENS * experts).map(sum).collect();
+    let mut mean = vec![0.0; experts];
+    add_all(&mut mean, &sums);
+    let tokens = (scores.len() / experts).max(1) as f32;
+    mean.iter_mut().for_each(|mean| *mean /= tokens);
+    mean
+}
+
+/// The gradient of [`mean_softmax`] with respect to the scores; `gradient` is `[experts]`.
+///
+/// # Panics
+/// If there are no experts, or no whole number of tokens.
+pub fn mean_softmax_backward(gradient: &[f32], scores: &[f32]) -> Vec<f32> {
+    let experts = gradient.len();
+    assert!(experts > 0 && scores.len().is_multiple_of(experts));
+    let tokens = (scores.len() / experts).max(1) as f32;
+    let gradient: Vec<f32> = gradient.iter().map(|value| value / tokens).collect();
+    let mut output = vec![0.0; scores.len()];
+    output
+        .par_chunks_mut(TOKENS * experts)
+        .zip(scores.par_chunks(TOKENS * experts))
+        .for_each(|(output, scores)| {
+            let mut probabilities = vec![0.0; experts];
+            let tokens = output
+                .chunks_exact_mut(experts)
+                .zip(scores.chunks_exact(experts));
+            for (output, scores) in tokens {
+                probabilities.copy_from_slice(scores);
+                softmax(&mut probabilities);
+                softmax_backward(output, &gradient, &probabilities);
+            }
+        });
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn gates_worked_by_hand() {
+        let scores = [3.0f32, 1.0, 6.0, 2.0, 2.0, 2.0].map(f32::ln);
+        let third = 1.0 / 3.0;
+        let found = best_gates(&scores, 3, 2);
+        close(&found, &[third, 0.0, 2.0 * third, 0.5, 0.5, 0.0]);
+        close(&best_gates(&scores[3..], 3, 1), &[1.0, 0.0, 0.0]);
+        close(&mean_softmax(&scores[..3], 3), &[0.3, 0.1, 0.6]);
+        let both = mean_softmax(&scores, 3);
+        close(
+            &both,
+            &[
+                (0.3 + third) / 2.0,
+                (0.1 + third) / 2.0,
+                (0.6 + third) / 2.0,
+            ],
+        );
+        // 1/3 (1 − 1/3), −2/3 · 1/3.
+        let gradient = best_gates_backward(&[1.0, 5.0, 0.0], &found[..3], 3);
+        close(&gradient, &[2.0 / 9.0, 0.0, -2.0 / 9.0]);
+    }
+
+    #[test]
+    fn relu_and_shares_worked_by_hand() {
+        let output = relu(&[-1.0, 0.0, 2.0, 3.0, -0.0, 4.0]);
+        assert_eq!(output, [0.0, 0.0, 2.0, 3.0, 0.0, 4.0]);
+        assert_eq!(mean(&output), 1.5);
+        assert_eq!(used_share(&output, 3), [0.5, 0.0, 1.0]);
+        assert_eq!(
+            relu_backward(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &output),
+            [0.0, 0.0, 3.0, 4.0, 0.0, 6.0]
+        );
+    }
+}
