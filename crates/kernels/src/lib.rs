@@ -10,6 +10,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod feed_forward;
 pub mod gelu;
+pub mod grouped;
 pub mod kept_groups;
 pub mod layer_norm;
 pub mod level;
