@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 pub enum Level {
     /// What every processor of the target has.
     Portable,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     Avx2,
     /// AVX-512 F, BW, DQ and VL; its BF16 part is used where it is there.
     Avx512,
@@ -51,7 +51,10 @@ impl Level {
     pub fn highest() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
+            if !avx2 {
                 return Self::Portable;
             }
             let avx512 = is_x86_feature_detected!("avx512f")
@@ -84,7 +87,7 @@ macro_rules! levelled {
             fn body<const FUSED: bool>($($argument: $kind),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             #[allow(clippy::too_many_arguments)]
             fn avx2($($argument: $kind),*) $(-> $result)? {
                 body::<true>($($argument),*)
@@ -99,7 +102,7 @@ macro_rules! levelled {
 
             match $crate::level::Level::current() {
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: the level is `Avx2` only where the processor has AVX2 and FMA.
+                // SAFETY: the level is `Avx2` only where the processor has AVX2, FMA and F16C.
                 $crate::level::Level::Avx2 => unsafe { avx2($($argument),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: these levels mean that the processor has the named parts of AVX-512.

@@ -5,11 +5,14 @@
 
 pub mod attention;
 pub mod cross_entropy;
+pub mod decode;
 pub mod dropout;
 pub mod embedding;
 pub mod feed_forward;
 pub mod gelu;
 pub mod group_product;
+pub mod grouped;
+pub mod kept_groups;
 pub mod layer_norm;
 pub mod level;
 pub mod linear;
@@ -21,4 +24,5 @@ pub mod peak;
 pub mod product;
 pub mod random;
 mod scratch;
+pub mod team;
 pub mod update;

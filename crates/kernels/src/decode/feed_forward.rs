@@ -1,0 +1,218 @@
+//! The feed-forward `gelu(x · upᵀ) · downᵀ` of groups of hidden units, for a few tokens.
+
+use super::filled_up;
+use super::format::{Format, RowOf, Rows};
+use super::kernel::{self, Block, INPUTS, Weight, Work, add_rows, dots};
+use super::lanes::Lanes;
+use crate::gelu;
+use crate::kept_groups::KeptGroups;
+use crate::level::Level;
+use crate::scratch::{Shared, scratch};
+use crate::team::Team;
+
+/// Weights of a part of the groups, at least: the sums of each part are written to memory.
+const PART: usize = 1 << 17;
+
+/// The most parts.
+const PARTS: usize = 16;
+
+/// The weights of a feed-forward, unit by unit: what belongs to a group of hidden units lies in one
+/// piece, which is not read where no token keeps the group.
+pub struct FeedForward {
+    /// For each group the up rows of its units, then their down rows.
+    rows: Rows,
+    width: usize,
+    hidden: usize,
+    group: usize,
+    level: Level,
+}
+
+impl FeedForward {
+    /// Stores weights in a format: `up`, `[hidden, width]`, and `down`, `[width, hidden]`, in groups
+    /// of `group` hidden units.
+    ///
+    /// # Panics
+    /// If the lengths are others, one is 0, or groups do not divide the hidden units.
+    pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, format: Format) -> Self {
+        Self::at_level(up, down, width, group, format, Level::current())
+    }
+
+    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
+    pub fn at_level(
+        up: &[f32],
+        down: &[f32],
+        width: usize,
+        group: usize,
+        format: Format,
+        level: Level,
+    ) -> Self {
+        assert!(
+            width > 0 && group > 0 && !up.is_empty(),
+            "an empty feed-forward"
+        );
+        let hidden = up.len() / width;
+        assert_eq!(up.len(), hidden * width, "up weight");
+        assert_eq!(down.len(), up.len(), "down weight");
+        assert!(
+            hidden.is_multiple_of(group),
+            "groups do not divide the hidden units"
+        );
+        let row = |index: usize| {
+            let (piece, place) = (index / group, index % group);
+            let unit = piece / 2 * group + place;
+            if piece.is_multiple_of(2) {
+                RowOf {
+                    values: &up[unit * width..][..width],
+                    step: 1,
+                }
+            } else {
+                RowOf {
+                    values: &down[unit..],
+                    step: hidden,
+                }
+            }
+        };
+        Self {
+            rows: Rows::new(2 * hidden, width, format, row),
+            width,
+            hidden,
+            group,
+            level,
+        }
+    }
+
+    /// Channels of the input and the output.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Groups of hidden units.
+    pub fn groups(&self) -> usize {
+        self.hidden / self.group
+    }
+
+    /// What the weights are stored as.
+    pub fn format(&self) -> Format {
+        self.rows.format()
+    }
+
+    /// Bytes of the weights, those that fill up rows included.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes().len()
+    }
+
+    /// `y = gelu(x · upᵀ) · downᵀ` of the groups that each token keeps; overwrites `y`.
+    ///
+    /// `x` and `y` are `[tokens, width]`. A group is read from memory once for all its tokens. The
+    /// result depends on which tokens keep which groups, but not on the team.
+    ///
+    /// # Panics
+    /// If the lengths or the kept groups are those of another shape.
+    pub fn forward(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) {
+        let tokens = kept.tokens();
+        assert_eq!(x.len(), tokens * self.width, "input");
+        assert_eq!(y.len(), x.len(), "output");
+        assert_eq!(kept.groups(), self.groups(), "groups");
+        let mut buffer = None;
+        let x = filled_up(x, self.width, &mut buffer);
+        let stride = self.rows.stride();
+        let groups: Vec<u32> = (0..self.groups())
+            .filter(|&group| !kept.of(group).is_empty())
+            .map(|group| group as u32)
+            .collect();
+        let parts = self.parts(groups.len());
+        let of_part = groups.len().div_ceil(parts).max(1);
+        let mut sums = scratch(parts * tokens * stride);
+        let shared = Shared::new(&mut sums);
+        team.run(parts, &|part| {
+            // SAFETY: each part has sums of its own.
+            let sums = unsafe { shared.part(part * tokens * stride, tokens * stride) };
+            sums.fill(0.0);
+            let first = (part * of_part).min(groups.len());
+            let work = Part {
+                layer: self,
+                groups: &groups[first..(first + of_part).min(groups.len())],
+                kept,
+                x,
+                sums,
+            };
+            // SAFETY: the weights are those of the layer.
+            unsafe { kernel::at(self.level, self.format(), work) };
+        });
+        for (token, y) in y.chunks_exact_mut(self.width).enumerate() {
+            let of_token = |part: usize| &sums[(part * tokens + token) * stride..][..self.width];
+            y.copy_from_slice(of_token(0));
+            for part in 1..parts {
+                for (y, sum) in y.iter_mut().zip(of_token(part)) {
+                    *y += sum;
+                }
+            }
+        }
+    }
+
+    /// The number of parts that `groups` groups are cut into: a power of two, so that it is a
+    /// multiple of most numbers of threads, whatever that is.
+    fn parts(&self, groups: usize) -> usize {
+        let weights = 2 * groups * self.group * self.rows.stride();
+        let parts = (weights / PART).clamp(1, PARTS);
+        1 << parts.ilog2()
+    }
+}
+
+/// The sums of some groups.
+struct Part<'a> {
+    layer: &'a FeedForward,
+    groups: &'a [u32],
+    kept: &'a KeptGroups,
+    x: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Work for Part<'_> {
+    #[inline(always)]
+    unsafe fn with<L: Lanes, W: Weight>(self) {
+        let Self {
+            layer,
+            groups,
+            kept,
+            x,
+            sums,
+        } = self;
+        let (group, stride) = (layer.group, layer.rows.stride());
+        assert!(x.len() == kept.tokens() * stride && sums.len() == x.len());
+        let sums = sums.as_mut_ptr();
+        let mut units = scratch(INPUTS * group);
+        for &index in groups {
+            let up = Block {
+                start: layer.rows.part(2 * index as usize * group, 2 * group),
+                rows: group,
+                stride,
+            };
+            let down = Block {
+                start: up.start.wrapping_add(group * stride * W::BYTES),
+                ..up
+            };
+            for tokens in kept.of(index as usize).chunks(INPUTS) {
+                let mut inputs = [std::ptr::null(); INPUTS];
+                let mut outputs = [std::ptr::null_mut(); INPUTS];
+                for (place, &token) in tokens.iter().enumerate() {
+                    let row = token as usize * stride;
+                    inputs[place] = x[row..].as_ptr();
+                    outputs[place] = sums.wrapping_add(row);
+                }
+                let units = &mut units[..tokens.len() * group];
+                let put = |unit: usize, token: usize, product| {
+                    units[token * group + unit] = product;
+                };
+                // SAFETY: the caller vouches for the instructions and the format; both blocks lie in
+                // the rows of the group, and inputs and outputs, which are those of different
+                // tokens, are as long as a row.
+                unsafe {
+                    dots::<L, W>(up, &inputs[..tokens.len()], put);
+                    gelu::in_place(units);
+                    add_rows::<L, W>(down, units, &outputs[..tokens.len()]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! How weights are stored for decoding.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+use crate::product::bfloat;
+
+/// What a weight is stored as. Inputs and sums are f32 in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// 32 bits: nothing is rounded.
+    F32,
+    /// bf16: 16 bits, 8 of them precision, all of the range of f32.
+    Bf16,
+    /// IEEE half precision: 16 bits, 11 of them precision, up to 65,504.
+    F16,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
+
+    /// Bytes of a weight.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 | Self::F16 => 2,
+        }
+    }
+
+    /// `f32`, `bf16` or `f16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// `value` rounded to the format, to nearest and ties to even.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F32 => value,
+            Self::Bf16 => bfloat::from_bits(bfloat::to_bits(value)),
+            Self::F16 => half_from_bits(half_to_bits(value)),
+        }
+    }
+}
+
+/// `value` in IEEE half precision, to nearest and ties to even; what is too large becomes infinite.
+pub(super) fn half_to_bits(value: f32) -> u16 {
+    let sign = (value.to_bits() >> 16) as u16 & 0x8000;
+    let magnitude = value.abs();
+    let bits = if magnitude.is_nan() {
+        0x7E00
+    } else if magnitude >= 65_520.0 {
+        0x7C00
+    } else if magnitude < 6.103_515_6e-5 {
+        // Below 2⁻¹⁴ the spacing is 2⁻²⁴ throughout: adding 1/2 puts it at the end of an f32.
+        ((magnitude + 0.5).to_bits() - 0.5f32.to_bits()) as u16
+    } else {
+        let bits = magnitude.to_bits() - (112 << 23);
+        ((bits + 0xFFF + ((bits >> 13) & 1)) >> 13) as u16
+    };
+    sign | bits
+}
+
+/// The f32 of 16 bits in IEEE half precision.
+#[inline(always)]
+pub(super) fn half_from_bits(bits: u16) -> f32 {
+    let sign = u32::from(bits & 0x8000) << 16;
+    let magnitude = u32::from(bits & 0x7FFF) << 13;
+    // Exponents are 112 apart, but for infinities and NaN, whose exponent has all bits set.
+    let scaled = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
+    let special = magnitude | 0x7F80_0000;
+    let bits = if magnitude >= 0x7C00 << 13 {
+        special
+    } else {
+        scaled.to_bits()
+    };
+    f32::from_bits(bits | sign)
+}
+
+/// Rows of weights one after the other, each filled up with 0 to a whole number of [`LANES`].
+pub(super) struct Rows {
+    memory: Memory,
+    format: Format,
+    length: usize,
+}
+
+/// What rows are filled up to a multiple of.
+pub(super) const LANES: usize = 16;
+
+impl Rows {
+    /// `count` rows of `length` weights, each written by `row`.
+    pub(super) fn new<'a>(
+        count: usize,
+        length: usize,
+        format: Format,
+        mut row: impl FnMut(usize) -> RowOf<'a>,
+    ) -> Self {
+        let stride = length.next_multiple_of(LANES);
+        let bytes = count
+            .checked_mul(stride)
+            .and_then(|values| values.checked_mul(format.bytes()))
+            .expect("weights that fit into memory");
+        let mut rows = Self {
+            memory: Memory::zeroed(bytes),
+            format,
+            length,
+        };
+        for index in 0..count {
+            let row = row(index);
+            assert_eq!(row.count(), length, "row");
+            let values = (0..length).map(|place| row.at(place));
+            let bytes = &mut rows.memory.bytes_mut()[index * stride * format.bytes()..];
+            match format {
+                Format::F32 => put(bytes, values.map(f32::to_ne_bytes)),
+                Format::Bf16 => put(bytes, values.map(|v| bfloat::to_bits(v).to_ne_bytes())),
+                Format::F16 => put(bytes, values.map(|v| half_to_bits(v).to_ne_bytes())),
+            }
+        }
+        rows
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Weights from one row to the next.
+    pub(super) fn stride(&self) -> usize {
+        self.length.next_multiple_of(LANES)
+    }
+
+    /// The first weight of `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are not as many rows.
+    pub(super) fn part(&self, first: usize, count: usize) -> *const u8 {
+        let row = self.stride() * self.format.bytes();
+        self.memory.bytes()[first * row..][..count * row].as_ptr()
+    }
+
+    /// All weights.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+}
+
+fn put<const N: usize>(bytes: &mut [u8], values: impl Iterator<Item = [u8; N]>) {
+    let (places, _) = bytes.as_chunks_mut::<N>();
+    for (place, value) in places.iter_mut().zip(values) {
+        *place = value;
+    }
+}
+
+/// A row or a column of a matrix.
+#[derive(Clone, Copy)]
+pub(super) struct RowOf<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) step: usize,
+}
+
+impl RowOf<'_> {
+    fn count(&self) -> usize {
+        self.values.len().div_ceil(self.step)
+    }
+
+    fn at(&self, place: usize) -> f32 {
+        self.values[place * self.step]
+    }
+}
+
+/// Bytes that begin at a huge page.
+struct Memory {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+/// A huge page of most processors.
+const PAGE: usize = 2 << 20;
+
+impl Memory {
+    fn layout(bytes: usize) -> Layout {
+        // Small matrices are not worth a page of their own.
+        let align = if bytes < PAGE { 64 } else { PAGE };
+        Layout::from_size_align(bytes.next_multiple_of(align), align).expect("a size that exists")
+    }
+
+    fn zeroed(bytes: usize) -> Self {
+        let bytes = bytes.max(1);
+        let layout = Self::layout(bytes);
+        // SAFETY: the size is not 0.
+        let start = unsafe { alloc(layout) };
+        let Some(start) = NonNull::new(start) else {
+            handle_alloc_error(layout)
+        };
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        if layout.align() == PAGE {
+            // SAFETY: the range is ours and begins at a page; it is only advice, and so is its result.
+            unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
+        // SAFETY: the memory has just been allocated with at least as many bytes.
+        unsafe { start.write_bytes(0, layout.size()) };
+        Self { start, bytes }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: as many bytes were allocated and written to.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed as the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated by this layout.
+        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.bytes)) };
+    }
+}
+
+// SAFETY: plain bytes that only their owner changes.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_come_back_and_are_the_nearest() {
+        let mut before = half_from_bits(0);
+        for bits in 0..0x7C00u16 {
+            let value = half_from_bits(bits);
+            assert_eq!(half_to_bits(value), bits);
+            assert_eq!(half_to_bits(-value), bits | 0x8000);
+            if bits > 0 {
+                assert!(value > before);
+                let middle = 0.5 * (before + value);
+                assert_eq!(
+                    half_to_bits(middle),
+                    bits - (bits & 1),
+                    "a tie goes to even"
+                );
+                assert_eq!(half_to_bits(middle * (1.0 + 1e-6)), bits);
+                assert_eq!(half_to_bits(middle * (1.0 - 1e-6)), bits - 1);
+            }
+            before = value;
+        }
+        // 1.5, the largest, the smallest normal and the smallest of all, from the standard.
+        for (bits, value) in [
+            (0x3E00, 1.5),
+            (0x7BFF, 65_504.0),
+            (0x0400, 2f32.powi(-14)),
+            (1, 2f32.powi(-24)),
+        ] {
+            assert_eq!(half_from_bits(bits), value);
+        }
+        assert_eq!(half_to_bits(65_519.0), 0x7BFF);
+        assert_eq!(half_to_bits(65_520.0), 0x7C00);
+        assert_eq!(half_from_bits(0x7C00), f32::INFINITY);
+        assert_eq!(
+            half_from_bits(half_to_bits(f32::NEG_INFINITY)),
+            f32::NEG_INFINITY
+        );
+        assert!(half_from_bits(half_to_bits(f32::NAN)).is_nan());
+    }
+}

@@ -1,0 +1,285 @@
+//! The innermost loops: products of a few inputs with rows of weights, and sums of rows.
+
+use super::format::{Format, LANES};
+use super::lanes::{Lanes, Portable};
+use crate::level::Level;
+
+/// Inputs that are multiplied together; more of them read the weights again, from the cache.
+pub(super) const INPUTS: usize = 4;
+
+/// Rows that are read together.
+const ROWS: usize = 4;
+
+/// Bytes that are asked for before they are read.
+const AHEAD: usize = 2048;
+
+/// How weights are read.
+pub(super) trait Weight {
+    /// Bytes of one.
+    const BYTES: usize;
+
+    /// Sixteen of them.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and there are sixteen weights at `from`.
+    unsafe fn load<L: Lanes>(from: *const u8) -> L;
+}
+
+macro_rules! weights {
+    ($($name:ident: $bytes:literal, $load:ident;)*) => {$(
+        pub(super) struct $name;
+
+        impl Weight for $name {
+            const BYTES: usize = $bytes;
+
+            #[inline(always)]
+            unsafe fn load<L: Lanes>(from: *const u8) -> L {
+                // SAFETY: passed on to the caller.
+                unsafe { L::$load(from.cast()) }
+            }
+        }
+    )*};
+}
+
+weights! {
+    F32: 4, load;
+    Bf16: 2, load_bf16;
+    F16: 2, load_f16;
+}
+
+/// What is compiled once for each instruction set and format.
+pub(super) trait Work {
+    /// # Safety
+    /// The processor has the instructions of `L`, and the weights are of the format `W`.
+    unsafe fn with<L: Lanes, W: Weight>(self);
+}
+
+/// Does work at a level that the processor has.
+///
+/// # Safety
+/// The weights of the work are of the format.
+pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
+    #[inline(always)]
+    unsafe fn any<L: Lanes>(format: Format, work: impl Work) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match format {
+                Format::F32 => work.with::<L, F32>(),
+                Format::Bf16 => work.with::<L, Bf16>(),
+                Format::F16 => work.with::<L, F16>(),
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn avx2(format: Format, work: impl Work) {
+        // SAFETY: passed on to the caller.
+        unsafe { any::<super::lanes::Avx2>(format, work) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn avx512(format: Format, work: impl Work) {
+        // SAFETY: passed on to the caller.
+        unsafe { any::<super::lanes::Avx512>(format, work) }
+    }
+
+    // SAFETY: no level above the processor's is used; the caller vouches for the format.
+    unsafe {
+        match level.min(Level::highest()) {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2(format, work),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Amx => avx512(format, work),
+            _ => any::<Portable>(format, work),
+        }
+    }
+}
+
+/// Asks for memory that will be read soon; any address is allowed.
+#[inline(always)]
+fn prefetch(from: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: prefetching reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}
+
+/// Rows of weights, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub(super) start: *const u8,
+    pub(super) rows: usize,
+    /// Weights of a row, a multiple of [`LANES`].
+    pub(super) stride: usize,
+}
+
+impl Block {
+    #[inline(always)]
+    fn row<W: Weight>(&self, row: usize) -> *const u8 {
+        self.start.wrapping_add(row * self.stride * W::BYTES)
+    }
+}
+
+/// Calls `put(row, input, product)` with the product of each row and each input.
+///
+/// The sums of a product do not depend on which others are made beside it.
+///
+/// # Safety
+/// The processor has the instructions of `L`; the block has its weights of `W`; there are at most
+/// [`INPUTS`] inputs, of as many values as a row.
+#[inline(always)]
+pub(super) unsafe fn dots<L: Lanes, W: Weight>(
+    block: Block,
+    inputs: &[*const f32],
+    mut put: impl FnMut(usize, usize, f32),
+) {
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn some<L: Lanes, W: Weight, const U: usize, const T: usize>(
+        rows: [*const u8; U],
+        inputs: &[*const f32],
+        length: usize,
+    ) -> [[f32; T]; U] {
+        let inputs: [*const f32; T] = std::array::from_fn(|t| inputs[t]);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let mut sums = [[L::zero(); T]; U];
+            for place in (0..length).step_by(LANES) {
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    let row = row.add(place * W::BYTES);
+                    prefetch(row.wrapping_add(AHEAD));
+                    let weights = W::load::<L>(row);
+                    for (sum, input) in sums.iter_mut().zip(inputs) {
+                        *sum = sum.multiply_add(L::load(input.add(place)), weights);
+                    }
+                }
+            }
+            let mut totals = [[0.0; T]; U];
+            for (totals, sums) in totals.iter_mut().zip(sums) {
+                for (total, sum) in totals.iter_mut().zip(sums) {
+                    *total = sum.sum();
+                }
+            }
+            totals
+        }
+    }
+
+    macro_rules! rows {
+        ($rows:literal, $inputs:literal) => {{
+            let whole = block.rows / $rows * $rows;
+            for first in (0..whole).step_by($rows) {
+                let rows = std::array::from_fn(|row| block.row::<W>(first + row));
+                // SAFETY: passed on to the caller.
+                let totals = unsafe { some::<L, W, $rows, $inputs>(rows, inputs, block.stride) };
+                for (row, totals) in totals.iter().enumerate() {
+                    for (input, &total) in totals.iter().enumerate() {
+                        put(first + row, input, total);
+                    }
+                }
+            }
+            for row in whole..block.rows {
+                // SAFETY: passed on to the caller.
+                let [totals] = unsafe {
+                    some::<L, W, 1, $inputs>([block.row::<W>(row)], inputs, block.stride)
+                };
+                for (input, &total) in totals.iter().enumerate() {
+                    put(row, input, total);
+                }
+            }
+        }};
+    }
+
+    // As many sums as fit into the registers of AVX2.
+    match inputs.len() {
+        0 => {}
+        1 => rows!(4, 1),
+        2 => rows!(2, 2),
+        3 => rows!(2, 3),
+        INPUTS => rows!(1, 4),
+        count => unreachable!("{count} inputs"),
+    }
+}
+
+/// Adds to each output the sum of the rows, each times its coefficient for that output.
+///
+/// `coefficients` are `[outputs, rows]`. Rows are added in their order.
+///
+/// # Safety
+/// The processor has the instructions of `L`; the block has its weights of `W`; there are at most
+/// [`INPUTS`] outputs, of as many values as a row, which nothing else uses.
+#[inline(always)]
+pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
+    block: Block,
+    coefficients: &[f32],
+    outputs: &[*mut f32],
+) {
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn some<L: Lanes, W: Weight, const U: usize, const T: usize>(
+        rows: [*const u8; U],
+        coefficients: [*const f32; T],
+        outputs: &[*mut f32],
+        length: usize,
+    ) {
+        let outputs: [*mut f32; T] = std::array::from_fn(|t| outputs[t]);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            for place in (0..length).step_by(LANES) {
+                let mut weights = [L::zero(); U];
+                for (weights, row) in weights.iter_mut().zip(rows) {
+                    let row = row.add(place * W::BYTES);
+                    prefetch(row.wrapping_add(AHEAD));
+                    *weights = W::load::<L>(row);
+                }
+                for (coefficients, output) in coefficients.iter().zip(outputs) {
+                    let output = output.add(place);
+                    let mut sum = L::load(output);
+                    for (row, &weights) in weights.iter().enumerate() {
+                        sum = sum.multiply_add(L::splat(coefficients.add(row)), weights);
+                    }
+                    sum.store(output);
+                }
+            }
+        }
+    }
+
+    macro_rules! rows {
+        ($inputs:literal) => {{
+            let at = |row: usize| -> [*const f32; $inputs] {
+                std::array::from_fn(|t| coefficients[t * block.rows + row..].as_ptr())
+            };
+            let whole = block.rows / ROWS * ROWS;
+            for first in (0..whole).step_by(ROWS) {
+                let rows = std::array::from_fn(|row| block.row::<W>(first + row));
+                // SAFETY: passed on to the caller.
+                unsafe { some::<L, W, ROWS, $inputs>(rows, at(first), outputs, block.stride) };
+            }
+            for row in whole..block.rows {
+                let rows = [block.row::<W>(row)];
+                // SAFETY: passed on to the caller.
+                unsafe { some::<L, W, 1, $inputs>(rows, at(row), outputs, block.stride) };
+            }
+        }};
+    }
+
+    assert!(
+        coefficients.len() >= outputs.len() * block.rows,
+        "coefficients"
+    );
+    match outputs.len() {
+        0 => {}
+        1 => rows!(1),
+        2 => rows!(2),
+        3 => rows!(3),
+        INPUTS => rows!(4),
+        count => unreachable!("{count} outputs"),
+    }
+}

@@ -1,0 +1,149 @@
+//! A matrix of weights, times a few inputs.
+
+use super::filled_up;
+use super::format::{Format, RowOf, Rows};
+use super::kernel::{self, Block, INPUTS, Weight, Work, dots};
+use super::lanes::Lanes;
+use crate::level::Level;
+use crate::scratch::Shared;
+use crate::team::Team;
+
+/// Bytes of the weights that one task reads.
+const TASK: usize = 1 << 16;
+
+/// A matrix `[outputs, inputs]` for products `y = W x`.
+pub struct Matrix {
+    rows: Rows,
+    outputs: usize,
+    inputs: usize,
+    level: Level,
+}
+
+impl Matrix {
+    /// Stores `weight`, `[outputs, inputs]`, in a format.
+    ///
+    /// # Panics
+    /// If the length is another one, or there are no inputs.
+    pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
+        Self::at_level(weight, outputs, inputs, format, Level::current())
+    }
+
+    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
+    pub fn at_level(
+        weight: &[f32],
+        outputs: usize,
+        inputs: usize,
+        format: Format,
+        level: Level,
+    ) -> Self {
+        assert!(inputs > 0, "a matrix without columns");
+        assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
+        let row = |index: usize| RowOf {
+            values: &weight[index * inputs..][..inputs],
+            step: 1,
+        };
+        Self {
+            rows: Rows::new(outputs, inputs, format, row),
+            outputs,
+            inputs,
+            level,
+        }
+    }
+
+    /// Rows of the matrix: values of an output.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Columns of the matrix: values of an input.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// What the weights are stored as.
+    pub fn format(&self) -> Format {
+        self.rows.format()
+    }
+
+    /// Bytes of the weights, those that fill up rows included.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes().len()
+    }
+
+    /// `y = x · Wᵀ` for tokens `x`, `[tokens, inputs]`; overwrites `y`, `[tokens, outputs]`.
+    ///
+    /// Made for few tokens: weights come from memory once for all, but from the cache once for every
+    /// four. The sums of a token depend neither on the other tokens nor on the team.
+    ///
+    /// # Panics
+    /// If the lengths are no whole number of tokens, or that of another number.
+    pub fn multiply(&self, team: &Team, y: &mut [f32], x: &[f32]) {
+        let tokens = x.len() / self.inputs;
+        assert_eq!(x.len(), tokens * self.inputs, "input");
+        assert_eq!(y.len(), tokens * self.outputs, "output");
+        let mut buffer = None;
+        let x = filled_up(x, self.inputs, &mut buffer);
+        let row = self.rows.stride() * self.format().bytes();
+        let of_task = (TASK / row).next_multiple_of(4);
+        let y = Shared::new(y);
+        team.run(self.outputs.div_ceil(of_task), &|task| {
+            let first = task * of_task;
+            let work = Part {
+                matrix: self,
+                first,
+                count: of_task.min(self.outputs - first),
+                x,
+                y,
+            };
+            // SAFETY: the weights are those of the matrix.
+            unsafe { kernel::at(self.level, self.format(), work) };
+        });
+    }
+}
+
+/// The products of some rows.
+struct Part<'a> {
+    matrix: &'a Matrix,
+    first: usize,
+    count: usize,
+    x: &'a [f32],
+    y: Shared<'a>,
+}
+
+impl Work for Part<'_> {
+    #[inline(always)]
+    unsafe fn with<L: Lanes, W: Weight>(self) {
+        let Self {
+            matrix,
+            first,
+            count,
+            x,
+            y,
+        } = self;
+        let stride = matrix.rows.stride();
+        let block = Block {
+            start: matrix.rows.part(first, count),
+            rows: count,
+            stride,
+        };
+        for (index, x) in x.chunks(INPUTS * stride).enumerate() {
+            let mut inputs = [std::ptr::null(); INPUTS];
+            let mut outputs = [const { None }; INPUTS];
+            let tokens = x.len() / stride;
+            for (token, x) in x.chunks_exact(stride).enumerate() {
+                inputs[token] = x.as_ptr();
+                let row = (index * INPUTS + token) * matrix.outputs;
+                // SAFETY: each task has rows of its own, and each token outputs of its own.
+                outputs[token] = Some(unsafe { y.part(row + first, count) });
+            }
+            let put = |row: usize, token: usize, product| {
+                if let Some(output) = &mut outputs[token] {
+                    output[row] = product;
+                }
+            };
+            // SAFETY: the caller vouches for the instructions and the format; the block holds
+            // `count` rows, and each input is as long as they are.
+            unsafe { dots::<L, W>(block, &inputs[..tokens], put) };
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Which groups of hidden units are kept for which tokens.
+
+/// For each group, the tokens that keep it, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptGroups {
+    tokens: usize,
+    /// Where the tokens of each group begin, and where those of the last one end.
+    starts: Vec<usize>,
+    kept: Vec<u32>,
+}
+
+impl KeptGroups {
+    /// From mask values `[tokens, groups]`: a group is kept where its value is not 0.
+    ///
+    /// # Panics
+    /// If the number of values is another one, or if there are 2³² tokens.
+    pub fn new(mask: &[f32], tokens: usize, groups: usize) -> Self {
+        assert_eq!(mask.len(), tokens * groups, "mask");
+        Self::from_fn(tokens, groups, |token, group| {
+            mask[token * groups + group] != 0.0
+        })
+    }
+
+    /// All groups for all tokens.
+    ///
+    /// # Panics
+    /// If there are 2³² tokens.
+    pub fn all(tokens: usize, groups: usize) -> Self {
+        Self::from_fn(tokens, groups, |_, _| true)
+    }
+
+    fn from_fn(tokens: usize, groups: usize, keeps: impl Fn(usize, usize) -> bool) -> Self {
+        assert!(u32::try_from(tokens).is_ok(), "fewer than 2^32 tokens");
+        // Token by token, in the order of the mask: first how many, then who.
+        let mut starts = vec![0; groups + 1];
+        for token in 0..tokens {
+            for group in 0..groups {
+                starts[group + 1] += usize::from(keeps(token, group));
+            }
+        }
+        for group in 0..groups {
+            starts[group + 1] += starts[group];
+        }
+        let mut next = starts.clone();
+        let mut kept = vec![0; starts[groups]];
+        for token in 0..tokens {
+            for group in (0..groups).filter(|&group| keeps(token, group)) {
+                kept[next[group]] = token as u32;
+                next[group] += 1;
+            }
+        }
+        Self {
+            tokens,
+            starts,
+            kept,
+        }
+    }
+
+    /// The number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The number of groups.
+    pub fn groups(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The tokens that keep a group.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    pub fn of(&self, group: usize) -> &[u32] {
+        &self.kept[self.starts[group]..self.starts[group + 1]]
+    }
+
+    /// The number of pairs of a token and a group that it keeps.
+    pub fn pairs(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The number of pairs before those of a group.
+    pub(crate) fn pairs_before(&self, group: usize) -> usize {
+        self.starts[group]
+    }
+
+    /// The share of all pairs that are kept; 1 where there are none.
+    pub fn share(&self) -> f64 {
+        let all = self.tokens * self.groups();
+        if all == 0 {
+            1.0
+        } else {
+            self.pairs() as f64 / all as f64
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_listed_by_group() {
+        let mask = [1.0, 0.0, 0.0, 0.0, 0.5, 0.0, 1.0, 1.0, 0.0];
+        let kept = KeptGroups::new(&mask, 3, 3);
+        let lists: Vec<&[u32]> = (0..3).map(|group| kept.of(group)).collect();
+        assert_eq!(lists, [&[0, 2][..], &[1, 2], &[]]);
+        assert_eq!((kept.pairs(), kept.tokens(), kept.groups()), (4, 3, 3));
+        assert_eq!(kept.share(), 4.0 / 9.0);
+        assert_eq!(KeptGroups::all(0, 2).share(), 1.0);
+        assert_eq!(KeptGroups::all(2, 2).of(1), [0, 1]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Products of a few tokens against sums in f64, at every level of this processor.
+
+mod common;
+
+use common::{assert_close, keeps, mask, normal, values};
+use learned_dropout_kernels::decode::{FeedForward, Format, Matrix};
+use learned_dropout_kernels::kept_groups::KeptGroups;
+use learned_dropout_kernels::level::Level;
+use learned_dropout_kernels::team::Team;
+use proptest::prelude::*;
+
+/// Sums of at most a few hundred f32 products, each with a relative error of a few 2⁻²⁴, and GELU
+/// with an absolute one of 5e-7.
+const TOLERANCE: f64 = 2e-5;
+
+fn levels() -> impl Iterator<Item = Level> {
+    Level::ALL
+        .into_iter()
+        .filter(|&level| level <= Level::highest())
+}
+
+fn rounded(values: &[f32], format: Format) -> Vec<f64> {
+    values
+        .iter()
+        .map(|&value| f64::from(format.round(value)))
+        .collect()
+}
+
+fn dot(x: &[f32], row: impl Iterator<Item = f64>) -> f64 {
+    x.iter().zip(row).map(|(&x, w)| f64::from(x) * w).sum()
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    prop::sample::select(&Format::ALL)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn matrices(
+        tokens in 0usize..10, outputs in 0usize..40, inputs in 1usize..70, wide in any::<bool>(),
+        format in format(),
+    ) {
+        // Large enough for several tasks.
+        let (outputs, inputs) = if wide { (outputs * 9, inputs * 16) } else { (outputs, inputs) };
+        let (x, weight) = (values(tokens * inputs, 1), values(outputs * inputs, 2));
+        let exact = rounded(&weight, format);
+        let expected: Vec<f64> = x
+            .chunks(inputs)
+            .flat_map(|x| exact.chunks(inputs).map(move |row| dot(x, row.iter().copied())))
+            .collect();
+        let (alone, three) = (Team::new(1), Team::new(3));
+        for level in levels() {
+            let matrix = Matrix::at_level(&weight, outputs, inputs, format, level);
+            let multiply = |team: &Team, x: &[f32]| {
+                let mut y = vec![f32::NAN; x.len() / inputs * outputs];
+                matrix.multiply(team, &mut y, x);
+                y
+            };
+            let found = multiply(&alone, &x);
+            assert_close(&found, &expected, TOLERANCE, level.name());
+            assert!(multiply(&three, &x) == found, "{level:?}: depends on the team");
+            for (token, x) in x.chunks(inputs).enumerate() {
+                let of_token = &found[token * outputs..][..outputs];
+                assert!(multiply(&alone, x) == of_token, "{level:?}: depends on other tokens");
+            }
+        }
+    }
+
+    #[test]
+    fn feed_forwards(
+        tokens in 0usize..10, width in 1usize..50, groups in 1usize..12,
+        group in prop::sample::select(&[1usize, 3, 8, 16, 33]),
+        format in format(), kind in 0usize..9, wide in any::<bool>(),
+    ) {
+        // Large enough for several parts.
+        let width = if wide { 16 * width } else { width };
+        let hidden = groups * group;
+        let scale = 1.0 / (width as f32).sqrt();
+        let scaled = |count, seed| values(count, seed).iter().map(|v| v * scale).collect::<Vec<_>>();
+        let (x, up, down) = (values(tokens * width, 1), scaled(hidden * width, 2), scaled(hidden * width, 3));
+        let kept = KeptGroups::new(&mask(tokens, groups, kind), tokens, groups);
+        let (exact_up, exact_down) = (rounded(&up, format), rounded(&down, format));
+        let mut expected = vec![0.0; tokens * width];
+        for (token, (x, y)) in x.chunks(width).zip(expected.chunks_mut(width)).enumerate() {
+            for unit in (0..hidden).filter(|unit| keeps(&kept, token, unit / group)) {
+                let before = dot(x, exact_up[unit * width..][..width].iter().copied());
+                let value = before * normal(before).0;
+                for (channel, y) in y.iter_mut().enumerate() {
+                    *y += value * exact_down[channel * hidden + unit];
+                }
+            }
+        }
+        let (alone, three) = (Team::new(1), Team::new(3));
+        for level in levels() {
+            let layer = FeedForward::at_level(&up, &down, width, group, format, level);
+            let forward = |team: &Team, kept: &KeptGroups| {
+                let mut y = vec![f32::NAN; x.len()];
+                layer.forward(team, &mut y, &x, kept);
+                y
+            };
+            let found = forward(&alone, &kept);
+            assert_close(&found, &expected, TOLERANCE, level.name());
+            assert!(forward(&three, &kept) == found, "{level:?}: depends on the team");
+            if kind == 1 {
+                assert!(forward(&three, &KeptGroups::all(tokens, groups)) == found);
+            }
+        }
+    }
+}
+
+#[test]
+fn large_layers_are_cut_into_parts() {
+    let (width, hidden, group) = (512, 2048, 32);
+    let (up, down, x) = (
+        values(hidden * width, 1),
+        values(hidden * width, 2),
+        values(width, 3),
+    );
+    let layer = FeedForward::new(&up, &down, width, group, Format::F32);
+    assert_eq!(
+        (layer.width(), layer.groups(), layer.format()),
+        (width, 64, Format::F32)
+    );
+    assert_eq!(layer.bytes(), 4 * 2 * hidden * width);
+    let kept = KeptGroups::all(1, layer.groups());
+    let run = |threads| {
+        let mut y = vec![0.0; width];
+        layer.forward(&Team::new(threads), &mut y, &x, &kept);
+        y
+    };
+    let matrix =
+        |weight: &[f32], outputs, inputs| Matrix::new(weight, outputs, inputs, Format::F32);
+    let (mut units, mut expected) = (vec![0.0; hidden], vec![0.0; width]);
+    matrix(&up, hidden, width).multiply(&Team::new(2), &mut units, &x);
+    let units = learned_dropout_kernels::gelu::forward(&units);
+    matrix(&down, width, hidden).multiply(&Team::new(2), &mut expected, &units);
+    let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+    let found = run(1);
+    assert_close(&found, &expected, TOLERANCE, "feed-forward");
+    assert_eq!(run(2), found);
+    assert_eq!(run(5), found);
+}
+
+#[test]
+#[should_panic(expected = "groups do not divide")]
+fn groups_that_do_not_divide_are_refused() {
+    FeedForward::new(&[0.0; 12], &[0.0; 12], 2, 4, Format::F32);
+}
+
+#[test]
+#[should_panic(expected = "input")]
+fn inputs_of_another_length_are_refused() {
+    let matrix = Matrix::new(&[0.0; 12], 3, 4, Format::Bf16);
+    matrix.multiply(&Team::new(1), &mut [0.0; 3], &[0.0; 5]);
+}
