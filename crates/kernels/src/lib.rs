@@ -13,6 +13,7 @@ pub mod experts;
 pub mod feed_forward;
 pub mod gelu;
 pub mod group_product;
+pub mod grouped;
 pub mod kept_groups;
 pub mod layer_norm;
 pub mod level;
