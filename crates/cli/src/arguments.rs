@@ -181,6 +181,7 @@ pub struct EvalArguments {
     #[arg(
         long,
         value_enum,
+        value_name = "INPUTS",
         default_value = "hidden",
         requires = "threshold_sparsity"
     )]

@@ -78,7 +78,7 @@ impl AdaptiveCoefficient {
 
 /// The parameters of a feed-forward that are not used by every token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Optional {
+pub struct OptionalParameters {
     /// Their number.
     pub parameters: usize,
     /// The share of them that a token uses on average, as the configuration wants it.
@@ -161,13 +161,13 @@ impl FeedForwardConfig {
 
     /// The parameters of one layer that not every token uses. None where every token uses all, or
     /// where only running the model tells.
-    pub fn optional(&self, width: usize) -> Option<Optional> {
+    pub fn optional(&self, width: usize) -> Option<OptionalParameters> {
         let used = match self {
             Self::MixtureOfExperts(config) => config.active as f64 / config.experts as f64,
             Self::ReluRoutedExperts(config) => config.target_density,
             Self::Dense(_) | Self::Relu(_) => return None,
         };
-        Some(Optional {
+        Some(OptionalParameters {
             parameters: 2 * self.experts()? * self.hidden(width) * width,
             used,
         })

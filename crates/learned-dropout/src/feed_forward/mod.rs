@@ -23,7 +23,7 @@ use crate::pass::{Pass, Purpose};
 use crate::site::MaskInput;
 
 pub use config::{
-    AdaptiveCoefficient, Coefficient, Dense as DenseConfig, FeedForwardConfig, Optional,
+    AdaptiveCoefficient, Coefficient, Dense as DenseConfig, FeedForwardConfig, OptionalParameters,
 };
 pub use dense::Dense;
 pub use experts::Experts;
