@@ -250,6 +250,8 @@ pub trait TransformerOps: Backend {
     /// The gradients of [`masked_feed_forward`](Self::masked_feed_forward) with respect to `x`, `norm`,
     /// `up`, `down` and `factors`. With `settings.kept_only`, the gradient of a factor of 0 is 0, and
     /// then a unit whose factor is 0 need not be computed here either.
+    // Named types are unknown to the macro.
+    #[allow(clippy::type_complexity)]
     fn masked_feed_forward_backward(
         gradient: FloatTensor<Self>,
         x: FloatTensor<Self>,

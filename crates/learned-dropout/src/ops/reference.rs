@@ -430,6 +430,8 @@ pub fn masked_feed_forward<B: Backend>(
     linear::<B>(grouped_product::<B>(units, factors, group), down)
 }
 
+type FiveOf<T> = (T, T, T, T, T);
+
 /// Plain body of [`TransformerOps::masked_feed_forward_backward`](super::TransformerOps::masked_feed_forward_backward).
 pub fn masked_feed_forward_backward<B: Backend>(
     gradient: FloatTensor<B>,
@@ -439,13 +441,7 @@ pub fn masked_feed_forward_backward<B: Backend>(
     down: FloatTensor<B>,
     factors: FloatTensor<B>,
     settings: MaskedSettings,
-) -> (
-    FloatTensor<B>,
-    FloatTensor<B>,
-    FloatTensor<B>,
-    FloatTensor<B>,
-    FloatTensor<B>,
-) {
+) -> FiveOf<FloatTensor<B>> {
     let epsilon = settings.epsilon;
     let group = up.shape()[0] / factors.shape()[2];
     let hidden = norm_linear::<B>(x.clone(), norm.clone(), up.clone(), epsilon);
