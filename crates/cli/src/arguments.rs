@@ -123,6 +123,7 @@ fn bytes(text: &str) -> Result<u64, String> {
   ldrop train
   ldrop train --config configs/seed/shift-0.toml --data data/wikipedia --out runs/shift-0
   ldrop train --config configs/seed/shift-0.toml --set train.batch=10 --set train.accumulate=80
+  ldrop train --config configs/sparse/hidden-groups.toml --from runs/dense
   ldrop train --out runs/shift-0 --resume
 
 Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.")]
@@ -139,6 +140,10 @@ pub struct TrainArguments {
     /// The run folder [default: a new one under runs/]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Begin with the weights of a model or run folder (its best checkpoint); masks that it lacks
+    /// begin by keeping everything; overrides train.from
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Go on with the run in the run folder
     #[arg(long)]
     pub resume: bool,
@@ -251,7 +256,8 @@ pub struct InspectArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ldrop info --config configs/seed/shift-0.toml
-  ldrop info --model runs/quickstart --json")]
+  ldrop info --model runs/quickstart --json
+  ldrop info --config configs/sparse/hidden-groups.toml --kept 0.25")]
 pub struct InfoArguments {
     /// A configuration file
     #[arg(
@@ -267,6 +273,17 @@ pub struct InfoArguments {
     /// Overrides one key of the configuration; may be given again
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "model")]
     pub overrides: Vec<String>,
+    /// Share of mask values that is kept, from 0 to 1 [default: what the run measured last, else 1]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub kept: Option<f64>,
+}
+
+/// Reads a share from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a share from 0 to 1".into())
 }
 
 /// Arguments of `import`.

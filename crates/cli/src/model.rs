@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use data::{DataFolder, Tokenizer};
 use inference::Engine;
 use learned_dropout::TransformerConfig;
-use learned_dropout::model_folder::{self, CONFIG_FILE, TOKENIZER_FILE};
+use learned_dropout::model_folder::{self, TOKENIZER_FILE};
 use learned_dropout::weights::Weights;
 use serde::Serialize;
-use training::checkpoints::{BEST, FOLDER, LATEST};
+use training::checkpoints::{FOLDER, model_folder_of};
 use training::config::RunConfig;
 
 use crate::arguments::{Common, PrecisionName};
@@ -20,16 +20,8 @@ const GENERATION_FILE: &str = training::checkpoints::GENERATION_FILE;
 /// The model folder that a path stands for: itself, or the best (else the latest) checkpoint of
 /// a run folder.
 pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
-    if path.join(CONFIG_FILE).is_file() {
-        return Ok(path.into());
-    }
-    for pointer in [BEST, LATEST] {
-        if let Ok(name) = std::fs::read_to_string(path.join(pointer)) {
-            let folder = path.join(FOLDER).join(name.trim());
-            if folder.join(CONFIG_FILE).is_file() {
-                return Ok(folder);
-            }
-        }
+    if let Some(folder) = model_folder_of(path) {
+        return Ok(folder);
     }
     let problem = if !path.exists() {
         "there is no such folder"

@@ -54,6 +54,8 @@ fn every_kernel_is_measured() {
             ("layer norm backward", 4 * 3 * 24 * 16),
             ("mask product forward", 4 * 3 * 24 * 16),
             ("mask product backward", 4 * 5 * 24 * 16),
+            ("group product forward", 4 * 2 * 24 * 16),
+            ("group product backward", 4 * 3 * 24 * 16),
             ("mask mean forward", 4 * 24 * 16),
             ("mask mean backward", 4 * 2 * 24 * 16),
             ("GELU forward", 4 * 2 * 24 * 64),

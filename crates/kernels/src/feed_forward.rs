@@ -59,7 +59,7 @@ pub struct Gradients {
 }
 
 impl Shape {
-    fn check(&self, x: &[f32], weights: &Weights<'_>) {
+    pub(crate) fn check(&self, x: &[f32], weights: &Weights<'_>) {
         let Self {
             tokens,
             width,

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::layer_norm::sum_of;
 use crate::level::levelled;
 use crate::math::{erf, exp};
 use crate::scratch::uninitialized;
@@ -22,6 +23,31 @@ levelled! {
             let density = DENSITY_AT_ZERO * exp::<FUSED>(-0.5 * x * x);
             *output = x * distribution;
             *gradient *= distribution + x * density;
+        }
+    }
+}
+
+levelled! {
+    /// [`value_and_gradient`], and for each of the rows in which `x` lies, as many as `products` has,
+    /// the sum of its values times their gradients.
+    pub(crate) fn value_gradient_and_product(
+        output: &mut [f32],
+        gradient: &mut [f32],
+        x: &[f32],
+        products: &mut [f32],
+    ) {
+        let width = x.len().checked_div(products.len()).unwrap_or(0).max(1);
+        let rows = output.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width));
+        for ((output, gradient), (x, product)) in rows.zip(x.chunks_exact(width).zip(products)) {
+            for (output, &x) in output.iter_mut().zip(x) {
+                *output = x * (0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5);
+            }
+            *product = sum_of(width, |unit| output[unit] * gradient[unit]);
+            for (gradient, &x) in gradient.iter_mut().zip(x) {
+                let distribution = 0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5;
+                let density = DENSITY_AT_ZERO * exp::<FUSED>(-0.5 * x * x);
+                *gradient *= distribution + x * density;
+            }
         }
     }
 }

@@ -79,6 +79,11 @@ impl KeptGroups {
         self.kept.len()
     }
 
+    /// The number of pairs before those of a group.
+    pub(crate) fn pairs_before(&self, group: usize) -> usize {
+        self.starts[group]
+    }
+
     /// The share of all pairs that are kept; 1 where there are none.
     pub fn share(&self) -> f64 {
         let all = self.tokens * self.groups();

@@ -12,7 +12,7 @@ const ROWS: usize = 64;
 
 /// Sums in eight lanes, added pairwise at the end.
 #[inline(always)]
-fn sum_of(count: usize, term: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn sum_of(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0f32; 8];
     let whole = count / 8 * 8;
     for start in (0..whole).step_by(8) {

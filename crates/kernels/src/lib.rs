@@ -12,6 +12,7 @@ pub mod embedding;
 pub mod feed_forward;
 pub mod gelu;
 pub mod group_product;
+pub mod grouped;
 pub mod kept_groups;
 pub mod layer_norm;
 pub mod level;

@@ -6,7 +6,7 @@ use learned_dropout_kernels::linear::{self, Norm};
 use learned_dropout_kernels::mask::{self, Keep, Moment};
 use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::random::{Philox, unit};
-use learned_dropout_kernels::{embedding, feed_forward, gelu, layer_norm};
+use learned_dropout_kernels::{embedding, feed_forward, gelu, group_product, layer_norm};
 use proptest::prelude::*;
 
 /// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
@@ -324,6 +324,77 @@ proptest! {
         let mean = on_any_threads(|| mask::mean(&attended, &shift, Moment::Squared));
         let expected = (0..count).map(|i| 0.5 * exact(i).powi(2)).sum::<f64>() / count as f64;
         assert_close(&[mean], &[expected]);
+    }
+
+    #[test]
+    fn products_of_groups(
+        rows in 1usize..200, values_of_row in 1usize..9, group in 1usize..40, lead in 0usize..5,
+        kept_only in any::<bool>(),
+    ) {
+        let width = lead + values_of_row * group;
+        let (x, gradient) = (values(rows * width, 7), values(rows * width, 8));
+        let mut factors = values(rows * values_of_row, 9);
+        factors.iter_mut().step_by(3).for_each(|factor| *factor = 0.0);
+        let shape = group_product::Shape { rows, width, values: values_of_row, group };
+        let (y, (dx, dfactors)) = on_any_threads(|| {
+            let gradients = group_product::backward(&gradient, &x, &factors, shape, kept_only);
+            (group_product::forward(&x, &factors, shape), gradients)
+        });
+        let mut sums = vec![0.0; factors.len()];
+        for i in 0..x.len() {
+            let (row, channel) = (i / width, i % width);
+            let factor = channel.checked_sub(lead).map(|c| row * values_of_row + c / group);
+            let by = factor.map_or(1.0, |factor| factors[factor]);
+            assert_eq!((y[i], dx[i]), (x[i] * by, gradient[i] * by));
+            if let Some(factor) = factor.filter(|&factor| !kept_only || factors[factor] != 0.0) {
+                sums[factor] += f64::from(x[i]) * f64::from(gradient[i]);
+            }
+        }
+        assert_close(&dfactors, &sums);
+    }
+
+    #[test]
+    fn feed_forwards_with_factors(
+        tokens in 1usize..110, width in 1usize..20, groups in 1usize..7, group in 1usize..9,
+        kept_only in any::<bool>(),
+    ) {
+        let hidden = groups * group;
+        let (x, gain) = (values(tokens * width, 1), values(width, 2));
+        let (up, down) = (values(hidden * width, 3), values(hidden * width, 4));
+        let gradient = values(tokens * width, 5);
+        let mut of_groups = values(tokens * groups, 6);
+        of_groups.iter_mut().step_by(2).for_each(|factor| *factor = 0.0);
+        let norm = Some(Norm { weight: &gain, epsilon: 1e-2 });
+        let weights = feed_forward::Weights { norm, up: &up, down: &down };
+        let shape = feed_forward::Shape { tokens, width, hidden };
+        let factors = Some(feed_forward::Factors { values: &of_groups, group, kept_only });
+        let precision = Precision::F32;
+        let (y, found) = on_any_threads(|| {
+            let y = feed_forward::forward_masked(&x, &weights, factors, shape, precision);
+            let found =
+                feed_forward::backward_masked(&gradient, &x, &weights, factors, shape, precision);
+            (y, (found.x, found.norm, found.up, found.down, found.factors))
+        });
+        // The parts, which are tested by themselves, one after the other.
+        let into = linear::Shape { tokens, inputs: width, outputs: hidden };
+        let out = linear::Shape { tokens, inputs: hidden, outputs: width };
+        let of_rows = group_product::Shape { rows: tokens, width: hidden, values: groups, group };
+        let before = linear::forward(&x, norm, &up, into, precision);
+        let units = gelu::forward(&before);
+        let masked = group_product::forward(&units, &of_groups, of_rows);
+        let expected = linear::forward(&masked, None, &down, out, precision);
+        let last = linear::backward(&gradient, &masked, None, &down, out, precision);
+        let (dunits, dfactors) =
+            group_product::backward(&last.x, &units, &of_groups, of_rows, kept_only);
+        let dbefore = gelu::backward(&dunits, &before);
+        let first = linear::backward(&dbefore, &x, norm, &up, into, precision);
+        let exact = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        assert_close(&y, &exact(&expected));
+        assert_close(&found.0, &exact(&first.x));
+        assert_close(&found.1, &exact(&first.norm));
+        assert_close(&found.2, &exact(&first.weight));
+        assert_close(&found.3, &exact(&last.weight));
+        assert_close(&found.4, &exact(&dfactors));
     }
 
     #[test]

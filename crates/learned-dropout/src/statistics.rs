@@ -9,8 +9,8 @@ use crate::penalty::PenaltyKind;
 /// Statistics of one mask, on the device until they are read.
 #[derive(Clone, Debug)]
 pub struct MaskStatistics {
-    /// `[kept, near one, near zero, entropy, squared penalty, changed]`; `changed` is negative
-    /// where there is no earlier mask.
+    /// `[kept, near one, near zero, entropy, squared penalty, never kept, always kept, changed]`;
+    /// `changed` is negative where there is no earlier mask.
     values: Tensor<1>,
 }
 
@@ -27,6 +27,10 @@ pub struct MaskValues {
     pub entropy: f32,
     /// Mean of `M² / 2`.
     pub penalty: f32,
+    /// Share of the values, each standing for a group of channels, that are kept for no token.
+    pub never_kept: f32,
+    /// Share of the values that are kept for every token.
+    pub always_kept: f32,
     /// Share of elements whose side (`M ≥ 0.5` or below) differs from the one at the same place
     /// in the forward pass before; none where there is no earlier pass of the same shape.
     pub changed: Option<f32>,
@@ -57,6 +61,11 @@ impl MaskStatistics {
         let (mask, kept) = (mask.detach().inner_or_self(), kept.detach().inner_or_self());
         let none = || Tensor::from_floats([-1.0], &mask.device());
         let changed = history.advance(&mask).unwrap_or_else(none);
+        let [batch, time, values] = kept.dims();
+        let by_value = kept.clone().reshape([batch * time, values]).sum_dim(0);
+        let by_value = by_value.reshape([values]);
+        // Counts are whole: half of one lies safely between.
+        let nearly_all = (batch * time) as f64 - 0.5;
         let values = Tensor::cat(
             vec![
                 kept.mean(),
@@ -64,6 +73,8 @@ impl MaskStatistics {
                 mask.clone().lower_elem(0.1).float().mean(),
                 PenaltyKind::Entropy.mean(mask.clone()),
                 PenaltyKind::Squared.mean(mask),
+                by_value.clone().lower_elem(0.5).float().mean(),
+                by_value.greater_elem(nearly_all).float().mean(),
                 changed,
             ],
             0,
@@ -75,8 +86,18 @@ impl MaskStatistics {
     pub fn read(&self) -> MaskValues {
         let data = self.values.clone().into_data_as::<f32>();
         let values: Vec<f32> = data.iter::<f32>().collect();
-        let [kept, near_one, near_zero, entropy, penalty, changed] = values[..] else {
-            unreachable!("six values are measured");
+        let [
+            kept,
+            near_one,
+            near_zero,
+            entropy,
+            penalty,
+            never_kept,
+            always_kept,
+            changed,
+        ] = values[..]
+        else {
+            unreachable!("eight values are measured");
         };
         let changed = (changed >= 0.0).then_some(changed);
         MaskValues {
@@ -85,6 +106,8 @@ impl MaskStatistics {
             near_zero,
             entropy,
             penalty,
+            never_kept,
+            always_kept,
             changed,
         }
     }
@@ -104,6 +127,8 @@ impl MaskValues {
             near_zero: average(|mask| mask.near_zero),
             entropy: average(|mask| mask.entropy),
             penalty: average(|mask| mask.penalty),
+            never_kept: average(|mask| mask.never_kept),
+            always_kept: average(|mask| mask.always_kept),
             changed: changed.then(|| average(|mask| mask.changed.unwrap_or_default())),
         })
     }

@@ -11,7 +11,7 @@ use learned_dropout::pass::{NoiseKey, Pass};
 use learned_dropout::penalty::{Penalty, PenaltyKind};
 use learned_dropout::rounding::Rounding;
 use learned_dropout::weights::Weights;
-use learned_dropout::{MaskConfig, MaskInput, Transformer, TransformerConfig};
+use learned_dropout::{MaskConfig, MaskInput, Site, Transformer, TransformerConfig};
 use support::{device, read, values};
 
 struct Collected<'a> {
@@ -49,6 +49,20 @@ fn config(input: MaskInput, kind: PenaltyKind) -> TransformerConfig {
     }
 }
 
+/// The same with masks at several sites, of groups, from a narrow generator.
+fn masks_at(
+    sites: &[Site],
+    input: MaskInput,
+    change: impl Fn(&mut MaskConfig),
+) -> TransformerConfig {
+    let mut config = config(input, PenaltyKind::Squared);
+    let mask = config.learned_dropout.as_mut().expect("learned masks");
+    mask.site = sites.to_vec().into();
+    mask.rank = Some(3);
+    change(mask);
+    config
+}
+
 fn total(
     config: &TransformerConfig,
     weights: &Weights,
@@ -67,8 +81,12 @@ fn total(
     // The same dropout noise in every pass.
     let key = NoiseKey { seed: 3, step: 1 };
     let loss = model.loss(ids(0), ids(4), &Pass::Train(key));
+    let mut total = loss.cross_entropy.clone();
+    if let Some(shortfall) = loss.shortfall() {
+        total = total + shortfall * 0.3;
+    }
     let penalty = loss.penalty.expect("learned masks") * 0.7;
-    (model, loss.cross_entropy + penalty)
+    (model, total + penalty)
 }
 
 fn check(config: &TransformerConfig) {
@@ -115,6 +133,56 @@ fn masks_from_the_hidden_state() {
 #[test]
 fn masks_from_the_embedding() {
     check(&config(MaskInput::Embedding, PenaltyKind::Entropy));
+}
+
+#[test]
+fn hidden_units_in_groups_from_the_layer_input() {
+    let sites = [Site::FeedForwardHidden];
+    check(&masks_at(&sites, MaskInput::LayerInput, |mask| {
+        mask.group = 4;
+        let penalty = mask.penalty.as_mut().expect("a penalty");
+        penalty.floor = Some(0.5);
+    }));
+}
+
+#[test]
+fn hidden_units_from_themselves() {
+    let sites = [Site::FeedForwardHidden];
+    check(&masks_at(&sites, MaskInput::Hidden, |mask| {
+        mask.rank = None
+    }));
+}
+
+#[test]
+fn heads_and_probabilities_from_the_residual_stream() {
+    let sites = [Site::AttentionHeads, Site::AttentionProbabilities];
+    check(&masks_at(&sites, MaskInput::Residual, |_| {}));
+}
+
+#[test]
+fn every_place_of_an_ordinary_dropout_from_what_is_masked() {
+    let sites = [
+        Site::Embedding,
+        Site::AttentionProbabilities,
+        Site::AttentionOutput,
+        Site::FeedForwardOutput,
+    ];
+    check(&masks_at(&sites, MaskInput::Hidden, |mask| mask.group = 2));
+}
+
+#[test]
+fn every_site_from_the_embedding() {
+    check(&masks_at(&Site::ALL, MaskInput::Embedding, |mask| {
+        mask.heads = Some(3)
+    }));
+}
+
+#[test]
+fn outputs_from_the_layer_input_without_a_rank() {
+    let sites = [Site::AttentionOutput, Site::FeedForwardOutput];
+    check(&masks_at(&sites, MaskInput::LayerInput, |mask| {
+        mask.rank = None
+    }));
 }
 
 #[test]

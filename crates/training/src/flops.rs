@@ -6,9 +6,10 @@
 //! each attention `2 · 2 · context · width` per token forwards for its scores and its sums, as if
 //! every position saw the whole context. Looking an embedding up costs nothing: the positional
 //! embedding does not count, and the token embedding counts once, as the output layer. A learned
-//! mask has an attention of its own, and the masks from the embedding share one more.
+//! mask has an attention of its own, as wide as its rank where it has one, and the masks from the
+//! embedding share one more.
 
-use learned_dropout::TransformerConfig;
+use learned_dropout::{MaskInput, Site, TransformerConfig};
 
 /// Operations of the forward pass per token.
 ///
@@ -22,11 +23,96 @@ use learned_dropout::TransformerConfig;
 /// assert_eq!(learned_dropout_training::flops::forward_per_token(&config), 2.0 * 74.0 + 4.0 * 4.0 * 2.0);
 /// ```
 pub fn forward_per_token(config: &TransformerConfig) -> f64 {
-    let masked = config.learned_dropout.is_some();
-    let attentions =
-        config.layers * (1 + usize::from(masked)) + usize::from(config.masks_from_embedding());
+    let masks: usize = config
+        .mask_shapes()
+        .map(|shape| shape.attention * modules(config, shape.site))
+        .sum();
+    let shared = usize::from(config.masks_from_embedding());
+    let attention = (config.layers + shared) * config.width + masks;
     2.0 * config.parameters_without_positions() as f64
-        + 4.0 * attentions as f64 * config.context as f64 * config.width as f64
+        + 4.0 * config.context as f64 * attention as f64
+}
+
+/// Operations of the forward pass per token that make the masks; they are a part of
+/// [`forward_per_token`].
+///
+/// ```
+/// use learned_dropout::{MaskConfig, MaskInput, Site, TransformerConfig};
+/// use learned_dropout_training::flops::mask_generation_per_token;
+/// let config = TransformerConfig {
+///     vocabulary: 10, context: 4, width: 8, heads: 2, layers: 3, dropout: 0.0,
+///     learned_dropout: Some(MaskConfig {
+///         site: Site::FeedForwardHidden.into(), input: MaskInput::LayerInput,
+///         rank: Some(2), group: 4, ..MaskConfig::default()
+///     }),
+/// };
+/// // 3 · 2 · 8 (attention) + 8 · 2 (output) + 8 (shift) = 72 weights, and an attention of width 2.
+/// assert_eq!(mask_generation_per_token(&config), 3.0 * (2.0 * 72.0 + 4.0 * 4.0 * 2.0));
+/// ```
+pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
+    let plain = TransformerConfig {
+        learned_dropout: None,
+        ..config.clone()
+    };
+    forward_per_token(config) - forward_per_token(&plain)
+}
+
+/// Operations of the forward pass per token that are left when what the masks drop is not computed,
+/// with a share of kept mask values for each site.
+///
+/// What can be left out for a dropped value depends on when the mask is known. A mask that is
+/// computed from what it masks comes too late for the work in front of it.
+///
+/// | site | mask known before | mask from what it masks |
+/// |---|---|---|
+/// | hidden units | rows of the up and the down projection | those of the down projection |
+/// | attention heads | rows of the queries, scores and sums, columns of the output projection | columns of the output projection |
+/// | attention probabilities | rows of the values, sums | sums |
+/// | attention and feed-forward output | rows of the last projection | nothing |
+/// | embedding | nothing | nothing |
+///
+/// Keys and values of a dropped head are still needed: later tokens may keep it. Masks at several
+/// sites are taken to drop independently of each other.
+pub fn executed_per_token(config: &TransformerConfig, kept: impl Fn(Site) -> f64) -> f64 {
+    let mask = config.learned_dropout.as_ref();
+    // What is left of work that a mask of a site drops, whenever the mask is known.
+    let late = |site: Site| match mask {
+        Some(mask) if mask.site.contains(site) => kept(site),
+        _ => 1.0,
+    };
+    let early = |site: Site| match mask {
+        Some(mask) if mask.input == MaskInput::Hidden => 1.0,
+        _ => late(site),
+    };
+    let (width, context) = (config.width as f64, config.context as f64);
+    let (matrix, attention) = (2.0 * width * width, 2.0 * context * width);
+    let heads = early(Site::AttentionHeads);
+    let parts = [
+        (matrix, heads),
+        (matrix, early(Site::AttentionProbabilities)),
+        (attention, heads),
+        (attention, heads * late(Site::AttentionProbabilities)),
+        (
+            matrix,
+            late(Site::AttentionHeads) * early(Site::AttentionOutput),
+        ),
+        (4.0 * matrix, early(Site::FeedForwardHidden)),
+        (
+            4.0 * matrix,
+            late(Site::FeedForwardHidden) * early(Site::FeedForwardOutput),
+        ),
+    ];
+    let saved: f64 = parts.iter().map(|(whole, left)| whole * (1.0 - left)).sum();
+    forward_per_token(config) - config.layers as f64 * saved
+}
+
+/// How many masks a model has at a site.
+fn modules(config: &TransformerConfig, site: Site) -> usize {
+    if site.is_in_blocks() {
+        config.layers
+    } else {
+        1
+    }
 }
 
 /// Operations of the forward and the backward pass per token: three times the forward pass.
@@ -44,4 +130,67 @@ pub fn utilization(
 ) -> Option<f64> {
     peak.filter(|peak| *peak > 0.0)
         .map(|peak| training_per_token(config) * tokens_per_second / peak)
+}
+
+#[cfg(test)]
+mod tests {
+    use learned_dropout::MaskConfig;
+
+    use super::*;
+
+    /// Sizes of which no two sums are alike.
+    fn config(site: Site, input: MaskInput) -> TransformerConfig {
+        TransformerConfig {
+            vocabulary: 11,
+            context: 5,
+            width: 6,
+            heads: 3,
+            layers: 2,
+            dropout: 0.0,
+            learned_dropout: Some(MaskConfig {
+                site: site.into(),
+                input,
+                rank: Some(3),
+                ..MaskConfig::default()
+            }),
+        }
+    }
+
+    fn saved(site: Site, input: MaskInput) -> f64 {
+        let config = config(site, input);
+        assert_eq!(
+            executed_per_token(&config, |_| 1.0),
+            forward_per_token(&config)
+        );
+        forward_per_token(&config) - executed_per_token(&config, |_| 0.5)
+    }
+
+    #[test]
+    fn half_of_what_can_be_left_out_is_left_out() {
+        use MaskInput::{Embedding, Hidden, LayerInput};
+        // Per layer: 24 units of 2 · 6 operations in each projection.
+        assert_eq!(saved(Site::FeedForwardHidden, LayerInput), 2.0 * 288.0);
+        assert_eq!(saved(Site::FeedForwardHidden, Hidden), 2.0 * 144.0);
+        // 72 of the queries, 72 of the output projection, 60 of the scores and 60 of the sums.
+        assert_eq!(saved(Site::AttentionHeads, LayerInput), 264.0);
+        assert_eq!(saved(Site::AttentionHeads, Hidden), 72.0);
+        assert_eq!(saved(Site::AttentionProbabilities, Embedding), 132.0);
+        assert_eq!(saved(Site::AttentionProbabilities, Hidden), 60.0);
+        assert_eq!(saved(Site::FeedForwardOutput, LayerInput), 288.0);
+        assert_eq!(saved(Site::FeedForwardOutput, Hidden), 0.0);
+        assert_eq!(saved(Site::AttentionOutput, LayerInput), 72.0);
+        assert_eq!(saved(Site::Embedding, Hidden), 0.0);
+    }
+
+    #[test]
+    fn nothing_is_left_out_twice() {
+        let mut all = config(Site::Embedding, MaskInput::Embedding);
+        all.learned_dropout.as_mut().unwrap().site = Site::ALL.to_vec().into();
+        // Keys and the output layer are left, and the masks.
+        let left = 2.0 * (11.0 * 6.0 + 2.0 * (36.0 + 2.0 * 6.0) + 6.0);
+        assert_eq!(
+            executed_per_token(&all, |_| 0.0),
+            left + mask_generation_per_token(&all)
+        );
+    }
 }

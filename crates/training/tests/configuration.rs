@@ -240,7 +240,13 @@ fn every_documented_key_exists_and_every_key_is_documented() {
             "model.vocabulary=4",
             "train.clip=1.0",
             "model.learned_dropout.heads=2",
-            "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0}",
+            "model.learned_dropout.rank=2",
+            "model.learned_dropout.group=2",
+            "model.learned_dropout.noise_steps=9",
+            "model.learned_dropout.gradient=kept-only",
+            "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0, warmup=2, \
+             target_kept=0.5, target_steps=3, floor=0.1, floor_coefficient=1.0}",
+            "train.from=model",
         ],
     )
     .unwrap();

@@ -1,9 +1,14 @@
 //! `ldrop info`.
 
-use learned_dropout::model_folder;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use learned_dropout::{MaskInput, Site, TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
+use training::metrics::{EvaluationMetrics, Metrics};
+use training::run_folder::METRICS_FILE;
 
 use crate::arguments::{Common, InfoArguments};
 use crate::failure::Failure;
@@ -21,43 +26,117 @@ struct Info {
 struct ForwardFlops {
     /// Everything computed.
     dense: u64,
-    /// What is left when dropped values are not computed. On the feed-forward output the mask
-    /// is known only after the work is done: nothing is saved.
+    /// What is left when what the masks drop is not computed.
     kept: u64,
+    /// The part of both that makes the masks.
+    mask_generation: u64,
 }
 
 /// Runs `info`.
 pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
+    let mut measured = BTreeMap::new();
     let config = match (&arguments.config, &arguments.model) {
         (Some(file), _) => model::of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
-        (None, Some(folder)) => model_folder::read_config(&model::locate(folder)?)?,
+        (None, Some(folder)) => {
+            let folder = model::locate(folder)?;
+            measured = measured_shares(&folder);
+            model_folder::read_config(&folder)?
+        }
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };
-    let flops = flops::forward_per_token(&config) as u64;
+    let share = |site: Site| {
+        let measured = || measured.get(&site).copied();
+        arguments.kept.or_else(measured).unwrap_or(1.0)
+    };
     let info = Info {
         parameters: config.parameters(),
         parameters_without_positions: config.parameters_without_positions(),
         forward_flops_per_token: ForwardFlops {
-            dense: flops,
-            kept: flops,
+            dense: flops::forward_per_token(&config) as u64,
+            kept: flops::executed_per_token(&config, share) as u64,
+            mask_generation: flops::mask_generation_per_token(&config) as u64,
         },
     };
     if common.json {
         return print_json(&info);
     }
-    if config.learned_dropout.is_some() {
-        tell(
-            "note: masks on the feed-forward output are known only after that is computed, so \
-             nothing can be left out",
-        );
-    }
+    note(&config);
+    let per_token = &info.forward_flops_per_token;
     print(&format!(
         "parameters                    {}\n\
          without positional embedding  {}\n\
          forward FLOPs per token       {} dense, {} with dropped values left out",
         grouped(info.parameters as u64),
         grouped(info.parameters_without_positions as u64),
-        grouped(info.forward_flops_per_token.dense),
-        grouped(info.forward_flops_per_token.kept),
-    ))
+        grouped(per_token.dense),
+        grouped(per_token.kept),
+    ))?;
+    if config.learned_dropout.is_none() {
+        return Ok(());
+    }
+    print(&format!(
+        "to make the masks             {} of them",
+        grouped(per_token.mask_generation)
+    ))?;
+    for shape in config.mask_shapes() {
+        print(&format!(
+            "mask at {:<21} {} values per token, {:.1}% kept",
+            shape.site.name(),
+            grouped(shape.values as u64),
+            100.0 * share(shape.site)
+        ))?;
+    }
+    Ok(())
+}
+
+/// Says where masks come too late to save anything.
+fn note(config: &TransformerConfig) {
+    let Some(mask) = &config.learned_dropout else {
+        return;
+    };
+    let outputs = [
+        (Site::AttentionOutput, "attention output"),
+        (Site::FeedForwardOutput, "feed-forward output"),
+    ];
+    for (site, place) in outputs {
+        if mask.input == MaskInput::Hidden && mask.site.contains(site) {
+            tell(&format!(
+                "note: masks on the {place} are known only after that is computed, so nothing can \
+                 be left out"
+            ));
+        }
+    }
+}
+
+/// The share of mask values that the last evaluation up to a checkpoint found kept at each site;
+/// empty where the folder is not a run's checkpoint or nothing was measured.
+fn measured_shares(checkpoint: &Path) -> BTreeMap<Site, f64> {
+    let step = training::checkpoints::read_state(checkpoint).map(|state| state.step);
+    let of_run = checkpoint.ancestors().nth(2);
+    let (Ok(step), Some(run)) = (step, of_run) else {
+        return BTreeMap::new();
+    };
+    let lines = std::fs::read_to_string(run.join(METRICS_FILE)).unwrap_or_default();
+    let evaluation = |line: &str| match serde_json::from_str(line) {
+        Ok(Metrics::Evaluation(evaluation)) if evaluation.step <= step => Some(evaluation),
+        _ => None,
+    };
+    match lines.lines().filter_map(evaluation).next_back() {
+        Some(evaluation) => by_site(&evaluation),
+        None => BTreeMap::new(),
+    }
+}
+
+fn by_site(evaluation: &EvaluationMetrics) -> BTreeMap<Site, f64> {
+    let mut shares: BTreeMap<Site, Vec<f64>> = BTreeMap::new();
+    for layer in evaluation.mask.iter().flat_map(|mask| &mask.layers) {
+        // Lines from before masks had a site are about the feed-forward output.
+        let site = layer.site.unwrap_or(Site::FeedForwardOutput);
+        shares.entry(site).or_default().push(layer.kept);
+    }
+    let mean = |shares: Vec<f64>| shares.iter().sum::<f64>() / shares.len() as f64;
+    shares
+        .into_iter()
+        .map(|(site, shares)| (site, mean(shares)))
+        .collect()
 }

@@ -101,14 +101,18 @@ fn configuration(
     common: &Common,
 ) -> Result<RunConfig, Failure> {
     let mut overrides = arguments.overrides.clone();
-    if let Some(data) = &arguments.data {
-        let Some(path) = data.to_str() else {
+    for (key, path) in [
+        ("data.path", &arguments.data),
+        ("train.from", &arguments.from),
+    ] {
+        let Some(path) = path else { continue };
+        let Some(path) = path.to_str() else {
             return Err(Failure::Usage(format!(
                 "{}: not a Unicode path",
-                data.display()
+                path.display()
             )));
         };
-        overrides.push(format!("data.path={path:?}"));
+        overrides.push(format!("{key}={path:?}"));
     }
     if let Some(seed) = arguments.seed {
         overrides.push(format!("seed={seed}"));

@@ -13,9 +13,11 @@ mod avx512;
 pub mod bfloat;
 mod packed;
 mod portable;
+mod scattered;
 mod tile;
 
 pub use packed::Packed;
+pub use scattered::{Block, multiply_scattered};
 
 use crate::level::Level;
 use crate::matrix::View;
@@ -167,15 +169,15 @@ impl Engine {
         }
     }
 
-    fn tiles(self, rows: usize, registers: usize) -> TileFunction {
+    fn tiles<const SCATTERED: bool>(self, rows: usize, registers: usize) -> TileFunction {
         match self.0 {
-            Kind::Portable => portable::tiles(rows, registers),
+            Kind::Portable => portable::tiles::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => avx2::tiles(rows, registers),
+            Kind::Avx2 => avx2::tiles::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => avx512::tiles(rows, registers),
+            Kind::Avx512 => avx512::tiles::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Pairs => avx512::pairs::tiles(rows, registers),
+            Kind::Avx512Pairs => avx512::pairs::tiles::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
             Kind::Amx => unreachable!("blocks have their own function"),
         }
@@ -422,9 +424,10 @@ impl Target<'_> {
                         right: part.as_ptr(),
                         output: std::ptr::null_mut(),
                         output_row: 0,
+                        rows: std::ptr::null(),
                         accumulate,
                     };
-                    let compute = engine.tiles(count, registers);
+                    let compute = engine.tiles::<false>(count, registers);
                     let place = Place {
                         row,
                         count,

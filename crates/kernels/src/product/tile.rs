@@ -33,16 +33,21 @@ pub(super) struct Tile {
     /// The sums, rows `output_row` apart.
     pub(super) output: *mut f32,
     pub(super) output_row: usize,
+    /// Which rows of the output the rows of a scattered tile go to.
+    pub(super) rows: *const u32,
     /// Whether the sums are added to what the output holds.
     pub(super) accumulate: bool,
 }
 
-/// Computes a tile. The number of rows or registers never changes the bits of a sum.
+/// Computes a tile; a scattered one puts each row where `rows` says, and adds to what is there. The
+/// number of rows or registers never changes the bits of a sum.
 ///
 /// # Safety
 /// The processor has the instructions of `V`, and all operands of the tile are valid.
 #[inline(always)]
-pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize>(tile: Tile) {
+pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize, const SCATTERED: bool>(
+    tile: Tile,
+) {
     // SAFETY: the caller vouches for the instructions and for every address of the tile.
     unsafe {
         let mut sums = [[V::zero(); N]; M];
@@ -59,9 +64,15 @@ pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize>(tile: Ti
             right = right.add(N * V::LANES);
         }
         for (i, sums) in sums.iter().enumerate() {
+            let row = if SCATTERED {
+                *tile.rows.add(i) as usize
+            } else {
+                i
+            };
+            let output = tile.output.wrapping_add(row * tile.output_row);
             for (j, &sum) in sums.iter().enumerate() {
-                let to = tile.output.add(i * tile.output_row + j * V::LANES);
-                let sum = if tile.accumulate {
+                let to = output.wrapping_add(j * V::LANES);
+                let sum = if SCATTERED || tile.accumulate {
                     V::load(to).add(sum)
                 } else {
                     sum
@@ -79,16 +90,24 @@ pub(super) type TileFunction = unsafe fn(Tile);
 macro_rules! tile_functions {
     ($vector:ty, [$($feature:literal)?], [$($rows:literal)*]) => {
         /// The function for tiles of `rows` rows and `registers` registers.
-        pub(in crate::product) fn tiles(rows: usize, registers: usize) -> crate::product::tile::TileFunction {
+        pub(in crate::product) fn tiles<const SCATTERED: bool>(
+            rows: usize,
+            registers: usize,
+        ) -> crate::product::tile::TileFunction {
             $(#[target_feature(enable = $feature)])?
             /// # Safety
             /// See [`compute`](crate::product::tile::compute).
-            unsafe fn of<const M: usize, const N: usize>(tile: crate::product::tile::Tile) {
+            unsafe fn of<const M: usize, const N: usize, const SCATTERED: bool>(
+                tile: crate::product::tile::Tile,
+            ) {
                 // SAFETY: passed on to the caller.
-                unsafe { crate::product::tile::compute::<$vector, M, N>(tile) }
+                unsafe { crate::product::tile::compute::<$vector, M, N, SCATTERED>(tile) }
             }
             match (rows, registers) {
-                $(($rows, 1) => of::<$rows, 1>, ($rows, 2) => of::<$rows, 2>,)*
+                $(
+                    ($rows, 1) => of::<$rows, 1, SCATTERED>,
+                    ($rows, 2) => of::<$rows, 2, SCATTERED>,
+                )*
                 _ => unreachable!("no tile of {rows} rows and {registers} registers"),
             }
         }

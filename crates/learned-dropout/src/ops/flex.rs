@@ -5,13 +5,14 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, Shape, TensorData};
 use kernels::dropout::Dropout;
+use kernels::kept_groups::KeptGroups;
 use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::update::{self, AdamW};
 use kernels::{
-    attention, cross_entropy, dropout, embedding, feed_forward, gelu, group_product, layer_norm,
-    linear, mask,
+    attention, cross_entropy, dropout, embedding, feed_forward, gelu, group_product, grouped,
+    layer_norm, linear, mask,
 };
 
 use super::{MaskedSettings, TransformerOps, reference};
@@ -114,6 +115,30 @@ fn hidden_factors(
         group: shape.hidden / groups,
         kept_only: settings.kept_only,
     }
+}
+
+/// The fewest units of a group for which the gathering of its tokens pays.
+const FEWEST_UNITS: usize = 16;
+
+/// The largest share of kept groups for which leaving out the others pays, by measurement.
+const FEW: f64 = 0.5;
+
+/// The kept groups of a mask of zeros and ones, where it is faster to compute them alone.
+fn few_kept(factors: &feed_forward::Factors<'_>, shape: feed_forward::Shape) -> Option<KeptGroups> {
+    let count = factors.values.len();
+    let ones = factors
+        .values
+        .iter()
+        .filter(|&&factor| factor == 1.0)
+        .count();
+    let zeros = factors
+        .values
+        .iter()
+        .filter(|&&factor| factor == 0.0)
+        .count();
+    let few = ones as f64 <= FEW * count as f64;
+    (factors.group >= FEWEST_UNITS && few && ones + zeros == count)
+        .then(|| KeptGroups::new(factors.values, shape.tokens, shape.hidden / factors.group))
 }
 
 /// Ids or targets, or none if one of them is negative or does not fit.
@@ -408,13 +433,15 @@ impl TransformerOps for Flex {
         let [x, norm, up, down, factors] =
             [x, norm, up, down, factors].map(|tensor| tensor.to_contiguous());
         let shape = feed_forward_shape(&x, &up);
-        let output = feed_forward::forward_masked(
-            slice(&x),
-            &feed_forward_weights(&norm, &up, &down, settings.epsilon),
-            Some(hidden_factors(&factors, shape, settings)),
-            shape,
-            settings.precision,
-        );
+        let weights = feed_forward_weights(&norm, &up, &down, settings.epsilon);
+        let precision = settings.precision;
+        let factors = hidden_factors(&factors, shape, settings);
+        let output = match few_kept(&factors, shape) {
+            Some(kept) => grouped::forward(slice(&x), &weights, &kept, shape, precision),
+            None => {
+                feed_forward::forward_masked(slice(&x), &weights, Some(factors), shape, precision)
+            }
+        };
         tensor(output, x.shape())
     }
 
@@ -435,20 +462,30 @@ impl TransformerOps for Flex {
         let [gradient, x, norm, up, down, factors] =
             [gradient, x, norm, up, down, factors].map(|tensor| tensor.to_contiguous());
         let shape = feed_forward_shape(&x, &up);
-        let gradients = feed_forward::backward_masked(
-            slice(&gradient),
-            slice(&x),
-            &feed_forward_weights(&norm, &up, &down, settings.epsilon),
-            Some(hidden_factors(&factors, shape, settings)),
-            shape,
-            settings.precision,
-        );
+        let weights = feed_forward_weights(&norm, &up, &down, settings.epsilon);
+        let masks = hidden_factors(&factors, shape, settings);
+        let (gradient, input, precision) = (slice(&gradient), slice(&x), settings.precision);
+        // The exact gradient of a mask needs what is dropped.
+        let kept = few_kept(&masks, shape).filter(|_| settings.kept_only);
+        let [dx, dnorm, dup, ddown, dfactors] = match kept {
+            Some(kept) => {
+                let found = grouped::backward(gradient, input, &weights, &kept, shape, precision);
+                [found.x, found.norm, found.up, found.down, found.mask]
+            }
+            None => {
+                let masks = Some(masks);
+                let found = feed_forward::backward_masked(
+                    gradient, input, &weights, masks, shape, precision,
+                );
+                [found.x, found.norm, found.up, found.down, found.factors]
+            }
+        };
         (
-            tensor(gradients.x, x.shape()),
-            tensor(gradients.norm, norm.shape()),
-            tensor(gradients.up, up.shape()),
-            tensor(gradients.down, down.shape()),
-            tensor(gradients.factors, factors.shape()),
+            tensor(dx, x.shape()),
+            tensor(dnorm, norm.shape()),
+            tensor(dup, up.shape()),
+            tensor(ddown, down.shape()),
+            tensor(dfactors, factors.shape()),
         )
     }
 

@@ -134,10 +134,10 @@ impl Penalty {
     /// ```
     /// use learned_dropout::penalty::Penalty;
     /// let penalty = Penalty {
-    ///     warmup: Some(10), target_kept: Some(0.2), target_steps: Some(8), ..Penalty::default()
+    ///     warmup: Some(10), target_kept: Some(0.5), target_steps: Some(8), ..Penalty::default()
     /// };
     /// let targets = [0, 10, 14, 18, 99].map(|step| penalty.target_at(step));
-    /// assert_eq!(targets, [1.0, 1.0, 0.6, 0.2, 0.2].map(Some));
+    /// assert_eq!(targets, [1.0, 1.0, 0.75, 0.5, 0.5].map(Some));
     /// ```
     pub fn target_at(&self, step: u64) -> Option<f64> {
         let target = self.target_kept?;

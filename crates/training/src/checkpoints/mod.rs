@@ -36,6 +36,19 @@ const TEMPORARY: &str = ".tmp-";
 /// Beginning of the names of checkpoints whose place a new one of the same step is taking.
 const REPLACED: &str = ".old-";
 
+/// The model folder that a path stands for: itself, or the best (else the latest) checkpoint of a
+/// run folder; none if it is neither.
+pub fn model_folder_of(path: &Path) -> Option<PathBuf> {
+    let is_model = |folder: &PathBuf| folder.join(model_folder::CONFIG_FILE).is_file();
+    let named = |pointer: &&str| {
+        let name = std::fs::read_to_string(path.join(pointer)).ok()?;
+        Some(path.join(FOLDER).join(name.trim())).filter(is_model)
+    };
+    Some(path.to_path_buf())
+        .filter(is_model)
+        .or_else(|| [BEST, LATEST].iter().find_map(named))
+}
+
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use learned_dropout::penalty::Control;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -31,6 +32,9 @@ pub struct TrainerState {
     pub evaluated: Option<u64>,
     /// The best evaluation so far.
     pub best: Option<Best>,
+    /// How far the penalty has adapted to its target, where it has one and a step was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
     /// Fingerprints of the data.
     pub data: DataFingerprint,
     /// Hash of the configuration's keys that decide the weights.

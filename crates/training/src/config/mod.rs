@@ -64,6 +64,10 @@ pub struct ModelConfig {
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
+    /// A model or run folder whose weights the run begins with, and only those; masks that it lacks
+    /// begin by keeping everything. Random weights where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Number of optimizer steps.
     pub steps: u64,
     /// Windows per micro-batch.

@@ -55,6 +55,7 @@ struct TypedModel {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct TypedTrain {
+    from: Option<PathBuf>,
     steps: Option<u64>,
     batch: Option<usize>,
     accumulate: Option<usize>,
@@ -180,6 +181,7 @@ fn resolve_train(train: TypedTrain, steps: u64, batch: usize) -> TrainConfig {
         .unwrap_or(DEFAULT_LEARNING_RATE);
     let evaluate_every = train.evaluate.every.unwrap_or(500);
     TrainConfig {
+        from: train.from,
         steps,
         batch,
         accumulate: train.accumulate.unwrap_or(1),
@@ -272,6 +274,7 @@ fn complete() -> RunConfig {
             }),
         },
         train: TrainConfig {
+            from: Some(PathBuf::from("model")),
             clip: Some(1.0),
             ..resolve_train(TypedTrain::default(), 1, 1)
         },

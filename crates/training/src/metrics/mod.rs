@@ -5,6 +5,7 @@ mod tensorboard;
 
 use std::path::{Path, PathBuf};
 
+use learned_dropout::Site;
 use serde::{Deserialize, Serialize};
 
 pub use json_lines::MetricsFile;
@@ -62,6 +63,13 @@ pub struct StepMetrics {
     pub penalty: Option<f64>,
     /// What the penalty was multiplied by.
     pub penalty_coefficient: Option<f64>,
+    /// The share of mask values that was to be kept, where the penalty has a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_kept: Option<f64>,
+    /// The share of mask values of at least 0.5, which inference would keep: the mean over all masks
+    /// and micro-batches of the step. Measured where the penalty has a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_at_inference: Option<f64>,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Norm of all gradients together, before clipping.
@@ -89,19 +97,25 @@ pub struct EvaluationMetrics {
     pub mask: Option<MaskMetrics>,
 }
 
-/// Statistics of the learned masks: means over the layers, and each layer by itself.
+/// Statistics of the learned masks: means over the masks, and each mask by itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MaskMetrics {
-    /// Means over the layers.
+    /// Means over the masks.
     #[serde(flatten)]
     pub mean: LayerMetrics,
-    /// Each layer, from the first.
+    /// Each mask, in the order of the forward pass.
     pub layers: Vec<LayerMetrics>,
 }
 
 /// Statistics of one learned mask, as means over its elements.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerMetrics {
+    /// Where the mask stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// The block that it stands in, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
     /// Mean of the rounded mask.
     pub kept: f64,
     /// Share of elements above 0.9 before rounding.
@@ -112,12 +126,19 @@ pub struct LayerMetrics {
     pub entropy: f64,
     /// Mean of what the penalty averages.
     pub penalty: f64,
+    /// Share of the mask's values, each standing for a group of channels, that are kept for no token
+    /// of the batch.
+    #[serde(default)]
+    pub never_kept: f64,
+    /// Share of the mask's values that are kept for every token of the batch.
+    #[serde(default)]
+    pub always_kept: f64,
     /// Share of elements on another side of 0.5 than at the last step, where that is known.
     pub changed: Option<f64>,
 }
 
 impl MaskMetrics {
-    /// Statistics of a model from those of its layers; none without layers.
+    /// Statistics of a model from those of its masks; none without masks.
     pub fn of_layers(layers: Vec<LayerMetrics>) -> Option<Self> {
         let mean = LayerMetrics::mean(&layers)?;
         Some(Self { mean, layers })
@@ -131,7 +152,12 @@ impl MaskMetrics {
                 .iter()
                 .filter_map(|batch| batch.layers.get(index).cloned())
                 .collect();
-            LayerMetrics::mean(&of_batches)
+            let first = of_batches.first()?;
+            Some(LayerMetrics {
+                site: first.site,
+                block: first.block,
+                ..LayerMetrics::mean(&of_batches)?
+            })
         };
         Self::of_layers((0..layers).filter_map(layer).collect())
     }
@@ -143,11 +169,15 @@ impl LayerMetrics {
             |value: &dyn Fn(&Self) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
         let changed: Option<Vec<f64>> = of.iter().map(|one| one.changed).collect();
         (!of.is_empty()).then(|| Self {
+            site: None,
+            block: None,
             kept: mean(&|one| one.kept),
             near_one: mean(&|one| one.near_one),
             near_zero: mean(&|one| one.near_zero),
             entropy: mean(&|one| one.entropy),
             penalty: mean(&|one| one.penalty),
+            never_kept: mean(&|one| one.never_kept),
+            always_kept: mean(&|one| one.always_kept),
             changed: changed.map(|values| values.iter().sum::<f64>() / values.len() as f64),
         })
     }

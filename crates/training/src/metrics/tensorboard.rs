@@ -157,6 +157,15 @@ fn step_values(metrics: &StepMetrics) -> Vec<(String, f64)> {
             .penalty_coefficient
             .map(|value| ("mask/penalty_coefficient".into(), value)),
     );
+    let control = [
+        ("mask/target_kept", metrics.target_kept),
+        ("mask/kept_at_inference", metrics.kept_at_inference),
+    ];
+    values.extend(
+        control
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value?))),
+    );
     values.extend(
         metrics
             .mask
@@ -188,16 +197,28 @@ fn mask_values(group: &str, mask: &MaskMetrics) -> Vec<(String, f64)> {
             ("near_one", Some(layer.near_one)),
             ("near_zero", Some(layer.near_zero)),
             ("entropy", Some(layer.entropy)),
+            ("never_kept", Some(layer.never_kept)),
+            ("always_kept", Some(layer.always_kept)),
             ("changed", layer.changed),
         ]
     };
     let total = named(&mask.mean)
         .into_iter()
         .filter_map(|(name, value)| Some((format!("{group}/{name}"), value?)));
+    // With masks at one site, their number says which one it is.
+    let one_site = mask
+        .layers
+        .iter()
+        .all(|layer| layer.site == mask.layers[0].site);
     let layers = mask.layers.iter().enumerate().flat_map(|(index, layer)| {
-        named(layer).into_iter().filter_map(move |(name, value)| {
-            Some((format!("{group}/{name}/layer_{index:02}"), value?))
-        })
+        let which = match (layer.site, layer.block) {
+            (Some(site), Some(block)) if !one_site => format!("{site}/layer_{block:02}"),
+            (Some(site), None) if !one_site => site.to_string(),
+            _ => format!("layer_{index:02}"),
+        };
+        named(layer)
+            .into_iter()
+            .filter_map(move |(name, value)| Some((format!("{group}/{name}/{which}"), value?)))
     });
     total.chain(layers).collect()
 }

@@ -19,6 +19,14 @@ pub enum TrainError {
     /// The model does not fit the data, or is impossible.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Model(Vec<ConfigProblem>),
+    /// The model that a run was to begin from does not fit it.
+    #[error("train.from: {}: {reason}", path.display())]
+    Origin {
+        /// What was configured.
+        path: PathBuf,
+        /// What does not fit, and what would.
+        reason: String,
+    },
     /// The device does not have the precision.
     #[error("train.precision: {0}")]
     Precision(#[from] PrecisionError),

@@ -65,15 +65,18 @@ pub(super) fn evaluate(
 
 /// The statistics of a forward pass's masks; none without learned masks.
 pub(super) fn mask_metrics(loss: &Loss) -> Option<MaskMetrics> {
-    let statistics = loss.statistics();
-    let layers = statistics.iter().map(|statistics| {
-        let values = statistics.read();
+    let layers = loss.masks.iter().map(|mask| {
+        let values = mask.statistics().read();
         LayerMetrics {
+            site: Some(mask.site()),
+            block: mask.site().is_in_blocks().then(|| mask.layer()),
             kept: values.kept.into(),
             near_one: values.near_one.into(),
             near_zero: values.near_zero.into(),
             entropy: values.entropy.into(),
             penalty: values.penalty.into(),
+            never_kept: values.never_kept.into(),
+            always_kept: values.always_kept.into(),
             changed: values.changed.map(f64::from),
         }
     });

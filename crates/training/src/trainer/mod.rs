@@ -4,6 +4,7 @@ mod error;
 mod evaluation;
 mod gradients;
 mod observer;
+mod origin;
 mod start;
 mod step;
 mod step_timing;
@@ -147,31 +148,43 @@ impl Trainer<'_> {
                 self.state.micro_batches,
                 &self.config,
                 &self.model_config,
+                self.state.control,
             )
         };
         let device = self.device.clone().autodiff();
         let values = step.make(&mut self.model, &mut self.optimizer, |micro_batch| {
             self.windows.training(micro_batch, &device)
         })?;
-        let (learning_rate, penalty_coefficient) = (step.learning_rate, step.penalty_coefficient);
+        let metrics = StepMetrics {
+            step: number,
+            loss: values.cross_entropy,
+            penalty: values.penalty,
+            penalty_coefficient: step.penalty_coefficient,
+            target_kept: step.target_kept,
+            kept_at_inference: values.kept_at_inference,
+            learning_rate: step.learning_rate,
+            gradient_norm: values.gradient_norm,
+            ..StepMetrics::default()
+        };
+        self.adapt(values.kept_at_inference);
         self.state.step = number;
         self.state.micro_batches += self.config.train.accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
-        self.report_step(
-            began.elapsed(),
-            StepMetrics {
-                step: number,
-                tokens: self.state.tokens,
-                loss: values.cross_entropy,
-                penalty: values.penalty,
-                penalty_coefficient,
-                learning_rate,
-                gradient_norm: values.gradient_norm,
-                ..StepMetrics::default()
-            },
-            values.mask,
-            hooks,
-        )
+        let metrics = StepMetrics {
+            tokens: self.state.tokens,
+            ..metrics
+        };
+        self.report_step(began.elapsed(), metrics, values.mask, hooks)
+    }
+
+    /// Adapts the penalty to what the step that is not yet counted has kept.
+    fn adapt(&mut self, kept: Option<f64>) {
+        let mask = self.model_config.learned_dropout.as_ref();
+        let penalty = mask.and_then(|mask| mask.penalty.as_ref());
+        if let (Some(penalty), Some(kept)) = (penalty, kept) {
+            let control = self.state.control.get_or_insert_default();
+            control.observe(penalty, self.state.step, kept);
+        }
     }
 
     fn report_step(

@@ -9,10 +9,11 @@ use learned_dropout::TransformerConfig;
 use learned_dropout::model_folder;
 use learned_dropout::ops::tensor::Precision;
 use learned_dropout::transformer::Transformer;
-use learned_dropout::weights;
+use learned_dropout::weights::{self, Weights};
 
 use super::Trainer;
 use super::error::TrainError;
+use super::origin;
 use super::windows::Windows;
 use crate::checkpoints::{
     CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState, hex,
@@ -67,9 +68,10 @@ impl<'a> Trainer<'a> {
     pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
+        let origin = origin::weights(&setup.config, &model_config, setup.data)?;
         let folder = RunFolder::create(run)?;
         setup.config.write(&folder.config())?;
-        Self::begin(setup, model_config, folder, Newest::default())
+        Self::begin(setup, model_config, folder, Newest::default(), origin)
     }
 
     /// Goes on with a run from its newest intact checkpoint, or from its beginning if it has no
@@ -118,10 +120,14 @@ impl<'a> Trainer<'a> {
                 });
             }
         }
+        let origin = match newest.intact {
+            Some(_) => None,
+            None => origin::weights(&setup.config, &model_config, setup.data)?,
+        };
         if differs {
             setup.config.write(&folder.config())?;
         }
-        Self::begin(setup, model_config, folder, newest)
+        Self::begin(setup, model_config, folder, newest, origin)
     }
 
     fn begin(
@@ -129,6 +135,7 @@ impl<'a> Trainer<'a> {
         model_config: TransformerConfig,
         folder: RunFolder,
         newest: Newest,
+        origin: Option<Weights>,
     ) -> Result<Self, TrainError> {
         let tokenizer = setup.data.tokenizer()?.to_json();
         let checkpoints = Checkpoints::open(folder.path())?;
@@ -142,7 +149,10 @@ impl<'a> Trainer<'a> {
         let autodiff = device.clone().autodiff();
         let (model, optimizer, state) = match &newest.intact {
             None => (
-                Transformer::new(&model_config, config.seed, &autodiff),
+                match origin {
+                    Some(weights) => Transformer::from_weights(&model_config, &weights, &autodiff),
+                    None => Transformer::new(&model_config, config.seed, &autodiff),
+                },
                 AdamW::new(&config.train.optimizer),
                 fresh_state(&config, data),
             ),

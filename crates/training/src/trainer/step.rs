@@ -5,6 +5,7 @@ use std::path::Path;
 use data::error::DataError;
 use learned_dropout::TransformerConfig;
 use learned_dropout::pass::{NoiseKey, Pass};
+use learned_dropout::penalty::{Control, Penalty};
 use learned_dropout::transformer::Transformer;
 
 use super::error::{TrainError, finite};
@@ -28,6 +29,12 @@ pub(super) struct Step<'a> {
     pub(super) clip: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) penalty_coefficient: Option<f64>,
+    /// The share of mask values to be kept at inference; then the share is measured.
+    pub(super) target_kept: Option<f64>,
+    /// What the shortfall of mask values below their floor is multiplied by.
+    pub(super) floor_weight: Option<f64>,
+    /// The spread of the rounding noise: 1 where it has not faded.
+    pub(super) noise_spread: f64,
     /// Whether the masks of the last micro-batch are read.
     pub(super) reads_masks: bool,
     /// What is named if the step fails.
@@ -38,6 +45,8 @@ pub(super) struct Step<'a> {
 pub(super) struct StepValues {
     pub(super) cross_entropy: f64,
     pub(super) penalty: Option<f64>,
+    /// Where there is a target.
+    pub(super) kept_at_inference: Option<f64>,
     /// Before clipping.
     pub(super) gradient_norm: f64,
     pub(super) mask: Option<MaskMetrics>,
@@ -50,17 +59,23 @@ impl Step<'_> {
         first_micro_batch: u64,
         config: &RunConfig,
         model: &TransformerConfig,
+        control: Option<Control>,
     ) -> Self {
         let mask = model.learned_dropout.as_ref();
         let penalty = mask.and_then(|mask| mask.penalty.as_ref());
+        let step = number - 1;
+        let control = control.unwrap_or_default();
         Self {
             number,
             first_micro_batch,
             seed: config.seed,
             accumulate: config.train.accumulate,
             clip: config.train.clip,
-            learning_rate: Schedule::new(&config.train).learning_rate(number - 1),
-            penalty_coefficient: penalty.map(|penalty| penalty.coefficient_at(number - 1)),
+            learning_rate: Schedule::new(&config.train).learning_rate(step),
+            penalty_coefficient: penalty.map(|penalty| control.coefficient(penalty, step)),
+            target_kept: penalty.and_then(|penalty| penalty.target_at(step)),
+            floor_weight: penalty.and_then(Penalty::floor_weight),
+            noise_spread: mask.map_or(1.0, |mask| mask.noise_at(step)),
             reads_masks: false,
             last_checkpoint: None,
         }
@@ -79,21 +94,27 @@ impl Step<'_> {
     ) -> Result<StepValues, TrainError> {
         let mut gradients = Gradients::default();
         let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
+        let mut kept_at_inference = None;
         let count = self.accumulate as f64;
         for index in 0..self.accumulate {
             let micro_batch = self.first_micro_batch + index as u64;
             let batch = batches(micro_batch)?;
-            let key = NoiseKey {
-                seed: self.seed,
-                step: micro_batch,
-            };
-            let loss = model.loss(batch.inputs, batch.targets, &Pass::Train(key));
+            let loss = model.loss(batch.inputs, batch.targets, &self.pass(micro_batch));
             cross_entropy += scalar(&loss.cross_entropy) / count;
             self.check("loss", cross_entropy)?;
             if self.reads_masks && index + 1 == self.accumulate {
                 mask = mask_metrics(&loss);
             }
+            if self.target_kept.is_some()
+                && let Some(kept) = loss.kept_at_inference()
+            {
+                *kept_at_inference.get_or_insert(0.0) += scalar(&kept) / count;
+            }
+            let shortfall = loss.shortfall();
             let mut total = loss.cross_entropy;
+            if let (Some(term), Some(weight)) = (shortfall, self.floor_weight) {
+                total = total + term.mul_scalar(weight);
+            }
             if let Some(term) = loss.penalty {
                 *penalty.get_or_insert(0.0) += scalar(&term) / count;
                 if let Some(coefficient) = self.penalty_coefficient {
@@ -111,9 +132,23 @@ impl Step<'_> {
         Ok(StepValues {
             cross_entropy,
             penalty,
+            kept_at_inference,
             gradient_norm,
             mask,
         })
+    }
+
+    /// The forward pass of a micro-batch, by its number in the whole run.
+    fn pass(&self, micro_batch: u64) -> Pass {
+        let key = NoiseKey {
+            seed: self.seed,
+            step: micro_batch,
+        };
+        if self.noise_spread >= 1.0 {
+            return Pass::Train(key);
+        }
+        let spread = self.noise_spread as f32;
+        Pass::TrainWithSpread { key, spread }
     }
 
     fn check(&self, what: &'static str, value: f64) -> Result<(), TrainError> {

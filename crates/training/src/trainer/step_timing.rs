@@ -77,7 +77,13 @@ pub fn time_steps(
     for number in 0..warmup.saturating_add(steps.get()) {
         let step = Step {
             accumulate: 1,
-            ..Step::new(u64::from(number) + 1, number.into(), config, model_config)
+            ..Step::new(
+                u64::from(number) + 1,
+                number.into(),
+                config,
+                model_config,
+                None,
+            )
         };
         let mut batch = Some(random_batch(config, model_config, number.into(), &device));
         let began = Instant::now();

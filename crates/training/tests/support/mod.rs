@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use data::folder::DataFolder;
 use data::tokenizer::Tokenizer;
 use learned_dropout_training::checkpoints::{OPTIMIZER_FILE, STATE_FILE};
-use learned_dropout_training::config::RunConfig;
+use learned_dropout_training::config::{ConfigError, RunConfig};
 use learned_dropout_training::trainer::{
     Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Started, Stepped, TrainError, Trainer,
 };
@@ -97,8 +97,13 @@ impl Place {
 }
 
 fn config(overrides: &[&str]) -> RunConfig {
+    parsed(overrides).unwrap()
+}
+
+/// The configuration of the tiny model with overrides, or what is wrong with them.
+pub fn parsed(overrides: &[&str]) -> Result<RunConfig, ConfigError> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    RunConfig::parse(CONFIG, Path::new("test"), &overrides).unwrap()
+    RunConfig::parse(CONFIG, Path::new("test"), &overrides)
 }
 
 /// Hears everything, and stops the run after some step.

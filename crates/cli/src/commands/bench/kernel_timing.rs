@@ -8,8 +8,8 @@ use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
-use kernels::{attention, cross_entropy, embedding, feed_forward, gelu, layer_norm, linear};
-use kernels::{mask, update};
+use kernels::{attention, cross_entropy, embedding, feed_forward, gelu, group_product};
+use kernels::{layer_norm, linear, mask, update};
 
 /// Measured runs of each kernel; an odd number, so that one is in the middle.
 const RUNS: usize = 7;
@@ -257,6 +257,19 @@ impl Stopwatch<'_> {
         });
         self.time("mask product backward", bytes(5 * x.len()), || {
             mask::product_backward(&gradient, &x, &attended, &shift, keep)
+        });
+        let groups = group_product::Shape {
+            rows: shape.tokens,
+            width: shape.width,
+            values: 1,
+            group: shape.width,
+        };
+        let factors = random(shape.tokens, 1.0, 5);
+        self.time("group product forward", bytes(2 * x.len()), || {
+            group_product::forward(&x, &factors, groups)
+        });
+        self.time("group product backward", bytes(3 * x.len()), || {
+            group_product::backward(&gradient, &x, &factors, groups, false)
         });
         self.time("mask mean forward", bytes(x.len()), || {
             mask::mean(&attended, &shift, Moment::Squared)

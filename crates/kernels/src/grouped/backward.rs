@@ -1,0 +1,184 @@
+//! The gradients of a grouped feed-forward, of kept groups only.
+
+use rayon::prelude::*;
+
+use super::forward::normalized;
+use super::{GroupWeights, add_up, chunks, gather, units_of_group};
+use crate::feed_forward::{Shape, Weights};
+use crate::gelu;
+use crate::kept_groups::KeptGroups;
+use crate::layer_norm::backward_rows;
+use crate::linear::{Norm, add_all, tile};
+use crate::matrix::View;
+use crate::product::{Packed, Precision, multiply};
+use crate::scratch::{Shared, scratch, uninitialized};
+
+/// The gradients of a grouped feed-forward.
+pub struct Gradients {
+    /// With respect to the input, `[tokens, width]`.
+    pub x: Vec<f32>,
+    /// With respect to the norm's weight, `[width]`; empty without a norm.
+    pub norm: Vec<f32>,
+    /// With respect to the up weight, `[hidden, width]`.
+    pub up: Vec<f32>,
+    /// With respect to the down weight, `[width, hidden]`.
+    pub down: Vec<f32>,
+    /// With respect to the mask values that multiply the hidden units, `[tokens, groups]`: of a kept
+    /// group the sum over its units of each times its gradient, of others 0.
+    pub mask: Vec<f32>,
+}
+
+/// The gradients of [`forward`](super::forward) for the gradient of its output, `[tokens, width]`.
+///
+/// Hidden units are computed again. A mask value counts as 1 where the group is kept; its gradient
+/// is that of the value which the rounding passes straight through.
+///
+/// # Panics
+/// If the lengths or the kept groups do not fit the shape.
+pub fn backward(
+    gradient: &[f32],
+    x: &[f32],
+    weights: &Weights<'_>,
+    kept: &KeptGroups,
+    shape: Shape,
+    precision: Precision,
+) -> Gradients {
+    let group = units_of_group(x, weights, shape, kept);
+    let Shape {
+        tokens,
+        width,
+        hidden,
+    } = shape;
+    assert_eq!(gradient.len(), x.len(), "gradient");
+    let mut buffer = None;
+    let normal = normalized(x, weights.norm, &mut buffer);
+    // SAFETY: each group overwrites its rows of the up gradient and its columns of the down gradient.
+    let (mut dup, mut ddown) =
+        unsafe { (uninitialized(hidden * width), uninitialized(hidden * width)) };
+    let mut dmask = vec![0.0; tokens * kept.groups()];
+    let mut dunits = scratch(kept.pairs() * group);
+    let (shared_down, shared_mask) = (Shared::new(&mut ddown), Shared::new(&mut dmask));
+    let shared_units = Shared::new(&mut dunits);
+    let up: Vec<Option<Packed>> = dup
+        .par_chunks_mut(group * width)
+        .with_max_len(1)
+        .enumerate()
+        .map(|(index, dup)| {
+            let tokens = kept.of(index);
+            let first = kept.pairs_before(index) * group;
+            let task = GroupTask {
+                weights: GroupWeights::new(weights, shape, group, index),
+                tokens,
+                normal,
+                gradient,
+                precision,
+            };
+            // SAFETY: each group has its own pairs.
+            let dunits = unsafe { shared_units.part(first, tokens.len() * group) };
+            let mut products = scratch(tokens.len());
+            let mut ddown = scratch(group * width);
+            task.compute(dunits, &mut products, dup, &mut ddown);
+            for (&token, &product) in tokens.iter().zip(products.iter()) {
+                let place = token as usize * kept.groups() + index;
+                // SAFETY: each group has its own values.
+                let value = unsafe { shared_mask.part(place, 1) };
+                value[0] = product;
+            }
+            for channel in 0..width {
+                // SAFETY: each group has its own columns.
+                let row = unsafe { shared_down.part(channel * hidden + index * group, group) };
+                for (unit, value) in row.iter_mut().enumerate() {
+                    *value = ddown[unit * width + channel];
+                }
+            }
+            (!tokens.is_empty()).then(|| Packed::new(task.weights.up, precision))
+        })
+        .collect();
+    let dnormal = add_up(&dunits, group, |index| up[index].as_ref(), kept, width);
+    let (dx, dnorm) = match weights.norm {
+        None => (dnormal, Vec::new()),
+        Some(norm) => norm_backward(&dnormal, x, norm, tile(tokens)),
+    };
+    Gradients {
+        x: dx,
+        norm: dnorm,
+        up: dup,
+        down: ddown,
+        mask: dmask,
+    }
+}
+
+/// The gradients of the norm with respect to its input and its weight.
+fn norm_backward(dnormal: &[f32], x: &[f32], norm: Norm<'_>, tile: usize) -> (Vec<f32>, Vec<f32>) {
+    let width = norm.weight.len();
+    // SAFETY: every row is overwritten.
+    let mut dx = unsafe { uninitialized(x.len()) };
+    let partial: Vec<Vec<f32>> = dx
+        .par_chunks_mut(tile * width)
+        .zip(x.par_chunks(tile * width))
+        .zip(dnormal.par_chunks(tile * width))
+        .map(|((dx, x), dnormal)| {
+            let mut dnorm = vec![0.0; width];
+            backward_rows(dx, &mut dnorm, dnormal, x, norm.weight, norm.epsilon);
+            dnorm
+        })
+        .collect();
+    let mut dnorm = vec![0.0; width];
+    add_all(&mut dnorm, &partial);
+    (dx, dnorm)
+}
+
+/// What the gradients of one group follow from.
+struct GroupTask<'a> {
+    weights: GroupWeights<'a>,
+    tokens: &'a [u32],
+    normal: &'a [f32],
+    gradient: &'a [f32],
+    precision: Precision,
+}
+
+impl GroupTask<'_> {
+    /// Computes, for the tokens of the group, the gradients of the units before GELU, `[tokens,
+    /// group]`, and the products of the units and their gradients, `[tokens]`; and for the group the
+    /// gradients of the up rows and of the columns of the down weight, both `[group, width]`.
+    fn compute(
+        &self,
+        dunits: &mut [f32],
+        products: &mut [f32],
+        dup: &mut [f32],
+        ddown: &mut [f32],
+    ) {
+        let (group, width) = (self.weights.up.rows(), self.weights.up.columns());
+        if self.tokens.is_empty() {
+            dup.fill(0.0);
+            ddown.fill(0.0);
+            return;
+        }
+        let [up, down] = [self.weights.up.transposed(), self.weights.down]
+            .map(|weights| Packed::new(weights, self.precision));
+        let mut done = 0;
+        for tokens in chunks(self.tokens) {
+            let count = tokens.len();
+            let [mut normal, mut gradient] = [(); 2].map(|()| scratch(count * width));
+            gather(&mut normal, self.normal, tokens, width);
+            gather(&mut gradient, self.gradient, tokens, width);
+            let [normal, gradient] =
+                [&normal, &gradient].map(|rows| View::new(rows, count, width, width));
+            let [mut before, mut units] = [(); 2].map(|()| scratch(count * group));
+            let dunits = &mut dunits[done * group..][..count * group];
+            multiply(&mut before, group, normal, &up, false);
+            multiply(dunits, group, gradient, &down, false);
+            let products = &mut products[done..][..count];
+            gelu::value_gradient_and_product(&mut units, dunits, &before, products);
+            for (output, left, right) in [
+                (&mut *dup, &*dunits, normal),
+                (&mut *ddown, &*units, gradient),
+            ] {
+                let left = View::new(left, count, group, group).transposed();
+                let right = Packed::new(right, self.precision);
+                multiply(output, width, left, &right, done > 0);
+            }
+            done += count;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The output of a grouped feed-forward.
+
+use rayon::prelude::*;
+
+use super::{GroupWeights, add_up, chunks, gather, units_of_group};
+use crate::feed_forward::{Shape, Weights};
+use crate::gelu;
+use crate::kept_groups::KeptGroups;
+use crate::layer_norm::forward_rows;
+use crate::linear::Norm;
+use crate::matrix::View;
+use crate::product::{Packed, Precision, multiply};
+use crate::scratch::{Scratch, Shared, scratch};
+
+/// Weights of a grouped feed-forward in the order in which products read them.
+pub struct Prepared {
+    groups: Vec<Group>,
+    width: usize,
+    group: usize,
+}
+
+struct Group {
+    /// `[width, group]`.
+    up: Packed,
+    /// `[group, width]`.
+    down: Packed,
+}
+
+impl Group {
+    fn new(weights: GroupWeights<'_>, precision: Precision) -> Self {
+        Self {
+            up: Packed::new(weights.up.transposed(), precision),
+            down: Packed::new(weights.down.transposed(), precision),
+        }
+    }
+}
+
+impl Prepared {
+    /// Packs `up`, `[hidden, width]`, and `down`, `[width, hidden]`, for groups of `group` hidden
+    /// units.
+    ///
+    /// # Panics
+    /// If the lengths are others, one is 0, or groups do not divide the hidden units.
+    pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, precision: Precision) -> Self {
+        let weights = Weights {
+            norm: None,
+            up,
+            down,
+        };
+        assert!(width > 0 && group > 0, "an empty feed-forward");
+        let shape = Shape {
+            tokens: 0,
+            width,
+            hidden: up.len() / width,
+        };
+        shape.check(&[], &weights);
+        assert!(
+            shape.hidden.is_multiple_of(group),
+            "groups do not divide the hidden units"
+        );
+        let groups = (0..shape.hidden / group)
+            .into_par_iter()
+            .map(|index| Group::new(GroupWeights::new(&weights, shape, group, index), precision))
+            .collect();
+        Self {
+            groups,
+            width,
+            group,
+        }
+    }
+
+    /// The output of the groups that each token keeps, `[tokens, width]`.
+    ///
+    /// # Panics
+    /// If the lengths or the kept groups are those of another shape.
+    pub fn forward(&self, x: &[f32], norm: Option<Norm<'_>>, kept: &KeptGroups) -> Vec<f32> {
+        assert_eq!(x.len(), kept.tokens() * self.width, "input");
+        assert_eq!(kept.groups(), self.groups.len(), "groups");
+        assert!(
+            norm.is_none_or(|norm| norm.weight.len() == self.width),
+            "norm"
+        );
+        let mut buffer = None;
+        let x = normalized(x, norm, &mut buffer);
+        let mut units = scratch(kept.pairs() * self.group);
+        let shared = Shared::new(&mut units);
+        let groups = self.groups.par_iter().enumerate().with_max_len(1);
+        groups.for_each(|(index, group)| {
+            let first = kept.pairs_before(index) * self.group;
+            // SAFETY: each group has its own pairs.
+            let units = unsafe { shared.part(first, kept.of(index).len() * self.group) };
+            hidden_units(units, x, kept.of(index), &group.up, self.width);
+        });
+        add_up(
+            &units,
+            self.group,
+            |index| Some(&self.groups[index].down),
+            kept,
+            self.width,
+        )
+    }
+}
+
+/// The output of the groups that each token keeps, `[tokens, width]`, for weights that change from
+/// call to call. What no token keeps is not read.
+///
+/// # Panics
+/// If the lengths or the kept groups do not fit the shape.
+pub fn forward(
+    x: &[f32],
+    weights: &Weights<'_>,
+    kept: &KeptGroups,
+    shape: Shape,
+    precision: Precision,
+) -> Vec<f32> {
+    let group = units_of_group(x, weights, shape, kept);
+    let width = shape.width;
+    let mut buffer = None;
+    let x = normalized(x, weights.norm, &mut buffer);
+    let mut units = scratch(kept.pairs() * group);
+    let shared = Shared::new(&mut units);
+    let groups = (0..kept.groups()).into_par_iter().with_max_len(1);
+    let down: Vec<Option<Packed>> = groups
+        .map(|index| {
+            let tokens = kept.of(index);
+            if tokens.is_empty() {
+                return None;
+            }
+            let Group { up, down } =
+                Group::new(GroupWeights::new(weights, shape, group, index), precision);
+            // SAFETY: each group has its own pairs.
+            let units =
+                unsafe { shared.part(kept.pairs_before(index) * group, tokens.len() * group) };
+            hidden_units(units, x, tokens, &up, width);
+            Some(down)
+        })
+        .collect();
+    add_up(&units, group, |index| down[index].as_ref(), kept, width)
+}
+
+/// `gelu(x · upᵀ)` for the tokens of a group, `[tokens, group]`.
+fn hidden_units(units: &mut [f32], x: &[f32], tokens: &[u32], up: &Packed, width: usize) {
+    let group = up.columns();
+    let mut done = 0;
+    for tokens in chunks(tokens) {
+        let mut rows = scratch(tokens.len() * width);
+        gather(&mut rows, x, tokens, width);
+        let units = &mut units[done * group..][..tokens.len() * group];
+        let left = View::new(&rows, tokens.len(), width, width);
+        multiply(units, group, left, up, false);
+        gelu::in_place(units);
+        done += tokens.len();
+    }
+}
+
+/// All rows of `x`, normalized where there is a norm.
+pub(super) fn normalized<'a>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    buffer: &'a mut Option<Scratch>,
+) -> &'a [f32] {
+    let Some(norm) = norm else { return x };
+    let buffer = buffer.insert(scratch(x.len()));
+    let block = 64 * norm.weight.len();
+    buffer
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .for_each(|(output, x)| forward_rows(output, x, norm.weight, norm.epsilon));
+    buffer
+}

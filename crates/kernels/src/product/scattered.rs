@@ -1,0 +1,154 @@
+//! Products whose rows are added to rows of the output that a list names.
+
+use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::packed::Panel;
+use super::{BLOCK, Corner, LeftOperand, Packed, Tile};
+use crate::matrix::View;
+
+/// Some rows and columns of a larger matrix, one row after the other.
+pub struct Block<'a> {
+    /// `[rows, columns]`.
+    pub values: &'a mut [f32],
+    /// The first row, by its number in the matrix.
+    pub first_row: usize,
+    /// Its columns of the matrix. The first is a multiple of [`COLUMNS`](Block::COLUMNS).
+    pub columns: Range<usize>,
+}
+
+impl Block<'_> {
+    /// A multiple of what every engine computes together.
+    pub const COLUMNS: usize = 32;
+}
+
+/// Adds the columns of `left · right` that belong to the block to it: row `i` to the row that
+/// `rows[i]` names by its number in the matrix.
+///
+/// # Panics
+/// If the shapes do not fit each other, or a row lies outside of the block.
+pub fn multiply_scattered(mut block: Block<'_>, rows: &[u32], left: View<'_>, right: &Packed) {
+    let Block {
+        first_row,
+        ref columns,
+        ..
+    } = block;
+    assert_eq!(left.columns(), right.inner(), "inner dimensions differ");
+    assert_eq!(left.rows(), rows.len(), "a place for each row");
+    assert!(
+        columns.start.is_multiple_of(Block::COLUMNS)
+            && columns.start < columns.end
+            && columns.end <= right.columns(),
+        "columns of the product"
+    );
+    let count = block.values.len() / columns.len();
+    let within = |&row: &u32| (first_row..first_row + count).contains(&(row as usize));
+    assert!(rows.iter().all(within), "rows of the block");
+    let left = LeftOperand::new(left, right);
+    let width = 2 * right.engine().lanes();
+    let panels = right.panels(columns.end).skip(columns.start / width);
+    #[cfg(target_arch = "x86_64")]
+    if right.engine().is_amx() {
+        panels.for_each(|panel| block.add_blocks(&panel, rows, &left));
+        return;
+    }
+    // Terms lie next to each other in the first-level cache already where they are few.
+    let mut panels: Vec<Panel<'_>> = panels.collect();
+    for first in (0..left.units).step_by(BLOCK) {
+        for panel in &mut panels {
+            block.add_tiles(panel, rows, &left, first, right);
+        }
+    }
+}
+
+impl Block<'_> {
+    /// Where the first row of the matrix would begin, at a column of it.
+    fn origin(&mut self, column: usize) -> *mut f32 {
+        let row = self.first_row * self.columns.len();
+        let start = self.values.as_mut_ptr().wrapping_sub(row);
+        start.wrapping_add(column - self.columns.start)
+    }
+
+    /// Adds tiles of one panel, for the terms of one block.
+    fn add_tiles(
+        &mut self,
+        panel: &Panel<'_>,
+        rows: &[u32],
+        left: &LeftOperand<'_>,
+        first: usize,
+        right: &Packed,
+    ) {
+        let engine = right.engine();
+        let (inner, registers) = (BLOCK.min(left.units - first), panel.width / engine.lanes());
+        let whole = panel.column + panel.width <= self.columns.end;
+        for (index, rows) in rows.chunks(engine.rows()).enumerate() {
+            let (start, left_row, left_step) = left.tile(index * engine.rows(), first);
+            let tile = Tile {
+                inner,
+                left: start,
+                left_row,
+                left_step,
+                right: panel.part(first, inner).as_ptr(),
+                output: self.origin(panel.column),
+                output_row: self.columns.len(),
+                rows: rows.as_ptr(),
+                accumulate: true,
+            };
+            if whole {
+                // SAFETY: the engine exists, so the processor has its instructions; the operands hold
+                // all rows, columns and terms; rows and columns of the output lie in the block.
+                unsafe { engine.tiles::<true>(rows.len(), registers)(tile) };
+                continue;
+            }
+            let mut corner: Corner = [0.0; 1024];
+            let tile = Tile {
+                output: corner.as_mut_ptr(),
+                output_row: panel.width,
+                accumulate: false,
+                ..tile
+            };
+            // SAFETY: as above; the corner has room for a tile of any engine.
+            unsafe { engine.tiles::<false>(rows.len(), registers)(tile) };
+            self.add_corner(panel, rows, &corner);
+        }
+    }
+
+    /// Adds blocks of the tile unit of one panel.
+    #[cfg(target_arch = "x86_64")]
+    fn add_blocks(&mut self, panel: &Panel<'_>, rows: &[u32], left: &LeftOperand<'_>) {
+        for (index, rows) in rows.chunks(amx::BLOCK).enumerate() {
+            let mut corner: Corner = [0.0; 1024];
+            let block = amx::Block {
+                steps: left.units / amx::PAIRS,
+                left: left.start.wrapping_add(index * amx::BLOCK * left.row),
+                left_row: left.row,
+                right: panel.values.as_ptr(),
+                right_row: panel.width,
+                output: corner.as_mut_ptr(),
+                output_row: panel.width,
+                accumulate: false,
+                both_rows: rows.len() > 16,
+                both_columns: panel.width > 16,
+            };
+            // SAFETY: the engine exists only where the tile unit is usable; the left operand has rows
+            // up to a multiple of 16, and the corner has room for a block.
+            unsafe { amx::compute(block) };
+            self.add_corner(panel, rows, &corner);
+        }
+    }
+
+    /// Adds rows of `panel.width` sums, as far as the block has columns for them.
+    fn add_corner(&mut self, panel: &Panel<'_>, rows: &[u32], corner: &Corner) {
+        let width = self.columns.len();
+        let column = panel.column - self.columns.start;
+        let valid = panel.width.min(width - column);
+        for (&row, sums) in rows.iter().zip(corner.chunks_exact(panel.width)) {
+            let start = (row as usize - self.first_row) * width + column;
+            let output = &mut self.values[start..][..valid];
+            for (output, sum) in output.iter_mut().zip(sums) {
+                *output += sum;
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Grouped feed-forwards against scalar sums in f64 and against the dense kernels.
+
+mod common;
+
+use common::{assert_close, keeps, mask, normal, values};
+use learned_dropout_kernels::feed_forward::{self, Shape, Weights};
+use learned_dropout_kernels::grouped::{self, Prepared};
+use learned_dropout_kernels::kept_groups::KeptGroups;
+use learned_dropout_kernels::linear::Norm;
+use learned_dropout_kernels::matrix::View;
+use learned_dropout_kernels::product::{
+    Block, Engine, Packed, Precision, bfloat, multiply_scattered,
+};
+use proptest::prelude::*;
+
+/// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
+const TOLERANCE: f64 = 2e-5;
+
+/// Runs a kernel on 1, 2 and 3 threads; all must give the same bits.
+fn on_any_threads<T: PartialEq + Send>(kernel: impl Fn() -> T + Sync) -> T {
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("threads").install(&kernel)
+    };
+    let result = run(1);
+    assert!(
+        run(2) == result && run(3) == result,
+        "the result depends on the threads"
+    );
+    result
+}
+
+/// A feed-forward in f64, with the gradients of everything.
+struct Naive<'a> {
+    x: &'a [f32],
+    weights: Weights<'a>,
+    kept: &'a KeptGroups,
+    shape: Shape,
+}
+
+struct NaiveGradients {
+    y: Vec<f64>,
+    x: Vec<f64>,
+    norm: Vec<f64>,
+    up: Vec<f64>,
+    down: Vec<f64>,
+    mask: Vec<f64>,
+}
+
+impl Naive<'_> {
+    /// A row without the weight of the norm, and what it was divided by.
+    fn normal(&self, token: usize) -> (Vec<f64>, f64) {
+        let width = self.shape.width;
+        let mut row: Vec<f64> = self.x[token * width..][..width]
+            .iter()
+            .map(|&v| f64::from(v))
+            .collect();
+        let Some(norm) = self.weights.norm else {
+            return (row, 1.0);
+        };
+        let mean = row.iter().sum::<f64>() / width as f64;
+        row.iter_mut().for_each(|v| *v -= mean);
+        let variance = row.iter().map(|v| v * v).sum::<f64>() / width as f64;
+        let scale = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
+        row.iter_mut().for_each(|v| *v *= scale);
+        (row, scale)
+    }
+
+    fn compute(&self, gradient: &[f32]) -> NaiveGradients {
+        let Shape {
+            tokens,
+            width,
+            hidden,
+        } = self.shape;
+        let Weights { norm, up, down } = self.weights;
+        let (groups, group) = (self.kept.groups(), hidden / self.kept.groups());
+        let gain = |c: usize| norm.map_or(1.0, |norm| f64::from(norm.weight[c]));
+        let mut all = NaiveGradients {
+            y: vec![0.0; tokens * width],
+            x: vec![0.0; tokens * width],
+            norm: vec![0.0; norm.map_or(0, |_| width)],
+            up: vec![0.0; hidden * width],
+            down: vec![0.0; hidden * width],
+            mask: vec![0.0; tokens * groups],
+        };
+        for t in 0..tokens {
+            let (row, scale) = self.normal(t);
+            let mut dnormal = vec![0.0; width];
+            for u in (0..hidden).filter(|u| keeps(self.kept, t, u / group)) {
+                let up_row = &up[u * width..][..width];
+                let before: f64 = (0..width)
+                    .map(|c| row[c] * gain(c) * f64::from(up_row[c]))
+                    .sum();
+                let (distribution, density) = normal(before);
+                let unit = before * distribution;
+                let mut dunit = 0.0;
+                for c in 0..width {
+                    let dy = f64::from(gradient[t * width + c]);
+                    all.y[t * width + c] += unit * f64::from(down[c * hidden + u]);
+                    all.down[c * hidden + u] += unit * dy;
+                    dunit += dy * f64::from(down[c * hidden + u]);
+                }
+                all.mask[t * groups + u / group] += unit * dunit;
+                let dbefore = dunit * (distribution + before * density);
+                for c in 0..width {
+                    all.up[u * width + c] += dbefore * row[c] * gain(c);
+                    dnormal[c] += dbefore * f64::from(up_row[c]);
+                }
+            }
+            if norm.is_some() {
+                for c in 0..width {
+                    all.norm[c] += dnormal[c] * row[c];
+                    dnormal[c] *= gain(c);
+                }
+                let mean = dnormal.iter().sum::<f64>() / width as f64;
+                let along: f64 = dnormal.iter().zip(&row).map(|(d, n)| d * n).sum();
+                let along = along / width as f64;
+                for (d, n) in dnormal.iter_mut().zip(&row) {
+                    *d = (*d - mean - n * along) * scale;
+                }
+            }
+            all.x[t * width..][..width].copy_from_slice(&dnormal);
+        }
+        all
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn feed_forwards(
+        tokens in 0usize..130, width in 1usize..75, groups in 1usize..7,
+        group in prop::sample::select(&[1usize, 3, 8, 16, 32, 40]),
+        kind in 0usize..9, normed in any::<bool>(),
+    ) {
+        let hidden = groups * group;
+        let scale = 1.0 / (width as f32).sqrt();
+        let scaled = |count, seed| values(count, seed).iter().map(|v| v * scale).collect::<Vec<_>>();
+        let (x, gain) = (values(tokens * width, 1), values(width, 2));
+        let (up, down) = (scaled(hidden * width, 3), scaled(hidden * width, 4));
+        let gradient = values(tokens * width, 5);
+        let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
+        let weights = Weights { norm, up: &up, down: &down };
+        let shape = Shape { tokens, width, hidden };
+        let kept = KeptGroups::new(&mask(tokens, groups, kind), tokens, groups);
+        let f32 = Precision::F32;
+        let (y, prepared, found) = on_any_threads(|| {
+            let y = grouped::forward(&x, &weights, &kept, shape, f32);
+            let prepared = Prepared::new(&up, &down, width, group, f32).forward(&x, norm, &kept);
+            let found = grouped::backward(&gradient, &x, &weights, &kept, shape, f32);
+            (y, prepared, [found.x, found.norm, found.up, found.down, found.mask])
+        });
+        assert_eq!(y, prepared);
+        let naive = Naive { x: &x, weights, kept: &kept, shape }.compute(&gradient);
+        let [dx, dnorm, dup, ddown, dmask] = &found;
+        assert_close(&y, &naive.y, TOLERANCE, "output");
+        assert_close(dup, &naive.up, TOLERANCE, "up");
+        assert_close(ddown, &naive.down, TOLERANCE, "down");
+        assert_close(dmask, &naive.mask, TOLERANCE, "mask");
+        // A norm divides by a deviation that can be as small as a tenth here.
+        assert_close(dx, &naive.x, if normed { 10.0 * TOLERANCE } else { TOLERANCE }, "input");
+        assert_close(dnorm, &naive.norm, TOLERANCE, "norm");
+        if kind == 1 {
+            let exact = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+            let dense = feed_forward::forward(&x, &weights, shape, f32);
+            assert_close(&y, &exact(&dense), TOLERANCE, "dense output");
+            let dense = feed_forward::backward(&gradient, &x, &weights, shape, f32);
+            assert_close(dup, &exact(&dense.up), TOLERANCE, "dense up");
+            assert_close(ddown, &exact(&dense.down), TOLERANCE, "dense down");
+        }
+    }
+
+    #[test]
+    fn every_engine_scatters(
+        all in 1usize..90, inner in 0usize..70, width in 1usize..140, block in 0usize..5,
+        share in 1usize..5, many_terms in any::<bool>(),
+    ) {
+        let inner = if many_terms { inner * 9 } else { inner };
+        let rows: Vec<u32> = (0..all as u32).filter(|row| row % share as u32 == 0).collect();
+        let rows: Vec<u32> = rows.into_iter().map(|row| row + 7).collect();
+        let (left, right) = (values(rows.len() * inner, 1), values(inner * width, 2));
+        let first = (block * Block::COLUMNS).min((width - 1) / Block::COLUMNS * Block::COLUMNS);
+        let columns = first..width.min(first + 2 * Block::COLUMNS);
+        let before = values(all * columns.len(), 3);
+        for engine in Engine::available() {
+            let right_view = View::new(&right, inner, width, width);
+            let packed = Packed::for_engine(right_view, engine, Precision::Bf16);
+            let mut found = before.clone();
+            let target = Block { values: &mut found, first_row: 7, columns: columns.clone() };
+            multiply_scattered(target, &rows, View::new(&left, rows.len(), inner, inner), &packed);
+            let mut expected: Vec<f64> = before.iter().map(|&v| f64::from(v)).collect();
+            let round = |value: f32| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
+            for (place, &row) in rows.iter().enumerate() {
+                for column in columns.clone() {
+                    let terms = (0..inner).map(|i| {
+                        round(left[place * inner + i]) * round(right[i * width + column])
+                    });
+                    let to = (row as usize - 7) * columns.len() + column - first;
+                    expected[to] += terms.sum::<f64>();
+                }
+            }
+            assert_close(&found, &expected, TOLERANCE, engine.name());
+        }
+    }
+}
+
+/// Operands rounded to bf16 change each product by at most 2⁻⁷ of itself.
+#[test]
+fn operands_are_rounded_where_asked_for() {
+    let (tokens, width, hidden, groups) = (40, 96, 128, 4);
+    let (x, up) = (values(tokens * width, 1), values(hidden * width, 2));
+    let down = values(hidden * width, 3);
+    let kept = KeptGroups::new(&mask(tokens, groups, 5), tokens, groups);
+    let forward = |precision| {
+        Prepared::new(&up, &down, width, hidden / groups, precision).forward(&x, None, &kept)
+    };
+    let (exact, rounded) = (forward(Precision::F32), forward(Precision::Bf16));
+    let expected: Vec<f64> = exact.iter().map(|&v| f64::from(v)).collect();
+    assert_ne!(exact, rounded);
+    assert_close(&rounded, &expected, 2e-2, "bf16");
+}
+
+#[test]
+#[should_panic(expected = "rows of the block")]
+fn rows_outside_are_refused() {
+    let values = [0.0; 64];
+    let right = Packed::new(View::new(&values, 2, 32, 32), Precision::F32);
+    let mut output = [0.0; 64];
+    let target = Block {
+        values: &mut output,
+        first_row: 3,
+        columns: 0..32,
+    };
+    multiply_scattered(target, &[5], View::new(&values, 1, 2, 2), &right);
+}
+
+#[test]
+#[should_panic(expected = "groups do not divide")]
+fn groups_that_do_not_divide_are_refused() {
+    Prepared::new(&[0.0; 12], &[0.0; 12], 2, 4, Precision::F32);
+}

@@ -1,0 +1,386 @@
+//! Masks at every site: what they do to the model when they keep everything or nothing, which
+//! configurations are refused, and what a configuration looks like on disk.
+
+mod support;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use learned_dropout::initialization::{continued_weights, initial_weights};
+use learned_dropout::model_folder;
+use learned_dropout::pass::{NoiseKey, Pass};
+use learned_dropout::penalty::Penalty;
+use learned_dropout::rounding::Rounding;
+use learned_dropout::weights::{Weights, layout};
+use learned_dropout::{
+    MaskConfig, MaskGradient, MaskInput, Site, Sites, Transformer, TransformerConfig,
+};
+use support::{device, read};
+
+const INPUTS: [MaskInput; 4] = [
+    MaskInput::Hidden,
+    MaskInput::Embedding,
+    MaskInput::LayerInput,
+    MaskInput::Residual,
+];
+
+fn plain() -> TransformerConfig {
+    TransformerConfig {
+        vocabulary: 11,
+        context: 6,
+        width: 8,
+        heads: 2,
+        layers: 2,
+        dropout: 0.0,
+        learned_dropout: None,
+    }
+}
+
+fn masked(mask: MaskConfig) -> TransformerConfig {
+    TransformerConfig {
+        learned_dropout: Some(mask),
+        ..plain()
+    }
+}
+
+fn losses(config: &TransformerConfig, weights: &Weights, pass: &Pass) -> f32 {
+    let device = device();
+    let model = Transformer::from_weights(config, weights, &device);
+    let ids = |shift: i32| {
+        let ids: Vec<i32> = (0..12).map(|i| (i * 5 + shift) % 11).collect();
+        Tensor::<2, Int>::from_data(TensorData::new(ids, [2, 6]), &device)
+    };
+    read(model.loss(ids(0), ids(4), pass).cross_entropy)[0]
+}
+
+/// Every configuration of one site that is accepted.
+fn accepted() -> impl Iterator<Item = MaskConfig> {
+    let choices = Site::ALL.into_iter().flat_map(|site| {
+        INPUTS.into_iter().flat_map(move |input| {
+            [None, Some(3)].into_iter().flat_map(move |rank| {
+                [1, 4].map(|group| MaskConfig {
+                    site: site.into(),
+                    input,
+                    rank,
+                    group,
+                    ..MaskConfig::default()
+                })
+            })
+        })
+    });
+    choices.filter(|mask| masked(mask.clone()).validate().is_ok())
+}
+
+#[test]
+fn masks_that_keep_everything_leave_the_dense_model() {
+    let dense = initial_weights(&plain(), 7);
+    let expected = losses(&plain(), &dense, &Pass::Evaluate);
+    let mut count = 0;
+    for mask in accepted() {
+        let config = masked(mask);
+        let weights = continued_weights(&config, 3, dense.clone()).expect("only masks are missing");
+        for rounding in [Rounding::Stochastic, Rounding::Threshold] {
+            let mut config = config.clone();
+            config.learned_dropout.as_mut().unwrap().rounding = rounding;
+            let found = losses(&config, &weights, &Pass::Evaluate);
+            assert_eq!(found, expected, "{:?}", config.learned_dropout);
+        }
+        count += 1;
+    }
+    // 6 sites of 4 inputs with a rank, less the 2 of the embedding; and the groups and the masks
+    // without a rank that fit.
+    assert!(count > 40, "{count}");
+}
+
+/// The dense model in which what a site masks is 0.
+fn without(site: Site, mut weights: Weights) -> Option<Weights> {
+    let erased = match site {
+        Site::FeedForwardHidden | Site::FeedForwardOutput => "feed_forward.down.weight",
+        Site::AttentionHeads | Site::AttentionOutput => "attention.output.weight",
+        // Values are the last third of the rows; without them the attention gives nothing.
+        Site::AttentionProbabilities => "attention.output.weight",
+        Site::Embedding => return None,
+    };
+    for (name, tensor) in &mut weights {
+        if name.ends_with(erased) {
+            tensor.values.fill(0.0);
+        }
+    }
+    Some(weights)
+}
+
+#[test]
+fn masks_that_keep_nothing_leave_nothing() {
+    let dense = initial_weights(&plain(), 7);
+    for mask in accepted() {
+        let site = mask.site.iter().next().unwrap();
+        let config = masked(mask);
+        let mut weights = continued_weights(&config, 3, dense.clone()).unwrap();
+        for (name, tensor) in &mut weights {
+            if name.ends_with(".shift") {
+                tensor.values.fill(std::f32::consts::PI);
+            }
+        }
+        let Some(erased) = without(site, dense.clone()) else {
+            continue;
+        };
+        let expected = losses(&plain(), &erased, &Pass::Evaluate);
+        assert_ne!(expected, losses(&plain(), &dense, &Pass::Evaluate));
+        let found = losses(&config, &weights, &Pass::Evaluate);
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "{:?}: {found}, expected {expected}",
+            config.learned_dropout
+        );
+    }
+}
+
+#[test]
+fn masks_begin_neither_flat_nor_shut() {
+    for mask in accepted().filter(|mask| mask.rank.is_some()) {
+        let config = masked(MaskConfig {
+            rank: Some(8),
+            ..mask
+        });
+        let device = device();
+        let model = Transformer::from_weights(&config, &initial_weights(&config, 7), &device);
+        let ids: Vec<i32> = (0..12).map(|i| (i * 5) % 11).collect();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [2, 6]), &device);
+        let loss = model.loss(ids.clone(), ids, &Pass::Evaluate);
+        for (made, measured) in loss.masks.iter().zip(loss.statistics()) {
+            let mask = config.learned_dropout.as_ref().unwrap();
+            // What is as small as the embedding, 0.02, makes small masks: they begin nearly open.
+            if mask.input == MaskInput::LayerInput {
+                let values = measured.read();
+                assert!(values.near_one < 0.99, "{mask:?}: {values:?}");
+            }
+            assert!(measured.read().kept > 0.3, "{mask:?}, {}", made.layer());
+        }
+    }
+}
+
+#[test]
+fn noise_differs_between_the_sites_of_a_block() {
+    let sites = [Site::AttentionOutput, Site::FeedForwardOutput];
+    let config = masked(MaskConfig {
+        site: sites.to_vec().into(),
+        ..MaskConfig::default()
+    });
+    let mut weights = initial_weights(&config, 1);
+    for (name, tensor) in &mut weights {
+        match () {
+            () if name.ends_with(".shift") => tensor.values.fill(std::f32::consts::FRAC_PI_2),
+            () if name.contains("learned_dropout") => tensor.values.fill(0.0),
+            () => {}
+        }
+    }
+    // Every M is 0.5: the rounded masks are the noise.
+    let model = Transformer::from_weights(&config, &weights, &device());
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3], [1, 3]), &device());
+    let pass = Pass::Train(NoiseKey { seed: 1, step: 0 });
+    let kept: Vec<Vec<f32>> = model
+        .loss(ids.clone(), ids, &pass)
+        .masks
+        .iter()
+        .map(|mask| read(mask.kept()))
+        .collect();
+    assert_eq!(kept.len(), 4);
+    for (index, mask) in kept.iter().enumerate() {
+        assert!(kept[..index].iter().all(|other| other != mask), "{index}");
+    }
+}
+
+#[track_caller]
+fn assert_refused(change: impl Fn(&mut MaskConfig), key: &str, reason: &str) {
+    let mut mask = MaskConfig::default();
+    change(&mut mask);
+    let problems = masked(mask).validate().expect_err("refused");
+    let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems[0].key,
+        format!("learned_dropout.{key}"),
+        "{found:?}"
+    );
+    assert!(found[0].contains(reason), "{found:?}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_key() {
+    use Site::{AttentionHeads, AttentionProbabilities, Embedding, FeedForwardHidden};
+    assert_refused(
+        |mask| mask.site = vec![].into(),
+        "site",
+        "at least one site",
+    );
+    assert_refused(
+        |mask| mask.site = vec![AttentionHeads, AttentionHeads].into(),
+        "site",
+        "[attention-heads, attention-heads]",
+    );
+    for input in [MaskInput::LayerInput, MaskInput::Residual] {
+        assert_refused(
+            |mask| (mask.site, mask.input) = (Embedding.into(), input),
+            "input",
+            "before all blocks",
+        );
+    }
+    assert_refused(|mask| mask.group = 0, "group", "from 1");
+    assert_refused(|mask| mask.group = 3, "group", "divisor of the 8 channels");
+    assert_refused(
+        |mask| (mask.site, mask.group) = (AttentionProbabilities.into(), 2),
+        "group",
+        "one value per head",
+    );
+    assert_refused(|mask| mask.rank = Some(0), "rank", "from 1");
+    assert_refused(
+        |mask| (mask.site, mask.input) = (FeedForwardHidden.into(), MaskInput::LayerInput),
+        "rank",
+        "8 channels and the mask 32 values",
+    );
+    assert_refused(
+        |mask| mask.site = AttentionHeads.into(),
+        "rank",
+        "give the width",
+    );
+    assert_refused(|mask| mask.group = 4, "rank", "give the width");
+    assert_refused(|mask| mask.heads = Some(3), "heads", "divisor of 8");
+    assert_refused(
+        |mask| (mask.rank, mask.heads) = (Some(6), Some(4)),
+        "heads",
+        "divisor of 6",
+    );
+    assert_refused(
+        |mask| (mask.gradient, mask.rounding) = (MaskGradient::KeptOnly, Rounding::Sigmoid),
+        "gradient",
+        "drop values whole",
+    );
+    assert_refused(
+        |mask| (mask.noise_steps, mask.rounding) = (Some(9), Rounding::Threshold),
+        "noise_steps",
+        "has noise",
+    );
+    assert_refused(
+        |mask| mask.noise_steps = Some(0),
+        "noise_steps",
+        "at least 1",
+    );
+    for (change, key) in [
+        (r#"{"target_kept": 1.0}"#, "target_kept"),
+        (r#"{"target_kept": 0.5, "kind": "entropy"}"#, "target_kept"),
+        (r#"{"target_kept": 0.5, "coefficient": 0.0}"#, "coefficient"),
+        (r#"{"target_steps": 5}"#, "target_steps"),
+        (r#"{"floor": 0.6}"#, "floor"),
+        (r#"{"floor_coefficient": 2.0}"#, "floor_coefficient"),
+        (
+            r#"{"floor": 0.1, "floor_coefficient": -1.0}"#,
+            "floor_coefficient",
+        ),
+    ] {
+        let penalty: Penalty = serde_json::from_str(change).unwrap();
+        assert_refused(
+            |mask| mask.penalty = Some(penalty.clone()),
+            &format!("penalty.{key}"),
+            ": ",
+        );
+    }
+}
+
+#[test]
+fn groups_without_a_rank_fit_where_they_are_as_many_as_channels() {
+    let config = masked(MaskConfig {
+        site: Site::FeedForwardHidden.into(),
+        input: MaskInput::LayerInput,
+        group: 4,
+        ..MaskConfig::default()
+    });
+    config.validate().unwrap();
+    let shape = config.mask_shape(Site::FeedForwardHidden).unwrap();
+    assert_eq!(
+        (shape.values, shape.attention, shape.projected),
+        (8, 8, false)
+    );
+}
+
+#[test]
+fn heads_of_a_narrow_generator_are_those_that_divide_both() {
+    let heads = |rank| {
+        let config = masked(MaskConfig {
+            rank: Some(rank),
+            ..MaskConfig::default()
+        });
+        config.mask_shape(Site::FeedForwardOutput).unwrap().heads
+    };
+    assert_eq!([1, 2, 3, 6, 16].map(heads), [1, 2, 1, 2, 2]);
+}
+
+#[test]
+fn one_site_is_written_as_before_and_several_as_a_list() {
+    let place = tempfile::tempdir().unwrap();
+    let written = |mask: MaskConfig| {
+        model_folder::write_config(place.path(), &masked(mask.clone())).unwrap();
+        assert_eq!(
+            model_folder::read_config(place.path())
+                .unwrap()
+                .learned_dropout,
+            Some(mask)
+        );
+        let text = std::fs::read_to_string(place.path().join("config.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["learned_dropout"].clone()
+    };
+    let default = written(MaskConfig::default());
+    let expected = serde_json::json!({
+        "site": "feed-forward-output", "input": "hidden", "detach_input": false,
+        "function": {"kind": "cosine", "shift_init": 0.0}, "rounding": "stochastic",
+        "sigmoid_scale": 60.0,
+    });
+    assert_eq!(default, expected);
+    let several = written(MaskConfig {
+        site: vec![Site::FeedForwardHidden, Site::AttentionHeads].into(),
+        input: MaskInput::LayerInput,
+        rank: Some(2),
+        ..MaskConfig::default()
+    });
+    assert_eq!(
+        several["site"],
+        serde_json::json!(["feed-forward-hidden", "attention-heads"])
+    );
+    let error = serde_json::from_str::<Sites>(r#"["attention-head"]"#).unwrap_err();
+    assert!(error.to_string().contains("attention-heads"), "{error}");
+}
+
+#[test]
+fn the_published_form_has_the_tensors_that_it_always_had() {
+    let names: Vec<String> = layout(&masked(MaskConfig::default()))
+        .map(|spec| spec.name)
+        .filter(|name| name.contains("learned_dropout"))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "blocks.0.feed_forward.learned_dropout.query_key_value.weight",
+            "blocks.0.feed_forward.learned_dropout.shift",
+            "blocks.1.feed_forward.learned_dropout.query_key_value.weight",
+            "blocks.1.feed_forward.learned_dropout.shift",
+        ]
+    );
+}
+
+#[test]
+fn continued_weights_lack_nothing_but_masks() {
+    let config = masked(MaskConfig::default());
+    let mut given = initial_weights(&plain(), 7);
+    given.remove("final_norm.weight");
+    let error = continued_weights(&config, 3, given).unwrap_err();
+    assert_eq!(error, "no tensor `final_norm.weight`");
+    let error = continued_weights(&plain(), 3, initial_weights(&config, 7)).unwrap_err();
+    assert!(error.contains("has no place"), "{error}");
+    let mut given = initial_weights(&plain(), 7);
+    given.get_mut("final_norm.weight").unwrap().shape = vec![4, 2];
+    let error = continued_weights(&config, 3, given).unwrap_err();
+    assert!(
+        error.contains("has shape [4, 2], the configuration expects [8]"),
+        "{error}"
+    );
+    // Open, but not so far that nothing can be learned.
+    let weights = continued_weights(&config, 3, initial_weights(&plain(), 7)).unwrap();
+    let generator = &weights["blocks.0.feed_forward.learned_dropout.query_key_value.weight"];
+    assert!(generator.values.iter().all(|&value| value != 0.0));
+}

@@ -1,0 +1,111 @@
+//! The weights that a run begins with, where it continues another model.
+
+use std::path::Path;
+
+use data::folder::DataFolder;
+use learned_dropout::TransformerConfig;
+use learned_dropout::initialization::continued_weights;
+use learned_dropout::model_folder::{self, TOKENIZER_FILE};
+use learned_dropout::weights::Weights;
+
+use super::error::TrainError;
+use crate::checkpoints;
+use crate::config::RunConfig;
+
+/// The weights that `train.from` asks for; none without it.
+pub(super) fn weights(
+    config: &RunConfig,
+    model: &TransformerConfig,
+    data: &DataFolder,
+) -> Result<Option<Weights>, TrainError> {
+    let Some(path) = &config.train.from else {
+        return Ok(None);
+    };
+    let fails = |reason: String| TrainError::Origin {
+        path: path.clone(),
+        reason,
+    };
+    let folder = checkpoints::model_folder_of(path).ok_or_else(|| {
+        fails("neither a model folder (config.json) nor a run folder with a checkpoint".into())
+    })?;
+    let (theirs, weights) =
+        model_folder::read(&folder).map_err(|error| fails(error.to_string()))?;
+    same_sizes(&theirs, model).map_err(fails)?;
+    same_masks(&theirs, model).map_err(fails)?;
+    same_tokenizer(&folder, data).map_err(fails)?;
+    let continued = continued_weights(model, config.seed, weights).map_err(|reason| {
+        fails(format!(
+            "{reason}; only learned masks may be added to a model, and none taken away"
+        ))
+    })?;
+    Ok(Some(continued))
+}
+
+fn same_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
+    let sizes = |config: &TransformerConfig| {
+        [
+            ("vocabulary", config.vocabulary),
+            ("context", config.context),
+            ("width", config.width),
+            ("heads", config.heads),
+            ("layers", config.layers),
+        ]
+    };
+    for ((key, theirs), (_, ours)) in sizes(theirs).into_iter().zip(sizes(ours)) {
+        if theirs != ours {
+            return Err(format!(
+                "that model's {key} is {theirs}, but model.{key} is {ours}; they must agree"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Masks that both have must be computed in the same way.
+fn same_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
+    for shape in theirs.mask_shapes() {
+        let Some(ours) = ours.mask_shape(shape.site) else {
+            continue;
+        };
+        if shape != ours {
+            return Err(format!(
+                "its mask at {} has {} values from {} heads over {} channels, this run's has {} \
+                 from {} over {}; group, rank, heads and input must agree",
+                shape.site,
+                shape.values,
+                shape.heads,
+                shape.input,
+                ours.values,
+                ours.heads,
+                ours.input
+            ));
+        }
+    }
+    let input = |config: &TransformerConfig| config.learned_dropout.as_ref().map(|mask| mask.input);
+    match (input(theirs), input(ours)) {
+        (Some(theirs), Some(ours)) if theirs != ours => Err(format!(
+            "its masks are computed from \"{}\", but model.learned_dropout.input is \"{}\"; they \
+             must agree",
+            theirs.name(),
+            ours.name()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A model without a tokenizer is taken at its word.
+fn same_tokenizer(folder: &Path, data: &DataFolder) -> Result<(), String> {
+    let file = folder.join(TOKENIZER_FILE);
+    let Ok(theirs) = std::fs::read_to_string(&file) else {
+        return Ok(());
+    };
+    let ours = data.tokenizer().map_err(|error| error.to_string())?;
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    if parsed(&theirs) == parsed(&ours.to_json()) {
+        return Ok(());
+    }
+    Err(format!(
+        "its tokenizer is not that of {}; prepare the data with the model's tokenizer",
+        data.path().display()
+    ))
+}
