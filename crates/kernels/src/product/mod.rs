@@ -17,6 +17,7 @@ mod scattered;
 mod tile;
 
 pub use packed::Packed;
+pub(crate) use packed::across;
 pub use scattered::{Block, multiply_scattered};
 
 use crate::level::Level;
