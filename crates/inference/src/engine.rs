@@ -6,7 +6,6 @@ use kernels::product::Precision;
 use kernels::team::Team;
 use learned_dropout::config::MaskInput;
 use learned_dropout::feed_forward::FeedForwardConfig;
-use learned_dropout::rounding::Rounding;
 use learned_dropout::site::Site;
 use learned_dropout::weights::{self, Weights};
 use learned_dropout::{MaskConfig, TransformerConfig};
@@ -257,8 +256,7 @@ impl Block {
 
 /// Whether what masks drop need not be computed: they are known before it, and drop values whole.
 fn skips(mask: &MaskConfig) -> bool {
-    mask.input != MaskInput::Hidden
-        && matches!(mask.rounding, Rounding::Stochastic | Rounding::Threshold)
+    mask.input != MaskInput::Hidden && mask.rounding.is_binary()
 }
 
 /// Takes weights apart.

@@ -20,7 +20,7 @@ use crate::feed_forward::{Shape, Weights};
 use crate::kept_groups::KeptGroups;
 use crate::matrix::View;
 use crate::product::{Block, Packed, multiply_scattered};
-use crate::scratch::{Shared, scratch, uninitialized};
+use crate::scratch::{Scratch, Shared, scratch, uninitialized};
 
 /// Tokens of a group that are multiplied together: their rows and the group's weights share the
 /// second-level cache.
@@ -40,11 +40,24 @@ fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
     tokens.chunks(length.max(8))
 }
 
-/// The rows of some tokens, one after the other.
-fn gather(output: &mut [f32], x: &[f32], tokens: &[u32], width: usize) {
-    for (output, &token) in output.chunks_exact_mut(width).zip(tokens) {
-        output.copy_from_slice(&x[token as usize * width..][..width]);
+/// The rows of some tokens, one after the other: where they lie, if they do so there.
+fn gather<'a>(
+    x: &'a [f32],
+    tokens: &[u32],
+    width: usize,
+    buffer: &'a mut Option<Scratch>,
+) -> View<'a> {
+    let row = |token: u32| &x[token as usize * width..];
+    if let [first, .., last] = *tokens
+        && (last - first) as usize == tokens.len() - 1
+    {
+        return View::new(row(first), tokens.len(), width, width);
     }
+    let buffer = buffer.insert(scratch(tokens.len() * width));
+    for (output, &token) in buffer.chunks_exact_mut(width).zip(tokens) {
+        output.copy_from_slice(&row(token)[..width]);
+    }
+    View::new(buffer, tokens.len(), width, width)
 }
 
 /// Hidden units of a group.
@@ -96,32 +109,35 @@ fn add_up<'a>(
     let mut sums = unsafe { uninitialized(kept.tokens() * width) };
     let shared = Shared::new(&mut sums);
     let blocks = blocks(kept.tokens(), width);
-    blocks.into_par_iter().for_each(|(tokens, channels)| {
-        let columns = channels.len();
-        let mut block = scratch(tokens.len() * columns);
-        block.fill(0.0);
-        for index in 0..kept.groups() {
-            let all = kept.of(index);
-            let first = all.partition_point(|&token| (token as usize) < tokens.start);
-            let count = all[first..].partition_point(|&token| (token as usize) < tokens.end);
-            let Some(matrix) = matrix(index).filter(|_| count > 0) else {
-                continue;
-            };
-            let start = (kept.pairs_before(index) + first) * group;
-            let left = View::new(&values[start..], count, group, group);
-            let target = Block {
-                values: &mut block,
-                first_row: tokens.start,
-                columns: channels.clone(),
-            };
-            multiply_scattered(target, &all[first..][..count], left, matrix);
-        }
-        for (token, row) in tokens.zip(block.chunks_exact(columns)) {
-            // SAFETY: each block has its own channels of its own tokens.
-            let sums = unsafe { shared.part(token * width + channels.start, columns) };
-            sums.copy_from_slice(row);
-        }
-    });
+    blocks
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(|(tokens, channels)| {
+            let columns = channels.len();
+            let mut block = scratch(tokens.len() * columns);
+            block.fill(0.0);
+            for index in 0..kept.groups() {
+                let all = kept.of(index);
+                let first = all.partition_point(|&token| (token as usize) < tokens.start);
+                let count = all[first..].partition_point(|&token| (token as usize) < tokens.end);
+                let Some(matrix) = matrix(index).filter(|_| count > 0) else {
+                    continue;
+                };
+                let start = (kept.pairs_before(index) + first) * group;
+                let left = View::new(&values[start..], count, group, group);
+                let target = Block {
+                    values: &mut block,
+                    first_row: tokens.start,
+                    columns: channels.clone(),
+                };
+                multiply_scattered(target, &all[first..][..count], left, matrix);
+            }
+            for (token, row) in tokens.zip(block.chunks_exact(columns)) {
+                // SAFETY: each block has its own channels of its own tokens.
+                let sums = unsafe { shared.part(token * width + channels.start, columns) };
+                sums.copy_from_slice(row);
+            }
+        });
     sums
 }
 
@@ -130,7 +146,7 @@ fn add_up<'a>(
 fn blocks(tokens: usize, width: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let wanted = match rayon::current_num_threads() {
         1 => 1,
-        threads => 3 * threads,
+        threads => 4 * threads,
     };
     let mut rows = tokens.clamp(1, BLOCK_TOKENS);
     let mut columns = BLOCK_CHANNELS;

@@ -5,6 +5,7 @@ mod inference;
 mod kernel_timing;
 mod kernels;
 mod prefill;
+mod sparse_timing;
 mod train;
 
 use crate::arguments::{BenchArguments, BenchCommand, Common};
