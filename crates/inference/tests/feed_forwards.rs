@@ -33,10 +33,9 @@ fn model(feed_forward: FeedForwardConfig, masked: bool) -> TransformerConfig {
 fn weights(config: &TransformerConfig, seed: u64) -> Weights {
     let mut weights = initial_weights(config, seed);
     let noise = Philox::new(seed, 5);
-    let mut position = 0;
-    for tensor in weights.values_mut().flat_map(|tensor| &mut tensor.values) {
-        *tensor += 0.3 * noise.normal_pair(position)[0] as f32;
-        position += 1;
+    let values = weights.values_mut().flat_map(|tensor| &mut tensor.values);
+    for (position, value) in values.enumerate() {
+        *value += 0.3 * noise.normal_pair(position as u64)[0] as f32;
     }
     weights
 }
