@@ -5,9 +5,10 @@ mod support;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::random::{Philox, unit};
+use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
     Keep, MaskedSettings, Moment, Precision, grouped_product, mask_mean, masked_feed_forward,
-    masked_product,
+    masked_product, rounded_mask,
 };
 use learned_dropout::pass::Place;
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
@@ -97,6 +98,39 @@ proptest! {
         let found = differentiate(&|x, factors| grouped_product(x, factors, group, kept_only));
         let expected = differentiate(&|x, factors| plain_product(x, factors, group, kept_only));
         for (found, expected) in found.iter().zip(&expected) {
+            assert_close(found, expected, TOLERANCE);
+        }
+    }
+
+    #[test]
+    fn rounded_masks(
+        batch in 1usize..3, time in 1usize..90, width in 1usize..40, scale in 0.1f32..30.0,
+        step in 0u64..100,
+    ) {
+        let device = device().autodiff();
+        let key = NoiseKey { seed: 5, step };
+        let place = Place { purpose: Purpose::HeadRounding, layer: 1 };
+        let differentiate = |fast: bool| {
+            let attended = (random([batch, time, width], 2, &device) * scale).detach();
+            let attended = attended.require_grad();
+            let shift = random([width], 3, &device).require_grad();
+            let output = if fast {
+                let keep = Keep::Random(key.stream_at(place));
+                rounded_mask(attended.clone(), shift.clone(), keep)
+            } else {
+                let mask = MaskFunction::default().mask(attended.clone(), shift.clone());
+                Rounding::Stochastic.round(mask, 1.0, &Pass::Train(key), place).multiplier
+            };
+            let weight = random(output.dims(), 99, &device);
+            let gradients = (output.clone() * weight).sum().backward();
+            let there = "it takes part";
+            [
+                read(output.inner()),
+                read(attended.grad(&gradients).expect(there)),
+                read(shift.grad(&gradients).expect(there)),
+            ]
+        };
+        for (found, expected) in differentiate(true).iter().zip(&differentiate(false)) {
             assert_close(found, expected, TOLERANCE);
         }
     }

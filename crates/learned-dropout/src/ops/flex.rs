@@ -195,6 +195,29 @@ impl TransformerOps for Flex {
         )
     }
 
+    fn rounded_mask(attended: Float, shift: Float, keep: Keep) -> Float {
+        if !is_f32(&[&attended, &shift]) {
+            return reference::rounded_mask::<Self>(attended, shift, keep);
+        }
+        let [attended, shift] = [attended, shift].map(|tensor| tensor.to_contiguous());
+        let output = mask::rounded(slice(&attended), slice(&shift), keep);
+        tensor(output, attended.shape())
+    }
+
+    fn rounded_mask_backward(gradient: Float, attended: Float, shift: Float) -> (Float, Float) {
+        if !is_f32(&[&gradient, &attended, &shift]) {
+            return reference::rounded_mask_backward::<Self>(gradient, attended, shift);
+        }
+        let [gradient, attended, shift] =
+            [gradient, attended, shift].map(|tensor| tensor.to_contiguous());
+        let (dattended, dshift) =
+            mask::rounded_backward(slice(&gradient), slice(&attended), slice(&shift));
+        (
+            tensor(dattended, attended.shape()),
+            tensor(dshift, shift.shape()),
+        )
+    }
+
     fn mask_mean(attended: Float, shift: Float, moment: Moment) -> Float {
         if !is_f32(&[&attended, &shift]) {
             return reference::mask_mean::<Self>(attended, shift, moment);

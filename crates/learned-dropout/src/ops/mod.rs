@@ -65,6 +65,26 @@ pub trait TransformerOps: Backend {
         reference::masked_product_backward::<Self>(gradient, x, attended, shift, keep)
     }
 
+    /// `round(0.5 cos(attended + shift) + 0.5)` for `attended` of `[batch, time, values]` and `shift` of
+    /// `[values]`.
+    fn rounded_mask(
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        keep: Keep,
+    ) -> FloatTensor<Self> {
+        reference::rounded_mask::<Self>(attended, shift, keep)
+    }
+
+    /// The gradients of [`rounded_mask`](Self::rounded_mask) with respect to `attended` and `shift`,
+    /// straight through the rounding.
+    fn rounded_mask_backward(
+        gradient: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::rounded_mask_backward::<Self>(gradient, attended, shift)
+    }
+
     /// The mean of a moment over the elements of `0.5 cos(attended + shift) + 0.5`, `[1]`.
     fn mask_mean(
         attended: FloatTensor<Self>,

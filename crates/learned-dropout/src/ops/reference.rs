@@ -122,6 +122,27 @@ pub fn masked_product_backward<B: Backend>(
     )
 }
 
+/// Plain body of [`TransformerOps::rounded_mask`](super::TransformerOps::rounded_mask).
+pub fn rounded_mask<B: Backend>(
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    keep: Keep,
+) -> FloatTensor<B> {
+    kept::<B>(mask::<B>(shifted::<B>(attended, shift)), keep)
+}
+
+/// Plain body of
+/// [`TransformerOps::rounded_mask_backward`](super::TransformerOps::rounded_mask_backward).
+pub fn rounded_mask_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let slope = mask_slope::<B>(shifted::<B>(attended, shift));
+    let dattended = B::float_mul(slope, gradient);
+    (dattended.clone(), sum_over_tokens::<B>(dattended))
+}
+
 /// Plain body of [`TransformerOps::mask_mean`](super::TransformerOps::mask_mean).
 pub fn mask_mean<B: Backend>(
     attended: FloatTensor<B>,
