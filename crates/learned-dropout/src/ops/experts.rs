@@ -33,7 +33,7 @@ fn sum_over_experts<B: Backend>(values: FloatTensor<B>, like: Shape) -> FloatTen
     B::float_reshape(B::float_sum_dim(values, 0), like)
 }
 
-/// Plain body of [`TransformerOps::gated_experts`](super::TransformerOps::gated_experts).
+/// Plain body of [`TransformerOps::gated_experts`].
 pub fn gated_experts<B: Backend>(
     x: FloatTensor<B>,
     gates: FloatTensor<B>,
@@ -47,7 +47,7 @@ pub fn gated_experts<B: Backend>(
 }
 
 /// Plain body of
-/// [`TransformerOps::gated_experts_backward`](super::TransformerOps::gated_experts_backward).
+/// [`TransformerOps::gated_experts_backward`].
 pub fn gated_experts_backward<B: Backend>(
     gradient: FloatTensor<B>,
     x: FloatTensor<B>,

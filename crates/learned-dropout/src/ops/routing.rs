@@ -21,7 +21,7 @@ fn used<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
     B::bool_into_float(used, dtype)
 }
 
-/// Plain body of [`TransformerOps::relu_units_backward`](super::TransformerOps::relu_units_backward).
+/// Plain body of [`TransformerOps::relu_units_backward`].
 pub fn relu_units_backward<B: Backend>(
     gradient: FloatTensor<B>,
     relu: FloatTensor<B>,
@@ -29,14 +29,14 @@ pub fn relu_units_backward<B: Backend>(
     B::float_mul(gradient, used::<B>(relu))
 }
 
-/// Plain body of [`TransformerOps::mean_backward`](super::TransformerOps::mean_backward).
+/// Plain body of [`TransformerOps::mean_backward`].
 pub fn mean_backward<B: Backend>(gradient: FloatTensor<B>, shape: Shape) -> FloatTensor<B> {
     let scaled = B::float_mul_scalar(gradient, (1.0 / shape.num_elements() as f64).into());
     let ones = Shape::from(vec![1; shape.num_dims()]);
     B::float_expand(B::float_reshape(scaled, ones), shape)
 }
 
-/// Plain body of [`TransformerOps::used_share`](super::TransformerOps::used_share).
+/// Plain body of [`TransformerOps::used_share`].
 pub fn used_share<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
     mean_over_tokens::<B>(used::<B>(values))
 }
@@ -47,7 +47,7 @@ fn mean_over_tokens<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(B::float_mean_dim(rows, 0), Shape::new([channels]))
 }
 
-/// Plain body of [`TransformerOps::best_gates`](super::TransformerOps::best_gates).
+/// Plain body of [`TransformerOps::best_gates`].
 pub fn best_gates<B: Backend>(scores: FloatTensor<B>, count: usize) -> FloatTensor<B> {
     let (shape, device) = (scores.shape(), scores.device());
     let last = shape.num_dims() - 1;
@@ -84,7 +84,7 @@ fn softmax_backward<B: Backend>(
     B::float_mul(probabilities, B::float_sub(gradient, sum))
 }
 
-/// Plain body of [`TransformerOps::best_gates_backward`](super::TransformerOps::best_gates_backward).
+/// Plain body of [`TransformerOps::best_gates_backward`].
 pub fn best_gates_backward<B: Backend>(
     gradient: FloatTensor<B>,
     gates: FloatTensor<B>,
@@ -92,14 +92,14 @@ pub fn best_gates_backward<B: Backend>(
     softmax_backward::<B>(gradient, gates)
 }
 
-/// Plain body of [`TransformerOps::mean_softmax`](super::TransformerOps::mean_softmax).
+/// Plain body of [`TransformerOps::mean_softmax`].
 pub fn mean_softmax<B: Backend>(scores: FloatTensor<B>) -> FloatTensor<B> {
     let last = scores.shape().num_dims() - 1;
     mean_over_tokens::<B>(B::softmax(scores, last))
 }
 
 /// Plain body of
-/// [`TransformerOps::mean_softmax_backward`](super::TransformerOps::mean_softmax_backward).
+/// [`TransformerOps::mean_softmax_backward`].
 pub fn mean_softmax_backward<B: Backend>(
     gradient: FloatTensor<B>,
     scores: FloatTensor<B>,
