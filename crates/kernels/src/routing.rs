@@ -15,7 +15,8 @@ const TOKENS: usize = 256;
 levelled! {
     fn relu_chunk(output: &mut [f32], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
-            *output = x.max(0.0);
+            // What is not a number stays so, to be noticed.
+            *output = if x < 0.0 { 0.0 } else { x };
         }
     }
 }
