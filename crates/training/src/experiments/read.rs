@@ -101,7 +101,14 @@ pub(super) fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Experim
     let experiment = reader.experiment(path, default_base)?;
     match experiment {
         Some(experiment) if reader.problems.is_empty() => Ok(experiment),
-        _ => Err(ConfigError::invalid(path, reader.problems)),
+        _ => {
+            let mut problems = reader.problems;
+            problems.sort_by_key(|problem| match problem.origin {
+                Origin::Line(line) => line,
+                _ => usize::MAX,
+            });
+            Err(ConfigError::invalid(path, problems))
+        }
     }
 }
 

@@ -198,8 +198,9 @@
       const xs = points.map((point) => point[0]);
       let [x0, x1] = this.zoom ? this.zoom.x : [Math.min(...xs), Math.max(...xs)];
       if (x0 === x1) [x0, x1] = [x0 - (Math.abs(x0) * 0.05 || 1), x1 + (Math.abs(x1) * 0.05 || 1)];
-      else if (this.plot.scattered && !this.zoom) {
-        [x0, x1] = [x0 - (x1 - x0) * 0.05, x1 + (x1 - x0) * 0.05];
+      else if (!this.zoom) {
+        const room = (x1 - x0) * (this.plot.scattered ? 0.06 : 0.015);
+        [x0, x1] = [x0 - room, x1 + room];
       }
       const seen = points.filter((point) => point[0] >= x0 && point[0] <= x1);
       const [y0, y1] = this.zoom?.y ?? this.heights(seen.length ? seen : points);

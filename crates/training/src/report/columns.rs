@@ -34,7 +34,7 @@ impl Column {
                     0 => String::new(),
                     failed => format!(", {failed} failed"),
                 };
-                Cell::Text(format!("{done} of {}{failed}", arm.planned))
+                Cell::Text(format!("{done}/{}{failed}", arm.planned))
             }
             Self::TrainLoss => Cell::spread(arm.at_end(|end| end.train_loss), Unit::Nats),
             Self::PublishedTrainLoss => Cell::number(arm.published.train, Unit::Nats),

@@ -31,7 +31,7 @@ pub enum Cell {
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Nats per token: four decimals.
+    /// Nats per token: three decimals.
     Nats,
     /// A share from 0 to 1: percent with one decimal.
     Share,
@@ -43,7 +43,7 @@ impl Unit {
     /// The number as a reader sees it.
     pub fn show(self, value: f64) -> String {
         match self {
-            Self::Nats => format!("{value:.4}"),
+            Self::Nats => format!("{value:.3}"),
             Self::Share => format!("{:.1}%", value * 100.0),
             Self::Count => grouped(value),
         }
@@ -88,7 +88,10 @@ impl Cell {
                 let mean = unit.show(spread.mean);
                 match spread.deviation {
                     None => mean,
-                    Some(deviation) => format!("{mean} ± {}", unit.show(deviation)),
+                    Some(deviation) => {
+                        let mean = mean.trim_end_matches('%');
+                        format!("{mean} ± {}", unit.show(deviation))
+                    }
                 }
             }
         }
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn tables_in_markdown() {
         let expected = "| Arm | Loss | Kept |\n| --- | ---: | ---: |\n\
-                        | a\\|b, \"c\" | 1.5000 ± 0.7071 | 25.0% |\n| d | – | – |\n";
+                        | a\\|b, \"c\" | 1.500 ± 0.707 | 25.0% |\n| d | – | – |\n";
         assert_eq!(table().markdown(), expected);
     }
 

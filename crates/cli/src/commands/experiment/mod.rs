@@ -42,9 +42,9 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     // Two processes would make the same runs.
     let _lock = RunFolder::lock(&out)?;
     check_preparation(&experiment, &out)?;
-    experiment.outline.write(&out)?;
     prepare_data(&experiment, &out, common)?;
     let runs = planned(&experiment, &out, common)?;
+    experiment.outline.write(&out)?;
     stop::on_signals()?;
     let ended = make_runs(&experiment, runs, &out, (arguments.jobs, common))?;
     save_report(&out)?;

@@ -53,6 +53,7 @@ pub struct Runner<'a> {
     waiting: VecDeque<PlannedRun>,
     finished: Vec<PlannedRun>,
     working: Vec<Working>,
+    is_told_of_busy: bool,
     progress: Progress,
 }
 
@@ -84,6 +85,7 @@ impl<'a> Runner<'a> {
             waiting: waiting.into(),
             finished,
             working: Vec::new(),
+            is_told_of_busy: false,
             progress,
         })
     }
@@ -134,6 +136,13 @@ impl<'a> Runner<'a> {
             run.set_up()?;
             // A process that outlived a killed experiment may still be saving.
             if let Err(RunFolderError::Busy { .. }) = RunFolder::open(&run.folder) {
+                if !self.is_told_of_busy {
+                    self.is_told_of_busy = true;
+                    self.say(&format!(
+                        "{}: waiting for another process to leave it",
+                        self.name(&run)
+                    ));
+                }
                 self.waiting.push_back(run);
                 looked_at += 1;
                 continue;
@@ -158,6 +167,9 @@ impl<'a> Runner<'a> {
             .args(["--device", &self.common.device.to_string()])
             .arg("--out")
             .arg(&run.folder)
+            // The data may have been moved since the run began.
+            .arg("--data")
+            .arg(&run.config.data.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log);
@@ -179,7 +191,14 @@ impl<'a> Runner<'a> {
                 self.say(&format!("{}: {}", self.name(&run), result(&run)));
                 ended.push(of(&run, None));
             } else if !stop::stopped() {
-                let error = error(&run.folder, &exit.to_string());
+                let error = match exit.success() {
+                    true => "the process was told to stop before the run's last step".into(),
+                    false => error(&run.folder, &exit.to_string()),
+                };
+                if is_busy(&run, &error) {
+                    self.waiting.push_back(run);
+                    continue;
+                }
                 let path = run.folder.join(FAILURE_FILE);
                 learned_dropout::files::write_atomically(&path, error.as_bytes())?;
                 self.say(&format!("{}: failed: {error}", self.name(&run)));
@@ -208,6 +227,13 @@ fn of(run: &PlannedRun, error: Option<String>) -> Ended {
         folder: run.folder.clone(),
         error,
     }
+}
+
+/// Whether a process failed because another one had the folder: one that was started just before
+/// the experiment was killed may take the folder after it was looked at.
+fn is_busy(run: &PlannedRun, error: &str) -> bool {
+    let path = run.folder.clone();
+    error == RunFolderError::Busy { path }.to_string()
 }
 
 /// How a finished run came out.
