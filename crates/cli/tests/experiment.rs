@@ -112,6 +112,7 @@ fn arms_and_seeds_become_a_report() {
         "Learned dropout",
         "3.250",
         "text.txt, tokenizer byte",
+        ", 2 threads",
     ] {
         assert!(page.contains(part), "{part}");
     }

@@ -71,12 +71,7 @@ impl Page {
         }
         self.raw(&format!("<p class=\"note\">{}</p>", escaped(SPREAD_NOTE)));
         self.charts(section);
-        let differences = section.differences();
-        if !differences.rows.is_empty() {
-            self.element("h3", "Configuration");
-            self.raw("<p class=\"note\">The keys in which the arms differ.</p>");
-            self.table(&differences);
-        }
+        self.configuration(section);
         self.samples(section);
         self.environment(section);
         self.element("h3", "How to repeat it");
@@ -179,6 +174,31 @@ impl Page {
         }
     }
 
+    /// In what the arms differ, and folded up all keys of each arm's first run.
+    fn configuration(&mut self, section: &Section) {
+        self.element("h3", "Configuration");
+        let differences = section.differences();
+        if !differences.rows.is_empty() {
+            self.raw("<p class=\"note\">The keys in which the arms differ.</p>");
+            self.table(&differences);
+        }
+        for arm in &section.arms {
+            let text = arm.runs.first().and_then(|run| run.config.to_toml().ok());
+            if let Some(text) = text {
+                self.folded(&format!("All keys: {}", arm.label), &text, false);
+            }
+        }
+    }
+
+    /// A text that is shown when its name is clicked.
+    fn folded(&mut self, name: &str, text: &str, open: bool) {
+        let open = if open { " open" } else { "" };
+        let (name, text) = (escaped(name), escaped(text));
+        self.raw(&format!(
+            "<details{open}><summary>{name}</summary><pre>{text}</pre></details>"
+        ));
+    }
+
     /// The last text sample of each arm's first run.
     fn samples(&mut self, section: &Section) {
         let last = |arm: &Arm| -> Option<(String, String)> {
@@ -198,12 +218,7 @@ impl Page {
         }
         self.element("h3", "Samples");
         for (name, text) in samples {
-            self.raw(&format!(
-                "<details{}><summary>{}</summary><pre>{}</pre></details>",
-                if section.arms.len() == 1 { " open" } else { "" },
-                escaped(&name),
-                escaped(&text)
-            ));
+            self.folded(&name, &text, section.arms.len() == 1);
         }
     }
 

@@ -116,7 +116,7 @@ impl<'a> Runner<'a> {
         &mut self,
         ended: &mut dyn FnMut(&Ended) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        while !stop::stopped() && !(self.working.is_empty() && self.waiting.is_empty()) {
+        while !stop::stopped() && (!self.working.is_empty() || !self.waiting.is_empty()) {
             self.start_more()?;
             for run in self.reap()? {
                 ended(&run)?;
