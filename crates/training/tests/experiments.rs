@@ -211,12 +211,12 @@ arms = ['god']
 ";
     let problems = read(text).unwrap_err();
     for expected in [
-        "study.toml: 12 problems",
+        " problems in the configuration",
         "line 2: unknown key `seed`; did you mean `seeds`?",
         "line 3: `seeds`: expected at least one seed, and each only once",
         "line 4: `data.tokenizer`: no tokenizer is called `words`",
         "line 4: `data.validation` is 1.5",
-        "line 5: `unset`: unknown key `model.learned_dropuot`",
+        "line 5: `unset`: no configuration has the key `model.learned_dropuot`; did you mean `model.learned_dropout`?",
         "line 8: arm `good`: unknown key `train.bacth`; did you mean `train.batch`?",
         "line 10: arm `Good`: another arm has the same name",
         "line 11: arm `Good`: `model.heads` is 3",

@@ -109,13 +109,13 @@ fn list(problems: &[Problem]) -> String {
 }
 
 /// How alike two words must be for one to be offered in place of the other, from 0 to 1.
-const ALIKE: f64 = 0.6;
+pub(crate) const ALIKE: f64 = 0.6;
 
 /// How alike a key of another table must be: it takes more to believe in two mistakes.
 const ALIKE_ELSEWHERE: f64 = 0.85;
 
 /// The one of `known` that is most like `found`, if any is at all like it.
-pub(super) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<&'a str> {
     known
         .iter()
         .map(|&word| (strsim::normalized_damerau_levenshtein(found, word), word))
@@ -136,7 +136,7 @@ pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
 ///
 /// Names the nearest key of that table, or else a key of that name in another table, or else all
 /// keys of the table.
-pub(crate) fn unknown_key(table: &str, key: &str, known: &[&str], everywhere: &[String]) -> String {
+pub(super) fn unknown_key(table: &str, key: &str, known: &[&str], everywhere: &[String]) -> String {
     let full = |key: &str| {
         if table.is_empty() {
             key.into()

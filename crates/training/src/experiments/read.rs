@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
 use super::{DataChoice, DefaultBase, Experiment, Preparation};
 use crate::config::document::{Node, Value, parse};
-use crate::config::problem::{suggestion, unknown_key};
+use crate::config::problem::{ALIKE, nearest, suggestion};
 use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
 
 /// Tokens of a vocabulary that is trained on the experiment's own text, unless the file says
@@ -356,16 +356,17 @@ impl Reader<'_> {
     /// Reports keys to remove that no configuration has.
     fn check_unset(&mut self, node: &Node, unset: &[String]) {
         let every = typed::every_key();
+        // Whole tables may be removed too.
+        let tables = every
+            .iter()
+            .flat_map(|key| key.match_indices('.').map(|(end, _)| &key[..end]));
+        let known: Vec<&str> = tables.chain(every.iter().map(String::as_str)).collect();
         let origin = node.get(&["unset"]).map(|unset| unset.origin.clone());
-        for key in unset {
-            let table = format!("{key}.");
-            if every
-                .iter()
-                .any(|known| known == key || known.starts_with(&table))
-            {
-                continue;
+        for key in unset.iter().filter(|key| !known.contains(&key.as_str())) {
+            let mut message = format!("`unset`: no configuration has the key `{key}`");
+            if let Some(near) = nearest(key, &known, ALIKE) {
+                message += &format!("; did you mean `{near}`?");
             }
-            let message = format!("`unset`: {}", unknown_key("", key, &[], &every));
             self.problem(key, &origin.clone().unwrap_or_default(), message);
         }
     }
