@@ -2,6 +2,7 @@
 
 mod bench;
 mod common;
+mod experiment;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub use bench::{
     BenchKernelsArguments, BenchPrefillArguments, BenchTrainArguments,
 };
 pub use common::{Common, PrecisionName};
+pub use experiment::{ExperimentArguments, FormatName, ReportArguments};
 
 /// Transformers that learn, for each token, which of their own activations to drop.
 #[derive(Debug, Parser)]
@@ -39,6 +41,10 @@ pub enum Command {
     Data(DataArguments),
     /// Train a model; without arguments, a small one from text that is already here
     Train(TrainArguments),
+    /// Train several variants of a configuration and compare them
+    Experiment(ExperimentArguments),
+    /// Show runs and experiments as a web page, Markdown or CSV
+    Report(ReportArguments),
     /// Measure how well a model predicts text
     Eval(EvalArguments),
     /// Let a model write text
@@ -150,6 +156,9 @@ pub struct TrainArguments {
     /// Seed of the weights, the batches and all noise; overrides seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Save and end when standard input ends: for a process that starts runs
+    #[arg(long, hide = true)]
+    pub stop_at_end_of_input: bool,
 }
 
 /// Arguments of `eval`.

@@ -4,6 +4,7 @@ use kernels::level::{LEVEL_VARIABLE, Level};
 use kernels::peak::matrix_product_flops;
 use kernels::product::Precision;
 use learned_dropout::device::DeviceName;
+use training::metrics::EnvironmentMetrics;
 
 use crate::arguments::Common;
 use crate::failure::Failure;
@@ -35,6 +36,17 @@ pub fn processor() -> String {
     // Where the system does not tell, the architecture has to do.
     let name = value(&information, "model name").unwrap_or(std::env::consts::ARCH);
     format!("{name}, {}", Level::current().name())
+}
+
+/// Where runs of this process are computed.
+pub fn environment(common: &Common) -> EnvironmentMetrics {
+    EnvironmentMetrics {
+        step: 0,
+        program: concat!("ldrop ", env!("CARGO_PKG_VERSION")).into(),
+        processor: processor(),
+        device: common.device.to_string(),
+        threads: common.threads(),
+    }
 }
 
 /// The most memory that the process has held so far, where the system tells it (Linux).

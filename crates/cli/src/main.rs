@@ -7,6 +7,7 @@ mod failure;
 mod machine;
 mod model;
 mod quickstart;
+mod stop;
 mod terminal;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Data(data) => commands::data::run(data, common),
         Command::Train(train) => commands::train::run(train, common),
+        Command::Experiment(experiment) => commands::experiment::run(experiment, common),
+        Command::Report(report) => commands::report::run(report, common),
         Command::Eval(eval) => commands::eval::run(eval, common),
         Command::Generate(generate) => commands::generate::run(generate, common),
         Command::Inspect(inspect) => commands::inspect::run(inspect, common),

@@ -5,10 +5,12 @@
 
 pub mod checkpoints;
 pub mod config;
+pub mod experiments;
 pub mod flops;
 pub mod metrics;
 pub mod optimizer;
 pub mod precision;
+pub mod report;
 pub mod run_folder;
 pub mod schedule;
 pub mod trainer;

@@ -27,6 +27,15 @@ pub enum PrecisionChoice {
 pub struct PrecisionError;
 
 impl PrecisionChoice {
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
     /// The precision on a device.
     ///
     /// # Errors

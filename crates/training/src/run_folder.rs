@@ -74,7 +74,11 @@ impl RunFolder {
         Self::lock(path)
     }
 
-    fn lock(path: &Path) -> Result<Self, RunFolderError> {
+    /// Locks a folder, whatever it holds.
+    ///
+    /// # Errors
+    /// Another process uses it, or it cannot be written.
+    pub fn lock(path: &Path) -> Result<Self, RunFolderError> {
         let lock_path = path.join("lock");
         let lock = File::options()
             .create(true)

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use learned_dropout_training::metrics::{
-    EvaluationMetrics, EventFile, LayerMetrics, MaskMetrics, Metrics, MetricsFile, StepMetrics,
+    EnvironmentMetrics, EvaluationMetrics, EventFile, LayerMetrics, MaskMetrics, Metrics,
+    MetricsFile, MetricsLog, StepMetrics,
 };
 
 fn step(step: u64, loss: f64) -> Metrics {
@@ -247,4 +248,35 @@ fn a_resumed_run_tells_tensorboard_what_to_forget() {
     assert_eq!(field(&event, 2), Some(&42_u64.to_le_bytes()[..]));
     let session = fields(field(&event, 7).unwrap());
     assert_eq!(field(&session, 1), Some(&1_u64.to_le_bytes()[..]), "START");
+}
+
+#[test]
+fn the_environment_is_told_when_it_changes() {
+    let place = tempfile::tempdir().unwrap();
+    let (path, events) = (
+        place.path().join("metrics.jsonl"),
+        place.path().join("events"),
+    );
+    let environment = |step: u64, threads: usize| EnvironmentMetrics {
+        step,
+        threads,
+        processor: "one".into(),
+        ..EnvironmentMetrics::default()
+    };
+    let told = |from: u64, environment: EnvironmentMetrics| {
+        let mut log = MetricsLog::open(&path, &events, from).unwrap();
+        log.write_environment(environment).unwrap();
+        log.write(&step(from + 1, 1.0)).unwrap();
+        lines(&path)
+            .iter()
+            .filter(|line| line["kind"] == "environment")
+            .map(|line| line["threads"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(0, environment(0, 2)), [2]);
+    assert_eq!(told(1, environment(1, 2)), [2]);
+    assert_eq!(told(2, environment(2, 4)), [2, 4]);
+    // Gone back behind the change, it is told again.
+    assert_eq!(told(1, environment(1, 4)), [2, 4]);
+    assert_eq!(told(0, environment(0, 2)), [2]);
 }

@@ -18,7 +18,7 @@ fn losses(run: &Path) -> Vec<f64> {
         .lines()
         .filter_map(|line| match serde_json::from_str(line).unwrap() {
             Metrics::Step(step) => Some(step.loss),
-            Metrics::Evaluation(_) => None,
+            _ => None,
         })
         .collect()
 }

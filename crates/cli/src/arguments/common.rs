@@ -47,6 +47,24 @@ pub enum PrecisionName {
     Auto,
 }
 
+impl PrecisionName {
+    /// The choice of a command that does not run the inference engine.
+    pub fn choice(self) -> Result<PrecisionChoice, Failure> {
+        Ok(match self {
+            Self::F32 => PrecisionChoice::F32,
+            Self::Bf16 => PrecisionChoice::Bf16,
+            Self::Auto => PrecisionChoice::Auto,
+            Self::F16 => {
+                return Err(Failure::Usage(
+                    "--precision f16: expected f32, bf16 or auto here; f16 is for `generate`, \
+                     `inspect`, `bench decode` and `bench prefill`"
+                        .into(),
+                ));
+            }
+        })
+    }
+}
+
 impl Common {
     /// The device, without autodiff.
     pub fn device(&self) -> Result<Device, Failure> {
@@ -57,19 +75,9 @@ impl Common {
 
     /// The precision of a command that trains nothing.
     pub fn precision(&self, default: PrecisionName) -> Result<Precision, Failure> {
-        let choice = match self.precision.unwrap_or(default) {
-            PrecisionName::F32 => PrecisionChoice::F32,
-            PrecisionName::Bf16 => PrecisionChoice::Bf16,
-            PrecisionName::Auto => PrecisionChoice::Auto,
-            PrecisionName::F16 => {
-                return Err(Failure::Usage(
-                    "--precision f16: expected f32, bf16 or auto here; f16 is for `generate`, \
-                     `inspect`, `bench decode` and `bench prefill`"
-                        .into(),
-                ));
-            }
-        };
-        choice
+        self.precision
+            .unwrap_or(default)
+            .choice()?
             .on(&self.device()?)
             .map_err(|error| Failure::Usage(format!("--precision: {error}")))
     }

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::{DataFolder, Tokenizer};
 use indicatif::ProgressBar;
@@ -10,6 +9,7 @@ use inference::{Engine, GenerateOptions, SamplingOptions};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::metrics::EvaluationMetrics;
+use training::report::{Format, REPORT_FILE, Report};
 use training::trainer::{
     Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Started, Stepped, Trainer,
 };
@@ -18,13 +18,10 @@ use crate::arguments::{Common, TrainArguments};
 use crate::commands::generate::{prompt_ids, write_text};
 use crate::failure::Failure;
 use crate::terminal::{bar, grouped, print, print_json, printable, tell};
-use crate::{machine, quickstart};
+use crate::{machine, quickstart, stop};
 
 /// Where runs go that are not told where.
 const RUNS: &str = "runs";
-
-/// Set by Ctrl-C and SIGTERM.
-static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Runs `train`.
 pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
@@ -42,22 +39,35 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
         device,
         peak_flops: &|precision| machine::peak_flops(common, precision),
     };
-    stop_on_signals()?;
+    stop::on_signals()?;
+    if arguments.stop_at_end_of_input {
+        stop::at_end_of_input();
+    }
     let mut trainer = if arguments.resume {
         Trainer::resume(setup, &folder)?
     } else {
         Trainer::new(setup, &folder)?
     };
+    trainer.computed_in(machine::environment(common))?;
     let mut view = View::new(common.quiet);
     let threads = common.threads();
     let mut sampler = |request: &SampleRequest<'_>| sample(request, &tokenizer, threads);
     let outcome = trainer.run(&mut Hooks {
         observer: &mut view,
         sampler: Some(&mut sampler),
-        stop: &STOP,
+        stop: &stop::STOP,
     });
     view.finish();
-    report(&outcome?, &view, &folder, common)
+    let outcome = outcome?;
+    if !outcome.stopped {
+        let report = Report::read(std::slice::from_ref(&folder));
+        let saved = report.and_then(|of| of.save(&folder.join(REPORT_FILE), Format::Html));
+        // A run is not lost for a page about it.
+        if let Err(error) = saved {
+            tell(&format!("warning: no report: {error}"));
+        }
+    }
+    report(&outcome, &view, &folder, common)
 }
 
 /// Whether the text is to be the quick start's own, not one that the user names.
@@ -142,17 +152,6 @@ fn resumed_configuration(
         config.train.schedule = Setup::stored_config(folder, &[])?.train.schedule;
     }
     Ok(config)
-}
-
-/// The first signal asks the run to save and end; the second ends the process at once.
-fn stop_on_signals() -> Result<(), Failure> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        tell("\nsaving a checkpoint and stopping; once more to stop at once");
-    })?;
-    Ok(())
 }
 
 /// Writes the text sample of an evaluation.
@@ -297,7 +296,7 @@ fn indented(text: &str) -> String {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct Summary<'a> {
     step: u64,
     tokens: u64,
     stopped: bool,
@@ -313,7 +312,7 @@ struct Report<'a> {
 
 fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Result<(), Failure> {
     let last = view.last.as_ref();
-    let report = Report {
+    let summary = Summary {
         step: outcome.state.step,
         tokens: outcome.state.tokens,
         stopped: outcome.stopped,
@@ -329,51 +328,51 @@ fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Res
         best: outcome.best.as_deref(),
     };
     if common.json {
-        print_json(&report)
+        print_json(&summary)
     } else {
-        print_report(&report)
+        print_summary(&summary)
     }
 }
 
-fn print_report(report: &Report<'_>) -> Result<(), Failure> {
-    let state = if report.stopped {
+fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
+    let state = if summary.stopped {
         "stopped"
     } else {
         "finished"
     };
     print(&format!(
         "{state} after {} steps and {} tokens",
-        grouped(report.step),
-        grouped(report.tokens)
+        grouped(summary.step),
+        grouped(summary.tokens)
     ))?;
-    if let (Some(train), Some(validation)) = (report.train_loss, report.validation_loss) {
+    if let (Some(train), Some(validation)) = (summary.train_loss, summary.validation_loss) {
         print(&format!(
             "training loss    {train:.4}\nvalidation loss  {validation:.4}"
         ))?;
     }
-    if let Some(kept) = report.kept {
+    if let Some(kept) = summary.kept {
         print(&format!(
             "kept             {:.1}% of the masked activations",
             kept * 100.0
         ))?;
     }
-    if let Some(speed) = report.tokens_per_second {
+    if let Some(speed) = summary.tokens_per_second {
         print(&format!(
             "speed            {} tokens/s",
             grouped(speed as u64)
         ))?;
     }
-    if let Some(sample) = report.sample {
+    if let Some(sample) = summary.sample {
         print(&format!("sample\n{}", indented(sample)))?;
     }
-    let run = report.run.display();
+    let run = summary.run.display();
     print(&format!(
-        "run              {run}  (metrics.jsonl, tensorboard/, checkpoints/)"
+        "run              {run}  (report.html, metrics.jsonl, tensorboard/, checkpoints/)"
     ))?;
-    if let Some(best) = report.best {
+    if let Some(best) = summary.best {
         print(&format!("best checkpoint  {}", best.display()))?;
     }
-    if report.stopped {
+    if summary.stopped {
         print(&format!(
             "go on with       ldrop train --out {run} --resume"
         ))

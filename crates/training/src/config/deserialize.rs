@@ -23,7 +23,7 @@ const MOST_PROBLEMS: usize = 50;
 ///
 /// Returns the value with every faulty key left out (if it could be read at all), and the
 /// problems. `everywhere` are the full paths of all known keys, for suggestions.
-pub(super) fn read<T: DeserializeOwned>(
+pub(crate) fn read<T: DeserializeOwned>(
     node: &Node,
     everywhere: &[String],
 ) -> (Option<T>, Vec<Problem>) {
@@ -45,7 +45,7 @@ pub(super) fn read<T: DeserializeOwned>(
 
 /// The first thing that serde could not read.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// Keys from the innermost to the outermost.
     path: Vec<String>,
     kind: Kind,

@@ -8,14 +8,14 @@ use super::problem::{Origin, Problem};
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
 }
 
 /// A TOML value.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Boolean(bool),
     Integer(i64),
     Float(f64),
@@ -31,7 +31,7 @@ pub(super) enum Value {
 ///
 /// # Errors
 /// All places where it is not TOML.
-pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
+pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let origin = |offset: usize| Origin::Line(line_at(text, offset));
@@ -59,7 +59,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
 ///
 /// # Errors
 /// There is no `=`, the key is empty, or it leads through a value that is not a table.
-pub(super) fn set(root: &mut Node, typed: &str) -> Result<(), Problem> {
+pub(crate) fn set(root: &mut Node, typed: &str) -> Result<(), Problem> {
     let origin = Origin::Override(typed.into());
     let problem = |key: &str, message: String| Problem {
         key: key.into(),
@@ -119,8 +119,69 @@ fn as_table(node: &mut Node) -> Option<&mut BTreeMap<String, Node>> {
 }
 
 impl Node {
+    /// Lays a table of overrides over this one, key by key; keys may have dots between tables.
+    ///
+    /// A table is laid over a table, anything else replaces what was there; so does a table whose
+    /// `kind` is another one, as its other keys belong to that.
+    pub(crate) fn lay_over(&mut self, overrides: &Node) {
+        let Value::Table(new) = &overrides.value else {
+            *self = overrides.clone();
+            return;
+        };
+        if !matches!(self.value, Value::Table(_)) {
+            *self = Node {
+                value: Value::Table(BTreeMap::new()),
+                origin: overrides.origin.clone(),
+            };
+        }
+        let Value::Table(table) = &mut self.value else {
+            return;
+        };
+        let kind = |table: &BTreeMap<String, Node>| match &table.get("kind")?.value {
+            Value::String(kind) => Some(kind.clone()),
+            _ => None,
+        };
+        if kind(new).is_some_and(|new| kind(table).is_some_and(|old| old != new)) {
+            table.clear();
+        }
+        for (key, node) in new {
+            let (first, rest) = match key.split_once('.') {
+                Some((first, rest)) => (first, Some(rest)),
+                None => (key.as_str(), None),
+            };
+            let node = match rest {
+                None => node.clone(),
+                Some(rest) => Node {
+                    value: Value::Table([(rest.to_string(), node.clone())].into()),
+                    origin: node.origin.clone(),
+                },
+            };
+            // A new table is laid over an empty one, so that keys with dots in it are divided.
+            let empty = || Node {
+                value: Value::Table(BTreeMap::new()),
+                origin: node.origin.clone(),
+            };
+            table
+                .entry(first.trim().into())
+                .or_insert_with(empty)
+                .lay_over(&node);
+        }
+    }
+
+    /// Moves everything from lines of the file to lines of another one.
+    pub(crate) fn relocate(&mut self, file: &std::path::Path) {
+        if let Origin::Line(line) = self.origin {
+            self.origin = Origin::OtherFile(file.into(), line);
+        }
+        match &mut self.value {
+            Value::Array(nodes) => nodes.iter_mut().for_each(|node| node.relocate(file)),
+            Value::Table(table) => table.values_mut().for_each(|node| node.relocate(file)),
+            _ => {}
+        }
+    }
+
     /// The value under a path of keys.
-    pub(super) fn get(&self, path: &[&str]) -> Option<&Node> {
+    pub(crate) fn get(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| match &node.value {
             Value::Table(table) => table.get(*key),
             _ => None,
@@ -130,7 +191,7 @@ impl Node {
     /// Removes the value under a path of keys, or the nearest one on the way to it.
     ///
     /// Returns whether anything was removed.
-    pub(super) fn remove(&mut self, path: &[String]) -> bool {
+    pub(crate) fn remove(&mut self, path: &[String]) -> bool {
         let Value::Table(table) = &mut self.value else {
             return false;
         };

@@ -4,11 +4,11 @@
 //! key is a problem that names the nearest known one. The resolved configuration has a value for
 //! every key; it is written to the run folder as `config.toml` and reads back as itself.
 
-mod deserialize;
-mod document;
-mod problem;
+pub(crate) mod deserialize;
+pub(crate) mod document;
+pub(crate) mod problem;
 mod ranges;
-mod typed;
+pub(crate) mod typed;
 
 use std::path::{Path, PathBuf};
 
@@ -157,21 +157,7 @@ impl RunConfig {
     /// # Errors
     /// The file cannot be read, or all that is wrong with it and with the overrides.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let bytes = std::fs::read(path).map_err(|source| ConfigError::File {
-            path: path.into(),
-            source,
-        })?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-            let problem = Problem {
-                key: String::new(),
-                origin: Origin::Line(line),
-                message: "not UTF-8 text".into(),
-            };
-            ConfigError::invalid(path, vec![problem])
-        })?;
-        Self::parse(&text, path, overrides)
+        Self::parse(&read_text(path)?, path, overrides)
     }
 
     /// Reads a configuration from text; `path` is what errors call it.
@@ -236,6 +222,20 @@ impl RunConfig {
             .cloned()
             .collect()
     }
+}
+
+/// Reads a file that should be UTF-8 text.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::File {
+        path: path.into(),
+        source,
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        let problem = Problem::new("", &Origin::Line(line), "not UTF-8 text");
+        ConfigError::invalid(path, vec![problem])
+    })
 }
 
 impl From<TransformerConfig> for ModelConfig {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub enum Origin {
     /// At this line of the file, counted from 1.
     Line(usize),
+    /// At this line, counted from 1, of another file that the file names.
+    OtherFile(PathBuf, usize),
     /// In an override, as it was typed.
     Override(String),
     /// Nowhere: the key is missing.
@@ -25,10 +27,29 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// A problem of what was written at `origin`.
+    pub(crate) fn new(key: &str, origin: &Origin, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            origin: origin.clone(),
+            message: message.into(),
+        }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.origin {
             Origin::Line(line) => write!(formatter, "line {line}: {}", self.message),
+            Origin::OtherFile(path, line) => {
+                write!(
+                    formatter,
+                    "{}, line {line}: {}",
+                    path.display(),
+                    self.message
+                )
+            }
             Origin::Override(typed) => write!(formatter, "--set {typed}: {}", self.message),
             Origin::Nowhere => formatter.write_str(&self.message),
         }
@@ -65,7 +86,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn invalid(path: &Path, problems: Vec<Problem>) -> Self {
+    pub(crate) fn invalid(path: &Path, problems: Vec<Problem>) -> Self {
         Self::Invalid {
             path: path.into(),
             problems,
@@ -88,13 +109,13 @@ fn list(problems: &[Problem]) -> String {
 }
 
 /// How alike two words must be for one to be offered in place of the other, from 0 to 1.
-const ALIKE: f64 = 0.6;
+pub(crate) const ALIKE: f64 = 0.6;
 
 /// How alike a key of another table must be: it takes more to believe in two mistakes.
 const ALIKE_ELSEWHERE: f64 = 0.85;
 
 /// The one of `known` that is most like `found`, if any is at all like it.
-pub(super) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<&'a str> {
     known
         .iter()
         .map(|&word| (strsim::normalized_damerau_levenshtein(found, word), word))
@@ -104,7 +125,7 @@ pub(super) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<
 }
 
 /// The end of a message about an unknown word: what was probably meant, or all that is known.
-pub(super) fn suggestion(found: &str, known: &[&str]) -> String {
+pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
     match nearest(found, known, ALIKE) {
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("expected one of {}", quoted(known)),

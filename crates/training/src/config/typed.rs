@@ -20,7 +20,7 @@ use super::{
 use crate::precision::PrecisionChoice;
 
 /// Seed of the published runs.
-const DEFAULT_SEED: u64 = 1337;
+pub(crate) const DEFAULT_SEED: u64 = 1337;
 /// The published runs' learning rate.
 const DEFAULT_LEARNING_RATE: f64 = 9e-4;
 /// The published runs' warm-up, where the run is long enough for it.
@@ -114,7 +114,7 @@ struct TypedCheckpoint {
 /// Reads and checks a document, adding to `problems`.
 ///
 /// Returns nothing if a problem makes the rest unreadable.
-pub(super) fn read(root: &Node, problems: &mut Vec<Problem>) -> Option<RunConfig> {
+pub(crate) fn read(root: &Node, problems: &mut Vec<Problem>) -> Option<RunConfig> {
     let (typed, found) = super::deserialize::read::<TypedRun>(root, &every_key());
     problems.extend(found);
     let config = resolve(typed?, problems);
@@ -307,7 +307,7 @@ fn complete(feed_forward: FeedForwardConfig) -> RunConfig {
 }
 
 /// The full paths of all keys of a run configuration.
-pub(super) fn every_key() -> Vec<String> {
+pub(crate) fn every_key() -> Vec<String> {
     let keys = feed_forwards().map(|feed_forward| flat(&complete(feed_forward)).into_keys());
     let keys: BTreeSet<String> = keys.into_iter().flatten().collect();
     keys.into_iter().collect()

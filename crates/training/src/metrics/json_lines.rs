@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Metrics, MetricsError};
+use super::{EnvironmentMetrics, Metrics, MetricsError};
 
 /// A file of metrics that lines are added to.
 #[derive(Debug)]
 pub struct MetricsFile {
     path: PathBuf,
     file: File,
+    environment: Option<EnvironmentMetrics>,
 }
 
 impl MetricsFile {
@@ -22,22 +23,29 @@ impl MetricsFile {
     /// # Errors
     /// The file cannot be read or written.
     pub fn open(path: &Path, step: u64) -> Result<Self, MetricsError> {
-        let open = || -> std::io::Result<File> {
+        let open = || -> std::io::Result<(File, Kept)> {
             let mut file = File::options()
                 .read(true)
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .open(path)?;
-            let good = good_length(&file, step)?;
-            file.set_len(good)?;
-            file.seek(SeekFrom::Start(good))?;
-            Ok(file)
+            let kept = kept(&file, step)?;
+            file.set_len(kept.length)?;
+            file.seek(SeekFrom::Start(kept.length))?;
+            Ok((file, kept))
         };
+        let (file, kept) = open().map_err(MetricsError::at(path))?;
         Ok(Self {
             path: path.into(),
-            file: open().map_err(MetricsError::at(path))?,
+            file,
+            environment: kept.environment,
         })
+    }
+
+    /// The last line about where the run is computed.
+    pub fn environment(&self) -> Option<&EnvironmentMetrics> {
+        self.environment.as_ref()
     }
 
     /// Adds a line.
@@ -49,7 +57,11 @@ impl MetricsFile {
         line.push(b'\n');
         self.file
             .write_all(&line)
-            .map_err(MetricsError::at(&self.path))
+            .map_err(MetricsError::at(&self.path))?;
+        if let Metrics::Environment(environment) = metrics {
+            self.environment = Some(environment.clone());
+        }
+        Ok(())
     }
 
     /// Flushes to the disk.
@@ -61,19 +73,28 @@ impl MetricsFile {
     }
 }
 
-/// Length of the whole lines about steps up to `step`.
-fn good_length(file: &File, step: u64) -> std::io::Result<u64> {
+/// What stays of a file.
+#[derive(Default)]
+struct Kept {
+    length: u64,
+    environment: Option<EnvironmentMetrics>,
+}
+
+/// The whole lines about steps up to `step`.
+fn kept(file: &File, step: u64) -> std::io::Result<Kept> {
     let mut reader = BufReader::new(file);
-    let mut good = 0;
+    let mut kept = Kept::default();
     let mut line = Vec::new();
     loop {
         line.clear();
         let length = reader.read_until(b'\n', &mut line)?;
-        let whole = line.ends_with(b"\n")
-            && serde_json::from_slice::<Metrics>(&line).is_ok_and(|metrics| metrics.step() <= step);
-        if !whole {
-            return Ok(good);
+        let metrics = serde_json::from_slice::<Metrics>(&line).ok();
+        let metrics = metrics.filter(|of| line.ends_with(b"\n") && of.step() <= step);
+        match metrics {
+            None => return Ok(kept),
+            Some(Metrics::Environment(environment)) => kept.environment = Some(environment),
+            Some(_) => {}
         }
-        good += length as u64;
+        kept.length += length as u64;
     }
 }

@@ -40,6 +40,10 @@ pub enum Metrics {
     Step(StepMetrics),
     /// Of an evaluation.
     Evaluation(EvaluationMetrics),
+    /// A text that the model wrote after an evaluation.
+    Sample(SampleMetrics),
+    /// Where the following lines were computed; written when it is not where those before were.
+    Environment(EnvironmentMetrics),
 }
 
 impl Metrics {
@@ -48,6 +52,8 @@ impl Metrics {
         match self {
             Self::Step(metrics) => metrics.step,
             Self::Evaluation(metrics) => metrics.step,
+            Self::Sample(metrics) => metrics.step,
+            Self::Environment(metrics) => metrics.step,
         }
     }
 }
@@ -104,6 +110,41 @@ pub struct EvaluationMetrics {
     /// every token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_forward: Option<FeedForwardMetrics>,
+}
+
+/// A text that the model wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SampleMetrics {
+    /// Number of completed optimizer steps.
+    pub step: u64,
+    /// The prompt and what follows it.
+    pub text: String,
+}
+
+/// Where a run is computed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentMetrics {
+    /// Number of optimizer steps that were completed before.
+    pub step: u64,
+    /// The program and its version.
+    pub program: String,
+    /// The processor, and what the program uses of it.
+    pub processor: String,
+    /// The device as it is named on the command line.
+    pub device: String,
+    /// Threads that compute.
+    pub threads: usize,
+}
+
+impl EnvironmentMetrics {
+    /// Whether both are the same place, whenever they were used.
+    fn is_like(&self, other: &Self) -> bool {
+        let at_start = |of: &Self| Self {
+            step: 0,
+            ..of.clone()
+        };
+        at_start(self) == at_start(other)
+    }
 }
 
 /// Statistics of the learned masks: means over the masks, and each mask by itself.
@@ -222,12 +263,19 @@ impl MetricsLog {
         self.events.append(metrics)
     }
 
-    /// Adds a text to the events.
+    /// Adds a line about where the run is computed, unless the last such line says the same.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write_text(&mut self, step: u64, tag: &str, text: &str) -> Result<(), MetricsError> {
-        self.events.append_text(step, tag, text)
+    /// A file cannot be written.
+    pub fn write_environment(
+        &mut self,
+        environment: EnvironmentMetrics,
+    ) -> Result<(), MetricsError> {
+        let last = self.lines.environment();
+        if last.is_some_and(|last| last.is_like(&environment)) {
+            return Ok(());
+        }
+        self.write(&Metrics::Environment(environment))
     }
 
     /// Flushes to the disk, so that a checkpoint never knows more than its metrics.

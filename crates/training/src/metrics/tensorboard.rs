@@ -74,6 +74,11 @@ impl EventFile {
         let values = match metrics {
             Metrics::Step(step) => step_values(step),
             Metrics::Evaluation(evaluation) => evaluation_values(evaluation),
+            Metrics::Sample(sample) => {
+                return self.append_text(sample.step, "sample", &sample.text);
+            }
+            // TensorBoard has no place for it.
+            Metrics::Environment(_) => return Ok(()),
         };
         let value = values
             .into_iter()

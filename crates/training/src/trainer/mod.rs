@@ -23,7 +23,10 @@ use learned_dropout::weights::Weights;
 use crate::checkpoints::{Best, Checkpoint, Checkpoints, DamagedCheckpoint, TrainerState};
 use crate::config::RunConfig;
 use crate::flops;
-use crate::metrics::{EvaluationMetrics, MaskMetrics, Metrics, MetricsLog, StepMetrics};
+use crate::metrics::{
+    EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics, MetricsLog, SampleMetrics,
+    StepMetrics,
+};
 use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
 
@@ -283,7 +286,8 @@ impl Trainer<'_> {
             .observer
             .sampled(step, sample.as_deref().map_err(String::as_str));
         if let Ok(text) = sample {
-            self.metrics.write_text(step, "sample", &text)?;
+            self.metrics
+                .write(&Metrics::Sample(SampleMetrics { step, text }))?;
         }
         Ok(())
     }
@@ -340,6 +344,18 @@ impl Trainer<'_> {
             latest: self.last_checkpoint.clone(),
             best: best.map(|name| self.folder.checkpoints().join(name)),
         }
+    }
+
+    /// Adds to the metrics where the run is computed from now on, unless it still is where it was.
+    ///
+    /// # Errors
+    /// The metrics cannot be written.
+    pub fn computed_in(&mut self, environment: EnvironmentMetrics) -> Result<(), TrainError> {
+        let step = self.state.step;
+        Ok(self.metrics.write_environment(EnvironmentMetrics {
+            step,
+            ..environment
+        })?)
     }
 
     /// The configuration.

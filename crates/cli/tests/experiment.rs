@@ -1,0 +1,296 @@
+//! Experiments through the program: their runs, their report, and what they survive.
+#![cfg(unix)]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use kernels::random::Philox;
+use serde_json::Value;
+use support::{failure, ldrop, run};
+
+const KILLS: u64 = 8;
+
+/// Two arms and two seeds; every run takes a moment.
+const STUDY: &str = r#"
+title = "Two arms"
+seeds = [1, 2]
+data = { sources = ["text.txt"], tokenizer = "byte" }
+base = "tiny.toml"
+[set]
+train.steps = 30
+[[arm]]
+name = "learned"
+label = "Learned dropout"
+published = { validation = 3.25 }
+[[arm]]
+name = "baseline"
+unset = ["model.learned_dropout"]
+"#;
+
+fn prepare(folder: &Path, study: &str) {
+    std::fs::write(folder.join("text.txt"), support::text()).expect("written");
+    std::fs::write(folder.join("tiny.toml"), support::TINY).expect("written");
+    std::fs::write(folder.join("study.toml"), study).expect("written");
+}
+
+/// The lines of JSON that an experiment prints.
+fn lines(output: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(output);
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+/// What of a run's metrics does not depend on the clock.
+fn timeless(folder: &Path, run: &str) -> Vec<Value> {
+    let metrics = folder.join("runs").join(run).join("metrics.jsonl");
+    let text = std::fs::read_to_string(metrics).expect("metrics");
+    text.lines()
+        .map(|line| {
+            let mut line: Value = serde_json::from_str(line).expect("JSON");
+            for key in ["tokens_per_second", "model_flops_utilization"] {
+                line[key] = Value::Null;
+            }
+            line
+        })
+        .collect()
+}
+
+/// The results of an experiment, without the last columns: those about speed.
+fn results(folder: &Path, out: &str) -> Vec<String> {
+    let output = run(folder, &["report", out, "--format", "csv"]).stdout;
+    let text = String::from_utf8(output).expect("text");
+    let (header, _) = text.split_once('\n').expect("a header");
+    let speed = header
+        .split(',')
+        .position(|name| name == "tokens_per_second")
+        .expect("a column");
+    let cut = |line: &str| line.split(',').take(speed).collect::<Vec<_>>().join(",");
+    text.lines().map(cut).collect()
+}
+
+const RUNS: [&str; 4] = [
+    "learned/seed-1",
+    "baseline/seed-1",
+    "learned/seed-2",
+    "baseline/seed-2",
+];
+
+#[test]
+fn arms_and_seeds_become_a_report() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder, STUDY);
+    let command = [
+        "experiment",
+        "study.toml",
+        "--out",
+        "out",
+        "--jobs",
+        "2",
+        "--json",
+    ];
+    let mut ended = lines(&run(folder, &command).stdout);
+    assert_eq!(ended.len(), 4);
+    for of in &ended {
+        assert_eq!(
+            (&of["state"], &of["step"]),
+            (&"finished".into(), &30.into())
+        );
+        assert!(
+            of["validation_loss"].as_f64().expect("a loss") < 6.0,
+            "{of}"
+        );
+        assert_eq!(of["kept"].is_null(), of["arm"] == "baseline");
+    }
+    let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
+    for part in [
+        "<h1>Two arms</h1>",
+        "Learned dropout",
+        "3.250",
+        "text.txt, tokenizer byte",
+        ", 2 threads",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    let csv = results(folder, "out");
+    assert!(csv[1].starts_with("Learned dropout,2/2,") && csv[2].starts_with("baseline,2/2,"));
+
+    // Nothing is done twice.
+    let before = RUNS.map(|run| {
+        std::fs::read(folder.join("out/runs").join(run).join("metrics.jsonl")).expect("metrics")
+    });
+    let order = |of: &Value| of["run"].as_str().expect("a path").to_string();
+    let mut again = lines(&run(folder, &command).stdout);
+    ended.sort_by_key(order);
+    again.sort_by_key(order);
+    assert_eq!(again, ended);
+    let after = RUNS.map(|run| {
+        std::fs::read(folder.join("out/runs").join(run).join("metrics.jsonl")).expect("metrics")
+    });
+    assert!(before == after);
+
+    // Each is an ordinary run, with a page of its own.
+    run(folder, &["eval", "--model", "out/runs/learned/seed-2"]);
+    assert!(folder.join("out/runs/learned/seed-2/report.html").exists());
+    let both = [
+        "report",
+        "out",
+        "out/runs/learned/seed-2",
+        "--out",
+        "both.md",
+    ];
+    run(folder, &both);
+    let both = std::fs::read_to_string(folder.join("both.md")).expect("written");
+    assert!(
+        both.contains("## Two arms") && both.contains("## Run seed-2"),
+        "{both}"
+    );
+
+    changes_are_refused(folder);
+}
+
+fn changes_are_refused(folder: &Path) {
+    let command = ["experiment", "study.toml", "--out", "out"];
+    let write = |text: &str| std::fs::write(folder.join("study.toml"), text).expect("written");
+    write(&STUDY.replace("train.steps = 30", "train.steps = 40"));
+    let (code, message) = failure(folder, &command);
+    assert!(
+        code == 1 && message.contains("train.steps was 30, is 40"),
+        "{message}"
+    );
+    assert!(message.contains("out/runs/baseline/seed-2"), "{message}");
+    write(&STUDY.replace("\"byte\"", "\"char\""));
+    let (code, message) = failure(folder, &command);
+    assert!(
+        code == 1 && message.contains("prepared otherwise"),
+        "{message}"
+    );
+    // Another arm is welcome: only it is trained.
+    write(&(STUDY.to_string() + "[[arm]]\nname = 'more'\nset.model.dropout = 0.1\n"));
+    let ended = lines(&run(folder, &[&command[..], &["--json"]].concat()).stdout);
+    assert_eq!(ended.len(), 6);
+    let (code, message) = failure(folder, &["report", "out", "--out", "report.pdf"]);
+    assert!(
+        code == 2 && message.contains(".html, .md or .csv"),
+        "{message}"
+    );
+    let (code, message) = failure(folder, &["experiment", "tiny.toml", "--out", "other"]);
+    assert!(
+        code == 1 && message.contains("line 2: unknown key `seed`"),
+        "{message}"
+    );
+    assert!(!folder.join("other").exists());
+}
+
+#[test]
+fn a_failed_arm_does_not_stop_the_others() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let wild = "[[arm]]\nname = 'wild'\nset.train.optimizer.learning_rate = 1e30\n";
+    let study = STUDY
+        .replace("[1, 2]", "[1]")
+        .replacen("[[arm]]", &format!("{wild}[[arm]]"), 1);
+    prepare(folder, &study);
+    let command = ["experiment", "study.toml", "--out", "out", "--json"];
+    let output = ldrop(folder, &command)
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("1 of 3 runs failed") && errors.contains("not a finite number"),
+        "{errors}"
+    );
+    let states: Vec<Value> = lines(&output.stdout)
+        .iter()
+        .map(|of| of["state"].clone())
+        .collect();
+    assert_eq!(states, ["failed", "finished", "finished"]);
+    let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
+    assert!(page.contains("Failed:</b> wild, seed 1") && page.contains("not a finite number"));
+    // It is tried again; then the others were done already.
+    let output = ldrop(folder, &command)
+        .output()
+        .expect("the program starts");
+    let states: Vec<Value> = lines(&output.stdout)
+        .iter()
+        .map(|of| of["state"].clone())
+        .collect();
+    assert_eq!(states, ["finished", "finished", "failed"]);
+}
+
+fn start(folder: &Path) -> Child {
+    let mut command = ldrop(folder, &["experiment", "study.toml", "--out", "killed"]);
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
+#[test]
+fn killed_again_and_again_it_ends_with_the_same_report() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder, STUDY);
+    let began = std::time::Instant::now();
+    run(folder, &["experiment", "study.toml", "--out", "whole"]);
+    let longest = began.elapsed() / (KILLS as u32);
+    let moments = Philox::new(5, 0);
+    for kill in 0..KILLS {
+        let mut child = start(folder);
+        std::thread::sleep(Duration::from_micros(
+            moments.below(kill, longest.as_micros() as u64 + 1),
+        ));
+        // SIGKILL: the program has no chance to tell its processes.
+        child.kill().expect("a child");
+        child.wait().expect("a child");
+    }
+    // A process that is still saving is waited for.
+    assert!(start(folder).wait().expect("a child").success());
+    assert_eq!(results(folder, "killed"), results(folder, "whole"));
+    for run in RUNS {
+        let (killed, whole) = (folder.join("killed"), folder.join("whole"));
+        assert_eq!(timeless(&killed, run), timeless(&whole, run), "{run}");
+    }
+}
+
+#[test]
+fn terminated_it_saves_and_goes_on() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    // So many steps that it is surely not done when it is stopped.
+    prepare(
+        folder,
+        &STUDY.replace("train.steps = 30", "train.steps = 20000"),
+    );
+    let mut child = start(folder);
+    let checkpoint = folder.join("killed/runs/learned/seed-1/latest");
+    while !checkpoint.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let terminate = std::process::Command::new("kill")
+        .arg(child.id().to_string())
+        .status();
+    assert!(terminate.expect("kill runs").success());
+    assert!(
+        child.wait().expect("a child").success(),
+        "SIGTERM saves and ends well"
+    );
+    let run = folder.join("killed/runs/learned/seed-1");
+    assert!(!run.join("failure.txt").exists());
+    let saved = std::fs::read_to_string(checkpoint).expect("a checkpoint");
+    let steps = timeless(&folder.join("killed"), "learned/seed-1");
+    let last = steps.iter().filter_map(|line| line["step"].as_u64()).max();
+    assert_eq!(
+        saved.trim(),
+        format!("step-{:08}", last.expect("a step")),
+        "nothing is lost"
+    );
+    let page = std::fs::read_to_string(folder.join("killed/report.html")).expect("a report");
+    assert!(page.contains("4 runs are not done yet"));
+}

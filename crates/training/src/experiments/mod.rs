@@ -1,0 +1,79 @@
+//! Experiments: several variants of one configuration, each trained with several seeds.
+//!
+//! A TOML file names the base configuration, the arms (what is changed in each), the seeds, the
+//! data, and what the report shows. Every run of an experiment is an ordinary run folder,
+//! `runs/ARM/seed-N` under the experiment's folder, so it is resumed like any other.
+
+mod outline;
+mod plan;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use data::TokenizerChoice;
+use data::sources::Source;
+
+use crate::config::{ConfigError, RunConfig};
+
+pub use outline::{
+    ArmOutline, Chart, ChartKind, Column, OUTLINE_FILE, Outline, OutlineError, Published, Table,
+};
+pub(crate) use plan::run_folder;
+pub use plan::{Changed, FAILURE_FILE, PlannedRun, Status, status};
+
+/// Name of the folder of runs in an experiment's folder.
+pub const RUNS_FOLDER: &str = "runs";
+/// Name of the folder of prepared data in an experiment's folder.
+pub const DATA_FOLDER: &str = "data";
+
+/// An experiment as its file says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// What the report is about, and how it shows it.
+    pub outline: Outline,
+    /// Where the tokens come from; none if every arm's own `data.path` says it.
+    pub data: Option<DataChoice>,
+    /// The configuration of each arm of the outline, with the first seed.
+    pub configs: Vec<RunConfig>,
+}
+
+/// Where the tokens of an experiment come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DataChoice {
+    /// A data folder that is there.
+    Folder(PathBuf),
+    /// Text to prepare in the experiment's folder.
+    Prepare(Preparation),
+}
+
+/// How the text of an experiment is prepared; see [`data::PrepareOptions`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preparation {
+    /// Where the text comes from.
+    pub sources: Vec<Source>,
+    /// The tokenizer.
+    pub tokenizer: TokenizerChoice,
+    /// Share of the text for validation.
+    pub validation: f64,
+    /// Stop after this many bytes of text.
+    pub max_text_bytes: Option<u64>,
+}
+
+/// A base configuration for experiments that name none: its text and what messages call it.
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultBase<'a> {
+    /// TOML.
+    pub text: &'a str,
+    /// The name.
+    pub name: &'a str,
+}
+
+impl Experiment {
+    /// Reads an experiment file, and the base configuration that it names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or all that is wrong with the experiment and its arms.
+    pub fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Self, ConfigError> {
+        read::read(path, default_base)
+    }
+}

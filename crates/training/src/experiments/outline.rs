@@ -1,0 +1,205 @@
+//! What an experiment's report needs to know beside its runs; kept in the experiment's folder.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// File name of the outline in an experiment's folder.
+pub const OUTLINE_FILE: &str = "experiment.json";
+
+/// Why an outline cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum OutlineError {
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// It is not an outline.
+    #[error("{path}: not the outline of an experiment ({reason}); run `ldrop experiment` again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What an experiment's report is about, and how it shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outline {
+    /// What the experiment is called.
+    pub title: String,
+    /// What it is for, in plain text; an empty line divides paragraphs.
+    pub description: String,
+    /// The experiment file, as it was named.
+    pub file: PathBuf,
+    /// How the data is prepared, in words; empty if it is not part of the experiment.
+    pub preparation: String,
+    /// The seeds of every arm.
+    pub seeds: Vec<u64>,
+    /// The arms, in the order of the file.
+    pub arms: Vec<ArmOutline>,
+    /// The charts; where there are none, the report's default ones.
+    pub charts: Vec<Chart>,
+    /// The tables; where there are none, one of everything.
+    pub tables: Vec<Table>,
+}
+
+/// An arm of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArmOutline {
+    /// Its short name, which is also that of its folder.
+    pub name: String,
+    /// What tables and charts call it.
+    pub label: String,
+    /// Numbers that were published about the same arm elsewhere.
+    pub published: Published,
+}
+
+/// Numbers that were published elsewhere, to compare with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Published {
+    /// Training loss, in nats per token.
+    pub train: Option<f64>,
+    /// Validation loss, in nats per token.
+    pub validation: Option<f64>,
+    /// Share of ones in the rounded masks, from 0 to 1.
+    pub kept: Option<f64>,
+}
+
+/// A chart of the report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chart {
+    /// What it shows.
+    pub kind: ChartKind,
+    /// Its heading; that of its kind where left out.
+    pub title: Option<String>,
+    /// Names of the arms that it shows; all where empty.
+    pub arms: Vec<String>,
+}
+
+/// What a chart shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChartKind {
+    /// Validation loss of the evaluations against steps.
+    #[default]
+    ValidationLoss,
+    /// Training loss of the evaluations against steps.
+    TrainLoss,
+    /// Loss of the training steps' own batches against steps.
+    StepLoss,
+    /// Share of ones in the rounded masks against steps, on the validation split.
+    Kept,
+    /// The same at the end of training, layer by layer.
+    KeptByLayer,
+    /// Validation loss at the end of training against FLOPs of the forward pass per token.
+    LossAgainstFlops,
+    /// Validation loss at the end of training against training speed.
+    LossAgainstSpeed,
+}
+
+/// A table of the report, with a row for each arm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Table {
+    /// Its heading; "Results" where left out.
+    pub title: Option<String>,
+    /// Names of the arms that it shows; all where empty.
+    pub arms: Vec<String>,
+    /// Its columns; where empty, all of which something is known.
+    pub columns: Vec<Column>,
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Column {
+    /// Finished runs, of all.
+    Runs,
+    /// Training loss of the last evaluation.
+    TrainLoss,
+    /// The published training loss.
+    PublishedTrainLoss,
+    /// Validation loss of the last evaluation.
+    ValidationLoss,
+    /// The published validation loss.
+    PublishedValidationLoss,
+    /// Lowest validation loss of all evaluations.
+    LowestValidationLoss,
+    /// Share of ones in the rounded masks at the last evaluation.
+    Kept,
+    /// The published share.
+    PublishedKept,
+    /// Parameters without the positional embedding.
+    Parameters,
+    /// Operations of the forward pass per token.
+    ForwardFlops,
+    /// Tokens trained on.
+    Tokens,
+    /// Training speed.
+    TokensPerSecond,
+}
+
+impl Column {
+    /// All columns, in their usual order.
+    pub const ALL: [Self; 12] = [
+        Self::Runs,
+        Self::TrainLoss,
+        Self::PublishedTrainLoss,
+        Self::ValidationLoss,
+        Self::PublishedValidationLoss,
+        Self::LowestValidationLoss,
+        Self::Kept,
+        Self::PublishedKept,
+        Self::Parameters,
+        Self::ForwardFlops,
+        Self::Tokens,
+        Self::TokensPerSecond,
+    ];
+}
+
+impl Outline {
+    /// Writes the outline into an experiment's folder, whole or not at all.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn write(&self, folder: &Path) -> Result<(), OutlineError> {
+        let path = folder.join(OUTLINE_FILE);
+        let text = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
+        learned_dropout::files::write_atomically(&path, (text + "\n").as_bytes())
+            .map_err(|source| OutlineError::File { path, source })
+    }
+
+    /// Reads the outline of an experiment's folder; none if there is no such file.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged.
+    pub fn read(folder: &Path) -> Result<Option<Self>, OutlineError> {
+        let path = folder.join(OUTLINE_FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(outline) => Ok(Some(outline)),
+                Err(error) => Err(OutlineError::Damaged {
+                    path,
+                    reason: error.to_string(),
+                }),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(OutlineError::File { path, source }),
+        }
+    }
+
+    /// The arm with this name.
+    pub fn arm(&self, name: &str) -> Option<&ArmOutline> {
+        self.arms.iter().find(|arm| arm.name == name)
+    }
+}

@@ -1,0 +1,196 @@
+//! The runs of an experiment: where they are, and how far each is.
+
+use std::path::{Path, PathBuf};
+
+use super::{DATA_FOLDER, DataChoice, Experiment, RUNS_FOLDER};
+use crate::checkpoints::{FOLDER as CHECKPOINTS, LATEST};
+use crate::config::{ConfigError, RunConfig};
+use crate::metrics::Metrics;
+use crate::precision::PrecisionChoice;
+use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
+
+/// File name, in a run folder, of the error that the run's process ended with.
+pub const FAILURE_FILE: &str = "failure.txt";
+
+/// Keys that may differ between what a run was done with and what the experiment says now.
+const HARMLESS: [&str; 3] = [
+    "data.path",
+    "train.checkpoint.every",
+    "train.checkpoint.keep",
+];
+
+/// A run of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedRun {
+    /// Which arm of the outline it belongs to.
+    pub arm: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its configuration.
+    pub config: RunConfig,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It has not begun.
+    Waiting,
+    /// It has begun; its metrics tell of this many steps.
+    Begun(u64),
+    /// Its last attempt ended with this error.
+    Failed(String),
+    /// It is done.
+    Finished,
+}
+
+/// A run was done with another configuration than the experiment has for it now.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{}: this run was begun with another configuration:{differences}\n  Put the experiment file \
+     back as it was, give the arm another name, or delete the folder to train it anew",
+    folder.display()
+)]
+pub struct Changed {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// The keys with both values, a line each.
+    pub differences: String,
+}
+
+impl Experiment {
+    /// The data folder of the experiment under `out`; none if the arms' own `data.path` says it.
+    pub fn data_folder(&self, out: &Path) -> Option<PathBuf> {
+        match self.data.as_ref()? {
+            DataChoice::Folder(path) => Some(path.clone()),
+            DataChoice::Prepare(_) => Some(out.join(DATA_FOLDER)),
+        }
+    }
+
+    /// All runs, in the order in which they are made: every arm with the first seed, then every
+    /// arm with the next one, so that arms can be compared early.
+    pub fn runs(&self, out: &Path) -> Vec<PlannedRun> {
+        let data = self.data_folder(out);
+        let run = |seed: u64, arm: usize| {
+            let mut config = self.configs[arm].clone();
+            config.seed = seed;
+            if let Some(path) = &data {
+                config.data.path.clone_from(path);
+            }
+            PlannedRun {
+                arm,
+                seed,
+                folder: run_folder(out, &self.outline.arms[arm].name, seed),
+                config,
+            }
+        };
+        let run = &run;
+        let seeds = self.outline.seeds.iter();
+        seeds
+            .flat_map(|&seed| (0..self.configs.len()).map(move |arm| run(seed, arm)))
+            .collect()
+    }
+}
+
+/// The folder of a run in an experiment's folder.
+pub(crate) fn run_folder(out: &Path, arm: &str, seed: u64) -> PathBuf {
+    out.join(RUNS_FOLDER).join(arm).join(format!("seed-{seed}"))
+}
+
+impl PlannedRun {
+    /// Tokens of the whole run.
+    pub fn tokens(&self) -> u64 {
+        self.config.train.steps * self.config.tokens_per_step()
+    }
+
+    /// Compares with the configuration that the run was begun with, if it was.
+    ///
+    /// Gives the differences, or none.
+    ///
+    /// # Errors
+    /// The stored configuration cannot be read.
+    pub fn changed(&self) -> Result<Option<Changed>, ConfigError> {
+        let path = self.folder.join(CONFIG_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let stored = RunConfig::read(&path, &[])?;
+        let mut wanted = self.config.clone();
+        // A run stores what these were when it began.
+        wanted.model.vocabulary = wanted.model.vocabulary.or(stored.model.vocabulary);
+        if wanted.train.precision == PrecisionChoice::Auto {
+            wanted.train.precision = stored.train.precision;
+        }
+        let (old, new) = (stored.values(), wanted.values());
+        let shown = |value: Option<&toml::Value>| {
+            value.map_or_else(|| "none".to_string(), ToString::to_string)
+        };
+        let differences: String = stored
+            .differing_keys(&wanted)
+            .iter()
+            .filter(|key| !HARMLESS.contains(&key.as_str()))
+            .map(|key| {
+                let (old, new) = (shown(old.get(key)), shown(new.get(key)));
+                format!("\n    {key} was {old}, is {new}")
+            })
+            .collect();
+        Ok((!differences.is_empty()).then(|| Changed {
+            folder: self.folder.clone(),
+            differences,
+        }))
+    }
+
+    /// Writes the configuration into a folder that has none, so that a run resumed there begins.
+    ///
+    /// The vocabulary must be set and the precision decided, as a run stores them.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn set_up(&self) -> Result<(), ConfigError> {
+        let path = self.folder.join(CONFIG_FILE);
+        if path.exists() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.folder).map_err(|source| ConfigError::File {
+            path: self.folder.clone(),
+            source,
+        })?;
+        self.config.write(&path)
+    }
+}
+
+/// How far the run in a folder is, if it is to make `steps` steps.
+pub fn status(folder: &Path, steps: u64) -> Status {
+    if let Ok(error) = std::fs::read_to_string(folder.join(FAILURE_FILE)) {
+        return Status::Failed(error.trim().into());
+    }
+    let Ok(metrics) = std::fs::read_to_string(folder.join(METRICS_FILE)) else {
+        return Status::Waiting;
+    };
+    let (mut step, mut evaluated) = (0, 0);
+    for line in metrics.lines() {
+        match serde_json::from_str(line) {
+            Ok(Metrics::Step(metrics)) => step = metrics.step,
+            Ok(Metrics::Evaluation(metrics)) => evaluated = metrics.step,
+            _ => {}
+        }
+    }
+    if evaluated >= steps && is_saved(folder, steps) {
+        Status::Finished
+    } else {
+        Status::Begun(step)
+    }
+}
+
+/// Whether the last checkpoint is there; or none at all: of old runs often only the metrics are
+/// kept.
+fn is_saved(folder: &Path, steps: u64) -> bool {
+    let latest = std::fs::read_to_string(folder.join(LATEST)).unwrap_or_default();
+    let step = latest.trim().strip_prefix("step-");
+    let step = step.and_then(|step| step.parse::<u64>().ok());
+    match step {
+        Some(step) => step >= steps,
+        None => !folder.join(CHECKPOINTS).exists(),
+    }
+}

@@ -1,0 +1,115 @@
+//! An arm of a report: the runs of one configuration, and what they come to.
+
+use learned_dropout::TransformerConfig;
+
+use super::run_record::{EvaluationPoint, RunRecord};
+use super::spread::Spread;
+use crate::experiments::{ArmOutline, Published};
+use crate::flops;
+
+/// The runs of one configuration with different seeds.
+#[derive(Clone, Debug)]
+pub struct Arm {
+    /// Its short name.
+    pub name: String,
+    /// What tables and charts call it.
+    pub label: String,
+    /// Numbers that were published about the same arm elsewhere.
+    pub published: Published,
+    /// Its runs that have begun.
+    pub runs: Vec<RunRecord>,
+    /// How many runs it is to have.
+    pub planned: usize,
+}
+
+impl Arm {
+    /// An arm of an experiment.
+    pub fn new(outline: &ArmOutline, runs: Vec<RunRecord>, planned: usize) -> Self {
+        Self {
+            name: outline.name.clone(),
+            label: outline.label.clone(),
+            published: outline.published,
+            runs,
+            planned,
+        }
+    }
+
+    /// The runs that are done.
+    pub fn finished(&self) -> impl Iterator<Item = &RunRecord> {
+        self.runs.iter().filter(|run| run.is_finished())
+    }
+
+    /// A value of the finished runs, over their seeds.
+    pub fn over_seeds(&self, value: impl Fn(&RunRecord) -> Option<f64>) -> Option<Spread> {
+        Spread::of(self.finished().filter_map(value))
+    }
+
+    /// A value of the finished runs' last evaluations, over their seeds.
+    pub fn at_end(&self, value: impl Fn(&EvaluationPoint) -> Option<f64>) -> Option<Spread> {
+        self.over_seeds(|run| value(run.evaluations.last()?))
+    }
+
+    /// A value of the evaluations at each step that all runs with evaluations have evaluated,
+    /// over the seeds; runs that are not done count too.
+    pub fn over_time(&self, value: impl Fn(&EvaluationPoint) -> Option<f64>) -> Vec<(f64, Spread)> {
+        let runs: Vec<&RunRecord> = self.with_evaluations().collect();
+        let Some(longest) = runs.iter().max_by_key(|run| run.evaluations.len()) else {
+            return Vec::new();
+        };
+        let at = |run: &RunRecord, step: u64| {
+            let found = run.evaluations.iter().find(|of| of.step == step);
+            found.and_then(&value)
+        };
+        let steps = longest.evaluations.iter().map(|of| of.step);
+        steps
+            .filter_map(|step| {
+                let values: Vec<f64> = runs.iter().filter_map(|run| at(run, step)).collect();
+                // A mean over other runs than before would look like a change.
+                let all = values.len() == runs.len();
+                all.then(|| Spread::of(values))
+                    .flatten()
+                    .map(|of| (step as f64, of))
+            })
+            .collect()
+    }
+
+    /// The share of ones of each layer at the last evaluations, over the seeds.
+    pub fn kept_by_layer(&self) -> Vec<(f64, Spread)> {
+        let ends: Vec<&EvaluationPoint> = self
+            .with_evaluations()
+            .filter_map(|run| run.evaluations.last())
+            .collect();
+        let layers = ends
+            .iter()
+            .map(|end| end.kept_by_layer.len())
+            .max()
+            .unwrap_or(0);
+        let layer = |layer: usize| {
+            let kept = ends
+                .iter()
+                .filter_map(|end| end.kept_by_layer.get(layer).copied());
+            Spread::of(kept).map(|of| (layer as f64, of))
+        };
+        (0..layers).filter_map(layer).collect()
+    }
+
+    /// Runs whose evaluations charts show: those that are not failed, or else all.
+    fn with_evaluations(&self) -> impl Iterator<Item = &RunRecord> {
+        let any_good = self.runs.iter().any(|run| run.failure.is_none());
+        let good = move |run: &&RunRecord| run.failure.is_none() || !any_good;
+        self.runs
+            .iter()
+            .filter(good)
+            .filter(|run| !run.evaluations.is_empty())
+    }
+
+    /// The model; none if no run has begun.
+    pub fn model(&self) -> Option<TransformerConfig> {
+        self.runs.first()?.config.model.transformer(None).ok()
+    }
+
+    /// Operations of the forward pass per token; none if no run has begun.
+    pub fn forward_flops(&self) -> Option<f64> {
+        self.model().map(|model| flops::forward_per_token(&model))
+    }
+}

@@ -1,0 +1,209 @@
+//! The charts that a report can have: what they plot, as data for the page's script.
+
+use serde::Serialize;
+
+use super::arm::Arm;
+use super::spread::Spread;
+use crate::experiments::{Chart, ChartKind};
+
+/// Most points of a line; more are averaged in groups.
+const MOST_POINTS: usize = 400;
+
+/// What a chart plots.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plot {
+    /// Its heading.
+    pub title: String,
+    /// What the horizontal axis shows.
+    pub x: Axis,
+    /// What the vertical axis shows.
+    pub y: Axis,
+    /// Whether the points of a series are apart from each other, not joined by a line.
+    pub scattered: bool,
+    /// What is drawn.
+    pub series: Vec<Series>,
+}
+
+/// An axis.
+#[derive(Clone, Debug, Serialize)]
+pub struct Axis {
+    /// Its label, with the unit.
+    pub label: &'static str,
+    /// Whether values are shares, shown as percentages.
+    pub share: bool,
+    /// Whether values are whole numbers.
+    pub whole: bool,
+}
+
+/// The line or the points of an arm.
+#[derive(Clone, Debug, Serialize)]
+pub struct Series {
+    /// The arm's label.
+    pub name: String,
+    /// The arm's place in the report, which decides its colour and dashes.
+    pub style: usize,
+    /// x, y, and where it is known the lower and the upper end of y's spread.
+    pub points: Vec<Vec<f64>>,
+}
+
+/// The charts of a report that names none.
+pub(super) fn defaults(arms: &[Arm]) -> Vec<Chart> {
+    let mut kinds = vec![ChartKind::ValidationLoss, ChartKind::TrainLoss];
+    if arms.len() == 1 {
+        kinds.push(ChartKind::StepLoss);
+    }
+    kinds.extend([ChartKind::Kept, ChartKind::KeptByLayer]);
+    if arms.len() > 1 {
+        kinds.push(ChartKind::LossAgainstFlops);
+    }
+    let chart = |kind| Chart {
+        kind,
+        ..Chart::default()
+    };
+    kinds.into_iter().map(chart).collect()
+}
+
+/// The plot of a chart; none if nothing is known to plot.
+pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
+    let shown = |arm: &Arm| chart.arms.is_empty() || chart.arms.contains(&arm.name);
+    let series: Vec<Series> = arms
+        .iter()
+        .enumerate()
+        .filter(|(_, arm)| shown(arm))
+        .map(|(style, arm)| Series {
+            name: arm.label.clone(),
+            style,
+            points: points(arm, chart.kind),
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect();
+    let (title, x, y) = about(chart.kind);
+    let scattered = matches!(
+        chart.kind,
+        ChartKind::LossAgainstFlops | ChartKind::LossAgainstSpeed
+    );
+    (!series.is_empty()).then(|| Plot {
+        title: chart.title.clone().unwrap_or(title.into()),
+        x,
+        y,
+        scattered,
+        series,
+    })
+}
+
+/// Heading, horizontal and vertical axis.
+fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
+    let axis = |label| Axis {
+        label,
+        share: false,
+        whole: false,
+    };
+    let whole = |label| Axis {
+        whole: true,
+        ..axis(label)
+    };
+    let share = |label| Axis {
+        share: true,
+        ..axis(label)
+    };
+    let (steps, nats) = (whole("steps"), axis("nats per token"));
+    let kept = share("kept activations");
+    match kind {
+        ChartKind::ValidationLoss => ("Validation loss", steps, nats),
+        ChartKind::TrainLoss => ("Train loss", steps, nats),
+        ChartKind::StepLoss => ("Loss of the training batches", steps, nats),
+        ChartKind::Kept => ("Kept activations", steps, kept),
+        ChartKind::KeptByLayer => ("Kept activations by layer", whole("layer"), kept),
+        ChartKind::LossAgainstFlops => (
+            "Validation loss against computation",
+            whole("FLOPs of the forward pass per token"),
+            nats,
+        ),
+        ChartKind::LossAgainstSpeed => (
+            "Validation loss against training speed",
+            whole("tokens per second"),
+            nats,
+        ),
+    }
+}
+
+fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
+    match kind {
+        ChartKind::ValidationLoss => with_spread(arm.over_time(|of| of.validation_loss)),
+        ChartKind::TrainLoss => with_spread(arm.over_time(|of| of.train_loss)),
+        ChartKind::Kept => with_spread(arm.over_time(|of| of.kept)),
+        ChartKind::KeptByLayer => with_spread(arm.kept_by_layer()),
+        ChartKind::StepLoss => step_losses(arm),
+        ChartKind::LossAgainstFlops => loss_against(arm, arm.forward_flops()),
+        ChartKind::LossAgainstSpeed => {
+            let speed = arm.over_seeds(|run| run.tokens_per_second());
+            loss_against(arm, speed.map(|speed| speed.mean))
+        }
+    }
+}
+
+fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
+    let point = |(x, spread): (f64, Spread)| point(x, &spread);
+    thinned(values.into_iter().map(point).collect())
+}
+
+fn point(x: f64, spread: &Spread) -> Vec<f64> {
+    let mut point = vec![x, spread.mean];
+    if spread.deviation.is_some() {
+        let (low, high) = spread.range();
+        point.extend([low, high]);
+    }
+    point
+}
+
+fn loss_against(arm: &Arm, x: Option<f64>) -> Vec<Vec<f64>> {
+    let loss = arm.at_end(|end| end.validation_loss);
+    x.zip(loss)
+        .map(|(x, loss)| point(x, &loss))
+        .into_iter()
+        .collect()
+}
+
+/// Losses of the steps' own batches, as means over the runs that have a line for the step.
+fn step_losses(arm: &Arm) -> Vec<Vec<f64>> {
+    let Some(longest) = arm.runs.iter().max_by_key(|run| run.steps.len()) else {
+        return Vec::new();
+    };
+    let mean = |index: usize| {
+        let step = longest.steps[index].step;
+        // Runs of one arm log the same steps.
+        let of_runs = arm.runs.iter().filter_map(|run| run.steps.get(index));
+        let of_runs = of_runs.filter(|point| point.step == step);
+        let spread = Spread::of(of_runs.filter_map(|point| point.loss))?;
+        Some(vec![step as f64, spread.mean])
+    };
+    thinned((0..longest.steps.len()).filter_map(mean).collect())
+}
+
+/// Means of groups of neighbours, if there are too many points.
+fn thinned(points: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let group = points.len().div_ceil(MOST_POINTS).max(1);
+    let mean = |points: &[Vec<f64>]| {
+        let width = points.iter().map(Vec::len).min().unwrap_or(0);
+        let column = |column: usize| {
+            points.iter().map(|point| point[column]).sum::<f64>() / points.len() as f64
+        };
+        (0..width).map(column).collect()
+    };
+    points.chunks(group).map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_points_become_means_of_neighbours() {
+        let points: Vec<Vec<f64>> = (0..800).map(|x| vec![f64::from(x), 1.0]).collect();
+        let thin = thinned(points);
+        assert_eq!(thin.len(), 400);
+        assert_eq!(thin[0], [0.5, 1.0]);
+        assert_eq!(thin[399], [798.5, 1.0]);
+        assert_eq!(thinned(vec![vec![1.0, 2.0]]), [[1.0, 2.0]]);
+    }
+}

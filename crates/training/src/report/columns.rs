@@ -1,0 +1,132 @@
+//! The columns that a table of arms can have.
+
+use super::arm::Arm;
+use super::table::{Cell, DataTable, Unit};
+use crate::experiments::{Column, Table};
+
+impl Column {
+    /// Its name for programs, and for readers.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Runs => ("runs", "Runs"),
+            Self::TrainLoss => ("train_loss", "Train loss"),
+            Self::PublishedTrainLoss => ("published_train_loss", "Published train loss"),
+            Self::ValidationLoss => ("validation_loss", "Validation loss"),
+            Self::PublishedValidationLoss => {
+                ("published_validation_loss", "Published validation loss")
+            }
+            Self::LowestValidationLoss => ("lowest_validation_loss", "Lowest validation loss"),
+            Self::Kept => ("kept", "Kept"),
+            Self::PublishedKept => ("published_kept", "Published kept"),
+            Self::Parameters => ("parameters", "Parameters"),
+            Self::ForwardFlops => ("forward_flops_per_token", "FLOPs per token"),
+            Self::Tokens => ("tokens", "Tokens"),
+            Self::TokensPerSecond => ("tokens_per_second", "Tokens/s"),
+        }
+    }
+
+    fn cell(self, arm: &Arm) -> Cell {
+        match self {
+            Self::Runs => {
+                let done = arm.finished().count();
+                let failed = arm.runs.iter().filter(|run| run.failure.is_some()).count();
+                let failed = match failed {
+                    0 => String::new(),
+                    failed => format!(", {failed} failed"),
+                };
+                Cell::Text(format!("{done}/{}{failed}", arm.planned))
+            }
+            Self::TrainLoss => Cell::spread(arm.at_end(|end| end.train_loss), Unit::Nats),
+            Self::PublishedTrainLoss => Cell::number(arm.published.train, Unit::Nats),
+            Self::ValidationLoss => Cell::spread(arm.at_end(|end| end.validation_loss), Unit::Nats),
+            Self::PublishedValidationLoss => Cell::number(arm.published.validation, Unit::Nats),
+            Self::LowestValidationLoss => {
+                let lowest = arm.over_seeds(|run| {
+                    let losses = run.evaluations.iter().filter_map(|of| of.validation_loss);
+                    losses.min_by(f64::total_cmp)
+                });
+                Cell::spread(lowest, Unit::Nats)
+            }
+            Self::Kept => Cell::spread(arm.at_end(|end| end.kept), Unit::Share),
+            Self::PublishedKept => Cell::number(arm.published.kept, Unit::Share),
+            Self::Parameters => {
+                let parameters = arm
+                    .model()
+                    .map(|model| model.parameters_without_positions());
+                Cell::number(parameters.map(|count| count as f64), Unit::Count)
+            }
+            Self::ForwardFlops => Cell::number(arm.forward_flops(), Unit::Count),
+            Self::Tokens => {
+                let tokens = arm.over_seeds(|run| run.steps.last()?.tokens);
+                Cell::number(tokens.map(|tokens| tokens.mean), Unit::Count)
+            }
+            Self::TokensPerSecond => {
+                let speed = arm.over_seeds(|run| run.tokens_per_second());
+                Cell::spread(speed, Unit::Count)
+            }
+        }
+    }
+}
+
+/// A table with a row for each of these arms.
+pub(super) fn of_arms(arms: &[Arm], table: &Table) -> DataTable {
+    let shown = |arm: &&Arm| table.arms.is_empty() || table.arms.contains(&arm.name);
+    let arms: Vec<&Arm> = arms.iter().filter(shown).collect();
+    let mut columns = table.columns.clone();
+    if columns.is_empty() {
+        let known = |column: &Column| arms.iter().any(|arm| column.cell(arm) != Cell::Empty);
+        columns = Column::ALL.into_iter().filter(known).collect();
+    }
+    let names = |name: fn((&'static str, &'static str)) -> &'static str, first: &str| {
+        let columns = columns
+            .iter()
+            .map(|column| name(column.names()).to_string());
+        [first.to_string()].into_iter().chain(columns).collect()
+    };
+    let row = |arm: &&Arm| {
+        let cells = columns.iter().map(|column| column.cell(arm));
+        [Cell::Text(arm.label.clone())]
+            .into_iter()
+            .chain(cells)
+            .collect()
+    };
+    DataTable {
+        title: table.title.clone().unwrap_or("Results".into()),
+        headings: names(|names| names.1, "Arm"),
+        keys: names(|names| names.0, "arm"),
+        rows: arms.iter().map(row).collect(),
+    }
+}
+
+/// The configuration keys whose values are not the same in all arms, with each arm's value.
+pub(super) fn differences(arms: &[Arm]) -> DataTable {
+    let begun: Vec<(&Arm, _)> = arms
+        .iter()
+        .filter_map(|arm| Some((arm, arm.runs.first()?.config.values())))
+        .collect();
+    let ignored = |key: &str| key == "seed" || key == "data.path";
+    let mut keys: Vec<&String> = begun.iter().flat_map(|(_, values)| values.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    keys.retain(|key| {
+        let first = begun.first().and_then(|(_, values)| values.get(*key));
+        !ignored(key) && begun.iter().any(|(_, values)| values.get(*key) != first)
+    });
+    let labels: Vec<String> = begun.iter().map(|(arm, _)| arm.label.clone()).collect();
+    let names: Vec<String> = begun.iter().map(|(arm, _)| arm.name.clone()).collect();
+    let head = |first: &str, rest: Vec<String>| [vec![first.to_string()], rest].concat();
+    let row = |key: &String| {
+        let cells = begun.iter().map(|(_, values)| match values.get(key) {
+            Some(toml::Value::String(word)) => Cell::Text(word.clone()),
+            Some(value) => Cell::Text(value.to_string()),
+            None => Cell::Empty,
+        });
+        [Cell::Text(key.clone())].into_iter().chain(cells).collect()
+    };
+    DataTable {
+        title: "Configuration".into(),
+        headings: head("Key", labels),
+        keys: head("key", names),
+        rows: keys.iter().copied().map(row).collect(),
+    }
+}

@@ -1,0 +1,58 @@
+//! A report as Markdown: its tables, what they were computed with, and how to repeat them.
+
+use super::{Report, SPREAD_NOTE, Section};
+
+/// The whole report.
+pub(super) fn document(report: &Report) -> String {
+    let mut text = String::new();
+    if report.sections.len() != 1 {
+        text += &format!("# {}\n\n", report.title);
+    }
+    let level = if report.sections.len() == 1 {
+        "#"
+    } else {
+        "##"
+    };
+    let sections: Vec<String> = report
+        .sections
+        .iter()
+        .map(|of| section(of, level))
+        .collect();
+    text + &sections.join("\n")
+}
+
+fn section(section: &Section, level: &str) -> String {
+    let mut text = format!("{level} {}\n", section.outline.title);
+    let description = section.outline.description.trim();
+    if !description.is_empty() {
+        text += &format!("\n{description}\n");
+    }
+    for table in section.tables() {
+        text += &format!("\n{level}# {}\n\n{}", table.title, table.markdown());
+    }
+    text += &format!("\n{SPREAD_NOTE}\n");
+    for (arm, run) in section.runs() {
+        if let Some(error) = &run.failure {
+            let seed = run.config.seed;
+            text += &format!(
+                "\nFailed: {}, seed {seed}: {}\n",
+                arm.label,
+                error.replace('\n', " ")
+            );
+        }
+    }
+    let differences = section.differences();
+    if !differences.rows.is_empty() {
+        text += &format!("\n{level}# Configuration\n\n{}", differences.markdown());
+    }
+    text += &format!("\n{level}# Computed with\n\n");
+    for environment in section.environments() {
+        text += &format!("- {environment}\n");
+    }
+    text += &format!("- precision {}\n", section.precisions().join(", "));
+    if !section.outline.preparation.is_empty() {
+        text += &format!("- data: {}\n", section.outline.preparation);
+    }
+    text += &format!("\n```console\n$ {}\n```\n", section.commands().join("\n$ "));
+    text
+}

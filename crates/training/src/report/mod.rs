@@ -1,0 +1,278 @@
+//! Reports of runs and experiments: tables and charts as a web page of one file, as Markdown or
+//! as CSV. Every number comes from the runs' `config.toml` and `metrics.jsonl`.
+
+mod arm;
+mod charts;
+mod columns;
+mod html;
+mod markdown;
+mod run_record;
+mod spread;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use crate::config::ConfigError;
+use crate::experiments::{ArmOutline, Outline, OutlineError, Table, run_folder};
+use crate::run_folder::CONFIG_FILE;
+
+pub use arm::Arm;
+pub use charts::{Axis, Plot, Series};
+pub use run_record::{Environment, EvaluationPoint, RunRecord, StepPoint};
+pub use spread::Spread;
+pub use table::{Cell, DataTable, Unit};
+
+/// File name of a report in the folder that it is about.
+pub const REPORT_FILE: &str = "report.html";
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A folder holds nothing to report about.
+    #[error(
+        "{path}: neither the folder of a run (config.toml) nor of an experiment (experiment.json)"
+    )]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run's configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An experiment's outline cannot be read.
+    #[error(transparent)]
+    Outline(#[from] OutlineError),
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A web page of one file.
+    Html,
+    /// Markdown: the tables.
+    Markdown,
+    /// Comma-separated values: the first table of each section.
+    Csv,
+}
+
+/// A report.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its heading.
+    pub title: String,
+    /// An experiment each, or all runs that belong to none.
+    pub sections: Vec<Section>,
+}
+
+/// A part of a report, whose arms are compared with each other.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// What it is about, and how it is shown.
+    pub outline: Outline,
+    /// The folder of the experiment; none for single runs.
+    pub folder: Option<PathBuf>,
+    /// Its arms.
+    pub arms: Vec<Arm>,
+}
+
+impl Report {
+    /// Reads the runs and experiments in folders.
+    ///
+    /// # Errors
+    /// A folder is neither, or a file in it cannot be read.
+    pub fn read(folders: &[PathBuf]) -> Result<Self, ReportError> {
+        let mut sections = Vec::new();
+        let mut runs = Vec::new();
+        for folder in folders {
+            match Outline::read(folder)? {
+                Some(outline) => sections.push(Section::of_experiment(folder, outline)?),
+                None => runs.push(RunRecord::read(folder)?),
+            }
+        }
+        if !runs.is_empty() {
+            sections.push(Section::of_runs(runs));
+        }
+        let title = match sections.as_slice() {
+            [section] => section.outline.title.clone(),
+            _ => "Report".into(),
+        };
+        Ok(Self { title, sections })
+    }
+
+    /// The report in a format.
+    pub fn write(&self, format: Format) -> String {
+        match format {
+            Format::Html => html::page(self),
+            Format::Markdown => markdown::document(self),
+            Format::Csv => {
+                let table = |section: &Section| section.tables().first().map(DataTable::csv);
+                let tables: Vec<String> = self.sections.iter().filter_map(table).collect();
+                tables.join("\r\n")
+            }
+        }
+    }
+
+    /// Writes the report's page into the folder that it is about, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path, format: Format) -> Result<(), ReportError> {
+        learned_dropout::files::write_atomically(path, self.write(format).as_bytes()).map_err(
+            |source| ReportError::File {
+                path: path.into(),
+                source,
+            },
+        )
+    }
+}
+
+impl Section {
+    fn of_experiment(folder: &Path, outline: Outline) -> Result<Self, ReportError> {
+        let runs = |arm: &ArmOutline| -> Result<Vec<RunRecord>, ReportError> {
+            let folders = outline
+                .seeds
+                .iter()
+                .map(|&seed| run_folder(folder, &arm.name, seed));
+            let begun = folders.filter(|folder| folder.join(CONFIG_FILE).is_file());
+            begun.map(|folder| RunRecord::read(&folder)).collect()
+        };
+        let arms: Result<Vec<Arm>, ReportError> = outline
+            .arms
+            .iter()
+            .map(|arm| Ok(Arm::new(arm, runs(arm)?, outline.seeds.len())))
+            .collect();
+        Ok(Self {
+            arms: arms?,
+            folder: Some(folder.into()),
+            outline,
+        })
+    }
+
+    /// Runs that belong to no experiment: an arm each.
+    fn of_runs(runs: Vec<RunRecord>) -> Self {
+        let arm = |run: RunRecord| {
+            let name = run.folder.file_name().unwrap_or(run.folder.as_os_str());
+            let name = name.to_string_lossy().into_owned();
+            let outline = ArmOutline {
+                label: name.clone(),
+                name,
+                ..ArmOutline::default()
+            };
+            Arm::new(&outline, vec![run], 1)
+        };
+        let arms: Vec<Arm> = runs.into_iter().map(arm).collect();
+        let title = match arms.as_slice() {
+            [arm] => format!("Run {}", arm.label),
+            _ => "Runs".into(),
+        };
+        Self {
+            outline: Outline {
+                title,
+                ..Outline::default()
+            },
+            folder: None,
+            arms,
+        }
+    }
+
+    /// The tables that the outline asks for, or one of everything.
+    pub fn tables(&self) -> Vec<DataTable> {
+        let asked = &self.outline.tables;
+        if asked.is_empty() {
+            return vec![columns::of_arms(&self.arms, &Table::default())];
+        }
+        let table = |table: &Table| columns::of_arms(&self.arms, table);
+        asked.iter().map(table).collect()
+    }
+
+    /// The charts that the outline asks for, or the usual ones; without those that would be empty.
+    pub fn plots(&self) -> Vec<Plot> {
+        let usual = charts::defaults(&self.arms);
+        let asked = match self.outline.charts.as_slice() {
+            [] => usual.as_slice(),
+            asked => asked,
+        };
+        let plot = |chart| charts::plot(&self.arms, chart);
+        asked.iter().filter_map(plot).collect()
+    }
+
+    /// The configuration keys in which the arms differ.
+    pub fn differences(&self) -> DataTable {
+        columns::differences(&self.arms)
+    }
+
+    /// Where the runs were computed: each place once.
+    pub fn environments(&self) -> Vec<&Environment> {
+        let mut found: Vec<&Environment> = Vec::new();
+        for environment in self.runs().flat_map(|(_, run)| &run.environments) {
+            if !found.contains(&environment) {
+                found.push(environment);
+            }
+        }
+        found
+    }
+
+    /// The precisions of the runs: each once.
+    pub fn precisions(&self) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for (_, run) in self.runs() {
+            let precision = run.config.train.precision.name();
+            if !found.contains(&precision) {
+                found.push(precision);
+            }
+        }
+        found
+    }
+
+    /// All runs that have begun, with their arms.
+    pub fn runs(&self) -> impl Iterator<Item = (&Arm, &RunRecord)> {
+        let of_arm = |arm| move |run| (arm, run);
+        self.arms
+            .iter()
+            .flat_map(move |arm: &Arm| arm.runs.iter().map(of_arm(arm)))
+    }
+
+    /// Commands that do the same again.
+    pub fn commands(&self) -> Vec<String> {
+        match &self.folder {
+            Some(folder) => vec![format!(
+                "ldrop experiment {} --out {}",
+                quoted(&self.outline.file),
+                quoted(folder)
+            )],
+            None => {
+                let command = |run: &RunRecord| {
+                    format!(
+                        "ldrop train --config {} --out {}",
+                        quoted(&run.folder.join(CONFIG_FILE)),
+                        quoted(&run.folder.with_extension("again"))
+                    )
+                };
+                self.runs().map(|(_, run)| command(run)).collect()
+            }
+        }
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// What the ± of the tables means.
+const SPREAD_NOTE: &str = "Mean ± sample standard deviation over the seeds (n − 1 in the \
+                           denominator); a single run has none. Losses are in nats per token.";

@@ -1,0 +1,192 @@
+//! A run as its folder tells it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::ReportError;
+use crate::config::RunConfig;
+use crate::experiments::{FAILURE_FILE, Status};
+use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
+
+/// A run: its configuration and what its metrics say. Unknown metrics are passed over, and what
+/// is missing is absent, so that runs of older and newer programs can be shown.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its resolved configuration.
+    pub config: RunConfig,
+    /// What was logged of its steps.
+    pub steps: Vec<StepPoint>,
+    /// Its evaluations.
+    pub evaluations: Vec<EvaluationPoint>,
+    /// The step of each text sample, and the text.
+    pub samples: Vec<(u64, String)>,
+    /// Where it was computed: each place once.
+    pub environments: Vec<Environment>,
+    /// The error that its last attempt ended with.
+    pub failure: Option<String>,
+}
+
+/// What is shown of a line about a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepPoint {
+    /// Completed steps.
+    pub step: u64,
+    /// Tokens so far.
+    pub tokens: Option<f64>,
+    /// Loss of the step's batches.
+    pub loss: Option<f64>,
+    /// Speed since the line before.
+    pub tokens_per_second: Option<f64>,
+}
+
+/// What is shown of a line about an evaluation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvaluationPoint {
+    /// Completed steps.
+    pub step: u64,
+    /// Loss on the training split.
+    pub train_loss: Option<f64>,
+    /// Loss on the validation split.
+    pub validation_loss: Option<f64>,
+    /// Share of ones in the rounded masks, from 0 to 1.
+    pub kept: Option<f64>,
+    /// The same layer by layer.
+    pub kept_by_layer: Vec<f64>,
+}
+
+/// Where a run was computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Environment {
+    /// The program and its version.
+    pub program: String,
+    /// The processor.
+    pub processor: String,
+    /// The device.
+    pub device: String,
+    /// Number of threads.
+    pub threads: Option<u64>,
+}
+
+impl RunRecord {
+    /// Reads the run in a folder.
+    ///
+    /// # Errors
+    /// There is no run, or its configuration cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, ReportError> {
+        let path = folder.join(CONFIG_FILE);
+        if !path.is_file() {
+            return Err(ReportError::NoRun {
+                path: folder.into(),
+            });
+        }
+        let failure = std::fs::read_to_string(folder.join(FAILURE_FILE)).ok();
+        let mut record = Self {
+            folder: folder.into(),
+            config: RunConfig::read(&path, &[])?,
+            steps: Vec::new(),
+            evaluations: Vec::new(),
+            samples: Vec::new(),
+            environments: Vec::new(),
+            failure: failure.map(|error| error.trim().to_string()),
+        };
+        let path = folder.join(METRICS_FILE);
+        let metrics = match std::fs::read_to_string(&path) {
+            Ok(metrics) => metrics,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ReportError::File { path, source }),
+        };
+        // The last line may be half written: the run may be going on.
+        for line in metrics.lines() {
+            if let Ok(line) = serde_json::from_str(line) {
+                record.add(&line);
+            }
+        }
+        Ok(record)
+    }
+
+    fn add(&mut self, line: &Value) {
+        let step = line["step"].as_u64().unwrap_or(0);
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_string();
+        match line["kind"].as_str() {
+            Some("step") => self.steps.push(StepPoint {
+                step,
+                tokens: line["tokens"].as_f64(),
+                loss: line["loss"].as_f64(),
+                tokens_per_second: line["tokens_per_second"].as_f64(),
+            }),
+            Some("evaluation") => {
+                let mask = &line["mask"];
+                let layers = mask["layers"].as_array().into_iter().flatten();
+                self.evaluations.push(EvaluationPoint {
+                    step,
+                    train_loss: line["train_loss"].as_f64(),
+                    validation_loss: line["validation_loss"].as_f64(),
+                    kept: mask["kept"].as_f64(),
+                    kept_by_layer: layers.filter_map(|layer| layer["kept"].as_f64()).collect(),
+                });
+            }
+            Some("sample") => self.samples.push((step, text("text"))),
+            Some("environment") => {
+                let environment = Environment {
+                    program: text("program"),
+                    processor: text("processor"),
+                    device: text("device"),
+                    threads: line["threads"].as_u64(),
+                };
+                if !self.environments.contains(&environment) {
+                    self.environments.push(environment);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How far the run is.
+    pub fn status(&self) -> Status {
+        let evaluated = self.evaluations.last().map_or(0, |last| last.step);
+        let step = self.steps.last().map_or(0, |last| last.step);
+        match &self.failure {
+            Some(error) => Status::Failed(error.clone()),
+            None if evaluated >= self.config.train.steps => Status::Finished,
+            None => Status::Begun(step),
+        }
+    }
+
+    /// Whether all its steps are done.
+    pub fn is_finished(&self) -> bool {
+        self.status() == Status::Finished
+    }
+
+    /// Mean speed: all tokens over all the time that was spent on training steps.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let (mut before, mut tokens, mut seconds) = (0.0, 0.0, 0.0);
+        for step in &self.steps {
+            let (Some(now), Some(speed)) = (step.tokens, step.tokens_per_second) else {
+                continue;
+            };
+            if speed > 0.0 && now > before {
+                tokens += now - before;
+                seconds += (now - before) / speed;
+            }
+            before = now;
+        }
+        (seconds > 0.0).then(|| tokens / seconds)
+    }
+}
+
+impl std::fmt::Display for Environment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}, {}", self.program, self.processor)?;
+        if let Some(threads) = self.threads {
+            let s = if threads == 1 { "" } else { "s" };
+            write!(formatter, ", {threads} thread{s}")?;
+        }
+        match self.device.as_str() {
+            "" | "cpu" => Ok(()),
+            device => write!(formatter, ", device {device}"),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The mean over seeds and how far they lie apart.
+
+/// A mean over several runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The sample standard deviation, with n − 1 in the denominator; none for one run.
+    pub deviation: Option<f64>,
+    /// Number of runs.
+    pub count: usize,
+}
+
+impl Spread {
+    /// Of some values; none of no values.
+    ///
+    /// ```
+    /// use learned_dropout_training::report::Spread;
+    /// // Mean 4; squares of the distances 4 + 0 + 4 = 8, over 2: the root of 4.
+    /// let spread = Spread::of([2.0, 4.0, 6.0]).unwrap();
+    /// assert_eq!((spread.mean, spread.deviation, spread.count), (4.0, Some(2.0), 3));
+    /// assert_eq!(Spread::of([7.0]).unwrap().deviation, None);
+    /// assert_eq!(Spread::of([]), None);
+    /// ```
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.into_iter().collect();
+        let count = values.len();
+        if count == 0 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Some(Self {
+            mean,
+            deviation: (count > 1).then(|| (squares / (count - 1) as f64).sqrt()),
+            count,
+        })
+    }
+
+    /// The ends of mean ± deviation.
+    pub fn range(&self) -> (f64, f64) {
+        let deviation = self.deviation.unwrap_or(0.0);
+        (self.mean - deviation, self.mean + deviation)
+    }
+}

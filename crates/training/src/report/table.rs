@@ -1,0 +1,229 @@
+//! Tables of text and numbers, and how they are written.
+
+use super::spread::Spread;
+
+/// A table.
+#[derive(Clone, Debug, Default)]
+pub struct DataTable {
+    /// Its heading.
+    pub title: String,
+    /// Names of its columns for readers.
+    pub headings: Vec<String>,
+    /// Names of its columns for programs.
+    pub keys: Vec<String>,
+    /// Its rows, as wide as the headings.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A cell of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing is known.
+    Empty,
+    /// Words.
+    Text(String),
+    /// One number.
+    Number(f64, Unit),
+    /// A mean over seeds.
+    Spread(Spread, Unit),
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nats per token: three decimals.
+    Nats,
+    /// A share from 0 to 1: percent with one decimal.
+    Share,
+    /// A whole number.
+    Count,
+}
+
+impl Unit {
+    /// The number as a reader sees it.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Nats => format!("{value:.3}"),
+            Self::Share => format!("{:.1}%", value * 100.0),
+            Self::Count => grouped(value),
+        }
+    }
+}
+
+/// A whole number with groups of three digits.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", digits.as_str()),
+    };
+    let mut text = String::from(sign);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl Cell {
+    /// A mean over seeds, where there is one.
+    pub fn spread(spread: Option<Spread>, unit: Unit) -> Self {
+        spread.map_or(Self::Empty, |spread| Self::Spread(spread, unit))
+    }
+
+    /// A number, where there is one.
+    pub fn number(value: Option<f64>, unit: Unit) -> Self {
+        value.map_or(Self::Empty, |value| Self::Number(value, unit))
+    }
+
+    /// The cell as a reader sees it.
+    pub fn show(&self) -> String {
+        match self {
+            Self::Empty => "–".into(),
+            Self::Text(text) => text.clone(),
+            Self::Number(value, unit) => unit.show(*value),
+            Self::Spread(spread, unit) => {
+                let mean = unit.show(spread.mean);
+                match spread.deviation {
+                    None => mean,
+                    Some(deviation) => {
+                        let mean = mean.trim_end_matches('%');
+                        format!("{mean} ± {}", unit.show(deviation))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it holds numbers, which stand to the right.
+    pub fn is_number(&self) -> bool {
+        !matches!(self, Self::Text(_))
+    }
+}
+
+impl DataTable {
+    /// The table in Markdown.
+    pub fn markdown(&self) -> String {
+        let escape = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut text = line(
+            self.headings
+                .iter()
+                .map(|heading| escape(heading))
+                .collect(),
+        );
+        let alignment = (0..self.headings.len()).map(|column| {
+            let numbers = self.rows.iter().all(|row| row[column].is_number());
+            if numbers { "---:" } else { "---" }.to_string()
+        });
+        text += &line(alignment.collect());
+        for row in &self.rows {
+            text += &line(row.iter().map(|cell| escape(&cell.show())).collect());
+        }
+        text
+    }
+
+    /// The table in CSV (RFC 4180), numbers with all their digits. A mean over seeds has two more
+    /// columns, `KEY_deviation` and `KEY_count`.
+    pub fn csv(&self) -> String {
+        let has_spread = |column: usize| {
+            self.rows
+                .iter()
+                .any(|row| matches!(row[column], Cell::Spread(..)))
+        };
+        let spread: Vec<bool> = (0..self.keys.len()).map(has_spread).collect();
+        let mut header = Vec::new();
+        for (key, spread) in self.keys.iter().zip(&spread) {
+            header.push(key.clone());
+            if *spread {
+                header.extend([format!("{key}_deviation"), format!("{key}_count")]);
+            }
+        }
+        let mut text = csv_line(&header);
+        for row in &self.rows {
+            let mut fields = Vec::new();
+            for (cell, spread) in row.iter().zip(&spread) {
+                fields.extend(cell.csv(*spread));
+            }
+            text += &csv_line(&fields);
+        }
+        text
+    }
+}
+
+impl Cell {
+    fn csv(&self, with_spread: bool) -> Vec<String> {
+        let (value, deviation, count) = match self {
+            Self::Empty => (String::new(), None, None),
+            Self::Text(text) => (text.clone(), None, None),
+            Self::Number(value, _) => (value.to_string(), None, None),
+            Self::Spread(spread, _) => (
+                spread.mean.to_string(),
+                spread.deviation,
+                Some(spread.count),
+            ),
+        };
+        let mut fields = vec![value];
+        if with_spread {
+            fields.push(deviation.map_or(String::new(), |value| value.to_string()));
+            fields.push(count.map_or(String::new(), |count| count.to_string()));
+        }
+        fields
+    }
+}
+
+fn csv_line(fields: &[String]) -> String {
+    let quoted = |field: &String| {
+        if field.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", field.replace('"', "\"\""))
+        } else {
+            field.clone()
+        }
+    };
+    fields.iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> DataTable {
+        DataTable {
+            title: "Results".into(),
+            headings: vec!["Arm".into(), "Loss".into(), "Kept".into()],
+            keys: vec!["arm".into(), "loss".into(), "kept".into()],
+            rows: vec![
+                vec![
+                    Cell::Text("a|b, \"c\"".into()),
+                    Cell::spread(Spread::of([1.0, 2.0]), Unit::Nats),
+                    Cell::Number(0.25, Unit::Share),
+                ],
+                vec![Cell::Text("d".into()), Cell::Empty, Cell::Empty],
+            ],
+        }
+    }
+
+    /// The deviation of 1 and 2 is the root of (0.25 + 0.25) / 1.
+    #[test]
+    fn tables_in_markdown() {
+        let expected = "| Arm | Loss | Kept |\n| --- | ---: | ---: |\n\
+                        | a\\|b, \"c\" | 1.500 ± 0.707 | 25.0% |\n| d | – | – |\n";
+        assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn tables_in_csv() {
+        let expected = "arm,loss,loss_deviation,loss_count,kept\r\n\
+                        \"a|b, \"\"c\"\"\",1.5,0.7071067811865476,2,0.25\r\nd,,,,\r\n";
+        assert_eq!(table().csv(), expected);
+    }
+
+    #[test]
+    fn whole_numbers_are_grouped() {
+        assert_eq!(Unit::Count.show(15_335_424.4), "15,335,424");
+        assert_eq!(Unit::Count.show(-1000.0), "-1,000");
+        assert_eq!(Unit::Count.show(0.0), "0");
+    }
+}

@@ -1,0 +1,356 @@
+//! Experiment files, and how far their runs are.
+
+use std::path::{Path, PathBuf};
+
+use data::TokenizerChoice;
+use data::sources::Source;
+use learned_dropout_training::config::{ConfigError, RunConfig};
+use learned_dropout_training::experiments::{
+    ChartKind, Column, DataChoice, DefaultBase, Experiment, FAILURE_FILE, Outline, Published,
+    Status, status,
+};
+
+const BASE: &str = "
+seed = 5
+data.path = 'data/base'
+[model]
+context = 8
+width = 8
+heads = 2
+layers = 2
+[model.learned_dropout]
+function = { kind = 'cosine', shift_init = 1.0 }
+penalty = { coefficient = 0.2 }
+[train]
+steps = 6
+batch = 2
+";
+
+/// Reads an experiment file beside a base file, `base.toml`, in a folder `of`.
+fn read(text: &str) -> Result<(tempfile::TempDir, Experiment), String> {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("base.toml"), BASE).unwrap();
+    let file = place.path().join("study.toml");
+    std::fs::write(&file, text).unwrap();
+    let base = DefaultBase {
+        text: BASE,
+        name: "the default",
+    };
+    match Experiment::read(&file, base) {
+        Ok(experiment) => Ok((place, experiment)),
+        Err(error @ ConfigError::Invalid { .. }) => {
+            let folder = format!("{}/", place.path().display());
+            Err(error.to_string().replace(&folder, ""))
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn configs(text: &str) -> Vec<RunConfig> {
+    read(text)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .1
+        .configs
+}
+
+#[test]
+fn ten_lines_are_enough() {
+    let text = "
+data.sources = ['my.txt']
+seeds = [1, 2, 3]
+
+[[arm]]
+name = 'learned'
+
+[[arm]]
+name = 'baseline'
+unset = ['model.learned_dropout']
+";
+    let (place, experiment) = read(text).unwrap();
+    let Some(DataChoice::Prepare(how)) = &experiment.data else {
+        panic!("{:?}", experiment.data)
+    };
+    assert_eq!(how.sources, [Source::Path(place.path().join("my.txt"))]);
+    assert_eq!(
+        (how.tokenizer, how.validation),
+        (TokenizerChoice::Bpe(2048), 0.1)
+    );
+    assert_eq!(experiment.outline.title, "study");
+    assert_eq!(experiment.outline.arms[1].label, "baseline");
+    let runs = experiment.runs(Path::new("out"));
+    let folders: Vec<&Path> = runs.iter().map(|run| run.folder.as_path()).collect();
+    let expected = [
+        "out/runs/learned/seed-1",
+        "out/runs/baseline/seed-1",
+        "out/runs/learned/seed-2",
+        "out/runs/baseline/seed-2",
+        "out/runs/learned/seed-3",
+        "out/runs/baseline/seed-3",
+    ];
+    assert_eq!(folders, expected.map(Path::new));
+    assert!(
+        runs.iter()
+            .all(|run| run.config.data.path == Path::new("out/data"))
+    );
+    assert!(runs[0].config.model.learned_dropout.is_some());
+    assert!(runs[5].config.model.learned_dropout.is_none());
+    assert_eq!(runs[5].config.seed, 3);
+    assert_eq!(runs[0].tokens(), 6 * 2 * 8);
+}
+
+#[test]
+fn arms_change_the_base_in_order() {
+    let text = "
+base = 'base.toml'
+unset = ['model.learned_dropout.penalty']
+[set]
+train.steps = 9
+model.layers = 3
+
+[[arm]]
+name = 'as-it-is'
+
+[[arm]]
+name = 'nested'
+[arm.set.model]
+layers = 4
+learned_dropout.rounding = 'threshold'
+
+[[arm]]
+name = 'dotted'
+unset = ['model.learned_dropout.function']
+set = { 'model.width' = 16, 'train.optimizer.learning_rate' = 1e-3 }
+";
+    let of = configs(text);
+    let mask = |index: usize| of[index].model.learned_dropout.clone().unwrap();
+    assert_eq!(
+        of.iter().map(|of| of.train.steps).collect::<Vec<_>>(),
+        [9, 9, 9]
+    );
+    assert_eq!(
+        of.iter().map(|of| of.model.layers).collect::<Vec<_>>(),
+        [3, 4, 3]
+    );
+    assert!(mask(0).penalty.is_none());
+    assert_eq!(
+        mask(1).function,
+        mask(0).function,
+        "a table is laid over a table"
+    );
+    assert_ne!(mask(1).rounding, mask(0).rounding);
+    assert_ne!(
+        mask(2).function,
+        mask(0).function,
+        "unset gives the default back"
+    );
+    assert_eq!(
+        (of[2].model.width, of[2].train.optimizer.learning_rate),
+        (16, 1e-3)
+    );
+    assert_eq!(of[0].data.path, Path::new("data/base"));
+    assert_eq!(of[0].seed, 5, "the base's seed where there are none");
+}
+
+#[test]
+fn what_the_report_shows_is_read() {
+    let text = "
+title = 'A title'
+base = 'base.toml'
+data.path = '../prepared'
+[[arm]]
+name = 'a'
+label = 'Arm A'
+published = { train = 2.5, validation = 3 }
+[[chart]]
+kind = 'loss-against-flops'
+title = 'Cost'
+arms = ['a']
+[[table]]
+columns = ['validation-loss', 'kept']
+";
+    let (place, experiment) = read(text).unwrap();
+    let prepared = place.path().parent().unwrap().join("prepared");
+    assert_eq!(experiment.data, Some(DataChoice::Folder(prepared)));
+    let outline = &experiment.outline;
+    assert_eq!(
+        outline.arms[0].published,
+        Published {
+            train: Some(2.5),
+            validation: Some(3.0),
+            kept: None
+        }
+    );
+    assert_eq!(outline.charts[0].kind, ChartKind::LossAgainstFlops);
+    assert_eq!(
+        outline.tables[0].columns,
+        [Column::ValidationLoss, Column::Kept]
+    );
+    outline.write(place.path()).unwrap();
+    assert_eq!(Outline::read(place.path()).unwrap().as_ref(), Some(outline));
+}
+
+#[test]
+fn all_problems_are_told_together_with_their_lines() {
+    let text = "base = 'base.toml'
+seed = [1]
+seeds = [1, 1]
+data = { sources = ['a.txt'], tokenizer = 'words', validation = 1.5 }
+unset = ['model.learned_dropuot']
+[[arm]]
+name = 'good'
+set.train.bacth = 4
+[[arm]]
+name = 'Good'
+set.model.heads = 3
+lable = 'x'
+[[arm]]
+name = '../bad'
+[[chart]]
+kind = 'validation-lost'
+arms = ['god']
+";
+    let problems = read(text).unwrap_err();
+    for expected in [
+        " problems in the configuration",
+        "line 2: unknown key `seed`; did you mean `seeds`?",
+        "line 3: `seeds`: expected at least one seed, and each only once",
+        "line 4: `data.tokenizer`: no tokenizer is called `words`",
+        "line 4: `data.validation` is 1.5",
+        "line 5: `unset`: no configuration has the key `model.learned_dropuot`; did you mean `model.learned_dropout`?",
+        "line 8: arm `good`: unknown key `train.bacth`; did you mean `train.batch`?",
+        "line 10: arm `Good`: another arm has the same name",
+        "line 11: arm `Good`: `model.heads` is 3",
+        "line 12: arm `Good`: unknown key `lable`; did you mean `label`?",
+        "line 14: arm `../bad`: `name` names a folder",
+        "line 16: chart: `kind` is \"validation-lost\": did you mean `validation-loss`?",
+        "line 17: `chart.arms`: no arm is called `god`; did you mean `good`?",
+    ] {
+        assert!(problems.contains(expected), "{expected}\n{problems}");
+    }
+}
+
+#[test]
+fn problems_of_the_base_are_told_once_with_its_name() {
+    let text = "
+base = 'broken.toml'
+[[arm]]
+name = 'a'
+[[arm]]
+name = 'b'
+";
+    let place = tempfile::tempdir().unwrap();
+    let broken = BASE.replace("batch = 2", "bacth = 2");
+    std::fs::write(place.path().join("broken.toml"), broken).unwrap();
+    let file = place.path().join("study.toml");
+    std::fs::write(&file, text).unwrap();
+    let base = DefaultBase { text: "", name: "" };
+    let error = Experiment::read(&file, base).unwrap_err().to_string();
+    assert_eq!(
+        error
+            .matches("broken.toml, line 14: unknown key `train.bacth`")
+            .count(),
+        1,
+        "{error}"
+    );
+    assert_eq!(
+        error.matches("`train.batch` is missing").count(),
+        1,
+        "{error}"
+    );
+
+    std::fs::write(&file, "title = 'empty'").unwrap();
+    let base = DefaultBase {
+        text: BASE,
+        name: "default",
+    };
+    let error = Experiment::read(&file, base).unwrap_err().to_string();
+    assert!(
+        error.contains("no arms: add at least one table [[arm]]"),
+        "{error}"
+    );
+    std::fs::write(&file, "base = 'absent.toml'\n[[arm]]\nname = 'a'").unwrap();
+    let error = Experiment::read(&file, base).unwrap_err().to_string();
+    assert!(error.contains("absent.toml"), "{error}");
+}
+
+#[test]
+fn a_changed_arm_is_told_with_both_values() {
+    let arm = |extra: &str| format!("base = 'base.toml'\n[[arm]]\nname = 'a'\n{extra}");
+    let (place, experiment) = read(&arm("")).unwrap();
+    let out = place.path().join("out");
+    let run = |experiment: &Experiment| experiment.runs(&out).remove(0);
+    let first = run(&experiment);
+    assert!(first.changed().unwrap().is_none(), "nothing is there yet");
+    first.set_up().unwrap();
+    assert!(first.changed().unwrap().is_none());
+    let (_place, harmless) = read(&arm("set.train.checkpoint.keep = 7")).unwrap();
+    assert!(run(&harmless).changed().unwrap().is_none());
+    let (_place, other) = read(&arm("set.train.steps = 7\nset.model.dropout = 0.5")).unwrap();
+    let changed = run(&other).changed().unwrap().unwrap().to_string();
+    for part in [
+        "train.steps was 6, is 7",
+        "model.dropout was 0.0, is 0.5",
+        "delete the folder",
+    ] {
+        assert!(changed.contains(part), "{part}: {changed}");
+    }
+}
+
+#[test]
+fn a_run_is_finished_when_it_is_evaluated_and_saved() {
+    let place = tempfile::tempdir().unwrap();
+    let run: PathBuf = place.path().into();
+    assert_eq!(status(&run, 2), Status::Waiting);
+    let step = |step: u64| {
+        format!(
+            "{{\"kind\":\"step\",\"step\":{step},\"tokens\":1,\"loss\":1.0,\"learning_rate\":0.1,\
+             \"gradient_norm\":1.0,\"tokens_per_second\":1.0}}\n"
+        )
+    };
+    let evaluation = "{\"kind\":\"evaluation\",\"step\":2,\"train_loss\":1.0,\
+                      \"validation_loss\":1.0,\"best\":true}\n";
+    let metrics = run.join("metrics.jsonl");
+    std::fs::write(&metrics, step(1) + "{\"kind\":\"st").unwrap();
+    assert_eq!(status(&run, 2), Status::Begun(1));
+    std::fs::write(&metrics, step(1) + &step(2) + evaluation).unwrap();
+    assert_eq!(
+        status(&run, 2),
+        Status::Finished,
+        "of old runs the metrics are enough"
+    );
+    assert_eq!(status(&run, 3), Status::Begun(2));
+    // Killed before the last checkpoint was complete.
+    std::fs::create_dir(run.join("checkpoints")).unwrap();
+    assert_eq!(status(&run, 2), Status::Begun(2));
+    std::fs::write(run.join("latest"), "step-00000002\n").unwrap();
+    assert_eq!(status(&run, 2), Status::Finished);
+    std::fs::write(run.join(FAILURE_FILE), "out of memory\n").unwrap();
+    assert_eq!(status(&run, 2), Status::Failed("out of memory".into()));
+}
+
+/// The experiment files of the repository, and every key of theirs, are right.
+#[test]
+fn the_experiments_of_the_repository_can_be_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let base = DefaultBase { text: "", name: "" };
+            let experiment =
+                Experiment::read(&path, base).unwrap_or_else(|error| panic!("{error}"));
+            names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+            if path
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("seed-")
+            {
+                assert_eq!(experiment.configs.len(), 9, "the nine published runs");
+            }
+        }
+    }
+    for name in ["seed-cpu", "seed-gpu-hour", "seed-full"] {
+        assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+    }
+}

@@ -1,0 +1,199 @@
+//! What reports say, compared with numbers that were worked out by hand.
+
+use std::path::{Path, PathBuf};
+
+use learned_dropout_training::report::{Format, Report, ReportError, Section};
+
+use crate::study;
+
+fn report(folders: &[&Path]) -> Report {
+    let folders: Vec<PathBuf> = folders.iter().map(|&folder| folder.into()).collect();
+    Report::read(&folders).expect("a report")
+}
+
+fn study() -> (tempfile::TempDir, Report) {
+    let place = tempfile::tempdir().expect("a folder");
+    study::write(place.path());
+    let report = report(&[place.path()]);
+    (place, report)
+}
+
+/// Losses 3.0 and 3.2: mean 3.1, deviation √(0.01 + 0.01) = 0.141. Train losses are 0.5 lower.
+/// Shares 0.25 and 0.5: mean 0.375, deviation √(2 · 0.125²) = 0.177.
+///
+/// Parameters of the baseline, without positions: 20 (tokens), 2 layers of 2 + 2 (norms), 12 + 4
+/// (attention), 16 + 16 (feed-forward), 2 (the last norm): 126. The masks add 12 + 2 a layer: 154.
+/// FLOPs: 2 · 126 + 2 · 4 · 4 · 2 = 316; 2 · 154 + 4 · 4 · 4 · 2 = 436.
+#[test]
+fn tables_have_the_means_and_spreads() {
+    let (_place, report) = study();
+    let markdown = report.write(Format::Markdown);
+    let line = |start: &str| {
+        let line = markdown.lines().find(|line| line.starts_with(start));
+        line.unwrap_or_else(|| panic!("{start}: {markdown}"))
+    };
+    assert_eq!(
+        line("| Learned"),
+        "| Learned <dropout> & more | 2/2 | 2.600 ± 0.141 | 2.900 | 3.100 ± 0.141 | 3.400 | 3.100 \
+         ± 0.141 | 37.5 ± 17.7% | 62.0% | 154 | 436 | 800 | 150 ± 0 |"
+    );
+    assert_eq!(
+        line("| Baseline"),
+        "| Baseline | 2/2 | 2.800 ± 0.000 | – | 3.300 ± 0.000 | – | 3.300 ± 0.000 | – | – | 126 | \
+         316 | 800 | 150 ± 0 |"
+    );
+    assert!(line("| Broken").contains("| 0/2, 1 failed | – |"));
+    assert!(markdown.contains("Failed: Broken, seed 1: step 11: the loss is NaN"));
+    assert!(markdown.contains("- ldrop 9, A processor, 2 threads\n- precision f32\n"));
+    assert!(markdown.contains("$ ldrop experiment 'study file.toml' --out "));
+}
+
+#[test]
+fn csv_has_all_digits() {
+    let (_place, report) = study();
+    let csv = report.write(Format::Csv);
+    let mut lines = csv.split("\r\n");
+    let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let baseline: Vec<&str> = lines.nth(1).expect("a row").split(',').collect();
+    let value = |key: &str| {
+        let column = header.iter().position(|name| *name == key);
+        baseline[column.unwrap_or_else(|| panic!("{key}: {header:?}"))]
+    };
+    assert_eq!(value("arm"), "Baseline");
+    assert_eq!(value("validation_loss"), "3.3");
+    assert_eq!(value("validation_loss_deviation"), "0");
+    assert_eq!(value("validation_loss_count"), "2");
+    assert_eq!(value("kept"), "");
+    assert_eq!(value("forward_flops_per_token"), "316");
+}
+
+#[test]
+fn charts_are_means_over_the_seeds() {
+    let (_place, report) = study();
+    let plots = report.sections[0].plots();
+    let titles: Vec<&str> = plots.iter().map(|plot| plot.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        [
+            "Validation loss",
+            "Train loss",
+            "Kept activations",
+            "Kept activations by layer",
+            "Validation loss against computation"
+        ]
+    );
+    let near = |point: &[f64], expected: &[f64]| {
+        let off = point.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        assert!(
+            point.len() == expected.len() && off.fold(0.0, f64::max) < 1e-9,
+            "{point:?}"
+        );
+    };
+    let deviation = 0.02_f64.sqrt();
+    let first = &plots[0].series[0];
+    assert_eq!(first.points.len(), 4);
+    near(
+        &first.points[0],
+        &[10.0, 3.4, 3.4 - deviation, 3.4 + deviation],
+    );
+    // Only of the arms with masks; at the end 0.25 and 0.5, the layers 0.05 up and down.
+    let layers = &plots[3].series[0];
+    let deviation = 0.031_25_f64.sqrt();
+    near(
+        &layers.points[0],
+        &[0.0, 0.425, 0.425 - deviation, 0.425 + deviation],
+    );
+    assert_eq!(plots[4].series.len(), 2);
+    assert_eq!(plots[4].series[1].points[0][..2], [316.0, 3.3]);
+    assert_eq!(plots[4].series[1].style, 1, "the same style in every chart");
+}
+
+#[test]
+fn the_page_is_one_file_that_asks_for_nothing() {
+    let (_place, report) = study();
+    let page = report.write(Format::Html);
+    for part in ["http:", "https:", "url(", "src=", "@import", "<link"] {
+        // Neither the name of a namespace nor a place in the page itself is asked for.
+        let page = page
+            .replace("http://www.w3.org/2000/svg", "")
+            .replace("url(#", "");
+        assert!(!page.contains(part), "{part}");
+    }
+    for part in [
+        "Learned &lt;dropout&gt; &amp; more",
+        "First &lt;/script&gt; paragraph.",
+        "Once &lt;upon&gt;\na time",
+        "step 11: the loss is NaN, &lt;not&gt; a number",
+        "1 run is not done yet",
+        "default-src 'none'",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("</script>").count(), 2);
+}
+
+#[test]
+fn keys_that_differ_are_listed() {
+    let (_place, report) = study();
+    let differences = report.sections[0].differences();
+    let keys: Vec<String> = differences.rows.iter().map(|row| row[0].show()).collect();
+    assert!(
+        keys.contains(&"model.learned_dropout.rounding".to_string()),
+        "{keys:?}"
+    );
+    assert!(
+        !keys.iter().any(|key| key == "seed" || key == "model.width"),
+        "{keys:?}"
+    );
+    let rounding = keys
+        .iter()
+        .position(|key| key == "model.learned_dropout.rounding");
+    let row = &differences.rows[rounding.expect("listed")];
+    assert_eq!(
+        (row[1].show().as_str(), row[2].show().as_str()),
+        ("stochastic", "–")
+    );
+}
+
+#[test]
+fn single_runs_are_arms_of_their_own() {
+    let (place, _) = study();
+    let runs = place.path().join("runs");
+    let (learned, baseline) = (runs.join("learned/seed-1"), runs.join("baseline/seed-2"));
+    let both = report(&[&learned, &baseline]);
+    let [Section { arms, .. }] = both.sections.as_slice() else {
+        panic!("one section")
+    };
+    assert_eq!(
+        [arms[0].label.as_str(), arms[1].label.as_str()],
+        ["seed-1", "seed-2"]
+    );
+    let csv = both.write(Format::Csv);
+    assert!(csv.contains("\r\nseed-2,1/1,2.8,,1,3.3,,1,"), "{csv}");
+    let with_study = report(&[place.path(), &learned]);
+    assert_eq!(with_study.sections.len(), 2);
+    assert!(
+        with_study
+            .write(Format::Html)
+            .contains("<h2>Run seed-1</h2>")
+    );
+}
+
+#[test]
+fn a_folder_of_something_else_is_named() {
+    let place = tempfile::tempdir().expect("a folder");
+    let error = Report::read(&[place.path().into()]).expect_err("nothing to report");
+    assert!(matches!(error, ReportError::NoRun { .. }));
+    assert!(
+        error
+            .to_string()
+            .contains(&place.path().display().to_string()),
+        "{error}"
+    );
+    std::fs::write(place.path().join("experiment.json"), "{").expect("written");
+    let error = Report::read(&[place.path().into()]).expect_err("damaged");
+    assert!(
+        error.to_string().contains("run `ldrop experiment` again"),
+        "{error}"
+    );
+}

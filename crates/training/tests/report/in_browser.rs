@@ -1,0 +1,248 @@
+//! The page in a real browser: what a reader sees, and can do with it.
+//!
+//! Needs Chromium or Chrome. Where there is none the test says so and passes, unless
+//! `LDROP_BROWSER=required` is set, as the gate does. `LDROP_PICTURES=DIR` keeps pictures.
+
+use std::path::{Path, PathBuf};
+
+use learned_dropout_training::report::{Format, Report};
+use serde_json::{Value, json};
+
+use crate::browser::{self, Browser};
+use crate::study;
+
+/// A place in the first chart, by shares of its width and height.
+fn place(browser: &mut Browser, x: f64, y: f64) -> (f64, f64) {
+    let script = format!(
+        "(() => {{ const svg = document.querySelector('figure svg'); svg.scrollIntoView(); \
+         const box = svg.getBoundingClientRect(); \
+         return [box.left + box.width * {x}, box.top + box.height * {y}]; }})()"
+    );
+    let at = browser.value(&script);
+    (
+        at[0].as_f64().expect("a number"),
+        at[1].as_f64().expect("a number"),
+    )
+}
+
+fn text(browser: &mut Browser, expression: &str) -> String {
+    let value = browser.value(expression);
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{expression}: {value}"))
+        .into()
+}
+
+fn number(browser: &mut Browser, expression: &str) -> u64 {
+    let value = browser.value(expression);
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{expression}: {value}"))
+}
+
+#[test]
+fn a_reader_can_use_the_charts() {
+    let Some(name) = browser::installed() else {
+        let required = std::env::var_os("LDROP_BROWSER").is_some();
+        assert!(
+            !required,
+            "no Chromium or Chrome is installed, and LDROP_BROWSER is set"
+        );
+        eprintln!("not tested: no Chromium or Chrome is installed");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    study::write(folder.path());
+    let page = folder.path().join("report.html");
+    let report = Report::read(&[folder.path().into()]).expect("a report");
+    report.save(&page, Format::Html).expect("written");
+    let mut browser = Browser::start(name, &folder.path().join("profile"));
+    browser.open(&page, 1280, 900);
+    charts_are_drawn(&mut browser);
+    hovering_shows_values(&mut browser);
+    keys_show_values(&mut browser);
+    series_can_be_hidden(&mut browser);
+    dragging_zooms(&mut browser);
+    charts_can_be_saved(&mut browser);
+    pages_fit(&mut browser, &page);
+    nothing_went_wrong(&browser, &page);
+}
+
+fn charts_are_drawn(browser: &mut Browser) {
+    assert_eq!(
+        number(
+            browser,
+            "document.querySelectorAll('figure .frame > svg').length"
+        ),
+        5
+    );
+    let lines = "document.querySelectorAll('figure[data-plot=\"0\"] .series .line').length";
+    // Of the broken arm one evaluation is known, and shown.
+    assert_eq!(number(browser, lines), 3);
+    let long = "[...document.querySelectorAll('.series .line')].every(line => \
+                line.getAttribute('d').split('L').length >= 1 && !line.getAttribute('d').includes('NaN'))";
+    assert_eq!(browser.value(long), true);
+    assert_eq!(
+        number(
+            browser,
+            "document.querySelectorAll('figure[data-plot=\"4\"] .series .mark').length"
+        ),
+        2
+    );
+}
+
+/// At 0.7 of the width, of which the axis takes a tenth, the nearest evaluation is that of step 30.
+fn hovering_shows_values(browser: &mut Browser) {
+    let at = place(browser, 0.7, 0.5);
+    browser.mouse("mouseMoved", at, false);
+    let shown = text(
+        browser,
+        "document.querySelector('figure .tooltip:not([hidden])').innerText",
+    );
+    for part in [
+        "steps",
+        "Learned <dropout> & more",
+        "Baseline",
+        "3.4000 ± 0.0000",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    browser.mouse("mouseMoved", (1.0, 1.0), false);
+    assert_eq!(
+        number(
+            browser,
+            "document.querySelectorAll('.tooltip:not([hidden])').length"
+        ),
+        0
+    );
+}
+
+fn keys_show_values(browser: &mut Browser) {
+    browser.value("document.querySelector('figure svg').focus()");
+    browser.key("End");
+    let told = text(
+        browser,
+        "document.querySelector('figure [aria-live]').textContent",
+    );
+    assert!(
+        told.contains("40 steps") && told.contains("3.1000 ± 0.1414"),
+        "{told}"
+    );
+    browser.key("ArrowLeft");
+    let told = text(
+        browser,
+        "document.querySelector('figure [aria-live]').textContent",
+    );
+    assert!(told.contains("30 steps"), "{told}");
+    browser.key("Escape");
+    assert_eq!(
+        number(
+            browser,
+            "document.querySelectorAll('.tooltip:not([hidden])').length"
+        ),
+        0
+    );
+}
+
+fn series_can_be_hidden(browser: &mut Browser) {
+    let count = "document.querySelectorAll('figure[data-plot=\"0\"] .series').length";
+    let click = "document.querySelectorAll('figure[data-plot=\"0\"] .legend button')[1].click()";
+    let pressed = "document.querySelectorAll('figure[data-plot=\"0\"] .legend button')[1]\
+                   .getAttribute('aria-pressed')";
+    browser.value(click);
+    assert_eq!(number(browser, count), 2);
+    assert_eq!(browser.value(pressed), "false");
+    browser.value(click);
+    assert_eq!(number(browser, count), 3);
+    assert_eq!(browser.value(pressed), "true");
+}
+
+fn dragging_zooms(browser: &mut Browser) {
+    let ticks = "[...document.querySelectorAll('figure[data-plot=\"0\"] .tick')]\
+                 .map(tick => tick.textContent).join(' ')";
+    let reset = "document.querySelector('figure [data-tool=reset]').hidden";
+    let before = text(browser, ticks);
+    assert_eq!(browser.value(reset), true);
+    let (from, to) = (place(browser, 0.3, 0.5), place(browser, 0.6, 0.52));
+    browser.mouse("mousePressed", from, true);
+    browser.mouse("mouseMoved", to, true);
+    browser.mouse("mouseReleased", to, false);
+    assert_ne!(text(browser, ticks), before);
+    assert_eq!(browser.value(reset), false);
+    browser.value("document.querySelector('figure [data-tool=reset]').click()");
+    assert_eq!(text(browser, ticks), before);
+}
+
+/// The saved file must be drawable by itself: an image of it loads and has a size.
+fn charts_can_be_saved(browser: &mut Browser) {
+    let script = "new Promise((resolve, reject) => {
+        const make = URL.createObjectURL;
+        URL.createObjectURL = (blob) => { resolve(blob.text()); return make.call(URL, blob); };
+        HTMLAnchorElement.prototype.click = function () {};
+        document.querySelector('figure [data-tool=save]').click();
+        URL.createObjectURL = make;
+    })";
+    let saved = text(browser, script);
+    assert!(
+        saved.starts_with("<svg") && saved.contains("Learned &lt;dropout&gt;"),
+        "{saved}"
+    );
+    assert!(
+        !saved.contains("var(") && !saved.contains("class="),
+        "{saved}"
+    );
+    let wrong = format!(
+        "new DOMParser().parseFromString({}, 'image/svg+xml').querySelector('parsererror') !== null",
+        json!(saved)
+    );
+    assert_eq!(browser.value(&wrong), false);
+    if let Some(pictures) = pictures() {
+        std::fs::write(pictures.join("chart.svg"), saved).expect("written");
+    }
+}
+
+/// No page scrolls sideways, be it as narrow as a phone, light or dark.
+fn pages_fit(browser: &mut Browser, page: &Path) {
+    for (scheme, width) in [
+        ("light", 1280),
+        ("dark", 1280),
+        ("light", 360),
+        ("dark", 360),
+    ] {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.ask("Emulation.setEmulatedMedia", features);
+        let told = std::mem::take(&mut browser.events);
+        browser.open(page, width, 800);
+        browser.events.splice(0..0, told);
+        let over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(number(browser, over), 0, "{scheme} {width}");
+        let paper = text(browser, "getComputedStyle(document.body).backgroundColor");
+        assert_eq!(paper == "rgb(255, 255, 255)", scheme == "light", "{paper}");
+        if let Some(pictures) = pictures() {
+            browser.picture(&pictures.join(format!("{scheme}-{width}.png")));
+            browser.print(&pictures.join(format!("{scheme}-{width}.pdf")));
+        }
+    }
+}
+
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("LDROP_PICTURES").map(PathBuf::from)
+}
+
+/// No message, no error, and no request but that for the page itself.
+fn nothing_went_wrong(browser: &Browser, page: &Path) {
+    let address = format!("file://{}", page.display());
+    for event in &browser.events {
+        let method = event["method"].as_str().unwrap_or_default();
+        let told = [
+            "Runtime.exceptionThrown",
+            "Runtime.consoleAPICalled",
+            "Log.entryAdded",
+        ];
+        assert!(!told.contains(&method), "{event}");
+        if method == "Network.requestWillBeSent" {
+            let asked: &Value = &event["params"]["request"]["url"];
+            assert!(asked == &json!(address), "{asked}");
+        }
+    }
+}
