@@ -131,7 +131,7 @@ fn planned(
     for run in &mut runs {
         let precision = run.config.train.precision.on(&device);
         let precision = precision.map_err(|error| Failure::work(error.to_string()))?;
-        run.config.train.precision = precision.choice()?;
+        run.config.train.precision = precision.into();
     }
     Ok(runs)
 }
