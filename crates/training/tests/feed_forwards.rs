@@ -38,7 +38,7 @@ fn steps(lines: &[Metrics]) -> Vec<&StepMetrics> {
         .iter()
         .filter_map(|line| match line {
             Metrics::Step(step) => Some(step),
-            Metrics::Evaluation(_) => None,
+            _ => None,
         })
         .collect()
 }
@@ -78,7 +78,7 @@ fn every_kind_learns_and_reports_what_it_used() {
         assert!(last.loss < first.loss - 0.5, "{kind}: {}", last.loss);
         let evaluated = lines.iter().find_map(|line| match line {
             Metrics::Evaluation(EvaluationMetrics { feed_forward, .. }) => Some(feed_forward),
-            Metrics::Step(_) => None,
+            _ => None,
         });
         let evaluated = evaluated.expect("an evaluation");
         let Some(experts) = experts else {

@@ -49,7 +49,7 @@ fn steps(run: &Path) -> Vec<StepMetrics> {
         .lines()
         .filter_map(|line| match serde_json::from_str(line).unwrap() {
             Metrics::Step(step) => Some(step),
-            Metrics::Evaluation(_) => None,
+            _ => None,
         })
         .collect()
 }
