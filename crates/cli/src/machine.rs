@@ -1,11 +1,33 @@
 //! The machine that the program runs on, and what the program takes of it.
 
-use kernels::level::Level;
+use kernels::level::{LEVEL_VARIABLE, Level};
 use kernels::peak::matrix_product_flops;
 use kernels::product::Precision;
 use learned_dropout::device::DeviceName;
 
 use crate::arguments::Common;
+use crate::failure::Failure;
+
+/// Refuses a forced instruction-set level that is none, or that this processor lacks.
+pub fn check_level() -> Result<(), Failure> {
+    let Some(wanted) = std::env::var_os(LEVEL_VARIABLE) else {
+        return Ok(());
+    };
+    let level = wanted.to_str().and_then(Level::from_name);
+    if level.is_some_and(|level| level <= Level::highest()) {
+        return Ok(());
+    }
+    let names: Vec<&str> = Level::ALL
+        .into_iter()
+        .filter(|&level| level <= Level::highest())
+        .map(Level::name)
+        .collect();
+    Err(Failure::Usage(format!(
+        "{LEVEL_VARIABLE}={}: expected a level of this processor: {}; unset it for the highest",
+        wanted.display(),
+        names.join(", ")
+    )))
+}
 
 /// The processor's name and the instruction-set level in use: `AMD EPYC, avx2`.
 pub fn processor() -> String {

@@ -18,6 +18,7 @@ use failure::Failure;
 use terminal::tell;
 
 fn main() -> ExitCode {
+    kernels::memory::keep_freed();
     let arguments = Arguments::parse();
     terminal::start_logging(arguments.common.verbose, arguments.common.quiet);
     match run(arguments) {
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let common = &arguments.common;
+    machine::check_level()?;
     common.start_threads()?;
     match arguments.command {
         Command::Data(data) => commands::data::run(data, common),

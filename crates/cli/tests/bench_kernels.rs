@@ -48,6 +48,13 @@ fn every_kernel_is_measured() {
             ("attention backward", 4 * 2 * 3 * 36 * 16),
             ("cross-entropy", 2 * 24 * 16 * 50),
             ("cross-entropy, gradients", 3 * 2 * 24 * 16 * 50),
+            // Of 64 hidden units, each token keeps one group of 32.
+            ("prefill, 25% kept", 2 * 2 * 24 * 16 * 32),
+            ("grouped forward, 25% kept", 2 * 2 * 24 * 16 * 32),
+            ("grouped backward, 25% kept", 4 * 2 * 24 * 16 * 32),
+            ("prefill, 10% kept", 2 * 2 * 24 * 16 * 32),
+            ("grouped forward, 10% kept", 2 * 2 * 24 * 16 * 32),
+            ("grouped backward, 10% kept", 4 * 2 * 24 * 16 * 32),
         ];
         let passes = [
             ("layer norm forward", 4 * 2 * 24 * 16),
@@ -65,10 +72,23 @@ fn every_kernel_is_measured() {
             ("AdamW", 28_000),
             ("sum of squares", 4_000),
         ];
-        assert_eq!(kernels.len(), products.len() + passes.len());
+        // Layers of 2 · 64 rows of 16 weights, or half of it, until there are 4,000.
+        let reads = [
+            ("decode f32", 4 * 4096),
+            ("decode bf16", 2 * 4096),
+            ("decode f16", 2 * 4096),
+            ("decode f32, 25% kept", 4 * 2048),
+            ("decode bf16, 25% kept", 2 * 2048),
+            ("decode f16, 25% kept", 2 * 2048),
+            ("decode linear f32", 4 * 4096),
+            ("decode linear bf16", 2 * 4096),
+            ("decode linear f16", 2 * 4096),
+        ];
+        assert_eq!(kernels.len(), products.len() + passes.len() + reads.len());
         for (rate, peak, works) in [
             ("gflops", "peak_gflops", &products[..]),
             ("gbytes_per_second", "memory_gbytes_per_second", &passes[..]),
+            ("gbytes_per_second", "read_gbytes_per_second", &reads[..]),
         ] {
             let peak = number(&report[peak]);
             for &(name, amount) in works {

@@ -124,3 +124,18 @@ fn the_precision_is_that_of_the_option_else_of_the_configuration() {
     assert_eq!(f32["precision"], "f32");
     assert_ne!(f32["loss"], own["loss"]);
 }
+
+#[test]
+fn levels_that_this_processor_lacks_are_refused() {
+    let place = tempfile::tempdir().expect("a folder");
+    let output = support::ldrop(place.path(), &["info"])
+        .env("LDROP_CPU", "fastest")
+        .output()
+        .expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("LDROP_CPU=fastest") && errors.contains("portable"),
+        "{errors}"
+    );
+}

@@ -21,6 +21,7 @@ pub mod math;
 pub mod matrix;
 pub mod memory;
 pub mod peak;
+mod prefetch;
 pub mod product;
 pub mod random;
 mod scratch;

@@ -1,9 +1,12 @@
-//! What this machine can do: the measured peak of matrix products.
+//! What this machine can do: the measured peaks of matrix products and of reading memory.
 
+use std::hint::black_box;
 use std::time::Instant;
 
+use crate::level::levelled;
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
+use crate::team::Team;
 
 /// Rows and columns of the matrices: all three fit into the second-level cache.
 const SIZE: usize = 256;
@@ -32,9 +35,49 @@ pub fn matrix_product_flops(precision: Precision) -> f64 {
     (0..5).map(|_| once()).fold(0.0, f64::max)
 }
 
+/// Values that one task reads: 64 KiB.
+const READ: usize = 1 << 14;
+
+/// The best of several passes over `count` f32 values that read them and do nothing else, in bytes
+/// per second.
+pub fn read_bytes_per_second(team: &Team, count: usize) -> f64 {
+    let values = vec![1.0; count.max(1)];
+    let once = || {
+        let began = Instant::now();
+        team.run(values.len().div_ceil(READ), &|task| {
+            let values = &values[task * READ..];
+            black_box(read(&values[..READ.min(values.len())]));
+        });
+        4.0 * values.len() as f64 / began.elapsed().as_secs_f64().max(1e-9)
+    };
+    (0..7).map(|_| once()).fold(0.0, f64::max)
+}
+
+levelled! {
+    /// Something that depends on all bits.
+    fn read(values: &[f32]) -> u32 {
+        let mut lanes = [0; 64];
+        let (whole, rest) = values.as_chunks::<64>();
+        for values in whole {
+            for (lane, value) in lanes.iter_mut().zip(values) {
+                *lane ^= value.to_bits();
+            }
+        }
+        let rest = rest.iter().fold(0, |bits, value| bits ^ value.to_bits());
+        lanes.iter().fold(rest, |bits, lane| bits ^ lane)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::product::Precision;
+    use crate::team::Team;
+
+    #[test]
+    fn the_bandwidth_is_plausible() {
+        let bandwidth = super::read_bytes_per_second(&Team::new(2), 3_000_001);
+        assert!((1e7..1e14).contains(&bandwidth), "{bandwidth}");
+    }
 
     #[test]
     fn the_peak_is_plausible() {

@@ -76,7 +76,13 @@ stand beside the best of several products of matrices that fit into the cache, i
 GB/s count the bytes of each input and each output once. They stand beside the best of several \
 passes that read and write values in place, 8 bytes a value, four times as many as --parameters \
 says. What stays in the cache can be faster than that; results that are written to new memory, and \
-arithmetic, make it slower.")]
+arithmetic, make it slower.
+
+Lines with a kept share leave out the work of dropped groups of 32 hidden units, and count what is \
+left: the rate beside that of the dense kernel is the part of the ideal speed-up that is realised. \
+\"prefill\" has its weights packed beforehand. \"decode\" is one token; its GB/s count the weights \
+of kept groups, of as many layers as have four times as many weights as --parameters says, but no \
+more than 67 million. They stand beside the best of several passes that only read.")]
 pub struct BenchKernelsArguments {
     /// Channels of a token
     #[arg(long, value_name = "C", default_value_t = 144, value_parser = size())]

@@ -3,6 +3,7 @@
 use super::format::{Format, LANES};
 use super::lanes::{Lanes, Portable};
 use crate::level::Level;
+use crate::prefetch::prefetch;
 
 /// Inputs that are multiplied together; more of them read the weights again, from the cache.
 pub(super) const INPUTS: usize = 4;
@@ -95,19 +96,6 @@ pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
             _ => any::<Portable>(format, work),
         }
     }
-}
-
-/// Asks for memory that will be read soon; any address is allowed.
-#[inline(always)]
-fn prefetch(from: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: prefetching reads nothing and never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = from;
 }
 
 /// Rows of weights, one after the other.

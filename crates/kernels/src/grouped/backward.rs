@@ -10,7 +10,7 @@ use crate::kept_groups::KeptGroups;
 use crate::layer_norm::backward_rows;
 use crate::linear::{Norm, add_all, tile};
 use crate::matrix::View;
-use crate::product::{Packed, Precision, multiply};
+use crate::product::{Packed, Precision, across, multiply};
 use crate::scratch::{Shared, scratch, uninitialized};
 
 /// The gradients of a grouped feed-forward.
@@ -84,12 +84,16 @@ pub fn backward(
                 let value = unsafe { shared_mask.part(place, 1) };
                 value[0] = product;
             }
-            for channel in 0..width {
+            let mut columns = scratch(width * group);
+            across(
+                &mut columns,
+                group,
+                View::new(&ddown, group, width, width).transposed(),
+            );
+            for (channel, values) in columns.chunks_exact(group).enumerate() {
                 // SAFETY: each group has its own columns.
                 let row = unsafe { shared_down.part(channel * hidden + index * group, group) };
-                for (unit, value) in row.iter_mut().enumerate() {
-                    *value = ddown[unit * width + channel];
-                }
+                row.copy_from_slice(values);
             }
             (!tokens.is_empty()).then(|| Packed::new(task.weights.up, precision))
         })
@@ -159,11 +163,10 @@ impl GroupTask<'_> {
         let mut done = 0;
         for tokens in chunks(self.tokens) {
             let count = tokens.len();
-            let [mut normal, mut gradient] = [(); 2].map(|()| scratch(count * width));
-            gather(&mut normal, self.normal, tokens, width);
-            gather(&mut gradient, self.gradient, tokens, width);
-            let [normal, gradient] =
-                [&normal, &gradient].map(|rows| View::new(rows, count, width, width));
+            let mut buffers = [None, None];
+            let [normal_buffer, gradient_buffer] = &mut buffers;
+            let normal = gather(self.normal, tokens, width, normal_buffer);
+            let gradient = gather(self.gradient, tokens, width, gradient_buffer);
             let [mut before, mut units] = [(); 2].map(|()| scratch(count * group));
             let dunits = &mut dunits[done * group..][..count * group];
             multiply(&mut before, group, normal, &up, false);

@@ -8,7 +8,6 @@ use crate::gelu;
 use crate::kept_groups::KeptGroups;
 use crate::layer_norm::forward_rows;
 use crate::linear::Norm;
-use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Scratch, Shared, scratch};
 
@@ -143,11 +142,10 @@ fn hidden_units(units: &mut [f32], x: &[f32], tokens: &[u32], up: &Packed, width
     let group = up.columns();
     let mut done = 0;
     for tokens in chunks(tokens) {
-        let mut rows = scratch(tokens.len() * width);
-        gather(&mut rows, x, tokens, width);
+        let mut buffer = None;
+        let rows = gather(x, tokens, width, &mut buffer);
         let units = &mut units[done * group..][..tokens.len() * group];
-        let left = View::new(&rows, tokens.len(), width, width);
-        multiply(units, group, left, up, false);
+        multiply(units, group, rows, up, false);
         gelu::in_place(units);
         done += tokens.len();
     }

@@ -19,8 +19,27 @@ pub use forward::{Prepared, forward};
 use crate::feed_forward::{Shape, Weights};
 use crate::kept_groups::KeptGroups;
 use crate::matrix::View;
-use crate::product::{Block, Packed, multiply_scattered};
-use crate::scratch::{Shared, scratch, uninitialized};
+use crate::product::{Block, Engine, Packed, Precision, multiply_scattered};
+use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+
+/// Whether the kept share of all pairs of tokens and groups is so small that these kernels are faster
+/// than the dense ones, for groups of `group` hidden units.
+///
+/// The bounds are rounded down from measurements with AVX2, at widths of 256 and 768, of the forward
+/// and the backward pass together. Small groups fill no register and gather much for little. The
+/// dense kernels of the tile unit are so fast that gathering does not keep up with them; there the
+/// bounds are halved, which is an estimate.
+pub fn worth_it(group: usize, share: f64, precision: Precision) -> bool {
+    let bound = match group {
+        32.. => 0.65,
+        16.. => 0.55,
+        8.. => 0.4,
+        4.. => 0.12,
+        _ => 0.03,
+    };
+    let takes_pairs = Engine::of(precision).takes_pairs();
+    share <= if takes_pairs { 0.5 * bound } else { bound }
+}
 
 /// Tokens of a group that are multiplied together: their rows and the group's weights share the
 /// second-level cache.
@@ -40,11 +59,24 @@ fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
     tokens.chunks(length.max(8))
 }
 
-/// The rows of some tokens, one after the other.
-fn gather(output: &mut [f32], x: &[f32], tokens: &[u32], width: usize) {
-    for (output, &token) in output.chunks_exact_mut(width).zip(tokens) {
-        output.copy_from_slice(&x[token as usize * width..][..width]);
+/// The rows of some tokens, one after the other: where they lie, if they do so there.
+fn gather<'a>(
+    x: &'a [f32],
+    tokens: &[u32],
+    width: usize,
+    buffer: &'a mut Option<Scratch>,
+) -> View<'a> {
+    let row = |token: u32| &x[token as usize * width..];
+    if let [first, .., last] = *tokens
+        && (last - first) as usize == tokens.len() - 1
+    {
+        return View::new(row(first), tokens.len(), width, width);
     }
+    let buffer = buffer.insert(scratch(tokens.len() * width));
+    for (output, &token) in buffer.chunks_exact_mut(width).zip(tokens) {
+        output.copy_from_slice(&row(token)[..width]);
+    }
+    View::new(buffer, tokens.len(), width, width)
 }
 
 /// Hidden units of a group.
@@ -96,32 +128,35 @@ fn add_up<'a>(
     let mut sums = unsafe { uninitialized(kept.tokens() * width) };
     let shared = Shared::new(&mut sums);
     let blocks = blocks(kept.tokens(), width);
-    blocks.into_par_iter().for_each(|(tokens, channels)| {
-        let columns = channels.len();
-        let mut block = scratch(tokens.len() * columns);
-        block.fill(0.0);
-        for index in 0..kept.groups() {
-            let all = kept.of(index);
-            let first = all.partition_point(|&token| (token as usize) < tokens.start);
-            let count = all[first..].partition_point(|&token| (token as usize) < tokens.end);
-            let Some(matrix) = matrix(index).filter(|_| count > 0) else {
-                continue;
-            };
-            let start = (kept.pairs_before(index) + first) * group;
-            let left = View::new(&values[start..], count, group, group);
-            let target = Block {
-                values: &mut block,
-                first_row: tokens.start,
-                columns: channels.clone(),
-            };
-            multiply_scattered(target, &all[first..][..count], left, matrix);
-        }
-        for (token, row) in tokens.zip(block.chunks_exact(columns)) {
-            // SAFETY: each block has its own channels of its own tokens.
-            let sums = unsafe { shared.part(token * width + channels.start, columns) };
-            sums.copy_from_slice(row);
-        }
-    });
+    blocks
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(|(tokens, channels)| {
+            let columns = channels.len();
+            let mut block = scratch(tokens.len() * columns);
+            block.fill(0.0);
+            for index in 0..kept.groups() {
+                let all = kept.of(index);
+                let first = all.partition_point(|&token| (token as usize) < tokens.start);
+                let count = all[first..].partition_point(|&token| (token as usize) < tokens.end);
+                let Some(matrix) = matrix(index).filter(|_| count > 0) else {
+                    continue;
+                };
+                let start = (kept.pairs_before(index) + first) * group;
+                let left = View::new(&values[start..], count, group, group);
+                let target = Block {
+                    values: &mut block,
+                    first_row: tokens.start,
+                    columns: channels.clone(),
+                };
+                multiply_scattered(target, &all[first..][..count], left, matrix);
+            }
+            for (token, row) in tokens.zip(block.chunks_exact(columns)) {
+                // SAFETY: each block has its own channels of its own tokens.
+                let sums = unsafe { shared.part(token * width + channels.start, columns) };
+                sums.copy_from_slice(row);
+            }
+        });
     sums
 }
 
@@ -130,7 +165,7 @@ fn add_up<'a>(
 fn blocks(tokens: usize, width: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let wanted = match rayon::current_num_threads() {
         1 => 1,
-        threads => 3 * threads,
+        threads => 4 * threads,
     };
     let mut rows = tokens.clamp(1, BLOCK_TOKENS);
     let mut columns = BLOCK_CHANNELS;

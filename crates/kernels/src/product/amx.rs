@@ -110,132 +110,227 @@ pub(super) struct Block {
     pub(super) both_columns: bool,
 }
 
-/// Writes `tile load/store` of the sums that exist.
-macro_rules! sums {
-    ($block:ident, $instruction:literal) => {{
-        let stride = $block.output_row * 4;
-        let first = $block.output;
-        let below = first.wrapping_add(16 * $block.output_row);
-        macro_rules! move_tile {
-                                    ($tile:literal, $address:expr) => {
-                                        if $instruction == 0 {
-                                            asm!(
-                                                concat!("tileloadd tmm", $tile, ", [{0} + {1}*1]"),
-                                                in(reg) $address, in(reg) stride, options(nostack)
-                                            );
-                                        } else {
-                                            asm!(
-                                                concat!("tilestored [{0} + {1}*1], tmm", $tile),
-                                                in(reg) $address, in(reg) stride, options(nostack)
-                                            );
-                                        }
-                                    };
-                                }
-        move_tile!("0", first);
-        if $block.both_columns {
-            move_tile!("1", first.wrapping_add(16));
-        }
-        if $block.both_rows {
-            move_tile!("2", below);
-            if $block.both_columns {
-                move_tile!("3", below.wrapping_add(16));
-            }
-        }
-    }};
-}
-
-/// Computes a block of sums.
+/// Eight tiles of 16 rows of 64 bytes.
 ///
 /// # Safety
-/// [`is_usable`] is true, and all addresses of the block are valid.
-pub(super) unsafe fn compute(block: Block) {
-    configure();
-    // SAFETY: the caller vouches for the processor and the addresses. Tiles are not registers that
-    // the compiler knows or uses, so they keep their values from one statement to the next.
-    unsafe {
-        if block.accumulate {
-            sums!(block, 0);
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                options(nostack, nomem)
-            );
-        }
-        match (block.both_rows, block.both_columns) {
-            (true, true) => multiply_32_32(block),
-            (true, false) => multiply_32_16(block),
-            (false, true) => multiply_16_32(block),
-            (false, false) => multiply_16_16(block),
-        }
-        sums!(block, 1);
+/// Every method may be called only where the implementation can run, with a tile below 8, and with
+/// addresses that are valid for 16 rows of 64 bytes, `stride` bytes apart.
+pub(super) trait Tiles {
+    unsafe fn zero<const TILE: usize>(&mut self);
+    unsafe fn load<const TILE: usize>(&mut self, from: *const f32, stride: usize);
+    unsafe fn store<const TILE: usize>(&self, to: *mut f32, stride: usize);
+    /// `sums += left · right` of pairs.
+    unsafe fn multiply_add<const SUMS: usize, const LEFT: usize, const RIGHT: usize>(&mut self);
+}
+
+/// The tiles of the processor, for this thread. They are not registers that the compiler knows or
+/// uses, so they keep their values from one statement to the next.
+pub(super) struct Hardware(());
+
+impl Hardware {
+    /// # Safety
+    /// [`is_usable`] is true.
+    #[inline(always)]
+    pub(super) unsafe fn configured() -> Self {
+        configure();
+        Self(())
     }
 }
 
-/// Defines a loop over the steps of a block.
-macro_rules! multiply {
-    ($name:ident, $($line:literal),*) => {
-        /// # Safety
-        /// See [`compute`].
-        #[inline(always)]
-        unsafe fn $name(block: Block) {
-            let mut left = block.left;
-            let mut right = block.right;
-            let left_below = 16 * block.left_row * 4;
-            for _ in 0..block.steps {
-                // SAFETY: passed on to the caller.
-                unsafe {
-                    asm!(
-                        $($line,)*
-                        left = in(reg) left,
-                        left_row = in(reg) block.left_row * 4,
-                        below = in(reg) left.wrapping_byte_add(left_below),
-                        right = in(reg) right,
-                        right_row = in(reg) block.right_row * 4,
-                        options(nostack, readonly)
-                    );
-                }
-                left = left.wrapping_add(PAIRS);
-                right = right.wrapping_add(PAIRS * block.right_row);
-            }
+// SAFETY of all methods: a value exists only where the processor has tiles, which are configured;
+// the trait demands valid addresses.
+impl Tiles for Hardware {
+    #[inline(always)]
+    unsafe fn zero<const TILE: usize>(&mut self) {
+        // SAFETY: see above.
+        unsafe { asm!("tilezero tmm{tile}", tile = const TILE, options(nostack, nomem)) };
+    }
+
+    #[inline(always)]
+    unsafe fn load<const TILE: usize>(&mut self, from: *const f32, stride: usize) {
+        // SAFETY: see above.
+        unsafe {
+            asm!(
+                "tileloadd tmm{tile}, [{from} + {stride}*1]",
+                tile = const TILE, from = in(reg) from, stride = in(reg) stride,
+                options(nostack, readonly)
+            );
         }
-    };
+    }
+
+    #[inline(always)]
+    unsafe fn store<const TILE: usize>(&self, to: *mut f32, stride: usize) {
+        // SAFETY: see above.
+        unsafe {
+            asm!(
+                "tilestored [{to} + {stride}*1], tmm{tile}",
+                tile = const TILE, to = in(reg) to, stride = in(reg) stride,
+                options(nostack)
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add<const SUMS: usize, const LEFT: usize, const RIGHT: usize>(&mut self) {
+        // SAFETY: see above.
+        unsafe {
+            asm!(
+                "tdpbf16ps tmm{sums}, tmm{left}, tmm{right}",
+                sums = const SUMS, left = const LEFT, right = const RIGHT,
+                options(nostack, nomem)
+            );
+        }
+    }
 }
 
-multiply!(
-    multiply_32_32,
-    "tileloadd tmm4, [{left} + {left_row}*1]",
-    "tileloadd tmm6, [{right} + {right_row}*1]",
-    "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm7, [{right} + {right_row}*1 + 64]",
-    "tdpbf16ps tmm1, tmm4, tmm7",
-    "tileloadd tmm5, [{below} + {left_row}*1]",
-    "tdpbf16ps tmm2, tmm5, tmm6",
-    "tdpbf16ps tmm3, tmm5, tmm7"
-);
-multiply!(
-    multiply_32_16,
-    "tileloadd tmm4, [{left} + {left_row}*1]",
-    "tileloadd tmm6, [{right} + {right_row}*1]",
-    "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm5, [{below} + {left_row}*1]",
-    "tdpbf16ps tmm2, tmm5, tmm6"
-);
-multiply!(
-    multiply_16_32,
-    "tileloadd tmm4, [{left} + {left_row}*1]",
-    "tileloadd tmm6, [{right} + {right_row}*1]",
-    "tdpbf16ps tmm0, tmm4, tmm6",
-    "tileloadd tmm7, [{right} + {right_row}*1 + 64]",
-    "tdpbf16ps tmm1, tmm4, tmm7",
-    "/* {below} */"
-);
-multiply!(
-    multiply_16_16,
-    "tileloadd tmm4, [{left} + {left_row}*1]",
-    "tileloadd tmm6, [{right} + {right_row}*1]",
-    "tdpbf16ps tmm0, tmm4, tmm6",
-    "/* {below} */"
-);
+/// Tiles 0 to 3 hold the sums, row by row; 4 and 5 rows of the left operand, 6 and 7 columns of the
+/// right one.
+///
+/// # Safety
+/// The tiles can run, and all addresses of the block are valid.
+#[inline(always)]
+pub(super) unsafe fn compute<T: Tiles>(tiles: &mut T, block: Block) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        begin(tiles, block);
+        match (block.both_rows, block.both_columns) {
+            (true, true) => multiply::<T, true, true>(tiles, block),
+            (true, false) => multiply::<T, true, false>(tiles, block),
+            (false, true) => multiply::<T, false, true>(tiles, block),
+            (false, false) => multiply::<T, false, false>(tiles, block),
+        }
+        end(tiles, block);
+    }
+}
+
+/// # Safety
+/// See [`compute`].
+#[inline(always)]
+unsafe fn begin<T: Tiles>(tiles: &mut T, block: Block) {
+    let [right, below, across] = block.corners();
+    let stride = block.output_row * 4;
+    // SAFETY: passed on to the caller.
+    unsafe {
+        if !block.accumulate {
+            tiles.zero::<0>();
+            tiles.zero::<1>();
+            tiles.zero::<2>();
+            tiles.zero::<3>();
+            return;
+        }
+        tiles.load::<0>(block.output, stride);
+        if block.both_columns {
+            tiles.load::<1>(right, stride);
+        }
+        if block.both_rows {
+            tiles.load::<2>(below, stride);
+        }
+        if block.both_rows && block.both_columns {
+            tiles.load::<3>(across, stride);
+        }
+    }
+}
+
+/// # Safety
+/// See [`compute`].
+#[inline(always)]
+unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut T, block: Block) {
+    let (mut left, mut right) = (block.left, block.right);
+    let (left_row, right_row) = (block.left_row * 4, block.right_row * 4);
+    for _ in 0..block.steps {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            tiles.load::<4>(left, left_row);
+            tiles.load::<6>(right, right_row);
+            tiles.multiply_add::<0, 4, 6>();
+            if COLUMNS {
+                tiles.load::<7>(right.wrapping_add(16), right_row);
+                tiles.multiply_add::<1, 4, 7>();
+            }
+            if ROWS {
+                tiles.load::<5>(left.wrapping_add(16 * block.left_row), left_row);
+                tiles.multiply_add::<2, 5, 6>();
+            }
+            if ROWS && COLUMNS {
+                tiles.multiply_add::<3, 5, 7>();
+            }
+        }
+        left = left.wrapping_add(PAIRS);
+        right = right.wrapping_add(PAIRS * block.right_row);
+    }
+}
+
+/// # Safety
+/// See [`compute`].
+#[inline(always)]
+unsafe fn end<T: Tiles>(tiles: &T, block: Block) {
+    let [right, below, across] = block.corners();
+    let stride = block.output_row * 4;
+    // SAFETY: passed on to the caller.
+    unsafe {
+        tiles.store::<0>(block.output, stride);
+        if block.both_columns {
+            tiles.store::<1>(right, stride);
+        }
+        if block.both_rows {
+            tiles.store::<2>(below, stride);
+        }
+        if block.both_rows && block.both_columns {
+            tiles.store::<3>(across, stride);
+        }
+    }
+}
+
+impl Block {
+    /// Where the sums of the right, the lower and the lower right quarter begin.
+    #[inline(always)]
+    fn corners(&self) -> [*mut f32; 3] {
+        let below = self.output.wrapping_add(16 * self.output_row);
+        [self.output.wrapping_add(16), below, below.wrapping_add(16)]
+    }
+}
+
+/// Tiles in plain arrays, by the definition of the instructions: so that a processor without a tile
+/// unit can tell whether blocks are put together rightly.
+#[cfg(test)]
+#[derive(Default)]
+pub(super) struct Software([[[u32; 16]; 16]; 8]);
+
+// SAFETY of all methods: plain memory; the trait demands valid addresses.
+#[cfg(test)]
+impl Tiles for Software {
+    unsafe fn zero<const TILE: usize>(&mut self) {
+        self.0[TILE] = Default::default();
+    }
+
+    unsafe fn load<const TILE: usize>(&mut self, from: *const f32, stride: usize) {
+        for (row, values) in self.0[TILE].iter_mut().enumerate() {
+            let from = from.wrapping_byte_add(row * stride).cast::<[u32; 16]>();
+            // SAFETY: see above.
+            *values = unsafe { from.read_unaligned() };
+        }
+    }
+
+    unsafe fn store<const TILE: usize>(&self, to: *mut f32, stride: usize) {
+        for (row, values) in self.0[TILE].iter().enumerate() {
+            let to = to.wrapping_byte_add(row * stride).cast::<[u32; 16]>();
+            // SAFETY: see above.
+            unsafe { to.write_unaligned(*values) };
+        }
+    }
+
+    unsafe fn multiply_add<const SUMS: usize, const LEFT: usize, const RIGHT: usize>(&mut self) {
+        let halves = |pair: u32| [pair << 16, pair & 0xFFFF_0000].map(f32::from_bits);
+        for row in 0..16 {
+            for unit in 0..16 {
+                let left = halves(self.0[LEFT][row][unit]);
+                for column in 0..16 {
+                    let right = halves(self.0[RIGHT][unit][column]);
+                    let sum = f32::from_bits(self.0[SUMS][row][column]);
+                    let sum = sum + left[0] * right[0] + left[1] * right[1];
+                    self.0[SUMS][row][column] = sum.to_bits();
+                }
+            }
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod scattered;
 mod tile;
 
 pub use packed::Packed;
+pub(crate) use packed::across;
 pub use scattered::{Block, multiply_scattered};
 
 use crate::level::Level;
@@ -250,7 +251,9 @@ pub fn multiply_columns(
     };
     #[cfg(target_arch = "x86_64")]
     if right.engine().is_amx() {
-        target.blocks(&left, right);
+        // SAFETY: the engine exists only where the tile unit is usable.
+        let mut tiles = unsafe { amx::Hardware::configured() };
+        target.blocks(&mut tiles, &left, right);
         return;
     }
     target.tiles(&left, right);
@@ -453,7 +456,7 @@ impl Target<'_> {
 
     /// The same in blocks of 32 rows and 32 columns.
     #[cfg(target_arch = "x86_64")]
-    fn blocks(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+    fn blocks<T: amx::Tiles>(&mut self, tiles: &mut T, left: &LeftOperand<'_>, right: &Packed) {
         for panel in right.panels(self.columns) {
             for row in (0..self.rows).step_by(amx::BLOCK) {
                 let count = amx::BLOCK.min(self.rows - row);
@@ -476,16 +479,15 @@ impl Target<'_> {
                     width: panel.width,
                 };
                 self.put(place, self.accumulate, |output, output_row, accumulate| {
-                    // SAFETY: the engine exists only where the tile unit is usable; the left
-                    // operand has rows up to a multiple of 16, and `put` gives whole blocks.
-                    unsafe {
-                        amx::compute(amx::Block {
-                            output,
-                            output_row,
-                            accumulate,
-                            ..block
-                        })
+                    let block = amx::Block {
+                        output,
+                        output_row,
+                        accumulate,
+                        ..block
                     };
+                    // SAFETY: whoever has the tiles can run them; the left operand has rows up to a
+                    // multiple of 16, and `put` gives whole blocks.
+                    unsafe { amx::compute(tiles, block) };
                 });
             }
         }
@@ -534,4 +536,55 @@ struct Place {
     count: usize,
     column: usize,
     width: usize,
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod block_tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::{Philox, unit};
+
+    fn values(count: usize, stream: u64) -> Vec<f32> {
+        let generator = Philox::new(7, stream);
+        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
+        (0..count).map(value).collect()
+    }
+
+    proptest! {
+        /// The way of the tile unit through a product, on tiles made of software.
+        #[test]
+        fn blocks_make_up_a_product(
+            rows in 1usize..70, inner in 0usize..100, columns in 1usize..70, gap in 0usize..3,
+            flipped in any::<bool>(), accumulate in any::<bool>(),
+        ) {
+            let (left, right) = (values(rows * inner, 1), values(inner * columns, 2));
+            let left = if flipped {
+                View::new(&left, inner, rows, rows).transposed()
+            } else {
+                View::new(&left, rows, inner, inner)
+            };
+            let right = View::new(&right, inner, columns, columns);
+            let packed = Packed::for_engine(right, Engine(Kind::Amx), Precision::Bf16);
+            let row_stride = columns + gap;
+            let before = values(rows * row_stride, 3);
+            let mut output = before.clone();
+            let mut target = Target { output: &mut output, row_stride, rows, columns, accumulate };
+            let left_operand = LeftOperand::new(left, &packed);
+            target.blocks(&mut amx::Software::default(), &left_operand, &packed);
+            let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
+            for (index, &found) in output.iter().enumerate() {
+                let (row, column) = (index / row_stride, index % row_stride);
+                if column >= columns {
+                    prop_assert_eq!(found, before[index]);
+                    continue;
+                }
+                let terms = (0..inner).map(|i| rounded(left.at(row, i)) * rounded(right.at(i, column)));
+                let start = if accumulate { f64::from(before[index]) } else { 0.0 };
+                let expected = start + terms.sum::<f64>();
+                // At most 101 additions to sums of at most 101, each off by 2⁻²⁴ of the sum.
+                prop_assert!((f64::from(found) - expected).abs() <= 101.0 * 101.0 / f64::from(1 << 24));
+            }
+        }
+    }
 }

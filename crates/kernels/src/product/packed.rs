@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{Engine, Precision, bfloat};
 use crate::matrix::View;
+use crate::prefetch::prefetch_values;
 use crate::scratch::{Scratch, scratch};
 
 /// A right operand, `[inner, columns]`, in panels of two registers of columns: all terms of one
@@ -41,28 +42,9 @@ impl<'a> Panel<'a> {
         let next = part
             .as_ptr()
             .wrapping_add(self.values.len() + index * count);
-        prefetch(next, count);
+        prefetch_values(next, count);
     }
 }
-
-/// Values of a line of the cache.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 16;
-
-/// Asks for values that will be read soon; any address is allowed.
-#[inline(always)]
-#[cfg(target_arch = "x86_64")]
-fn prefetch(from: *const f32, count: usize) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    for place in (0..count).step_by(LINE) {
-        // SAFETY: prefetching reads nothing and never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(place).cast()) };
-    }
-}
-
-#[inline(always)]
-#[cfg(not(target_arch = "x86_64"))]
-fn prefetch(_from: *const f32, _count: usize) {}
 
 impl Packed {
     /// Packs a matrix `[inner, columns]` for the level in use, on this thread.
@@ -251,8 +233,8 @@ const SIDE: usize = bfloat::SQUARE;
 /// Terms that are moved together: a square of 8 × 8 stays in registers.
 const SQUARE: usize = 8;
 
-/// Copies the columns of a matrix that lies the other way.
-fn across(values: &mut [f32], width: usize, part: View<'_>) {
+/// Copies the columns of a matrix that lies the other way to rows of `values`, `width` apart.
+pub(crate) fn across(values: &mut [f32], width: usize, part: View<'_>) {
     let (terms, columns) = (part.rows(), part.columns());
     let flipped = part.transposed();
     if flipped.column_stride() != 1 {

@@ -50,7 +50,9 @@ pub fn multiply_scattered(mut block: Block<'_>, rows: &[u32], left: View<'_>, ri
     let panels = right.panels(columns.end).skip(columns.start / width);
     #[cfg(target_arch = "x86_64")]
     if right.engine().is_amx() {
-        panels.for_each(|panel| block.add_blocks(&panel, rows, &left));
+        // SAFETY: the engine exists only where the tile unit is usable.
+        let mut tiles = unsafe { amx::Hardware::configured() };
+        panels.for_each(|panel| block.add_blocks(&mut tiles, &panel, rows, &left));
         return;
     }
     // Terms lie next to each other in the first-level cache already where they are few.
@@ -116,7 +118,13 @@ impl Block<'_> {
 
     /// Adds blocks of the tile unit of one panel.
     #[cfg(target_arch = "x86_64")]
-    fn add_blocks(&mut self, panel: &Panel<'_>, rows: &[u32], left: &LeftOperand<'_>) {
+    fn add_blocks<T: amx::Tiles>(
+        &mut self,
+        tiles: &mut T,
+        panel: &Panel<'_>,
+        rows: &[u32],
+        left: &LeftOperand<'_>,
+    ) {
         for (index, rows) in rows.chunks(amx::BLOCK).enumerate() {
             let mut corner: Corner = [0.0; 1024];
             let block = amx::Block {
@@ -131,9 +139,9 @@ impl Block<'_> {
                 both_rows: rows.len() > 16,
                 both_columns: panel.width > 16,
             };
-            // SAFETY: the engine exists only where the tile unit is usable; the left operand has rows
-            // up to a multiple of 16, and the corner has room for a block.
-            unsafe { amx::compute(block) };
+            // SAFETY: whoever has the tiles can run them; the left operand has rows up to a multiple
+            // of 16, and the corner has room for a block.
+            unsafe { amx::compute(tiles, block) };
             self.add_corner(panel, rows, &corner);
         }
     }
@@ -148,6 +156,56 @@ impl Block<'_> {
             let output = &mut self.values[start..][..valid];
             for (output, sum) in output.iter_mut().zip(sums) {
                 *output += sum;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Engine, Kind, Precision, bfloat};
+    use super::*;
+    use crate::random::{Philox, unit};
+
+    fn values(count: usize, stream: u64) -> Vec<f32> {
+        let generator = Philox::new(9, stream);
+        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
+        (0..count).map(value).collect()
+    }
+
+    proptest! {
+        /// The way of the tile unit, on tiles made of software.
+        #[test]
+        fn blocks_are_added_to_their_rows(
+            all in 1usize..90, inner in 1usize..70, width in 1usize..70, second in any::<bool>(),
+        ) {
+            let rows: Vec<u32> = (0..all as u32).filter(|row| row % 3 != 1).collect();
+            let (left, right) = (values(rows.len() * inner, 1), values(inner * width, 2));
+            let right_view = View::new(&right, inner, width, width);
+            let packed = Packed::for_engine(right_view, Engine(Kind::Amx), Precision::Bf16);
+            let left_operand = LeftOperand::new(View::new(&left, rows.len(), inner, inner), &packed);
+            let first = if second && width > 32 { 32 } else { 0 };
+            let before = values(all * (width - first), 3);
+            let mut found = before.clone();
+            let mut block = Block { values: &mut found, first_row: 0, columns: first..width };
+            let mut tiles = amx::Software::default();
+            for panel in packed.panels(width).skip(first / 32) {
+                block.add_blocks(&mut tiles, &panel, &rows, &left_operand);
+            }
+            let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
+            for (index, &found) in found.iter().enumerate() {
+                let (row, column) = (index / (width - first), first + index % (width - first));
+                let product = rows.binary_search(&(row as u32)).map_or(0.0, |place| {
+                    let terms = (0..inner).map(|i| {
+                        rounded(left[place * inner + i]) * rounded(right[i * width + column])
+                    });
+                    terms.sum::<f64>()
+                });
+                let expected = f64::from(before[index]) + product;
+                // At most 71 additions to sums of at most 71, each off by 2⁻²⁴ of the sum.
+                prop_assert!((f64::from(found) - expected).abs() <= 71.0 * 71.0 / f64::from(1 << 24));
             }
         }
     }

@@ -14,7 +14,7 @@ use kernels::{layer_norm, linear, mask, update};
 /// Measured runs of each kernel; an odd number, so that one is in the middle.
 const RUNS: usize = 7;
 
-const EPSILON: f32 = 1e-5;
+pub(super) const EPSILON: f32 = 1e-5;
 
 /// The sizes that kernels are measured at.
 #[derive(Clone, Copy)]
@@ -36,6 +36,8 @@ pub enum Amount {
     Operations(f64),
     /// Bytes of the inputs and outputs.
     Bytes(f64),
+    /// Bytes of weights that are only read.
+    Reads(f64),
 }
 
 /// Name of a kernel, median of its seconds, and its amount of work.
@@ -56,10 +58,12 @@ pub fn measure(shape: Shape, precision: Precision, begins: &dyn Fn(&'static str)
     stopwatch.gelu(shape);
     stopwatch.embedding(shape);
     stopwatch.parameters(shape);
+    stopwatch.grouped(shape, precision);
+    stopwatch.decode(shape);
     stopwatch.measured
 }
 
-struct Stopwatch<'a> {
+pub(super) struct Stopwatch<'a> {
     measured: Vec<Measured>,
     begins: &'a dyn Fn(&'static str),
 }
@@ -88,7 +92,7 @@ fn seconds<R>(mut work: impl FnMut() -> R) -> [f64; RUNS] {
 }
 
 /// Uniform values from −1 to 1 times `scale`.
-fn random(count: usize, scale: f32, stream: u64) -> Vec<f32> {
+pub(super) fn random(count: usize, scale: f32, stream: u64) -> Vec<f32> {
     let generator = Philox::new(1, stream);
     let blocks = (0..count.div_ceil(4) as u64).flat_map(|block| generator.block(block));
     blocks
@@ -104,7 +108,7 @@ fn random_ids(count: usize, below: usize) -> Vec<u32> {
 }
 
 /// Operations of the products of `factors`: 2 for each multiplication.
-fn operations(factors: &[usize]) -> f64 {
+pub(super) fn operations(factors: &[usize]) -> f64 {
     2.0 * factors.iter().map(|&factor| factor as f64).product::<f64>()
 }
 
@@ -113,18 +117,18 @@ fn bytes(values: usize) -> Amount {
 }
 
 impl Shape {
-    fn activations(&self, stream: u64) -> Vec<f32> {
+    pub(super) fn activations(&self, stream: u64) -> Vec<f32> {
         random(self.tokens * self.width, 1.0, stream)
     }
 
     /// A weight of `[outputs, inputs]` that keeps the variance of its input.
-    fn weight(outputs: usize, inputs: usize, stream: u64) -> Vec<f32> {
+    pub(super) fn weight(outputs: usize, inputs: usize, stream: u64) -> Vec<f32> {
         random(outputs * inputs, (3.0 / inputs as f32).sqrt(), stream)
     }
 }
 
 impl Stopwatch<'_> {
-    fn time<R>(&mut self, name: &'static str, amount: Amount, work: impl FnMut() -> R) {
+    pub(super) fn time<R>(&mut self, name: &'static str, amount: Amount, work: impl FnMut() -> R) {
         (self.begins)(name);
         let median = seconds(work)[RUNS / 2];
         self.measured.push((name, median, amount));

@@ -1,6 +1,7 @@
 //! `ldrop bench kernels`.
 
-use kernels::peak::matrix_product_flops;
+use kernels::peak::{matrix_product_flops, read_bytes_per_second};
+use kernels::team::Team;
 use serde::Serialize;
 
 use super::kernel_timing::{Amount, Shape, measure, memory_bandwidth};
@@ -19,6 +20,7 @@ struct Report {
     precision: &'static str,
     peak_gflops: f64,
     memory_gbytes_per_second: f64,
+    read_gbytes_per_second: f64,
     kernels: Vec<Kernel>,
 }
 
@@ -48,6 +50,9 @@ pub fn run(arguments: BenchKernelsArguments, common: &Common) -> Result<(), Fail
     let peak_gflops = matrix_product_flops(precision) / 1e9;
     // As many values as AdamW goes over: parameters, gradients and two moments.
     let memory = memory_bandwidth(4 * shape.parameters) / 1e9;
+    let team = Team::new(common.threads());
+    let reading = read_bytes_per_second(&team, 4 * shape.parameters) / 1e9;
+    drop(team);
     let measured = measure(shape, precision, &|name| {
         bar.set_message(name);
         bar.tick();
@@ -63,6 +68,10 @@ pub fn run(arguments: BenchKernelsArguments, common: &Common) -> Result<(), Fail
                 let rate = count / seconds / 1e9;
                 (Rate::GbytesPerSecond(rate), rate / memory)
             }
+            Amount::Reads(count) => {
+                let rate = count / seconds / 1e9;
+                (Rate::GbytesPerSecond(rate), rate / reading)
+            }
         };
         Kernel {
             name,
@@ -77,6 +86,7 @@ pub fn run(arguments: BenchKernelsArguments, common: &Common) -> Result<(), Fail
         precision: precision.name(),
         peak_gflops,
         memory_gbytes_per_second: memory,
+        read_gbytes_per_second: reading,
         kernels: measured.into_iter().map(kernel).collect(),
     };
     if common.json {
@@ -123,13 +133,14 @@ fn print_report(report: &Report) -> Result<(), Failure> {
     print(&format!(
         "processor      {}, threads: {}\n\
          products       {:.1} GFLOP/s in {}, the peak\n\
-         memory         {:.1} GB/s\n\n\
-         {:26} {:>10} {:>18} {:>8}",
+         memory         {:.1} GB/s, only reading {:.1} GB/s\n\n\
+         {:34} {:>10} {:>18} {:>8}",
         report.cpu,
         report.threads,
         report.peak_gflops,
         report.precision,
         report.memory_gbytes_per_second,
+        report.read_gbytes_per_second,
         "kernel",
         "ms",
         "rate",
@@ -141,7 +152,7 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             Rate::GbytesPerSecond(rate) => format!("{rate:.1} GB/s   "),
         };
         print(&format!(
-            "{:26} {:>10.3} {rate:>18} {:>7.1}%",
+            "{:34} {:>10.3} {rate:>18} {:>7.1}%",
             kernel.name,
             kernel.seconds * 1e3,
             kernel.ratio * 100.0

@@ -2,6 +2,7 @@
 
 mod kernel_timing;
 mod kernels;
+mod sparse_timing;
 mod train;
 
 use crate::arguments::{BenchArguments, BenchCommand, Common};

@@ -1,0 +1,147 @@
+//! How long the kernels take that leave out dropped groups of hidden units, and those of decoding.
+
+use kernels::decode::{FeedForward, Format, Matrix};
+use kernels::feed_forward;
+use kernels::grouped::{self, Prepared};
+use kernels::kept_groups::KeptGroups;
+use kernels::linear::Norm;
+use kernels::product::Precision;
+use kernels::random::Philox;
+use kernels::team::Team;
+
+use super::kernel_timing::{Amount, EPSILON, Shape, Stopwatch, operations, random};
+
+/// Hidden units of a group, or fewer where that does not divide them.
+const GROUP: usize = 32;
+
+/// The most weights that decoding goes through in turn: more than caches hold.
+const MOST_DECODED: usize = 1 << 26;
+
+fn group(hidden: usize) -> usize {
+    let divides = |group: &usize| hidden.is_multiple_of(*group);
+    [GROUP, 16, 8].into_iter().find(divides).unwrap_or(4)
+}
+
+/// Each token keeps `percent` % of the groups, at least one, at random.
+fn kept(tokens: usize, groups: usize, percent: usize, stream: u64) -> KeptGroups {
+    let count = (groups * percent).div_ceil(100).max(1);
+    let generator = Philox::new(1, stream);
+    let mut mask = vec![0.0; tokens * groups];
+    for (token, mask) in mask.chunks_exact_mut(groups).enumerate() {
+        let mut order: Vec<usize> = (0..groups).collect();
+        order.sort_unstable_by_key(|&group| generator.number((token * groups + group) as u64));
+        order[..count].iter().for_each(|&group| mask[group] = 1.0);
+    }
+    KeptGroups::new(&mask, tokens, groups)
+}
+
+impl Stopwatch<'_> {
+    pub(super) fn grouped(&mut self, shape: Shape, precision: Precision) {
+        let Shape { width, tokens, .. } = shape;
+        let layer = feed_forward::Shape {
+            tokens,
+            width,
+            hidden: 4 * width,
+        };
+        let (x, gradient) = (shape.activations(1), shape.activations(2));
+        let up = Shape::weight(layer.hidden, width, 3);
+        let down = Shape::weight(width, layer.hidden, 4);
+        let scale = vec![1.0; width];
+        let norm = Some(Norm {
+            weight: &scale,
+            epsilon: EPSILON,
+        });
+        let weights = feed_forward::Weights {
+            norm,
+            up: &up,
+            down: &down,
+        };
+        let group = group(layer.hidden);
+        let groups = layer.hidden / group;
+        let prepared = Prepared::new(&up, &down, width, group, precision);
+        for (percent, prepared_name, name, backward_name) in [
+            (
+                25,
+                "prefill, 25% kept",
+                "grouped forward, 25% kept",
+                "grouped backward, 25% kept",
+            ),
+            (
+                10,
+                "prefill, 10% kept",
+                "grouped forward, 10% kept",
+                "grouped backward, 10% kept",
+            ),
+        ] {
+            let kept = kept(tokens, groups, percent, 5);
+            let product = operations(&[kept.pairs(), group, width]);
+            self.time(prepared_name, Amount::Operations(2.0 * product), || {
+                prepared.forward(&x, norm, &kept)
+            });
+            self.time(name, Amount::Operations(2.0 * product), || {
+                grouped::forward(&x, &weights, &kept, layer, precision)
+            });
+            self.time(backward_name, Amount::Operations(4.0 * product), || {
+                grouped::backward(&gradient, &x, &weights, &kept, layer, precision)
+            });
+        }
+    }
+
+    /// One token through as many layers as caches do not hold.
+    pub(super) fn decode(&mut self, shape: Shape) {
+        let names = [
+            (
+                Format::F32,
+                ["decode linear f32", "decode f32", "decode f32, 25% kept"],
+            ),
+            (
+                Format::Bf16,
+                ["decode linear bf16", "decode bf16", "decode bf16, 25% kept"],
+            ),
+            (
+                Format::F16,
+                ["decode linear f16", "decode f16", "decode f16, 25% kept"],
+            ),
+        ];
+        let (width, hidden) = (shape.width, 4 * shape.width);
+        let group = group(hidden);
+        let team = Team::new(rayon::current_num_threads());
+        let x = random(width, 1.0, 1);
+        let weights = MOST_DECODED.min(4 * shape.parameters);
+        let (up, down) = (
+            Shape::weight(hidden, width, 2),
+            Shape::weight(width, hidden, 3),
+        );
+        for (format, [linear, dense, sparse]) in names {
+            let layer = || FeedForward::new(&up, &down, width, group, format);
+            let layers: Vec<FeedForward> = std::iter::repeat_with(layer)
+                .take(weights.div_ceil(2 * hidden * width))
+                .collect();
+            let mut y = vec![0.0; width];
+            for (name, percent) in [(dense, 100), (sparse, 25)] {
+                let kept: Vec<KeptGroups> = (0..layers.len())
+                    .map(|index| kept(1, hidden / group, percent, index as u64))
+                    .collect();
+                let pairs: usize = kept.iter().map(KeptGroups::pairs).sum();
+                let bytes = 2 * pairs * group * width * format.bytes();
+                self.time(name, Amount::Reads(bytes as f64), || {
+                    for (layer, kept) in layers.iter().zip(&kept) {
+                        layer.forward(&team, &mut y, &x, kept);
+                    }
+                });
+            }
+            drop(layers);
+            let layer = || Matrix::new(&up, hidden, width, format);
+            let layers: Vec<Matrix> = std::iter::repeat_with(layer)
+                .take(weights.div_ceil(hidden * width))
+                .collect();
+            let bytes = layers.len() * hidden * width * format.bytes();
+            let mut y = vec![0.0; hidden];
+            self.time(linear, Amount::Reads(bytes as f64), || {
+                for layer in &layers {
+                    layer.multiply(&team, &mut y, &x);
+                }
+            });
+        }
+    }
+}
