@@ -7,7 +7,9 @@ use support::{failure, json, prepare, run};
 
 fn number(report: &Value, keys: &[&str]) -> f64 {
     let value = keys.iter().fold(report, |value, key| &value[*key]);
-    value.as_f64().unwrap_or_else(|| panic!("{keys:?} in {report}"))
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{keys:?} in {report}"))
 }
 
 /// A tiny model whose hidden units are masked in groups, from the input of their layer.
@@ -52,7 +54,10 @@ fn both_ways_are_timed_in_alternation() {
         assert!((number(&report, &["speed_up"]) / ratio - 1.0).abs() < 1e-9);
         let ideal = number(&report, &["ideal_speed_up"]);
         assert!(ideal > 1.05 && ideal < 4.0, "{report}");
-        assert_eq!((&report["threads"], &report["tokens"]), (&2.into(), &8.into()));
+        assert_eq!(
+            (&report["threads"], &report["tokens"]),
+            (&2.into(), &8.into())
+        );
         // So small a model stays in the cache as it is.
         assert_eq!(report["precision"], "f32");
         assert!(report["cpu"].as_str().expect("a name").contains(", "));
@@ -65,7 +70,14 @@ fn both_ways_are_timed_in_alternation() {
 fn the_quick_start_is_timed_in_every_precision() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
-    let small = ["--rounds", "1", "--set", "model.layers=1", "--set", "model.width=16"];
+    let small = [
+        "--rounds",
+        "1",
+        "--set",
+        "model.layers=1",
+        "--set",
+        "model.width=16",
+    ];
     for (command, tokens) in [("decode", 64), ("prefill", 128)] {
         let bench = ["bench", command];
         for precision in ["f16", "bf16", "f32"] {
@@ -85,9 +97,20 @@ fn what_cannot_be_measured_is_refused() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
-    let train = ["train", "--config", "tiny.toml", "--out", "run", "--set", "train.steps=1"];
+    let train = [
+        "train",
+        "--config",
+        "tiny.toml",
+        "--out",
+        "run",
+        "--set",
+        "train.steps=1",
+    ];
     run(folder, &train);
-    let report = json(folder, &["bench", "decode", "--model", "run", "--rounds", "1"]);
+    let report = json(
+        folder,
+        &["bench", "decode", "--model", "run", "--rounds", "1"],
+    );
     assert_eq!(report["tokens"], 16, "all of the context");
     let too_many = ["bench", "prefill", "--model", "run", "--tokens", "17"];
     let (code, message) = failure(folder, &too_many);

@@ -253,8 +253,7 @@ impl Block {
 
 /// Whether what masks drop need not be computed: they are known before it, and drop values whole.
 fn skips(mask: &MaskConfig) -> bool {
-    mask.input != MaskInput::Hidden
-        && mask.rounding.is_binary()
+    mask.input != MaskInput::Hidden && mask.rounding.is_binary()
 }
 
 /// Takes weights apart.
@@ -345,11 +344,7 @@ impl Parts<'_> {
 }
 
 /// Refuses weights that are not those of the configuration, or too large for the format.
-fn check(
-    config: &TransformerConfig,
-    weights: &Weights,
-    format: Format,
-) -> Result<(), EngineError> {
+fn check(config: &TransformerConfig, weights: &Weights, format: Format) -> Result<(), EngineError> {
     /// The largest finite value of IEEE half precision.
     const LARGEST_HALF: f32 = 65_504.0;
     for spec in weights::layout(config) {

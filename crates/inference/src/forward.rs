@@ -197,7 +197,13 @@ impl Pass<'_> {
                     units.extend_from_slice(&packed[2 * width..]);
                 }
                 let tensors = &mut self.tensors.mask;
-                mask.compute(engine, self.sequences, self.spans, &self.tensors.units, tensors);
+                mask.compute(
+                    engine,
+                    self.sequences,
+                    self.spans,
+                    &self.tensors.units,
+                    tensors,
+                );
             }
             let values = &mut self.tensors.packed[2 * width..];
             mask.apply(&self.tensors.mask.factors, values, 3 * width);

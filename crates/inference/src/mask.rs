@@ -231,7 +231,9 @@ impl Mask {
     /// Multiplies `channels`, rows of them `stride` apart, by the factors of their groups.
     pub(crate) fn apply(&self, factors: &[f32], channels: &mut [f32], stride: usize) {
         let MaskShape { values, group, .. } = self.shape;
-        let rows = channels.chunks_mut(stride).zip(factors.chunks_exact(values));
+        let rows = channels
+            .chunks_mut(stride)
+            .zip(factors.chunks_exact(values));
         for (row, factors) in rows {
             for (group, factor) in row.chunks_mut(group).zip(factors) {
                 group.iter_mut().for_each(|value| *value *= factor);

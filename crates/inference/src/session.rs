@@ -129,7 +129,13 @@ impl<'a> Session<'a> {
         let engine = self.engine;
         for part in ids.chunks(MOST_TOKENS) {
             engine.run(part.len(), || {
-                forward(engine, &mut self.activations, &mut self.sequence, &[part], measured);
+                forward(
+                    engine,
+                    &mut self.activations,
+                    &mut self.sequence,
+                    &[part],
+                    measured,
+                );
             });
         }
     }
@@ -207,7 +213,13 @@ impl<'a> Batch<'a> {
         }
         let ids: Vec<&[u32]> = ids.chunks(1).collect();
         engine.run(ids.len(), || {
-            forward(engine, &mut self.activations, &mut self.sequences, &ids, true);
+            forward(
+                engine,
+                &mut self.activations,
+                &mut self.sequences,
+                &ids,
+                true,
+            );
             let normed = final_norm(engine, &self.activations.hidden);
             engine.multiply(&engine.token_embedding, &normed, &mut self.logits);
         });

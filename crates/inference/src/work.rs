@@ -31,9 +31,8 @@ impl Engine {
             work.bytes += bytes as f64 * read;
             work.operations += 2.0 * count as f64 * computed;
         };
-        let matrix = |matrix: &kernels::decode::Matrix| {
-            (matrix.bytes(), matrix.outputs() * matrix.inputs())
-        };
+        let matrix =
+            |matrix: &kernels::decode::Matrix| (matrix.bytes(), matrix.outputs() * matrix.inputs());
         let (bytes, count) = matrix(&self.token_embedding);
         weights(bytes, count, outputs, outputs);
         let embedding = self.mask_embedding.iter();

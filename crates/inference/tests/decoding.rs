@@ -105,7 +105,9 @@ const TOLERANCE: f32 = 2e-3;
 
 fn max_difference(found: &[f32], expected: &[f32]) -> f32 {
     let pairs = found.iter().zip(expected);
-    pairs.map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max)
+    pairs
+        .map(|(found, expected)| (found - expected).abs())
+        .fold(0.0, f32::max)
 }
 
 proptest! {
@@ -408,7 +410,10 @@ fn weights_of_16_bits_are_rounded_weights() {
         }
     }
     let mut weights = weights(&config, 7);
-    weights.get_mut("blocks.0.feed_forward.up.weight").unwrap().values[3] = 1e5;
+    weights
+        .get_mut("blocks.0.feed_forward.up.weight")
+        .unwrap()
+        .values[3] = 1e5;
     let options = EngineOptions {
         format: Format::F16,
         ..EngineOptions::default()

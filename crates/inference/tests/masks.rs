@@ -112,7 +112,11 @@ fn expected(config: &TransformerConfig, seed: u64, ids: &[u32]) -> (Vec<f32>, f6
     let data = TensorData::new(data, [1, ids.len()]);
     let ids = Tensor::<2, Int>::from_data(data, &device);
     let forward = transformer.forward(ids, &Pass::Evaluate);
-    let masks: Vec<MaskValues> = forward.masks.iter().map(|mask| mask.statistics().read()).collect();
+    let masks: Vec<MaskValues> = forward
+        .masks
+        .iter()
+        .map(|mask| mask.statistics().read())
+        .collect();
     let kept = masks.iter().map(|mask| f64::from(mask.kept)).sum::<f64>() / masks.len() as f64;
     let logits = transformer.logits(forward.hidden).to_data();
     let logits: Vec<f32> = logits.iter::<f32>().collect();

@@ -90,7 +90,10 @@ impl Cache {
     fn tokens(&self, start: usize, packed: &[f32]) -> usize {
         let tokens = packed.len() / (3 * self.width());
         assert_eq!(packed.len(), 3 * tokens * self.width(), "whole tokens");
-        assert!(start + tokens <= self.context, "more tokens than the context");
+        assert!(
+            start + tokens <= self.context,
+            "more tokens than the context"
+        );
         tokens
     }
 
@@ -115,7 +118,11 @@ impl Cache {
         let (width, tokens) = (self.width(), self.tokens(start, packed));
         assert_eq!(output.len(), tokens * width, "output");
         if let Some(kept) = kept {
-            assert_eq!((kept.tokens(), kept.groups()), (tokens, self.heads), "kept heads");
+            assert_eq!(
+                (kept.tokens(), kept.groups()),
+                (tokens, self.heads),
+                "kept heads"
+            );
             output.fill(0.0);
         }
         let output = Shared::new(output);
@@ -180,7 +187,10 @@ impl Head<'_> {
             let row = rows.at(index);
             let seen = self.start + row + 1;
             let mut scores = scratch(seen);
-            let (keys, values) = (self.of(&self.cache.keys, seen), self.of(&self.cache.values, seen));
+            let (keys, values) = (
+                self.of(&self.cache.keys, seen),
+                self.of(&self.cache.values, seen),
+            );
             products(&mut scores, self.query(row), keys);
             let reciprocal = exponentials(&mut scores, seen, self.scale());
             // SAFETY: these channels of this token belong to this head alone.

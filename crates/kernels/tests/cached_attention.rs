@@ -91,7 +91,7 @@ proptest! {
         // Heads that are kept are the same, to the last bit for a single token; others are 0.
         let noise = Philox::new(seed, 1);
         let mask: Vec<f32> = (0..(tokens * heads) as u64)
-            .map(|i| f32::from(noise.number(i) % 3 == 0))
+            .map(|i| f32::from(noise.number(i).is_multiple_of(3)))
             .collect();
         let masked = attended(shape, &packed, &cuts, Some(&mask), &Team::new(1));
         for (index, (masked, all)) in masked.chunks(size).zip(found.chunks(size)).enumerate() {

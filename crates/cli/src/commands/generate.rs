@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use data::{TextStream, Tokenizer};
 use inference::{
-    Engine, GenerateOptions, Generated, MaskRule, MaskSampling, Sampler, SamplingOptions, StopReason,
-    generate,
+    Engine, GenerateOptions, Generated, MaskRule, MaskSampling, Sampler, SamplingOptions,
+    StopReason, generate,
 };
 use serde::Serialize;
 

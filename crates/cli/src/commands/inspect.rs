@@ -50,7 +50,12 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
         }
         (None, None) => return Err(Failure::Usage("give --prompt or --ids".into())),
     };
-    let engine = model::engine(&arguments.model, common, PrecisionName::F32, arguments.dense)?;
+    let engine = model::engine(
+        &arguments.model,
+        common,
+        PrecisionName::F32,
+        arguments.dense,
+    )?;
     let inspection = engine.inspect(&ids)?;
     if inspection.dropped > 0 {
         tell(&format!(

@@ -120,8 +120,7 @@ impl Rows {
             .par_chunks_mut(TOGETHER * stride.max(1) * format.bytes());
         together.enumerate().for_each(|(index, bytes)| {
             let first = index * TOGETHER;
-            let sources: Vec<RowOf<'_>> =
-                (first..count.min(first + TOGETHER)).map(&row).collect();
+            let sources: Vec<RowOf<'_>> = (first..count.min(first + TOGETHER)).map(&row).collect();
             let mut values = scratch(sources.len() * length);
             RowOf::gather(&mut values, &sources, length);
             let rows = bytes.chunks_mut((stride * format.bytes()).max(1));

@@ -141,7 +141,10 @@ fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weig
             let name = Path::new(quickstart::CONFIG_NAME);
             // The data that would tell the vocabulary need not be there.
             overrides.insert(0, format!("model.vocabulary={}", quickstart::VOCABULARY));
-            (RunConfig::parse(quickstart::CONFIG, name, &overrides)?, name)
+            (
+                RunConfig::parse(quickstart::CONFIG, name, &overrides)?,
+                name,
+            )
         }
     };
     let config = model::of_run(&config, name)?;
