@@ -72,11 +72,9 @@ fn every_kind_becomes_a_model_that_can_be_used() {
         match name {
             "relu" => assert_eq!(info.get("active_parameters"), None),
             "mixture" => {
-                assert_eq!(density, 0.25);
-                assert_eq!(
-                    info["forward_flops_per_token"]["kept"],
-                    operations["executed"]
-                );
+                assert!((density - 0.25).abs() < 1e-6, "{density}");
+                let kept = number(&info["forward_flops_per_token"]["kept"]);
+                assert!((kept - number(&operations["executed"])).abs() <= 1.0);
                 let unused = number(&info["parameters"]) - number(&info["active_parameters"]);
                 assert_eq!(unused, 2.0 * f64::from(optional) * 0.75);
             }
