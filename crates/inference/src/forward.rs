@@ -1,5 +1,6 @@
 //! The forward pass: its tensors, and the steps that fill them.
 
+use kernels::decode::FeedForward;
 use kernels::gelu;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
@@ -68,6 +69,16 @@ pub(crate) fn forward(
     for (sequence, ids) in sequences.iter_mut().zip(ids) {
         sequence.window.extend_from_slice(ids);
         sequence.seen += ids.len() as u64;
+    }
+}
+
+/// The share of kept groups below which it pays to compute many tokens group by group: where the two
+/// ways met in measurements of 512 tokens at a width of 768. Small groups waste more of a tile.
+fn worth_grouping(layer: &FeedForward) -> f64 {
+    match layer.hidden() / layer.groups() {
+        0..8 => 0.1,
+        8..16 => 0.5,
+        _ => 0.75,
     }
 }
 
@@ -254,8 +265,15 @@ impl Pass<'_> {
                 layer.forward(engine.team(), output, normed, &kept);
             }
             Hidden::Fused(layer) => {
-                let kept = known.map(|_| &tensors.factors[..]);
-                layer.forward_many(output, normed, kept, engine.precision());
+                let precision = engine.precision();
+                let kept = known.map(|_| KeptGroups::new(&tensors.factors, tokens, layer.groups()));
+                match kept.filter(|kept| kept.share() < worth_grouping(layer)) {
+                    Some(kept) => layer.forward_grouped(output, normed, &kept, precision),
+                    None => {
+                        let factors = known.map(|_| &tensors.factors[..]);
+                        layer.forward_many(output, normed, factors, precision);
+                    }
+                }
             }
             Hidden::Experts(experts) => experts.forward(engine, normed, output),
             Hidden::Relu { up, down } => {

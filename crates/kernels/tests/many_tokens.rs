@@ -84,6 +84,14 @@ proptest! {
             // At most 320 hidden units times 0.5, each off by 50 roundings of at most 25.
             assert_close(&found, &expected, 320.0 * 0.5 * 50.0 * 25.0 * 6e-8);
             assert_eq!(found, of(1));
+            let grouped = |threads: usize| {
+                let mut y = vec![f32::NAN; tokens * width];
+                on_threads(threads, || layer.forward_grouped(&mut y, &x, &kept, Precision::F32));
+                y
+            };
+            let found = grouped(2);
+            assert_close(&found, &expected, 320.0 * 0.5 * 50.0 * 25.0 * 6e-8);
+            assert_eq!(found, grouped(1));
         }
     }
 }

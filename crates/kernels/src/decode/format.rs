@@ -3,7 +3,11 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
+use rayon::prelude::*;
+
+use crate::level::levelled;
 use crate::product::bfloat;
+use crate::scratch::scratch;
 
 /// What a weight is stored as. Inputs and sums are f32 in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +52,7 @@ impl Format {
 }
 
 /// `value` in IEEE half precision, to nearest and ties to even; what is too large becomes infinite.
+#[inline(always)]
 pub(super) fn half_to_bits(value: f32) -> u16 {
     let sign = (value.to_bits() >> 16) as u16 & 0x8000;
     let magnitude = value.abs();
@@ -97,29 +102,36 @@ impl Rows {
         count: usize,
         length: usize,
         format: Format,
-        mut row: impl FnMut(usize) -> RowOf<'a>,
+        row: impl Fn(usize) -> RowOf<'a> + Sync,
     ) -> Self {
         let stride = length.next_multiple_of(LANES);
-        let bytes = count
-            .checked_mul(stride)
-            .and_then(|values| values.checked_mul(format.bytes()))
+        let row_bytes = stride.checked_mul(format.bytes());
+        let bytes = row_bytes
+            .and_then(|bytes| bytes.checked_mul(count))
             .expect("weights that fit into memory");
         let mut rows = Self {
             memory: Memory::zeroed(bytes),
             format,
             length,
         };
-        for index in 0..count {
-            let row = row(index);
-            assert_eq!(row.count(), length, "row");
-            let values = (0..length).map(|place| row.at(place));
-            let bytes = &mut rows.memory.bytes_mut()[index * stride * format.bytes()..];
-            match format {
-                Format::F32 => put(bytes, values.map(f32::to_ne_bytes)),
-                Format::Bf16 => put(bytes, values.map(|v| bfloat::to_bits(v).to_ne_bytes())),
-                Format::F16 => put(bytes, values.map(|v| half_to_bits(v).to_ne_bytes())),
+        let together = rows
+            .memory
+            .bytes_mut()
+            .par_chunks_mut(TOGETHER * stride.max(1) * format.bytes());
+        together.enumerate().for_each(|(index, bytes)| {
+            let first = index * TOGETHER;
+            let sources: Vec<RowOf<'_>> = (first..count.min(first + TOGETHER)).map(&row).collect();
+            let mut values = scratch(sources.len() * length);
+            RowOf::gather(&mut values, &sources, length);
+            let rows = bytes.chunks_mut((stride * format.bytes()).max(1));
+            for (bytes, values) in rows.zip(values.chunks(length.max(1))) {
+                match format {
+                    Format::F32 => put(bytes, values.iter().map(|v| v.to_ne_bytes())),
+                    Format::Bf16 => narrow_bf16(bytes, values),
+                    Format::F16 => narrow_f16(bytes, values),
+                }
             }
-        }
+        });
         rows
     }
 
@@ -147,6 +159,27 @@ impl Rows {
     }
 }
 
+/// Rows that are stored by one task: those that come from neighbouring columns share lines of cache.
+const TOGETHER: usize = 16;
+
+levelled! {
+    fn narrow_bf16(bytes: &mut [u8], values: &[f32]) {
+        let (places, _) = bytes.as_chunks_mut::<2>();
+        for (place, &value) in places.iter_mut().zip(values) {
+            *place = bfloat::to_bits(value).to_ne_bytes();
+        }
+    }
+}
+
+levelled! {
+    fn narrow_f16(bytes: &mut [u8], values: &[f32]) {
+        let (places, _) = bytes.as_chunks_mut::<2>();
+        for (place, &value) in places.iter_mut().zip(values) {
+            *place = half_to_bits(value).to_ne_bytes();
+        }
+    }
+}
+
 fn put<const N: usize>(bytes: &mut [u8], values: impl Iterator<Item = [u8; N]>) {
     let (places, _) = bytes.as_chunks_mut::<N>();
     for (place, value) in places.iter_mut().zip(values) {
@@ -166,8 +199,22 @@ impl RowOf<'_> {
         self.values.len().div_ceil(self.step)
     }
 
-    fn at(&self, place: usize) -> f32 {
-        self.values[place * self.step]
+    /// Writes rows one after the other.
+    fn gather(output: &mut [f32], rows: &[Self], length: usize) {
+        for row in rows {
+            assert_eq!(row.count(), length, "row");
+        }
+        if rows.iter().all(|row| row.step == 1) {
+            for (output, row) in output.chunks_exact_mut(length.max(1)).zip(rows) {
+                output.copy_from_slice(row.values);
+            }
+            return;
+        }
+        for place in 0..length {
+            for (index, row) in rows.iter().enumerate() {
+                output[index * length + place] = row.values[place * row.step];
+            }
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use rayon::prelude::*;
 use super::format::{Format, Rows, half_from_bits};
 use super::{ByInput, FeedForward, Matrix};
 use crate::gelu;
+use crate::grouped::forward_packed;
+use crate::kept_groups::KeptGroups;
 use crate::level::levelled;
 use crate::matrix::View;
 use crate::product::{Packed, Precision, bfloat, multiply};
@@ -218,5 +220,38 @@ impl FeedForward {
         };
         let units = View::new(&units, tokens, hidden, hidden);
         multiply_columns(y, width, units, down, |_, _, _| {});
+    }
+
+    /// The feed-forward of many tokens, of the groups that each keeps: on all threads of the current
+    /// rayon pool, with weights, inputs and hidden units rounded to a precision. What no token keeps
+    /// is not read.
+    ///
+    /// `x` and `y` are `[tokens, width]`; `y` is overwritten.
+    ///
+    /// # Panics
+    /// If the lengths or the kept groups are those of another shape.
+    pub fn forward_grouped(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        kept: &KeptGroups,
+        precision: Precision,
+    ) {
+        let (width, rows) = (self.width(), self.rows());
+        assert_eq!(x.len(), kept.tokens() * width, "input");
+        assert_eq!(y.len(), x.len(), "output");
+        assert_eq!(kept.groups(), self.groups(), "groups");
+        let group = self.hidden() / self.groups();
+        let pack = |index: usize| {
+            let first = index * group;
+            let up = rows.packed_across(group, width, |unit| self.up_row(first + unit), precision);
+            let mut values = scratch(group * width);
+            for (unit, values) in values.chunks_exact_mut(width).enumerate() {
+                rows.widen(self.down_row(first + unit), 0, values);
+            }
+            let down = Packed::new(View::new(&values, group, width, width), precision);
+            (up, down)
+        };
+        y.copy_from_slice(&forward_packed(x, kept, width, group, pack));
     }
 }

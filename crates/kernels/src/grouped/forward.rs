@@ -116,6 +116,23 @@ pub fn forward(
     let width = shape.width;
     let mut buffer = None;
     let x = normalized(x, weights.norm, &mut buffer);
+    let pack = |index| {
+        let Group { up, down } =
+            Group::new(GroupWeights::new(weights, shape, group, index), precision);
+        (up, down)
+    };
+    forward_packed(x, kept, width, group, pack)
+}
+
+/// The output of the groups that each token keeps, `[tokens, width]`; `pack` gives the two operands
+/// of a group, `[width, group]` and `[group, width]`, and is asked only for groups that are kept.
+pub(crate) fn forward_packed(
+    x: &[f32],
+    kept: &KeptGroups,
+    width: usize,
+    group: usize,
+    pack: impl Fn(usize) -> (Packed, Packed) + Sync,
+) -> Vec<f32> {
     let mut units = scratch(kept.pairs() * group);
     let shared = Shared::new(&mut units);
     let groups = (0..kept.groups()).into_par_iter().with_max_len(1);
@@ -125,8 +142,7 @@ pub fn forward(
             if tokens.is_empty() {
                 return None;
             }
-            let Group { up, down } =
-                Group::new(GroupWeights::new(weights, shape, group, index), precision);
+            let (up, down) = pack(index);
             // SAFETY: each group has its own pairs.
             let units =
                 unsafe { shared.part(kept.pairs_before(index) * group, tokens.len() * group) };

@@ -14,6 +14,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 pub use backward::{Gradients, backward};
+pub(crate) use forward::forward_packed;
 pub use forward::{Prepared, forward};
 
 use crate::feed_forward::{Shape, Weights};

@@ -1,9 +1,11 @@
 //! `ldrop bench decode`.
 
 use inference::Batch;
+use kernels::peak::read_bytes_per_second;
+use kernels::team::Team;
 use serde::Serialize;
 
-use super::inference::{Engines, Speed, fitting, read_bandwidth};
+use super::inference::{Engines, Speed, fitting};
 use crate::arguments::{BenchDecodeArguments, Common};
 use crate::failure::Failure;
 use crate::machine;
@@ -51,7 +53,8 @@ pub fn run(arguments: BenchDecodeArguments, common: &Common) -> Result<(), Failu
     })?;
     let seen = (tokens + 1) as f64 / 2.0;
     let [dense, sparse] = engines.work(measured.kept, seen, batch, 1.0);
-    let memory = read_bandwidth(dense.bytes as usize);
+    let team = Team::new(common.threads());
+    let memory = read_bytes_per_second(&team, (dense.bytes / 4.0) as usize);
     let arm = |speed: Speed, bytes: f64| Arm {
         bandwidth_share: bytes * speed.tokens_per_second / batch as f64 / memory,
         bytes_per_step: bytes,

@@ -8,7 +8,6 @@ use kernels::random::Philox;
 use learned_dropout::TransformerConfig;
 use learned_dropout::initialization::initial_weights;
 use learned_dropout::weights::Weights;
-use rayon::prelude::*;
 use serde::Serialize;
 use training::config::RunConfig;
 
@@ -169,18 +168,4 @@ pub fn fitting(wanted: Option<u32>, default: usize, context: usize) -> Result<us
     Err(Failure::Usage(format!(
         "--tokens {tokens}: expected at most {context}, the model's context"
     )))
-}
-
-/// Bytes per second at which all threads read memory: the best of several passes over about as many
-/// bytes as the weights have.
-pub fn read_bandwidth(bytes: usize) -> f64 {
-    let words = vec![1u64; bytes.clamp(1 << 20, 1 << 30) / 8];
-    let pass = || {
-        let began = Instant::now();
-        let parts = words.par_chunks(1 << 14);
-        let sum: u64 = parts.map(|part| part.iter().sum::<u64>()).sum();
-        std::hint::black_box(sum);
-        8.0 * words.len() as f64 / began.elapsed().as_secs_f64().max(1e-9)
-    };
-    (0..9).map(|_| pass()).fold(0.0, f64::max)
 }
