@@ -7,7 +7,7 @@ use kernels::layer_norm;
 use learned_dropout::config::MaskInput;
 use learned_dropout::site::Site;
 
-use crate::engine::{Block, Engine, FEW_TOKENS, Hidden};
+use crate::engine::{Block, Engine, FEW_TOKENS, Hidden, Output};
 use crate::mask::{Mask, MaskActivations};
 use crate::sequence::{Sequence, Span, attend};
 
@@ -232,9 +232,23 @@ impl Pass<'_> {
             mask.apply(&tensors.factors, attended, width);
         }
         let Activations {
-            attended, output, ..
+            attended,
+            output,
+            mask: tensors,
+            ..
         } = &mut *self.tensors;
-        engine.multiply(&block.attention_output, attended, output);
+        match &block.attention_output {
+            Output::Whole(matrix) => engine.multiply(matrix, attended, output),
+            Output::ByHead(columns) => {
+                let tokens = attended.len() / width;
+                let kept = KeptGroups::new(&tensors.factors, tokens, engine.config().heads);
+                if tokens <= FEW_TOKENS {
+                    columns.multiply(engine.team(), output, attended, &kept);
+                } else {
+                    columns.multiply_many(output, attended, &kept, engine.precision());
+                }
+            }
+        }
         self.add_output(block.mask(Site::AttentionOutput));
     }
 

@@ -3,13 +3,16 @@
 //! Such a product takes as long as reading the weights does. Rows are contiguous, 16-bit weights are
 //! widened in registers, and tasks of fixed sizes go to the threads of a [`Team`].
 
+mod columns;
 mod feed_forward;
 mod format;
 mod kernel;
 mod lanes;
 mod many;
 mod matrix;
+mod parts;
 
+pub use columns::Columns;
 pub use feed_forward::FeedForward;
 pub use format::Format;
 pub use matrix::Matrix;
