@@ -309,3 +309,62 @@ fn a_diverging_run_says_what_to_try() {
         "{message}"
     );
 }
+
+#[test]
+fn a_dense_model_becomes_a_masked_one() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let dense = ["--set", "model.learned_dropout=", "--out", "dense"];
+    json(
+        folder,
+        &[&["train", "--config", "tiny.toml"], &dense[..]].concat(),
+    );
+    let table = "model.learned_dropout={ site = \"feed-forward-hidden\", input = \"layer-input\", \
+                 rank = 4, group = 8 }";
+    let masked = ["train", "--config", "tiny.toml", "--set", table];
+    let others = ["--set", "train.evaluate.sample.tokens=0", "--out", "masked"];
+    json(
+        folder,
+        &[&masked, &others[..], &["--from", "dense"]].concat(),
+    );
+    let stored = std::fs::read_to_string(folder.join("masked/config.toml")).expect("written");
+    assert!(stored.contains("from = \"dense\""), "{stored}");
+
+    // 8 · 16² weights of the feed-forward in each of 2 layers are what masks can leave out.
+    let flops = |arguments: &[&str]| {
+        let info = json(folder, &[&["info"], arguments].concat());
+        let flops = info["forward_flops_per_token"].clone();
+        ["dense", "kept", "mask_generation"].map(|key| flops[key].as_u64().expect("a count"))
+    };
+    let [whole, left, generation] = flops(&["--model", "masked"]);
+    let kept = json(folder, &["eval", "--model", "masked"])["kept"]
+        .as_f64()
+        .expect("a share");
+    // The run measured another sample of the same text.
+    let expected = whole as f64 - (1.0 - kept) * f64::from(2 * 2 * 8 * 16 * 16);
+    assert!(
+        (left as f64 - expected).abs() < 0.1 * 8192.0,
+        "{left}, {expected}"
+    );
+    // 12 · 16 + 8 · 4 + 8 weights, and an attention of width 4 over 16 tokens, twice.
+    assert_eq!(generation, 2 * (2 * 232 + 4 * 16 * 4));
+    assert_eq!(
+        flops(&["--model", "masked", "--kept", "0"])[1],
+        whole - 8192
+    );
+
+    let export = ["export", "--model", "masked", "--out", "file", "--format"];
+    let (code, message) = failure(folder, &[&export[..], &["pt-names"]].concat());
+    assert_eq!(code, 1);
+    assert!(
+        message.contains("`learned_dropout.site` is feed-forward-hidden"),
+        "{message}"
+    );
+    run(folder, &[&export[..], &["safetensors"]].concat());
+    let (code, message) = failure(
+        folder,
+        &[&masked[..], &["--from", "dense", "--resume"]].concat(),
+    );
+    assert!(code == 2 && message.contains("--resume"), "{message}");
+}

@@ -250,6 +250,55 @@ pub fn product_backward(
     }
 }
 
+/// `round(M)`, 1 where a value is kept and 0 elsewhere, for rows of `shift.len()` values.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
+    check(attended.len(), attended, shift);
+    // SAFETY: every chunk is filled with masks.
+    let mut output = unsafe { uninitialized(attended.len()) };
+    let block = ROWS * shift.len();
+    output
+        .par_chunks_mut(block)
+        .zip(attended.par_chunks(block))
+        .enumerate()
+        .for_each(|(index, (output, attended))| {
+            let mut slopes = scratch(output.len());
+            fill(output, &mut slopes, attended, shift, 0);
+            round(output, keep, index * block);
+        });
+    output
+}
+
+/// The gradients of [`rounded`] with respect to `attended` and to the shift, straight through the
+/// rounding: `dM/dz · gradient`, and its sum over the rows.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn rounded_backward(gradient: &[f32], attended: &[f32], shift: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    check(attended.len(), attended, shift);
+    assert_eq!(gradient.len(), attended.len(), "gradient");
+    // SAFETY: every chunk is filled with slopes before it is multiplied.
+    let mut dattended = unsafe { uninitialized(attended.len()) };
+    let block = ROWS * shift.len();
+    let partial: Vec<Vec<f32>> = dattended
+        .par_chunks_mut(block)
+        .zip(gradient.par_chunks(block).zip(attended.par_chunks(block)))
+        .map(|(dattended, (gradient, attended))| {
+            let mut masks = scratch(dattended.len());
+            fill(&mut masks, dattended, attended, shift, 0);
+            multiply(dattended, gradient);
+            let mut dshift = vec![0.0; shift.len()];
+            add_rows(&mut dshift, dattended);
+            dshift
+        })
+        .collect();
+    let mut dshift = vec![0.0; shift.len()];
+    add_all(&mut dshift, &partial);
+    (dattended, dshift)
+}
+
 /// The mean of a moment over a mask.
 ///
 /// # Panics

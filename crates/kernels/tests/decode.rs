@@ -144,6 +144,16 @@ fn large_layers_are_cut_into_parts() {
 }
 
 #[test]
+fn rows_may_be_longer_than_a_task() {
+    let (outputs, inputs) = (6, 20_000);
+    let weight = vec![0.5; outputs * inputs];
+    let matrix = Matrix::new(&weight, outputs, inputs, Format::F32);
+    let mut y = vec![0.0; outputs];
+    matrix.multiply(&Team::new(2), &mut y, &vec![1.0; inputs]);
+    assert_eq!(y, [10_000.0; 6]);
+}
+
+#[test]
 #[should_panic(expected = "groups do not divide")]
 fn groups_that_do_not_divide_are_refused() {
     FeedForward::new(&[0.0; 12], &[0.0; 12], 2, 4, Format::F32);

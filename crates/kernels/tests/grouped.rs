@@ -222,6 +222,20 @@ fn operands_are_rounded_where_asked_for() {
 }
 
 #[test]
+fn few_kept_groups_are_worth_it() {
+    let f32 = Precision::F32;
+    assert!(grouped::worth_it(32, 0.25, f32) && grouped::worth_it(16, 0.1, f32));
+    assert!(!grouped::worth_it(1, 0.1, f32));
+    for group in [1, 4, 8, 16, 32, 64] {
+        assert!(!grouped::worth_it(group, 1.0, f32));
+        for percent in (0..=100).map(f64::from) {
+            let worth = |group| grouped::worth_it(group, percent / 100.0, f32);
+            assert!(worth(2 * group) || !worth(group), "{group} at {percent}%");
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "rows of the block")]
 fn rows_outside_are_refused() {
     let values = [0.0; 64];

@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 use crate::config::MaskGradient;
 use crate::function::MaskFunction;
 use crate::learned_dropout::LearnedDropoutConfig;
-use crate::ops::tensor::{Moment, duplicated, grouped_product, mask_mean, masked_product};
+use crate::ops::tensor::{
+    Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask,
+};
 use crate::pass::{Pass, Place};
 use crate::site::Site;
 use crate::statistics::{MaskHistory, MaskStatistics};
@@ -99,10 +101,7 @@ impl Mask {
         let (attended, shift) = (self.attended.clone(), self.shift.clone());
         let keep = self.config.rounding.keep(&self.pass, self.place());
         match (&self.config.function, keep) {
-            (MaskFunction::Cosine(_), Some(keep)) => {
-                let ones = Tensor::ones(attended.dims(), &attended.device());
-                masked_product(ones, attended, shift, keep)
-            }
+            (MaskFunction::Cosine(_), Some(keep)) => rounded_mask(attended, shift, keep),
             (function, _) => {
                 let mask = function.mask(attended, shift);
                 let scale = self.config.sigmoid_scale;

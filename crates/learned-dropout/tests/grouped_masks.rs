@@ -5,9 +5,10 @@ mod support;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::random::{Philox, unit};
+use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
     Keep, MaskedSettings, Moment, Precision, grouped_product, mask_mean, masked_feed_forward,
-    masked_product,
+    masked_product, rounded_mask,
 };
 use learned_dropout::pass::Place;
 use learned_dropout::pass::{NoiseKey, Pass, Purpose};
@@ -33,6 +34,11 @@ fn factors(shape: [usize; 3], kept: f32, binary: bool, device: &Device) -> Tenso
         .map(factor)
         .collect();
     Tensor::from_data(TensorData::new(list, shape), device)
+}
+
+/// Shares of what is kept: nothing, everything, and between.
+fn share() -> impl Strategy<Value = f32> {
+    prop_oneof![Just(0.0f32), Just(1.0f32), 0.0f32..1.0]
 }
 
 /// The product by plain operations; with `kept_only` the gradient of dropped factors is cut off.
@@ -81,7 +87,7 @@ proptest! {
     #[test]
     fn products(
         batch in 1usize..3, time in 1usize..90, groups in 1usize..7, group in 1usize..20,
-        lead in 0usize..9, kept in 0.0f32..=1.0, binary in any::<bool>(), kept_only in any::<bool>(),
+        lead in 0usize..9, kept in share(), binary in any::<bool>(), kept_only in any::<bool>(),
     ) {
         let device = device().autodiff();
         let x = random([batch, time, lead + groups * group], 1, &device);
@@ -102,10 +108,43 @@ proptest! {
     }
 
     #[test]
+    fn rounded_masks(
+        batch in 1usize..3, time in 1usize..90, width in 1usize..40, scale in 0.1f32..30.0,
+        step in 0u64..100,
+    ) {
+        let device = device().autodiff();
+        let key = NoiseKey { seed: 5, step };
+        let place = Place { purpose: Purpose::HeadRounding, layer: 1 };
+        let differentiate = |fast: bool| {
+            let attended = (random([batch, time, width], 2, &device) * scale).detach();
+            let attended = attended.require_grad();
+            let shift = random([width], 3, &device).require_grad();
+            let output = if fast {
+                let keep = Keep::Random(key.stream_at(place));
+                rounded_mask(attended.clone(), shift.clone(), keep)
+            } else {
+                let mask = MaskFunction::default().mask(attended.clone(), shift.clone());
+                Rounding::Stochastic.round(mask, 1.0, &Pass::Train(key), place).multiplier
+            };
+            let weight = random(output.dims(), 99, &device);
+            let gradients = (output.clone() * weight).sum().backward();
+            let there = "it takes part";
+            [
+                read(output.inner()),
+                read(attended.grad(&gradients).expect(there)),
+                read(shift.grad(&gradients).expect(there)),
+            ]
+        };
+        for (found, expected) in differentiate(true).iter().zip(&differentiate(false)) {
+            assert_close(found, expected, TOLERANCE);
+        }
+    }
+
+    #[test]
     fn feed_forwards(
         batch in 1usize..3, time in 1usize..60, width in 3usize..24,
         groups in 1usize..7, group in prop_oneof![1usize..12, Just(16), Just(33)],
-        kept in 0.0f32..=1.0, binary in any::<bool>(), kept_only in any::<bool>(),
+        kept in share(), binary in any::<bool>(), kept_only in any::<bool>(),
     ) {
         // Groups of 16 and more of which few are kept are computed alone.
         let device = device().autodiff();

@@ -213,7 +213,8 @@ fn a_run_that_was_killed_early_begins_again_from_the_dense_model() {
             .start(&dense, &[&["model.learned_dropout="][..], &SHORT].concat())
             .unwrap(),
     ));
-    let overrides = [&[&*format!("train.from={dense:?}")][..], &SHORT].concat();
+    let from = format!("train.from={dense:?}");
+    let overrides = [&[&*from][..], &SHORT].concat();
     let whole = finish(place.start(&place.run("whole"), &overrides).unwrap());
     let run = place.run("early");
     drop(place.start(&run, &overrides).unwrap());

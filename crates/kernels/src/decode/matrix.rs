@@ -98,7 +98,7 @@ impl Matrix {
         let mut buffer = None;
         let x = filled_up(x, self.inputs, &mut buffer);
         let row = self.rows.stride() * self.format().bytes();
-        let of_task = (TASK / row).next_multiple_of(4);
+        let of_task = (TASK / row).max(1).next_multiple_of(4);
         let y = Shared::new(y);
         team.run(self.outputs.div_ceil(of_task), &|task| {
             let first = task * of_task;

@@ -49,6 +49,25 @@ impl<B: TransformerOps> Backward<B, 3> for MaskedProduct {
 }
 
 #[derive(Debug)]
+struct RoundedMask;
+
+impl<B: TransformerOps> Backward<B, 2> for RoundedMask {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (attended, shift) = ops.state;
+        let (dattended, dshift) = B::rounded_mask_backward(gradient, attended, shift);
+        register!(gradients, ops.parents, [dattended, dshift]);
+    }
+}
+
+#[derive(Debug)]
 struct MaskMean;
 
 impl<B: TransformerOps> Backward<B, 2> for MaskMean {
@@ -368,6 +387,25 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
                 prep.finish(state, B::masked_product(x, attended, shift, keep))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::masked_product(x, attended, shift, keep)),
+        }
+    }
+
+    fn rounded_mask(
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        keep: Keep,
+    ) -> FloatTensor<Self> {
+        let nodes = [attended.node(), shift.node()];
+        let [attended, shift] = [attended, shift].map(|tensor| tensor.into_primitive());
+        match Backward::<B, 2>::prepare::<C>(RoundedMask, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let state = (attended.clone(), shift.clone());
+                prep.finish(state, B::rounded_mask(attended, shift, keep))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::rounded_mask(attended, shift, keep)),
         }
     }
 

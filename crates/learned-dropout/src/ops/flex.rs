@@ -117,15 +117,12 @@ fn hidden_factors(
     }
 }
 
-/// The fewest units of a group for which the gathering of its tokens pays.
-const FEWEST_UNITS: usize = 16;
-
-/// The largest share of kept groups for which leaving out the others pays, by measurement.
-const FEW: f64 = 0.5;
-
 /// The kept groups of a mask of zeros and ones, where it is faster to compute them alone.
-fn few_kept(factors: &feed_forward::Factors<'_>, shape: feed_forward::Shape) -> Option<KeptGroups> {
-    let count = factors.values.len();
+fn few_kept(
+    factors: &feed_forward::Factors<'_>,
+    shape: feed_forward::Shape,
+    precision: Precision,
+) -> Option<KeptGroups> {
     let ones = factors
         .values
         .iter()
@@ -136,8 +133,9 @@ fn few_kept(factors: &feed_forward::Factors<'_>, shape: feed_forward::Shape) -> 
         .iter()
         .filter(|&&factor| factor == 0.0)
         .count();
-    let few = ones as f64 <= FEW * count as f64;
-    (factors.group >= FEWEST_UNITS && few && ones + zeros == count)
+    let all = factors.values.len();
+    let few = grouped::worth_it(factors.group, ones as f64 / all.max(1) as f64, precision);
+    (few && ones + zeros == all)
         .then(|| KeptGroups::new(factors.values, shape.tokens, shape.hidden / factors.group))
 }
 
@@ -192,6 +190,29 @@ impl TransformerOps for Flex {
             tensor(gradients.x, x.shape()),
             tensor(gradients.attended, x.shape()),
             tensor(gradients.shift, shift.shape()),
+        )
+    }
+
+    fn rounded_mask(attended: Float, shift: Float, keep: Keep) -> Float {
+        if !is_f32(&[&attended, &shift]) {
+            return reference::rounded_mask::<Self>(attended, shift, keep);
+        }
+        let [attended, shift] = [attended, shift].map(|tensor| tensor.to_contiguous());
+        let output = mask::rounded(slice(&attended), slice(&shift), keep);
+        tensor(output, attended.shape())
+    }
+
+    fn rounded_mask_backward(gradient: Float, attended: Float, shift: Float) -> (Float, Float) {
+        if !is_f32(&[&gradient, &attended, &shift]) {
+            return reference::rounded_mask_backward::<Self>(gradient, attended, shift);
+        }
+        let [gradient, attended, shift] =
+            [gradient, attended, shift].map(|tensor| tensor.to_contiguous());
+        let (dattended, dshift) =
+            mask::rounded_backward(slice(&gradient), slice(&attended), slice(&shift));
+        (
+            tensor(dattended, attended.shape()),
+            tensor(dshift, shift.shape()),
         )
     }
 
@@ -436,7 +457,7 @@ impl TransformerOps for Flex {
         let weights = feed_forward_weights(&norm, &up, &down, settings.epsilon);
         let precision = settings.precision;
         let factors = hidden_factors(&factors, shape, settings);
-        let output = match few_kept(&factors, shape) {
+        let output = match few_kept(&factors, shape, precision) {
             Some(kept) => grouped::forward(slice(&x), &weights, &kept, shape, precision),
             None => {
                 feed_forward::forward_masked(slice(&x), &weights, Some(factors), shape, precision)
@@ -466,7 +487,7 @@ impl TransformerOps for Flex {
         let masks = hidden_factors(&factors, shape, settings);
         let (gradient, input, precision) = (slice(&gradient), slice(&x), settings.precision);
         // The exact gradient of a mask needs what is dropped.
-        let kept = few_kept(&masks, shape).filter(|_| settings.kept_only);
+        let kept = few_kept(&masks, shape, precision).filter(|_| settings.kept_only);
         let [dx, dnorm, dup, ddown, dfactors] = match kept {
             Some(kept) => {
                 let found = grouped::backward(gradient, input, &weights, &kept, shape, precision);

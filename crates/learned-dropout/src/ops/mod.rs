@@ -62,6 +62,26 @@ pub trait TransformerOps: Backend {
         reference::masked_product_backward::<Self>(gradient, x, attended, shift, keep)
     }
 
+    /// `round(0.5 cos(attended + shift) + 0.5)` for `attended` of `[batch, time, values]` and `shift` of
+    /// `[values]`.
+    fn rounded_mask(
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        keep: Keep,
+    ) -> FloatTensor<Self> {
+        reference::rounded_mask::<Self>(attended, shift, keep)
+    }
+
+    /// The gradients of [`rounded_mask`](Self::rounded_mask) with respect to `attended` and `shift`,
+    /// straight through the rounding.
+    fn rounded_mask_backward(
+        gradient: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::rounded_mask_backward::<Self>(gradient, attended, shift)
+    }
+
     /// The mean of a moment over the elements of `0.5 cos(attended + shift) + 0.5`, `[1]`.
     fn mask_mean(
         attended: FloatTensor<Self>,
@@ -216,6 +236,8 @@ pub trait TransformerOps: Backend {
     /// The gradients of [`masked_feed_forward`](Self::masked_feed_forward) with respect to `x`, `norm`,
     /// `up`, `down` and `factors`. With `settings.kept_only`, the gradient of a factor of 0 is 0, and
     /// then a unit whose factor is 0 need not be computed here either.
+    // Named types are unknown to the macro.
+    #[allow(clippy::type_complexity)]
     fn masked_feed_forward_backward(
         gradient: FloatTensor<Self>,
         x: FloatTensor<Self>,

@@ -122,6 +122,27 @@ pub fn masked_product_backward<B: Backend>(
     )
 }
 
+/// Plain body of [`TransformerOps::rounded_mask`](super::TransformerOps::rounded_mask).
+pub fn rounded_mask<B: Backend>(
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    keep: Keep,
+) -> FloatTensor<B> {
+    kept::<B>(mask::<B>(shifted::<B>(attended, shift)), keep)
+}
+
+/// Plain body of
+/// [`TransformerOps::rounded_mask_backward`](super::TransformerOps::rounded_mask_backward).
+pub fn rounded_mask_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    attended: FloatTensor<B>,
+    shift: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let slope = mask_slope::<B>(shifted::<B>(attended, shift));
+    let dattended = B::float_mul(slope, gradient);
+    (dattended.clone(), sum_over_tokens::<B>(dattended))
+}
+
 /// Plain body of [`TransformerOps::mask_mean`](super::TransformerOps::mask_mean).
 pub fn mask_mean<B: Backend>(
     attended: FloatTensor<B>,
@@ -430,6 +451,8 @@ pub fn masked_feed_forward<B: Backend>(
     linear::<B>(grouped_product::<B>(units, factors, group), down)
 }
 
+type FiveOf<T> = (T, T, T, T, T);
+
 /// Plain body of [`TransformerOps::masked_feed_forward_backward`](super::TransformerOps::masked_feed_forward_backward).
 pub fn masked_feed_forward_backward<B: Backend>(
     gradient: FloatTensor<B>,
@@ -439,13 +462,7 @@ pub fn masked_feed_forward_backward<B: Backend>(
     down: FloatTensor<B>,
     factors: FloatTensor<B>,
     settings: MaskedSettings,
-) -> (
-    FloatTensor<B>,
-    FloatTensor<B>,
-    FloatTensor<B>,
-    FloatTensor<B>,
-    FloatTensor<B>,
-) {
+) -> FiveOf<FloatTensor<B>> {
     let epsilon = settings.epsilon;
     let group = up.shape()[0] / factors.shape()[2];
     let hidden = norm_linear::<B>(x.clone(), norm.clone(), up.clone(), epsilon);

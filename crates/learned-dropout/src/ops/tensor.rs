@@ -29,6 +29,19 @@ pub fn masked_product(
     ))
 }
 
+/// `round(0.5 cos(attended + shift) + 0.5)`, zeros and ones, with straight-through gradients.
+///
+/// # Shapes
+/// - `attended`, result: `[batch, time, values]`
+/// - `shift`: `[values]`
+pub fn rounded_mask(attended: Tensor<3>, shift: Tensor<1>, keep: Keep) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::rounded_mask(
+        attended.into_dispatch(),
+        shift.into_dispatch(),
+        keep,
+    ))
+}
+
 /// The mean of a moment over the elements of the mask `0.5 cos(attended + shift) + 0.5`, `[1]`.
 pub fn mask_mean(attended: Tensor<3>, shift: Tensor<1>, moment: Moment) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::mask_mean(
