@@ -120,3 +120,51 @@ fn what_cannot_be_measured_is_refused() {
     let (code, message) = failure(folder, &["bench", "train", "--precision", "f16"]);
     assert!(code != 0 && message.contains("f16"), "{message}");
 }
+
+#[test]
+fn dense_and_sparse_say_the_same() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    std::fs::write(folder.join("tiny.toml"), masked()).expect("written");
+    let train = [
+        "train",
+        "--config",
+        "tiny.toml",
+        "--out",
+        "run",
+        "--set",
+        "train.steps=2",
+    ];
+    run(folder, &train);
+    let both = |arguments: &[&str]| {
+        let sparse = json(folder, arguments);
+        (json(folder, &[arguments, &["--dense"]].concat()), sparse)
+    };
+    let generate = [
+        "generate",
+        "--model",
+        "run",
+        "--prompt",
+        "line 3: the",
+        "--max-tokens",
+        "24",
+        "--temperature",
+        "0",
+    ];
+    let (dense, sparse) = both(&generate);
+    assert_eq!(dense["text"], sparse["text"]);
+    let (dense, sparse) = both(&["inspect", "--model", "run", "--prompt", "line 3: the"]);
+    assert_eq!(dense["kept"], sparse["kept"]);
+    assert_eq!(sparse["masks"][1]["site"], "feed-forward-hidden");
+    assert_eq!(sparse["masks"][1]["layer"], 1);
+    let logits = |report: &Value| -> Vec<f64> {
+        let logits = report["logits"].as_array().into_iter().flatten();
+        logits.filter_map(Value::as_f64).collect()
+    };
+    let (dense, sparse) = (logits(&dense), logits(&sparse));
+    assert_eq!((dense.len(), sparse.len()), (256, 256));
+    for (dense, sparse) in dense.iter().zip(&sparse) {
+        assert!((dense - sparse).abs() < 1e-4, "{dense} {sparse}");
+    }
+}

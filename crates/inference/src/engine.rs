@@ -1,6 +1,6 @@
 //! The weights of a transformer, laid out for decoding, and the threads that work on it.
 
-use kernels::decode::{ByInput, FeedForward, Format, Matrix};
+use kernels::decode::{ByInput, Columns, FeedForward, Format, Matrix};
 use kernels::level::Level;
 use kernels::product::Precision;
 use kernels::team::Team;
@@ -83,10 +83,18 @@ pub(crate) struct MaskEmbedding {
 pub(crate) struct Block {
     pub attention_norm: Vec<f32>,
     pub query_key_value: Matrix,
-    pub attention_output: Matrix,
+    pub attention_output: Output,
     pub feed_forward_norm: Vec<f32>,
     pub feed_forward: Hidden,
     masks: Vec<Mask>,
+}
+
+/// The layer behind the heads.
+pub(crate) enum Output {
+    /// Of all heads.
+    Whole(Matrix),
+    /// Of heads that can be left out.
+    ByHead(Columns),
 }
 
 /// The two layers of a feed-forward.
@@ -290,11 +298,28 @@ impl Parts<'_> {
                 3 * width,
                 width,
             ),
-            attention_output: self.matrix(name("attention.output.weight"), width, width),
+            attention_output: self.output(name("attention.output.weight")),
             feed_forward_norm: self.vector(name("feed_forward_norm.weight")),
             feed_forward: self.feed_forward(layer),
             masks: sites.filter_map(|site| self.mask(site, layer)).collect(),
         }
+    }
+
+    fn output(&mut self, name: String) -> Output {
+        let width = self.config.width;
+        match self.config.mask_shape(Site::AttentionHeads) {
+            Some(shape) if self.skips() => {
+                let (weight, format) = (self.vector(name), self.options.format);
+                Output::ByHead(Columns::new(&weight, width, width, shape.group, format))
+            }
+            _ => Output::Whole(self.matrix(name, width, width)),
+        }
+    }
+
+    /// Whether what masks drop is left out where it can be.
+    fn skips(&self) -> bool {
+        let masks = self.config.learned_dropout.as_ref();
+        !self.options.dense && masks.is_some_and(skips)
     }
 
     fn feed_forward(&mut self, layer: usize) -> Hidden {
@@ -317,10 +342,8 @@ impl Parts<'_> {
             None => group_of(hidden),
             Some(shape) => shape.group,
         };
-        let masks = self.config.learned_dropout.as_ref();
         let masked = self.config.mask_shape(Site::FeedForwardHidden).is_some();
-        let skips = !self.options.dense && masks.is_some_and(skips);
-        if masked && !skips || !hidden.is_multiple_of(group) {
+        if masked && !self.skips() || !hidden.is_multiple_of(group) {
             Hidden::Layers {
                 up: self.matrix(up, hidden, width),
                 down: self.matrix(down, width, hidden),

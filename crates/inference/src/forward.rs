@@ -1,13 +1,14 @@
 //! The forward pass: its tensors, and the steps that fill them.
 
-use kernels::decode::FeedForward;
 use kernels::gelu;
+use kernels::grouped::worth_it;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
 use learned_dropout::config::MaskInput;
 use learned_dropout::site::Site;
+use rayon::prelude::*;
 
-use crate::engine::{Block, Engine, FEW_TOKENS, Hidden};
+use crate::engine::{Block, Engine, FEW_TOKENS, Hidden, Output};
 use crate::mask::{Mask, MaskActivations};
 use crate::sequence::{Sequence, Span, attend};
 
@@ -72,21 +73,17 @@ pub(crate) fn forward(
     }
 }
 
-/// The share of kept groups below which it pays to compute many tokens group by group: where the two
-/// ways met in measurements of 512 tokens at a width of 768. Small groups waste more of a tile.
-fn worth_grouping(layer: &FeedForward) -> f64 {
-    match layer.hidden() / layer.groups() {
-        0..8 => 0.1,
-        8..16 => 0.5,
-        _ => 0.75,
-    }
-}
+/// Values that one task adds up.
+const CHUNK: usize = 1 << 14;
 
 /// `to += from`.
 fn add(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
-    }
+    let chunks = to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK));
+    chunks.for_each(|(to, from)| {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+    });
 }
 
 /// Rows through the final norm.
@@ -232,9 +229,23 @@ impl Pass<'_> {
             mask.apply(&tensors.factors, attended, width);
         }
         let Activations {
-            attended, output, ..
+            attended,
+            output,
+            mask: tensors,
+            ..
         } = &mut *self.tensors;
-        engine.multiply(&block.attention_output, attended, output);
+        match &block.attention_output {
+            Output::Whole(matrix) => engine.multiply(matrix, attended, output),
+            Output::ByHead(columns) => {
+                let tokens = attended.len() / width;
+                let kept = KeptGroups::new(&tensors.factors, tokens, engine.config().heads);
+                if tokens <= FEW_TOKENS {
+                    columns.multiply(engine.team(), output, attended, &kept);
+                } else {
+                    columns.multiply_many(output, attended, &kept, engine.precision());
+                }
+            }
+        }
         self.add_output(block.mask(Site::AttentionOutput));
     }
 
@@ -267,7 +278,8 @@ impl Pass<'_> {
             Hidden::Fused(layer) => {
                 let precision = engine.precision();
                 let kept = known.map(|_| KeptGroups::new(&tensors.factors, tokens, layer.groups()));
-                match kept.filter(|kept| kept.share() < worth_grouping(layer)) {
+                let group = layer.hidden() / layer.groups();
+                match kept.filter(|kept| worth_it(group, kept.share(), precision)) {
                     Some(kept) => layer.forward_grouped(output, normed, &kept, precision),
                     None => {
                         let factors = known.map(|_| &tensors.factors[..]);

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::forward::{Activations, final_norm, forward};
-use crate::mask::{self, MaskRule, MaskStatistics};
+use crate::mask::{self, MaskRule, MaskStatistics, MaskSums};
 use crate::sequence::Sequence;
 
 /// Tokens that one forward pass takes at most: enough to use each weight many times while it is
@@ -226,19 +226,16 @@ impl<'a> Batch<'a> {
         Ok(&self.logits)
     }
 
-    /// The share of mask values that were kept so far, over all sequences; none without learned
+    /// What was measured of the masks of all tokens of all sequences so far; none without learned
     /// masks or tokens.
-    pub fn kept(&self) -> Option<f64> {
-        let kept: Option<Vec<f64>> = self
-            .sequences
-            .iter()
-            .map(|sequence| {
-                let masks = self.engine.masks().zip(&sequence.sums);
-                let sums = masks.map(|(mask, sums)| (mask.shape.site, mask.layer, *sums));
-                mask::statistics(sums).map(|statistics| statistics.kept)
-            })
-            .collect();
-        kept.filter(|kept| !kept.is_empty())
-            .map(|kept| kept.iter().sum::<f64>() / kept.len() as f64)
+    pub fn mask_statistics(&self) -> Option<MaskStatistics> {
+        let masks = self.engine.masks().map(|mask| {
+            let mut sums = MaskSums::default();
+            for sequence in &self.sequences {
+                sums.add(sequence.sums[mask.number]);
+            }
+            (mask.shape.site, mask.layer, sums)
+        });
+        mask::statistics(masks)
     }
 }

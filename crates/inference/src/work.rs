@@ -2,7 +2,8 @@
 
 use learned_dropout::site::Site;
 
-use crate::engine::{Engine, Hidden};
+use crate::engine::{Engine, Hidden, Output};
+use crate::mask::MaskStatistics;
 
 /// Work for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -16,16 +17,26 @@ pub struct Work {
 impl Engine {
     /// The work for a token.
     ///
-    /// - `kept`: the share of mask values that are kept; it matters only where what is dropped is not
-    ///   computed
+    /// - `masks`: what was measured of the masks; it matters only where what they drop is not computed
     /// - `seen`: how many tokens it sees, itself among them
     /// - `together`: tokens that are computed in one step, each with masks of its own
     /// - `outputs`: the share of tokens whose logits are computed
-    pub fn work(&self, kept: Option<f64>, seen: f64, together: usize, outputs: f64) -> Work {
-        let kept = kept.unwrap_or(1.0);
+    pub fn work(
+        &self,
+        masks: Option<&MaskStatistics>,
+        seen: f64,
+        together: usize,
+        outputs: f64,
+    ) -> Work {
+        let kept = |site: Site, layer: usize| {
+            let mut masks = masks.into_iter().flat_map(|masks| &masks.masks);
+            masks
+                .find(|mask| mask.site == site && mask.layer == Some(layer))
+                .map_or(1.0, |mask| mask.measured.kept)
+        };
         let sequences = together as f64;
         // A group is read if any of the tokens keeps it.
-        let read = 1.0 - (1.0 - kept).powi(together as i32);
+        let read = |kept: f64| 1.0 - (1.0 - kept).powi(together as i32);
         let mut work = Work::default();
         let mut weights = |bytes: usize, count: usize, read: f64, computed: f64| {
             work.bytes += bytes as f64 * read;
@@ -42,22 +53,28 @@ impl Engine {
                 let output = mask.output.iter();
                 std::iter::once(&mask.query_key_value).chain(output)
             }))
-            .chain(
-                self.blocks
-                    .iter()
-                    .flat_map(|block| [&block.query_key_value, &block.attention_output]),
-            );
+            .chain(self.blocks.iter().map(|block| &block.query_key_value));
         for layer in whole {
             let (bytes, count) = matrix(layer);
             weights(bytes, count, 1.0, 1.0);
         }
-        for block in &self.blocks {
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let [heads, units] =
+                [Site::AttentionHeads, Site::FeedForwardHidden].map(|site| kept(site, layer));
+            match &block.attention_output {
+                Output::Whole(layer) => {
+                    let (bytes, count) = matrix(layer);
+                    weights(bytes, count, 1.0, 1.0);
+                }
+                Output::ByHead(layer) => {
+                    let count = layer.outputs() * layer.inputs();
+                    weights(layer.bytes(), count, read(heads), heads);
+                }
+            }
             match &block.feed_forward {
                 Hidden::Fused(layer) => {
                     let count = 2 * layer.hidden() * layer.width();
-                    let masked = block.mask(Site::FeedForwardHidden).is_some();
-                    let (read, computed) = if masked { (read, kept) } else { (1.0, 1.0) };
-                    weights(layer.bytes(), count, read, computed);
+                    weights(layer.bytes(), count, read(units), units);
                 }
                 Hidden::Experts(experts) => {
                     let used = experts.used();
@@ -92,10 +109,9 @@ impl Engine {
             work.bytes += sequences * 2.0 * 4.0 * width * seen * share;
             work.operations += 2.0 * 2.0 * width * seen * share;
         };
-        for block in &self.blocks {
-            let heads = block.mask(Site::AttentionHeads);
-            let skips = heads.is_some() && self.skips_heads();
-            attention(width, if skips { kept } else { 1.0 });
+        for layer in 0..self.blocks.len() {
+            let heads = kept(Site::AttentionHeads, layer);
+            attention(width, if self.skips_heads() { heads } else { 1.0 });
         }
         for mask in self.masks() {
             attention(mask.shape.attention as f64, 1.0);

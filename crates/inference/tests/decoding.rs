@@ -183,7 +183,13 @@ proptest! {
                 prop_assert!(max_difference(logits, expected) < TOLERANCE);
             }
         }
-        prop_assert_eq!(batch.kept().is_some(), config.learned_dropout.is_some());
+        let masks = batch.mask_statistics();
+        prop_assert_eq!(masks.is_some(), config.learned_dropout.is_some());
+        if let Some(masks) = masks {
+            let kept = |session: &Session<'_>| session.mask_statistics().unwrap().kept;
+            let mean = sessions.iter().map(kept).sum::<f64>() / count as f64;
+            prop_assert!((masks.kept - mean).abs() < 1e-9);
+        }
     }
 }
 

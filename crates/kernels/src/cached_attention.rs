@@ -76,12 +76,20 @@ impl Cache {
     pub fn write(&mut self, start: usize, packed: &[f32]) {
         let (width, size) = (self.width(), self.size);
         let tokens = self.tokens(start, packed);
+        let write = |part: usize, head: usize, kept: &mut [f32]| {
+            let rows = kept[start * size..][..tokens * size].chunks_exact_mut(size);
+            for (kept, packed) in rows.zip(packed.chunks_exact(3 * width)) {
+                kept.copy_from_slice(&packed[part * width + head * size..][..size]);
+            }
+        };
         for (part, kept) in [(1, &mut self.keys), (2, &mut self.values)] {
-            for (head, kept) in kept.chunks_exact_mut(self.context * size).enumerate() {
-                let rows = kept[start * size..][..tokens * size].chunks_exact_mut(size);
-                for (kept, packed) in rows.zip(packed.chunks_exact(3 * width)) {
-                    kept.copy_from_slice(&packed[part * width + head * size..][..size]);
-                }
+            let of_head = self.context * size;
+            if tokens > FEW {
+                let heads = kept.par_chunks_exact_mut(of_head).enumerate();
+                heads.for_each(|(head, kept)| write(part, head, kept));
+            } else {
+                let heads = kept.chunks_exact_mut(of_head).enumerate();
+                heads.for_each(|(head, kept)| write(part, head, kept));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Products of many tokens with weights stored for decoding, against those of few.
 
-use kernels::decode::{FeedForward, Format, Matrix};
+use kernels::decode::{Columns, FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
@@ -93,5 +93,42 @@ proptest! {
             assert_close(&found, &expected, 320.0 * 0.5 * 50.0 * 25.0 * 6e-8);
             assert_eq!(found, grouped(1));
         }
+    }
+
+    #[test]
+    fn matrices_with_groups_of_inputs(
+        tokens in 1usize..130, outputs in 1usize..60, group in 1usize..20, groups in 1usize..12,
+        format in prop::sample::select(&Format::ALL[..]), share in -1.1f32..1.1,
+    ) {
+        let inputs = group * groups;
+        let weight = values(outputs * inputs, 1.0, 1);
+        let mask: Vec<f32> = values(tokens * groups, 1.0, 4)
+            .into_iter()
+            .map(|value| f32::from(value < share))
+            .collect();
+        let x = values(tokens * inputs, 1.0, 2);
+        let mut masked = x.clone();
+        for (x, factor) in masked.chunks_exact_mut(group).zip(&mask) {
+            x.iter_mut().for_each(|x| *x *= factor);
+        }
+        let mut expected = vec![0.0; tokens * outputs];
+        Matrix::new(&weight, outputs, inputs, format).multiply(&Team::new(1), &mut expected, &masked);
+        let columns = Columns::new(&weight, outputs, inputs, group, format);
+        let kept = KeptGroups::new(&mask, tokens, groups);
+        let few = |threads: usize| {
+            let mut y = vec![f32::NAN; tokens * outputs];
+            columns.multiply(&Team::new(threads), &mut y, &x, &kept);
+            y
+        };
+        let many = |threads: usize| {
+            let mut y = vec![f32::NAN; tokens * outputs];
+            on_threads(threads, || columns.multiply_many(&mut y, &x, &kept, Precision::F32));
+            y
+        };
+        // Sums of at most 209 terms of at most 1, each rounded to 2⁻²⁴ of at most 209.
+        let most = 209.0 * 209.0 * 6e-8;
+        assert_close(&few(2), &expected, most);
+        assert_close(&many(2), &expected, most);
+        assert_eq!((few(1), many(1)), (few(3), many(3)));
     }
 }

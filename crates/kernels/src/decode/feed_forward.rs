@@ -1,20 +1,17 @@
 //! The feed-forward `gelu(x · upᵀ) · downᵀ` of groups of hidden units, for a few tokens.
 
+use std::ops::Range;
+
 use super::filled_up;
 use super::format::{Format, RowOf, Rows};
 use super::kernel::{self, Block, INPUTS, Weight, Work, add_rows, dots};
 use super::lanes::Lanes;
+use super::parts::add_parts;
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
 use crate::level::Level;
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
 use crate::team::Team;
-
-/// Weights of a part of the groups, at least: the sums of each part are written to memory.
-const PART: usize = 1 << 17;
-
-/// The most parts.
-const PARTS: usize = 16;
 
 /// The weights of a feed-forward, unit by unit: what belongs to a group of hidden units lies in one
 /// piece, which is not read where no token keeps the group.
@@ -139,42 +136,25 @@ impl FeedForward {
             .filter(|&group| !kept.of(group).is_empty())
             .map(|group| group as u32)
             .collect();
-        let parts = self.parts(groups.len());
-        let of_part = groups.len().div_ceil(parts).max(1);
-        let mut sums = scratch(parts * tokens * stride);
-        let shared = Shared::new(&mut sums);
-        team.run(parts, &|part| {
-            // SAFETY: each part has sums of its own.
-            let sums = unsafe { shared.part(part * tokens * stride, tokens * stride) };
-            sums.fill(0.0);
-            let first = (part * of_part).min(groups.len());
+        let weights = 2 * groups.len() * self.group * stride;
+        let each = |part: Range<usize>, sums: &mut [f32]| {
             let work = Part {
                 layer: self,
-                groups: &groups[first..(first + of_part).min(groups.len())],
+                groups: &groups[part],
                 kept,
                 x,
                 sums,
             };
             // SAFETY: the weights are those of the layer.
             unsafe { kernel::at(self.level, self.format(), work) };
-        });
-        for (token, y) in y.chunks_exact_mut(self.width).enumerate() {
-            let of_token = |part: usize| &sums[(part * tokens + token) * stride..][..self.width];
-            y.copy_from_slice(of_token(0));
-            for part in 1..parts {
-                for (y, sum) in y.iter_mut().zip(of_token(part)) {
-                    *y += sum;
-                }
-            }
-        }
-    }
-
-    /// The number of parts that `groups` groups are cut into: a power of two, so that it is a
-    /// multiple of most numbers of threads, whatever that is.
-    fn parts(&self, groups: usize) -> usize {
-        let weights = 2 * groups * self.group * self.rows.stride();
-        let parts = (weights / PART).clamp(1, PARTS);
-        1 << parts.ilog2()
+        };
+        add_parts(
+            team,
+            y,
+            (self.width, stride),
+            (groups.len(), weights),
+            &each,
+        );
     }
 }
 

@@ -4,14 +4,17 @@
 //! widened in registers, and tasks of fixed sizes go to the threads of a [`Team`].
 
 mod by_input;
+mod columns;
 mod feed_forward;
 mod format;
 mod kernel;
 mod lanes;
 mod many;
 mod matrix;
+mod parts;
 
 pub use by_input::ByInput;
+pub use columns::Columns;
 pub use feed_forward::FeedForward;
 pub use format::Format;
 pub use matrix::Matrix;

@@ -118,7 +118,7 @@ impl<'a> GroupWeights<'a> {
 ///
 /// `values` has `group` values for each pair of `kept`, in its order. Groups that no token keeps may
 /// have no matrix.
-fn add_up<'a>(
+pub(crate) fn add_up<'a>(
     values: &[f32],
     group: usize,
     matrix: impl Fn(usize) -> Option<&'a Packed> + Sync,

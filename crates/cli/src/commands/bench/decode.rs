@@ -49,10 +49,10 @@ pub fn run(arguments: BenchDecodeArguments, common: &Common) -> Result<(), Failu
         for ids in ids.chunks_exact(batch) {
             sequences.decode(ids)?;
         }
-        Ok(sequences.kept())
+        Ok(sequences.mask_statistics())
     })?;
     let seen = (tokens + 1) as f64 / 2.0;
-    let [dense, sparse] = engines.work(measured.kept, seen, batch, 1.0);
+    let [dense, sparse] = engines.work(measured.masks.as_ref(), seen, batch, 1.0);
     let team = Team::new(common.threads());
     let memory = read_bytes_per_second(&team, (dense.bytes / 4.0) as usize);
     let arm = |speed: Speed, bytes: f64| Arm {
@@ -65,7 +65,7 @@ pub fn run(arguments: BenchDecodeArguments, common: &Common) -> Result<(), Failu
         ideal_speed_up: dense.bytes / sparse.bytes,
         dense: arm(measured.dense, dense.bytes),
         sparse: arm(measured.sparse, sparse.bytes),
-        kept: measured.kept,
+        kept: measured.masks.map(|masks| masks.kept),
         memory_gbytes_per_second: memory / 1e9,
         precision: engines.dense.options().format.name(),
         cpu: machine::processor(),

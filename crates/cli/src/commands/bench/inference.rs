@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use inference::{Engine, MaskRule, Work};
+use inference::{Engine, MaskRule, MaskStatistics, Work};
 use kernels::random::Philox;
 use learned_dropout::TransformerConfig;
 use learned_dropout::initialization::initial_weights;
@@ -37,8 +37,8 @@ pub struct Speed {
 pub struct Measured {
     pub dense: Speed,
     pub sparse: Speed,
-    /// The share of mask values that the sparse engine kept.
-    pub kept: Option<f64>,
+    /// What the masks of the sparse engine did.
+    pub masks: Option<MaskStatistics>,
 }
 
 impl Engines {
@@ -81,12 +81,12 @@ impl Engines {
     }
 
     /// Measures rounds in alternation, after one that is not measured. `round` handles `tokens`
-    /// tokens and gives the kept share.
+    /// tokens and gives what the masks did.
     pub fn alternate(
         &self,
         tokens: usize,
         quiet: bool,
-        round: &dyn Fn(&Engine) -> Result<Option<f64>, Failure>,
+        round: &dyn Fn(&Engine) -> Result<Option<MaskStatistics>, Failure>,
     ) -> Result<Measured, Failure> {
         let bar = bar(
             Some(u64::from(self.rounds) + 1),
@@ -95,19 +95,19 @@ impl Engines {
         );
         let timed = |engine: &Engine| -> Result<_, Failure> {
             let began = Instant::now();
-            let kept = round(engine)?;
-            Ok((began.elapsed().as_secs_f64().max(1e-9), kept))
+            let masks = round(engine)?;
+            Ok((began.elapsed().as_secs_f64().max(1e-9), masks))
         };
-        let (mut dense, mut sparse, mut kept) = (Vec::new(), Vec::new(), None);
+        let (mut dense, mut sparse, mut masks) = (Vec::new(), Vec::new(), None);
         for number in 0..=self.rounds {
             let (seconds, _) = timed(&self.dense)?;
             let of_sparse = self.sparse.as_ref().map(timed).transpose()?;
             if number > 0 {
                 dense.push(seconds);
                 // Without masks both are the same.
-                sparse.push(of_sparse.map_or(seconds, |(seconds, _)| seconds));
+                sparse.push(of_sparse.as_ref().map_or(seconds, |(seconds, _)| *seconds));
             }
-            kept = of_sparse.and_then(|(_, kept)| kept);
+            masks = of_sparse.and_then(|(_, masks)| masks);
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -118,14 +118,20 @@ impl Engines {
         Ok(Measured {
             dense: speed(dense),
             sparse: speed(sparse),
-            kept,
+            masks,
         })
     }
 
     /// The work per token of both, dense first. See [`Engine::work`].
-    pub fn work(&self, kept: Option<f64>, seen: f64, together: usize, outputs: f64) -> [Work; 2] {
+    pub fn work(
+        &self,
+        masks: Option<&MaskStatistics>,
+        seen: f64,
+        together: usize,
+        outputs: f64,
+    ) -> [Work; 2] {
         let sparse = self.sparse.as_ref().unwrap_or(&self.dense);
-        [&self.dense, sparse].map(|engine| engine.work(kept, seen, together, outputs))
+        [&self.dense, sparse].map(|engine| engine.work(masks, seen, together, outputs))
     }
 }
 

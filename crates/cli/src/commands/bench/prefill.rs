@@ -44,10 +44,10 @@ pub fn run(arguments: BenchPrefillArguments, common: &Common) -> Result<(), Fail
     let measured = engines.alternate(tokens, common.quiet, &|engine| {
         let mut session = Session::new(engine)?.with_mask_rule(engines.rule);
         session.prefill(&ids)?;
-        Ok(session.mask_statistics().map(|masks| masks.kept))
+        Ok(session.mask_statistics())
     })?;
     let seen = (tokens + 1) as f64 / 2.0;
-    let [dense, sparse] = engines.work(measured.kept, seen, 1, 1.0 / tokens as f64);
+    let [dense, sparse] = engines.work(measured.masks.as_ref(), seen, 1, 1.0 / tokens as f64);
     let products = engines.dense.precision();
     let peak = matrix_product_flops(products);
     let arm = |speed: Speed, operations: f64| Arm {
@@ -60,7 +60,7 @@ pub fn run(arguments: BenchPrefillArguments, common: &Common) -> Result<(), Fail
         ideal_speed_up: dense.operations / sparse.operations,
         dense: arm(measured.dense, dense.operations),
         sparse: arm(measured.sparse, sparse.operations),
-        kept: measured.kept,
+        kept: measured.masks.map(|masks| masks.kept),
         peak_gflops: peak / 1e9,
         precision: engines.dense.options().format.name(),
         products: products.name(),

@@ -1,0 +1,198 @@
+//! A matrix of weights whose inputs come in groups, of which each token keeps some.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::format::{Format, RowOf, Rows};
+use super::kernel::{self, Block, INPUTS, Weight, Work, add_rows};
+use super::lanes::Lanes;
+use super::parts::add_parts;
+use crate::grouped::add_up;
+use crate::kept_groups::KeptGroups;
+use crate::level::Level;
+use crate::matrix::View;
+use crate::product::{Packed, Precision};
+use crate::scratch::{Shared, scratch};
+use crate::team::Team;
+
+/// A matrix `[outputs, inputs]`, input by input: what belongs to a group of inputs lies in one piece,
+/// which is not read where no token keeps the group.
+pub struct Columns {
+    /// The weights of each input.
+    rows: Rows,
+    inputs: usize,
+    outputs: usize,
+    group: usize,
+    level: Level,
+}
+
+impl Columns {
+    /// Stores `weight`, `[outputs, inputs]`, in a format and in groups of `group` inputs.
+    ///
+    /// # Panics
+    /// If the length is another one, a size is 0, or groups do not divide the inputs.
+    pub fn new(
+        weight: &[f32],
+        outputs: usize,
+        inputs: usize,
+        group: usize,
+        format: Format,
+    ) -> Self {
+        assert!(outputs > 0 && group > 0, "an empty matrix");
+        assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
+        assert!(
+            inputs.is_multiple_of(group),
+            "groups do not divide the inputs"
+        );
+        let row = |input: usize| RowOf {
+            values: &weight[input..],
+            step: inputs,
+        };
+        Self {
+            rows: Rows::new(inputs, outputs, format, row),
+            inputs,
+            outputs,
+            group,
+            level: Level::current(),
+        }
+    }
+
+    /// Values of an output.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Values of an input.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Bytes of the weights, those that fill up rows included.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes().len()
+    }
+
+    fn check(&self, y: &[f32], x: &[f32], kept: &KeptGroups) {
+        assert_eq!(x.len(), kept.tokens() * self.inputs, "input");
+        assert_eq!(y.len(), kept.tokens() * self.outputs, "output");
+        assert_eq!(kept.groups(), self.inputs / self.group, "groups");
+    }
+
+    /// `y = x · Wᵀ` over the groups of inputs that each token keeps; overwrites `y`,
+    /// `[tokens, outputs]`.
+    ///
+    /// Made for few tokens. A group is read from memory once for all its tokens. The result depends
+    /// on which tokens keep which groups, but not on the team.
+    ///
+    /// # Panics
+    /// If the lengths or the kept groups are those of another shape.
+    pub fn multiply(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) {
+        self.check(y, x, kept);
+        let groups: Vec<usize> = (0..kept.groups())
+            .filter(|&group| !kept.of(group).is_empty())
+            .collect();
+        let stride = self.rows.stride();
+        let weights = groups.len() * self.group * stride;
+        let each = |part: Range<usize>, sums: &mut [f32]| {
+            let work = Part {
+                matrix: self,
+                groups: &groups[part],
+                kept,
+                x,
+                sums,
+            };
+            // SAFETY: the weights are those of the matrix.
+            unsafe { kernel::at(self.level, self.rows.format(), work) };
+        };
+        add_parts(
+            team,
+            y,
+            (self.outputs, stride),
+            (groups.len(), weights),
+            &each,
+        );
+    }
+
+    /// [`multiply`](Self::multiply) for many tokens: on all threads of the current rayon pool, with
+    /// weights and inputs rounded to a precision.
+    ///
+    /// # Panics
+    /// If the lengths or the kept groups are those of another shape.
+    pub fn multiply_many(&self, y: &mut [f32], x: &[f32], kept: &KeptGroups, precision: Precision) {
+        self.check(y, x, kept);
+        let (group, outputs) = (self.group, self.outputs);
+        let mut values = scratch(kept.pairs() * group);
+        let shared = Shared::new(&mut values);
+        let matrices: Vec<Option<Packed>> = (0..kept.groups())
+            .into_par_iter()
+            .map(|index| {
+                let tokens = kept.of(index);
+                if tokens.is_empty() {
+                    return None;
+                }
+                // SAFETY: each group has its own pairs.
+                let values =
+                    unsafe { shared.part(kept.pairs_before(index) * group, tokens.len() * group) };
+                for (values, &token) in values.chunks_exact_mut(group).zip(tokens) {
+                    let start = token as usize * self.inputs + index * group;
+                    values.copy_from_slice(&x[start..start + group]);
+                }
+                let mut weights = scratch(group * outputs);
+                for (place, weights) in weights.chunks_exact_mut(outputs).enumerate() {
+                    self.rows.widen(index * group + place, 0, weights);
+                }
+                let weights = View::new(&weights, group, outputs, outputs);
+                Some(Packed::new(weights, precision))
+            })
+            .collect();
+        let matrix = |index: usize| matrices[index].as_ref();
+        y.copy_from_slice(&add_up(&values, group, matrix, kept, outputs));
+    }
+}
+
+/// The sums of some groups.
+struct Part<'a> {
+    matrix: &'a Columns,
+    groups: &'a [usize],
+    kept: &'a KeptGroups,
+    x: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Work for Part<'_> {
+    #[inline(always)]
+    unsafe fn with<L: Lanes, W: Weight>(self) {
+        let Self {
+            matrix,
+            groups,
+            kept,
+            x,
+            sums,
+        } = self;
+        let (group, stride) = (matrix.group, matrix.rows.stride());
+        assert_eq!(sums.len(), kept.tokens() * stride, "sums");
+        let sums = sums.as_mut_ptr();
+        let mut values = scratch(INPUTS * group);
+        for &index in groups {
+            let block = Block {
+                start: matrix.rows.part(index * group, group),
+                rows: group,
+                stride,
+            };
+            for tokens in kept.of(index).chunks(INPUTS) {
+                let mut outputs = [std::ptr::null_mut(); INPUTS];
+                for (place, &token) in tokens.iter().enumerate() {
+                    let start = token as usize * matrix.inputs + index * group;
+                    values[place * group..][..group].copy_from_slice(&x[start..start + group]);
+                    outputs[place] = sums.wrapping_add(token as usize * stride);
+                }
+                let values = &values[..tokens.len() * group];
+                // SAFETY: the caller vouches for the instructions and the format; the block lies in
+                // the rows of the group, and outputs, which are those of different tokens, are as
+                // long as a row.
+                unsafe { add_rows::<L, W>(block, values, &outputs[..tokens.len()]) };
+            }
+        }
+    }
+}
