@@ -155,7 +155,7 @@ fn arms_and_seeds_become_a_report() {
     run(folder, &both);
     let both = std::fs::read_to_string(folder.join("both.md")).expect("written");
     assert!(
-        both.contains("## Two arms") && both.contains("## Run seed-2"),
+        both.contains("## Two arms") && both.contains("## Run learned/seed-2"),
         "{both}"
     );
 
