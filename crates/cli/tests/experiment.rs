@@ -44,19 +44,28 @@ fn lines(output: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// What of a run's metrics does not depend on the clock.
+/// What of a run's metrics depends neither on the clock nor on where the run was interrupted: a
+/// step that follows on a resume has no masks of the step before to compare with.
 fn timeless(folder: &Path, run: &str) -> Vec<Value> {
     let metrics = folder.join("runs").join(run).join("metrics.jsonl");
     let text = std::fs::read_to_string(metrics).expect("metrics");
-    text.lines()
-        .map(|line| {
-            let mut line: Value = serde_json::from_str(line).expect("JSON");
-            for key in ["tokens_per_second", "model_flops_utilization"] {
-                line[key] = Value::Null;
-            }
-            line
-        })
-        .collect()
+    let line = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).expect("JSON");
+        for key in ["tokens_per_second", "model_flops_utilization"] {
+            line[key] = Value::Null;
+        }
+        line.get_mut("mask").into_iter().for_each(forget);
+        line
+    };
+    text.lines().map(line).collect()
+}
+
+fn forget(mask: &mut Value) {
+    if let Some(mask) = mask.as_object_mut() {
+        mask.remove("changed");
+    }
+    let layers = mask.get_mut("layers").and_then(Value::as_array_mut);
+    layers.into_iter().flatten().for_each(forget);
 }
 
 /// The results of an experiment, without the last columns: those about speed.
@@ -146,7 +155,7 @@ fn arms_and_seeds_become_a_report() {
     run(folder, &both);
     let both = std::fs::read_to_string(folder.join("both.md")).expect("written");
     assert!(
-        both.contains("## Two arms") && both.contains("## Run seed-2"),
+        both.contains("## Two arms") && both.contains("## Run learned/seed-2"),
         "{both}"
     );
 
@@ -255,7 +264,7 @@ fn killed_again_and_again_it_ends_with_the_same_report() {
     assert_eq!(results(folder, "killed"), results(folder, "whole"));
     for run in RUNS {
         let (killed, whole) = (folder.join("killed"), folder.join("whole"));
-        assert_eq!(timeless(&killed, run), timeless(&whole, run), "{run}");
+        assert!(timeless(&killed, run) == timeless(&whole, run), "{run}");
     }
 }
 

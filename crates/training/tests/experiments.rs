@@ -354,3 +354,34 @@ fn the_experiments_of_the_repository_can_be_read() {
         assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
     }
 }
+
+/// The first experiment file that a document shows.
+fn example(document: &str) -> &str {
+    let mut blocks = document.split("```toml\n").skip(1);
+    let block = blocks.find(|block| block.contains("[[arm]]"));
+    block.and_then(|block| block.split("```").next()).unwrap()
+}
+
+#[test]
+fn the_documents_are_right() {
+    let document = include_str!("../../../docs/experiments.md");
+    let (_place, experiment) = read(example(document)).unwrap();
+    let dropout: Vec<f64> = experiment
+        .configs
+        .iter()
+        .map(|of| of.model.dropout)
+        .collect();
+    assert_eq!(dropout, [0.0, 0.0, 0.2]);
+    let (_place, experiment) = read(example(include_str!("../../../README.md"))).unwrap();
+    assert_eq!(experiment.runs(Path::new("out")).len(), 6);
+    let named = |value: serde_json::Value| {
+        let name = format!("`{}`", value.as_str().unwrap());
+        assert!(document.contains(&name), "{name} is not documented");
+    };
+    for column in Column::ALL {
+        named(serde_json::to_value(column).unwrap());
+    }
+    for kind in ChartKind::ALL {
+        named(serde_json::to_value(kind).unwrap());
+    }
+}

@@ -4,17 +4,16 @@
 //! data, and what the report shows. Every run of an experiment is an ordinary run folder,
 //! `runs/ARM/seed-N` under the experiment's folder, so it is resumed like any other.
 
+mod data_choice;
 mod outline;
 mod plan;
 mod read;
 
-use std::path::{Path, PathBuf};
-
-use data::TokenizerChoice;
-use data::sources::Source;
+use std::path::Path;
 
 use crate::config::{ConfigError, RunConfig};
 
+pub use data_choice::{DataChoice, Preparation};
 pub use outline::{
     ArmOutline, Chart, ChartKind, Column, OUTLINE_FILE, Outline, OutlineError, Published, Table,
 };
@@ -35,28 +34,6 @@ pub struct Experiment {
     pub data: Option<DataChoice>,
     /// The configuration of each arm of the outline, with the first seed.
     pub configs: Vec<RunConfig>,
-}
-
-/// Where the tokens of an experiment come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DataChoice {
-    /// A data folder that is there.
-    Folder(PathBuf),
-    /// Text to prepare in the experiment's folder.
-    Prepare(Preparation),
-}
-
-/// How the text of an experiment is prepared; see [`data::PrepareOptions`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Preparation {
-    /// Where the text comes from.
-    pub sources: Vec<Source>,
-    /// The tokenizer.
-    pub tokenizer: TokenizerChoice,
-    /// Share of the text for validation.
-    pub validation: f64,
-    /// Stop after this many bytes of text.
-    pub max_text_bytes: Option<u64>,
 }
 
 /// A base configuration for experiments that name none: its text and what messages call it.

@@ -107,6 +107,19 @@ pub enum ChartKind {
     LossAgainstSpeed,
 }
 
+impl ChartKind {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::ValidationLoss,
+        Self::TrainLoss,
+        Self::StepLoss,
+        Self::Kept,
+        Self::KeptByLayer,
+        Self::LossAgainstFlops,
+        Self::LossAgainstSpeed,
+    ];
+}
+
 /// A table of the report, with a row for each arm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

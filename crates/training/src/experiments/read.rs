@@ -470,32 +470,6 @@ fn under(folder: &Path, path: &Path) -> PathBuf {
     result
 }
 
-impl std::fmt::Display for DataChoice {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Folder(path) => write!(formatter, "the data folder {}", path.display()),
-            Self::Prepare(preparation) => {
-                let sources: Vec<String> = preparation
-                    .sources
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect();
-                write!(
-                    formatter,
-                    "{}, tokenizer {}, the last {}% for validation",
-                    sources.join(", "),
-                    preparation.tokenizer,
-                    preparation.validation * 100.0
-                )?;
-                match preparation.max_text_bytes {
-                    Some(bytes) => write!(formatter, ", at most {bytes} bytes of text"),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -216,6 +216,8 @@
         const middle = sorted[Math.floor(sorted.length / 2)];
         high = Math.min(high, Math.max(middle + 4 * (middle - low), low * 1.01));
       }
+      // Shares that hardly differ must not look as if they did.
+      if (this.plot.y.share) high = Math.max(high, low + 0.05);
       const room = (high - low) * 0.06 || Math.abs(high) * 0.05 || 1;
       [low, high] = [low - room, high + room];
       return this.plot.y.share ? [Math.max(low, 0), Math.min(high, 1.02)] : [low, high];

@@ -80,23 +80,33 @@ impl Page {
         self.raw("</section>");
     }
 
-    /// Runs that failed or are not done.
+    /// Runs that failed, with their errors, and how many are not done.
     fn failures(&mut self, section: &Section) {
-        let mut list = String::new();
+        // The seeds of an arm often fail alike.
+        let mut failed: Vec<(&str, String, Vec<String>)> = Vec::new();
         let mut open = 0;
         for (arm, run) in section.runs() {
+            let seed = run.config.seed.to_string();
             match run.status() {
-                Status::Failed(error) => {
-                    let name = escaped(&format!("{}, seed {}", arm.label, run.config.seed));
-                    let error = escaped(&error);
-                    let _ = write!(list, "<div><b>Failed:</b> {name}<pre>{error}</pre></div>");
-                }
+                Status::Failed(error) => match failed.last_mut() {
+                    Some((label, same, seeds)) if *label == arm.label && *same == error => {
+                        seeds.push(seed);
+                    }
+                    _ => failed.push((&arm.label, error, vec![seed])),
+                },
                 Status::Finished => {}
                 _ => open += 1,
             }
         }
         let planned: usize = section.arms.iter().map(|arm| arm.planned).sum();
         open += planned.saturating_sub(section.runs().count());
+        let mut list = String::new();
+        for (label, error, seeds) in &failed {
+            let s = if seeds.len() == 1 { "" } else { "s" };
+            let name = escaped(&format!("{label}, seed{s} {}", seeds.join(", ")));
+            let error = escaped(error);
+            let _ = write!(list, "<div><b>Failed:</b> {name}<pre>{error}</pre></div>");
+        }
         if open > 0 {
             let runs = if open == 1 { "run is" } else { "runs are" };
             let _ = write!(list, "<div>{open} {runs} not done yet.</div>");

@@ -159,8 +159,7 @@ impl Section {
     /// Runs that belong to no experiment: an arm each.
     fn of_runs(runs: Vec<RunRecord>) -> Self {
         let arm = |run: RunRecord| {
-            let name = run.folder.file_name().unwrap_or(run.folder.as_os_str());
-            let name = name.to_string_lossy().into_owned();
+            let name = run_name(&run.folder);
             let outline = ArmOutline {
                 label: name.clone(),
                 name,
@@ -259,6 +258,20 @@ impl Section {
                 self.runs().map(|(_, run)| command(run)).collect()
             }
         }
+    }
+}
+
+/// What a run is called that belongs to no experiment of the report.
+fn run_name(folder: &Path) -> String {
+    let of = |folder: &Path| {
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        name.to_string_lossy().into_owned()
+    };
+    let name = of(folder);
+    match folder.parent() {
+        // A run of an experiment: its seed alone would say little.
+        Some(arm) if name.starts_with("seed-") => format!("{}/{name}", of(arm)),
+        _ => name,
     }
 }
 

@@ -166,16 +166,19 @@ fn single_runs_are_arms_of_their_own() {
     };
     assert_eq!(
         [arms[0].label.as_str(), arms[1].label.as_str()],
-        ["seed-1", "seed-2"]
+        ["learned/seed-1", "baseline/seed-2"]
     );
     let csv = both.write(Format::Csv);
-    assert!(csv.contains("\r\nseed-2,1/1,2.8,,1,3.3,,1,"), "{csv}");
+    assert!(
+        csv.contains("\r\nbaseline/seed-2,1/1,2.8,,1,3.3,,1,"),
+        "{csv}"
+    );
     let with_study = report(&[place.path(), &learned]);
     assert_eq!(with_study.sections.len(), 2);
     assert!(
         with_study
             .write(Format::Html)
-            .contains("<h2>Run seed-1</h2>")
+            .contains("<h2>Run learned/seed-1</h2>")
     );
 }
 

@@ -1,5 +1,6 @@
 //! `ldrop experiment`.
 
+mod progress;
 mod runner;
 
 use std::collections::BTreeMap;
