@@ -128,7 +128,7 @@ fn the_precision_is_that_of_the_option_else_of_the_configuration() {
 #[test]
 fn levels_that_this_processor_lacks_are_refused() {
     let place = tempfile::tempdir().expect("a folder");
-    let output = support::ldrop(place.path(), &["info"])
+    let output = support::ldrop(place.path(), &["info", "--config", "tiny.toml"])
         .env("LDROP_CPU", "fastest")
         .output()
         .expect("the program starts");
