@@ -347,6 +347,10 @@ proptest! {
         };
         let plain_gates = |scores: Tensor<3>| {
             let chosen = chosen(scores.clone());
+            if count == 1 {
+                // The softmax of a single score is 1, whatever it is; burn's gradient would be noise.
+                return chosen + scores * 0.0;
+            }
             let taken = softmax(scores, 2) * chosen;
             taken.clone() / taken.sum_dim(2)
         };
