@@ -428,7 +428,8 @@ proptest! {
     }
 
     #[test]
-    fn cross_entropies(tokens in 1usize..80, width in 1usize..20, vocabulary in 1usize..300) {
+    fn cross_entropies(tokens in 1usize..80, width in 1usize..20, vocabulary in 2usize..300) {
+        // The only token of a vocabulary is certain: a gradient of rounding errors.
         let device = training_device();
         let ids: Vec<i32> =
             (0..tokens).map(|token| (token * 7919 % vocabulary) as i32).collect();
