@@ -27,7 +27,7 @@ const HELD: usize = 1 << 25;
 const TILE: usize = 96;
 
 /// Tiles that a chunk has a multiple of.
-const GROUP: usize = 6;
+const GROUP: usize = 4;
 
 /// The shape of an output layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Shape {
         self.vocabulary.div_ceil(BLOCK)
     }
 
-    /// Tokens whose exponentials are held at a time: groups of tiles that two, three or four threads
+    /// Tokens whose exponentials are held at a time: groups of tiles that two or four threads
     /// can share out evenly.
     fn chunk(&self) -> usize {
         let group = GROUP * TILE;

@@ -12,7 +12,7 @@ pub fn keep_freed() {
         // Nothing outside the heap, and the heap is not given back.
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
-        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 8 << 20);
         // One heap for all threads: the others give back what is wholly free, whatever the
         // threshold is.
         libc::mallopt(libc::M_ARENA_MAX, 1);
