@@ -427,6 +427,26 @@ proptest! {
         );
     }
 
+    /// Its probability is 1. What a gradient adds up for it and takes off again are sums of as many
+    /// terms as there are tokens, of at most the largest factor altogether, each rounded to 2⁻²⁴.
+    #[test]
+    fn the_only_token_is_certain(tokens in 1usize..80, width in 1usize..20) {
+        let device = training_device();
+        let targets = Tensor::<1, Int>::zeros([tokens], &device);
+        let inputs = [random([tokens, width], 1, &device), random([1, width], 2, &device)];
+        let [largest_hidden, largest_weight] = inputs
+            .clone()
+            .map(|input| read(input.inner()).iter().fold(0f32, |most, value| most.max(value.abs())));
+        let (loss, [hidden, weight]) = differentiate(inputs, |[hidden, weight]| {
+            linear_cross_entropy(hidden, weight, targets.clone(), Precision::F32)
+        });
+        prop_assert!(loss[0].abs() <= 2f32.powi(-20), "{}", loss[0]);
+        for (gradient, largest) in [(hidden, largest_weight), (weight, largest_hidden)] {
+            let bound = 2.0 * (tokens + 4) as f32 * 2f32.powi(-24) * largest;
+            prop_assert!(gradient.iter().all(|value| value.abs() <= bound), "{gradient:?}");
+        }
+    }
+
     #[test]
     fn cross_entropies(tokens in 1usize..80, width in 1usize..20, vocabulary in 2usize..300) {
         // The only token of a vocabulary is certain: a gradient of rounding errors.
