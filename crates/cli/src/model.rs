@@ -10,6 +10,7 @@ use learned_dropout::weights::Weights;
 use serde::Serialize;
 use training::checkpoints::{FOLDER, model_folder_of};
 use training::config::RunConfig;
+use training::run_folder::CONFIG_FILE;
 
 use crate::arguments::{Common, PrecisionName};
 use crate::failure::Failure;
@@ -52,6 +53,16 @@ pub fn of_run(config: &RunConfig, name: &Path) -> Result<TransformerConfig, Fail
 /// The configuration and the weights of a model.
 pub fn read(path: &Path) -> Result<(TransformerConfig, Weights), Failure> {
     Ok(model_folder::read(&locate(path)?)?)
+}
+
+/// The data that a model was trained on, where the folder is part of a run.
+pub fn data_of(path: &Path) -> Result<Option<DataFolder>, Failure> {
+    let folders = path.ancestors().take(3);
+    let file = folders
+        .map(|folder| folder.join(CONFIG_FILE))
+        .find(|file| file.is_file());
+    file.map(|file| Ok(DataFolder::open(RunConfig::read(&file, &[])?.data.path)?))
+        .transpose()
 }
 
 /// The tokenizer of a model, where its folder has one.

@@ -35,14 +35,18 @@ pub enum BenchCommand {
   ldrop bench train --config configs/gpt2-124m.toml --set model.context=256 --json
 
 A step is forward, backward, clipping where it is configured, and AdamW, on one micro-batch: \
-train.accumulate is not looked at.")]
+train.accumulate is not looked at. Where training leaves out what masks drop (model.learned_dropout.\
+gradient = \"kept-only\"), the same model without masks is measured in alternation.")]
 pub struct BenchTrainArguments {
     /// The configuration, a TOML file [default: the quick start's]
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub config: Option<PathBuf>,
-    /// A run folder or a model folder; its model's shape, with new weights, is trained as in the quick start
+    /// A run folder or a model folder; its model is trained as in the quick start, from its weights on (new ones, if --set changes the model)
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Let the masks begin with this share kept, whatever the text: for weights that were never trained
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub kept: Option<f32>,
     /// Windows of a step; overrides train.batch
     #[arg(long, value_name = "N")]
     pub batch: Option<NonZeroU32>,
@@ -69,6 +73,9 @@ pub struct BenchInferenceArguments {
     /// A run folder (its best checkpoint) or a model folder
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// A data folder whose validation part is read [default: that of --model's run, if it is still there; else random tokens]
+    #[arg(long, value_name = "DIR", requires = "model")]
+    pub data: Option<PathBuf>,
     /// Let chance keep this share of each mask's values, whatever the masks say: for weights that were never trained
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub kept: Option<f32>,

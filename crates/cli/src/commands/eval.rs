@@ -9,7 +9,6 @@ use learned_dropout::TransformerConfig;
 use learned_dropout::pass::Pass;
 use learned_dropout::statistics::MaskValues;
 use serde::Serialize;
-use training::config::RunConfig;
 use training::flops;
 
 use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
@@ -129,18 +128,12 @@ fn data_folder(arguments: &EvalArguments) -> Result<DataFolder, Failure> {
     if let Some(path) = &arguments.data {
         return Ok(DataFolder::open(path)?);
     }
-    let of_run = arguments
-        .model
-        .ancestors()
-        .take(3)
-        .map(|folder| folder.join("config.toml"));
-    match of_run.into_iter().find(|file| file.is_file()) {
-        Some(file) => Ok(DataFolder::open(RunConfig::read(&file, &[])?.data.path)?),
-        None => Err(Failure::Usage(format!(
+    model::data_of(&arguments.model)?.ok_or_else(|| {
+        Failure::Usage(format!(
             "{}: not part of a run that says what data it was trained on; give --data",
             arguments.model.display()
-        ))),
-    }
+        ))
+    })
 }
 
 /// The value of a tensor of one element.

@@ -33,7 +33,7 @@ use crate::run_folder::RunFolder;
 pub use error::TrainError;
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
 pub use start::Setup;
-pub use step_timing::{StepTiming, time_steps};
+pub use step_timing::{StepTimer, StepTiming};
 
 use error::finite;
 use evaluation::evaluate;

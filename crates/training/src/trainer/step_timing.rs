@@ -1,18 +1,19 @@
 //! How long the steps of a training take, measured on random tokens, without data or a run folder.
 
-use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use learned_dropout::TransformerConfig;
 use learned_dropout::ops::tensor::Precision;
 use learned_dropout::pass::{NoiseKey, Purpose};
 use learned_dropout::transformer::Transformer;
+use learned_dropout::weights::Weights;
 
 use super::error::TrainError;
-use super::step::Step;
+use super::step::{Step, StepValues};
 use super::windows::Batch;
 use crate::config::RunConfig;
+use crate::metrics::MaskMetrics;
 use crate::optimizer::AdamW;
 
 /// How long the steps of a training took.
@@ -47,59 +48,110 @@ impl StepTiming {
     }
 }
 
-/// Makes `warmup` steps that are not measured, then `steps` measured ones, of a new model.
+/// Makes and times training steps.
 ///
 /// Each is a full step as in training: forward, backward, clipping where it is configured, and
 /// AdamW, on one micro-batch of `train.batch` windows; `train.accumulate` is not looked at. The
-/// tokens are drawn uniformly from the vocabulary before a step is timed. `made` hears how many
-/// steps are done, the warm-up counted.
-///
-/// # Errors
-/// The device does not have the configured precision, the loss or a gradient is not finite, or the
-/// device fails.
-pub fn time_steps(
-    config: &RunConfig,
-    model_config: &TransformerConfig,
-    device: &Device,
-    (warmup, steps): (u32, NonZeroU32),
-    made: &mut dyn FnMut(u32),
-) -> Result<StepTiming, TrainError> {
-    let precision = config.train.precision.on(device)?;
-    let device = device.clone().autodiff();
-    let mut model = Transformer::new(model_config, config.seed, &device).with_precision(precision);
-    let mut optimizer = AdamW::new(&config.train.optimizer);
-    let mut timing = StepTiming {
-        seconds: Vec::new(),
-        tokens_per_step: config.train.batch as u64 * model_config.context as u64,
-        loss: f64::NAN,
-        precision,
-    };
-    for number in 0..warmup.saturating_add(steps.get()) {
+/// tokens are drawn uniformly from the vocabulary before a step is timed.
+pub struct StepTimer<'a> {
+    config: &'a RunConfig,
+    model_config: &'a TransformerConfig,
+    model: Transformer,
+    optimizer: AdamW,
+    device: Device,
+    made: u32,
+    timing: StepTiming,
+}
+
+impl<'a> StepTimer<'a> {
+    /// Prepares steps that begin from these weights.
+    ///
+    /// # Errors
+    /// The device does not have the configured precision.
+    pub fn new(
+        config: &'a RunConfig,
+        model_config: &'a TransformerConfig,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let precision = config.train.precision.on(device)?;
+        let device = device.clone().autodiff();
+        let model = Transformer::from_weights(model_config, weights, &device);
+        Ok(Self {
+            config,
+            model_config,
+            model: model.with_precision(precision),
+            optimizer: AdamW::new(&config.train.optimizer),
+            device,
+            made: 0,
+            timing: StepTiming {
+                seconds: Vec::new(),
+                tokens_per_step: config.train.batch as u64 * model_config.context as u64,
+                loss: f64::NAN,
+                precision,
+            },
+        })
+    }
+
+    /// Makes a step without counting its time.
+    ///
+    /// # Errors
+    /// The loss or a gradient is not finite, or the device fails.
+    pub fn warm_up(&mut self) -> Result<(), TrainError> {
+        self.step(false).map(|_| ())
+    }
+
+    /// Makes a step that counts.
+    ///
+    /// # Errors
+    /// As [`warm_up`](Self::warm_up).
+    pub fn measure(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let (_, prepared) = self.step(false)?;
+        let seconds = began.elapsed().saturating_sub(prepared);
+        self.timing.seconds.push(seconds.as_secs_f64());
+        Ok(())
+    }
+
+    /// Makes a step that does not count, and tells what its masks did; none without masks.
+    ///
+    /// # Errors
+    /// As [`warm_up`](Self::warm_up).
+    pub fn masks(&mut self) -> Result<Option<MaskMetrics>, TrainError> {
+        Ok(self.step(true)?.0.mask)
+    }
+
+    /// What was measured so far.
+    pub fn timing(&self) -> &StepTiming {
+        &self.timing
+    }
+
+    /// Makes a step, and tells how long it took to draw its tokens.
+    fn step(&mut self, reads_masks: bool) -> Result<(StepValues, Duration), TrainError> {
+        let number = u64::from(self.made);
         let step = Step {
             accumulate: 1,
-            ..Step::new(
-                u64::from(number) + 1,
-                number.into(),
-                config,
-                model_config,
-                None,
-            )
+            reads_masks,
+            ..Step::new(number + 1, number, self.config, self.model_config, None)
         };
-        let mut batch = Some(random_batch(config, model_config, number.into(), &device));
         let began = Instant::now();
-        let values = step.make(&mut model, &mut optimizer, |_| {
+        let mut batch = Some(random_batch(
+            self.config,
+            self.model_config,
+            number,
+            &self.device,
+        ));
+        let prepared = began.elapsed();
+        let values = step.make(&mut self.model, &mut self.optimizer, |_| {
             Ok(batch.take().expect("one micro-batch a step"))
         })?;
-        device
+        self.device
             .sync()
             .map_err(|error| TrainError::Device(error.to_string()))?;
-        if number >= warmup {
-            timing.seconds.push(began.elapsed().as_secs_f64());
-        }
-        timing.loss = values.cross_entropy;
-        made(number + 1);
+        self.made += 1;
+        self.timing.loss = values.cross_entropy;
+        Ok((values, prepared))
     }
-    Ok(timing)
 }
 
 /// Windows of tokens without any meaning.
@@ -125,6 +177,8 @@ fn random_batch(
 
 #[cfg(test)]
 mod tests {
+    use learned_dropout::initialization::initial_weights;
+
     use super::*;
 
     fn timing(seconds: &[f64]) -> StepTiming {
@@ -154,20 +208,22 @@ mod tests {
         ";
         let config = RunConfig::parse(text, "tiny.toml".as_ref(), &[]).expect("a configuration");
         let model = config.model.transformer(None).expect("a model");
-        let mut told = Vec::new();
-        let counts = (1, NonZeroU32::new(3).expect("not zero"));
         let device = Device::flex();
-        let mut time = || {
-            time_steps(&config, &model, &device, counts, &mut |done| {
-                told.push(done)
-            })
+        let weights = initial_weights(&model, config.seed);
+        let time = || {
+            let mut timer = StepTimer::new(&config, &model, &weights, &device).expect("f32");
+            timer.warm_up().expect("finite");
+            for _ in 0..3 {
+                timer.measure().expect("finite");
+            }
+            assert!(timer.masks().expect("finite").is_none());
+            timer.timing().clone()
         };
-        let first = time().expect("finite");
+        let first = time();
         assert_eq!(first.seconds.len(), 3);
         assert!(first.seconds.iter().all(|&seconds| seconds > 0.0));
         assert_eq!(first.tokens_per_step, 16);
         assert!((first.loss - 31_f64.ln()).abs() < 0.2, "{}", first.loss);
-        assert_eq!(first.loss, time().expect("finite").loss, "the same seed");
-        assert_eq!(told, [1, 2, 3, 4, 1, 2, 3, 4]);
+        assert_eq!(first.loss, time().loss, "the same seed");
     }
 }

@@ -24,6 +24,7 @@ struct Report {
     threads: usize,
     batch: usize,
     tokens: usize,
+    read: &'static str,
 }
 
 #[derive(Serialize)]
@@ -43,7 +44,9 @@ pub fn run(arguments: BenchDecodeArguments, common: &Common) -> Result<(), Failu
     let context = engines.dense.config().context;
     let tokens = fitting(arguments.tokens.map(u32::from), 64, context)?;
     let batch = usize::from(arguments.batch);
-    let ids = engines.tokens(batch * tokens);
+    let sequences = engines.sequences(batch, tokens)?;
+    let step = |position| sequences.iter().skip(position).step_by(tokens).copied();
+    let ids: Vec<u32> = (0..tokens).flat_map(step).collect();
     let measured = engines.alternate(batch * tokens, common.quiet, &|engine| {
         let mut sequences = Batch::new(engine, batch)?.with_mask_rule(engines.rule);
         for ids in ids.chunks_exact(batch) {
@@ -72,6 +75,7 @@ pub fn run(arguments: BenchDecodeArguments, common: &Common) -> Result<(), Failu
         threads: common.threads(),
         batch,
         tokens,
+        read: engines.source(),
     };
     if common.json {
         print_json(&report)
@@ -98,12 +102,13 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         ))?;
     }
     print(&format!(
-        "batch         {} × {} tokens\n\
+        "batch         {} × {} tokens, {}\n\
          memory        {:.1} GB/s read\n\
          weights       {}, threads: {}\n\
          processor     {}",
         report.batch,
         report.tokens,
+        report.read,
         report.memory_gbytes_per_second,
         report.precision,
         report.threads,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use data::{DataFolder, Split};
 use inference::{Engine, MaskRule, MaskStatistics, Work};
 use kernels::random::Philox;
 use learned_dropout::TransformerConfig;
@@ -22,8 +23,9 @@ pub struct Engines {
     /// None where there is nothing to drop.
     pub sparse: Option<Engine>,
     pub rule: MaskRule,
-    pub seed: u64,
+    seed: u64,
     rounds: u32,
+    text: Option<DataFolder>,
 }
 
 /// How fast one of the engines was.
@@ -69,15 +71,28 @@ impl Engines {
             },
             seed: arguments.seed,
             rounds: arguments.rounds.get(),
+            text: text(arguments)?,
         })
     }
 
-    /// Random tokens of the model's vocabulary.
-    pub fn tokens(&self, count: usize) -> Vec<u32> {
+    /// What is read: `text`, or `random` tokens.
+    pub fn source(&self) -> &'static str {
+        self.text.as_ref().map_or("random", |_| "text")
+    }
+
+    /// Sequences of `tokens` tokens, one after the other: windows of the validation part at random
+    /// places, or random tokens of the model's vocabulary.
+    pub fn sequences(&self, count: usize, tokens: usize) -> Result<Vec<u32>, Failure> {
         let generator = Philox::new(self.seed, 1);
+        if let Some(folder) = &self.text {
+            let mut drawn = 0..;
+            let mut below = |bound| generator.below(drawn.next().unwrap_or(0), bound);
+            let split = folder.split(Split::Validation);
+            return Ok(data::batches::sample(split, count, tokens, &mut below)?.inputs);
+        }
         let vocabulary = self.dense.config().vocabulary as u64;
         let id = |index| generator.below(index, vocabulary) as u32;
-        (0..count as u64).map(id).collect()
+        Ok((0..(count * tokens) as u64).map(id).collect())
     }
 
     /// Measures rounds in alternation, after one that is not measured. `round` handles `tokens`
@@ -156,6 +171,16 @@ fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weig
     let config = model::of_run(&config, name)?;
     let weights = initial_weights(&config, arguments.seed);
     Ok((config, weights))
+}
+
+/// The text that is read: the one that is named, or else the one that the model was trained on, if it
+/// is still there. What masks keep of random tokens says little about what they keep of text.
+fn text(arguments: &BenchInferenceArguments) -> Result<Option<DataFolder>, Failure> {
+    if let Some(path) = &arguments.data {
+        return Ok(Some(DataFolder::open(path)?));
+    }
+    let of_model = arguments.model.as_deref().map(model::data_of);
+    Ok(of_model.and_then(Result::ok).flatten())
 }
 
 /// The middle one.

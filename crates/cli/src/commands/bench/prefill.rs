@@ -23,6 +23,7 @@ struct Report {
     cpu: String,
     threads: usize,
     tokens: usize,
+    read: &'static str,
 }
 
 #[derive(Serialize)]
@@ -40,7 +41,7 @@ pub fn run(arguments: BenchPrefillArguments, common: &Common) -> Result<(), Fail
     let engines = Engines::new(&arguments.inference, common)?;
     let context = engines.dense.config().context;
     let tokens = fitting(arguments.tokens.map(u32::from), 512, context)?;
-    let ids = engines.tokens(tokens);
+    let ids = engines.sequences(1, tokens)?;
     let measured = engines.alternate(tokens, common.quiet, &|engine| {
         let mut session = Session::new(engine)?.with_mask_rule(engines.rule);
         session.prefill(&ids)?;
@@ -67,6 +68,7 @@ pub fn run(arguments: BenchPrefillArguments, common: &Common) -> Result<(), Fail
         cpu: machine::processor(),
         threads: common.threads(),
         tokens,
+        read: engines.source(),
     };
     if common.json {
         print_json(&report)
@@ -93,11 +95,12 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         ))?;
     }
     print(&format!(
-        "prompt        {} tokens\n\
+        "prompt        {} tokens, {}\n\
          products      {:.1} GFLOP/s in {}, the peak\n\
          weights       {}, threads: {}\n\
          processor     {}",
         report.tokens,
+        report.read,
         report.peak_gflops,
         report.products,
         report.precision,

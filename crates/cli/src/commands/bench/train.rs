@@ -2,12 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::model_folder;
+use learned_dropout::config::MaskGradient;
+use learned_dropout::function::MaskFunction;
+use learned_dropout::initialization::initial_weights;
+use learned_dropout::rounding::Rounding;
+use learned_dropout::weights::Weights;
+use learned_dropout::{TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
-use training::trainer::time_steps;
+use training::trainer::{StepTimer, StepTiming};
 
+use super::super::info::by_site;
 use crate::arguments::{BenchTrainArguments, Common};
 use crate::failure::Failure;
 use crate::terminal::{bar, grouped, print, print_json};
@@ -26,6 +32,24 @@ struct Report {
     context: usize,
     model_flops_utilization: Option<f64>,
     loss: f64,
+    #[serde(flatten)]
+    beside: Option<Beside>,
+}
+
+/// Where training leaves out what masks drop: the same model without masks, in alternation.
+#[derive(Serialize)]
+struct Beside {
+    dense: Dense,
+    kept: f64,
+    speed_up: f64,
+    ideal_speed_up: f64,
+}
+
+#[derive(Serialize)]
+struct Dense {
+    tokens_per_second: f64,
+    step_seconds: f64,
+    step_seconds_all: Vec<f64>,
 }
 
 /// Runs `bench train`.
@@ -33,27 +57,46 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     let device = common.device()?;
     let (config, name) = configuration(&arguments, common)?;
     let model = model::of_run(&config, &name)?;
-    let all = arguments.warmup.saturating_add(arguments.steps.get());
+    let weights = weights(&arguments, &config, &model)?;
+    let steps = arguments.steps.get();
     let bar = bar(
-        Some(all.into()),
+        Some(arguments.warmup.saturating_add(steps).into()),
         "{wide_bar} {pos}/{len} steps, {eta} left",
         common.quiet,
     );
-    let timing = time_steps(
-        &config,
-        &model,
-        &device,
-        (arguments.warmup, arguments.steps),
-        &mut |made| bar.set_position(made.into()),
-    );
+    let mut timer = StepTimer::new(&config, &model, &weights, &device)?;
+    for _ in 0..arguments.warmup {
+        timer.warm_up()?;
+        bar.inc(1);
+    }
+    // The peak is that of this model alone.
+    let memory = machine::peak_memory_bytes();
+    let plain = plain(&model);
+    let mut dense = match &plain {
+        Some(plain) => Some(StepTimer::new(&config, plain, &weights, &device)?),
+        None => None,
+    };
+    if let Some(dense) = &mut dense {
+        (0..arguments.warmup).try_for_each(|_| dense.warm_up())?;
+    }
+    for _ in 0..steps {
+        timer.measure()?;
+        dense.as_mut().map_or(Ok(()), StepTimer::measure)?;
+        bar.inc(1);
+    }
     bar.finish_and_clear();
-    let timing = timing?;
+    let beside = dense.map(|dense| beside(&mut timer, &model, dense.timing()));
+    let timing = timer.timing();
     let tokens_per_second = timing.tokens_per_second();
     let peak_flops = machine::peak_flops(common, timing.precision);
     let report = Report {
+        beside: beside.transpose()?,
         tokens_per_second,
         step_seconds: timing.median_seconds(),
-        peak_memory_bytes: machine::peak_memory_bytes(),
+        peak_memory_bytes: match plain {
+            Some(_) => memory,
+            None => machine::peak_memory_bytes(),
+        },
         precision: timing.precision.name(),
         cpu: machine::processor(),
         threads: common.threads(),
@@ -61,12 +104,92 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
         context: model.context,
         model_flops_utilization: flops::utilization(&model, tokens_per_second, peak_flops),
         loss: timing.loss,
-        step_seconds_all: timing.seconds,
+        step_seconds_all: timing.seconds.clone(),
     };
     if common.json {
         print_json(&report)
     } else {
         print_report(&report)
+    }
+}
+
+/// The model without its masks, where training leaves out what they drop.
+fn plain(model: &TransformerConfig) -> Option<TransformerConfig> {
+    let masks = model.learned_dropout.as_ref()?;
+    (masks.gradient == MaskGradient::KeptOnly).then(|| TransformerConfig {
+        learned_dropout: None,
+        ..model.clone()
+    })
+}
+
+/// How both compare; makes one more step, to see what is kept.
+fn beside(
+    timer: &mut StepTimer,
+    model: &TransformerConfig,
+    dense: &StepTiming,
+) -> Result<Beside, Failure> {
+    let sparse = timer.timing().median_seconds();
+    let masks = timer.masks()?.unwrap_or_default();
+    let shares = by_site(&masks);
+    let executed = flops::executed_per_token(model, |site| {
+        shares.get(&site).copied().unwrap_or(1.0)
+    });
+    let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
+    Ok(Beside {
+        kept: masks.mean.kept,
+        speed_up: dense.median_seconds() / sparse,
+        // The backward pass has the same proportions.
+        ideal_speed_up: whole / executed,
+        dense: Dense {
+            tokens_per_second: dense.tokens_per_second(),
+            step_seconds: dense.median_seconds(),
+            step_seconds_all: dense.seconds.clone(),
+        },
+    })
+}
+
+/// The weights that the steps begin with: the model's own, or random ones.
+fn weights(
+    arguments: &BenchTrainArguments,
+    config: &RunConfig,
+    model: &TransformerConfig,
+) -> Result<Weights, Failure> {
+    let mut weights = initial_weights(model, config.seed);
+    if let Some(folder) = &arguments.model {
+        let (of, given) = model::read(folder)?;
+        // Overrides may have made another model of it.
+        if of == *model {
+            weights = given;
+        }
+    }
+    if let Some(kept) = arguments.kept {
+        let masks = model.learned_dropout.as_ref();
+        let fits = masks.is_some_and(|masks| {
+            masks.rounding == Rounding::Stochastic
+                && matches!(masks.function, MaskFunction::Cosine(_))
+        });
+        if !fits {
+            return Err(Failure::Usage(
+                "--kept: expected a model with learned masks of the cosine that are rounded at \
+                 random; leave the option out, or set model.learned_dropout accordingly"
+                    .into(),
+            ));
+        }
+        keep_share(&mut weights, kept);
+    }
+    Ok(weights)
+}
+
+/// Lets the masks be this share everywhere, before they are rounded: with weights of 0 they do not
+/// depend on the tokens, and 0.5 cos(shift) + 0.5 is the share.
+fn keep_share(weights: &mut Weights, kept: f32) {
+    let shift = (2.0 * kept - 1.0).acos();
+    let of_masks = weights
+        .iter_mut()
+        .filter(|(name, _)| name.contains("learned_dropout."));
+    for (name, tensor) in of_masks {
+        let value = if name.ends_with(".shift") { shift } else { 0.0 };
+        tensor.values.fill(value);
     }
 }
 
@@ -119,6 +242,17 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         let share = share * 100.0;
         print(&format!(
             "utilization   {share:.1}% of the measured peak of matrix products"
+        ))?;
+    }
+    if let Some(beside) = &report.beside {
+        print(&format!(
+            "dense         {} tokens/s without the masks\n\
+             speed-up      {:.2}, ideal {:.2}\n\
+             kept          {:.1}% of the mask values",
+            grouped(beside.dense.tokens_per_second as u64),
+            beside.speed_up,
+            beside.ideal_speed_up,
+            beside.kept * 100.0
         ))?;
     }
     if let Some(bytes) = report.peak_memory_bytes {
