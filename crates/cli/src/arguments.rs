@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TokenizerChoice;
 use data::sources::Source;
+use learned_dropout::cut::CutInputs;
 
 pub use bench::{
     BenchArguments, BenchCommand, BenchDecodeArguments, BenchInferenceArguments,
@@ -183,6 +184,14 @@ pub struct EvalArguments {
     /// Stop after about so many tokens
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
+    /// Small inputs that are left out.
+    #[command(flatten)]
+    pub threshold: ThresholdArguments,
+}
+
+/// Small inputs of a trained model that are taken as 0.
+#[derive(Debug, Args)]
+pub struct ThresholdArguments {
     /// Take this share of inputs, those of the smallest magnitude, as 0; calibrated on training text
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub threshold_sparsity: Option<f64>,
@@ -194,7 +203,18 @@ pub struct EvalArguments {
         default_value = "hidden",
         requires = "threshold_sparsity"
     )]
-    pub threshold_inputs: ThresholdInputs,
+    threshold_inputs: ThresholdInputs,
+}
+
+impl ThresholdArguments {
+    /// Which inputs, and the share of them to be 0; none where all are used.
+    pub fn cut(&self) -> Option<(CutInputs, f64)> {
+        let inputs = match self.threshold_inputs {
+            ThresholdInputs::Hidden => CutInputs::Hidden,
+            ThresholdInputs::All => CutInputs::All,
+        };
+        self.threshold_sparsity.map(|sparsity| (inputs, sparsity))
+    }
 }
 
 /// Inputs that can be taken as 0.

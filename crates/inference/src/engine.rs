@@ -1,10 +1,11 @@
 //! The weights of a transformer, laid out for decoding, and the threads that work on it.
 
-use kernels::decode::{ByInput, Columns, FeedForward, Format, Matrix};
+use kernels::decode::{Columns, FeedForward, Format, Matrix};
 use kernels::level::Level;
 use kernels::product::Precision;
 use kernels::team::Team;
 use learned_dropout::config::MaskInput;
+use learned_dropout::cut::CutInputs;
 use learned_dropout::feed_forward::FeedForwardConfig;
 use learned_dropout::site::Site;
 use learned_dropout::weights::{self, Weights};
@@ -12,6 +13,7 @@ use learned_dropout::{MaskConfig, TransformerConfig};
 
 use crate::error::EngineError;
 use crate::experts::{Experts, group_of};
+use crate::linear::Linear;
 use crate::mask::Mask;
 
 /// Tokens of a forward pass up to which weights are read as they are stored; with more it pays to
@@ -39,6 +41,19 @@ impl Default for EngineOptions {
             dense: false,
         }
     }
+}
+
+/// Thresholds below which inputs of linear layers are taken as 0; see
+/// [`cut`](learned_dropout::cut).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thresholds {
+    /// Which inputs have thresholds.
+    pub inputs: CutInputs,
+    /// The share of the inputs that is expected to be below them, from 0 to 1.
+    pub sparsity: f64,
+    /// The thresholds, in the order of
+    /// [`cut_layers`](learned_dropout::Transformer::cut_layers).
+    pub values: Vec<f32>,
 }
 
 /// The format in which this machine runs a model fastest: 16 bits, unless the model fits into the
@@ -82,7 +97,7 @@ pub(crate) struct MaskEmbedding {
 /// The weights of one block.
 pub(crate) struct Block {
     pub attention_norm: Vec<f32>,
-    pub query_key_value: Matrix,
+    pub query_key_value: Linear,
     pub attention_output: Output,
     pub feed_forward_norm: Vec<f32>,
     pub feed_forward: Hidden,
@@ -92,7 +107,7 @@ pub(crate) struct Block {
 /// The layer behind the heads.
 pub(crate) enum Output {
     /// Of all heads.
-    Whole(Matrix),
+    Whole(Linear),
     /// Of heads that can be left out.
     ByHead(Columns),
 }
@@ -101,10 +116,11 @@ pub(crate) enum Output {
 pub(crate) enum Hidden {
     /// Unit by unit; groups of units can be left out.
     Fused(FeedForward),
-    /// Layer by layer, for masks on the hidden units that do not leave any out.
-    Layers { up: Matrix, down: Matrix },
+    /// Layer by layer, for masks on the hidden units that do not leave any out, and for small inputs
+    /// that are taken as 0.
+    Layers { up: Linear, down: Linear },
     /// With ReLU between.
-    Relu { up: Matrix, down: ByInput },
+    Relu { up: Linear, down: Linear },
     /// Of which each token uses some.
     Experts(Experts),
 }
@@ -134,8 +150,44 @@ impl Engine {
     /// As [`new`](Self::new), or a weight is too large for the format.
     pub fn with_options(
         config: TransformerConfig,
+        weights: Weights,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        Self::make(config, weights, options, None)
+    }
+
+    /// An engine that takes small inputs of linear layers as 0 and does not read their weights for
+    /// few tokens at a time.
+    ///
+    /// # Errors
+    /// As [`with_options`](Self::with_options), or there are other layers than thresholds, or the
+    /// model has experts or learned masks.
+    pub fn with_thresholds(
+        config: TransformerConfig,
+        weights: Weights,
+        options: EngineOptions,
+        thresholds: &Thresholds,
+    ) -> Result<Self, EngineError> {
+        let of_block = match thresholds.inputs {
+            CutInputs::Hidden => 1,
+            CutInputs::All => 4,
+        };
+        let expected = match config.learned_dropout {
+            None if config.feed_forward.experts().is_none() => of_block * config.layers,
+            _ => 0,
+        };
+        let found = thresholds.values.len();
+        if found != expected || found == 0 {
+            return Err(EngineError::Thresholds { expected, found });
+        }
+        Self::make(config, weights, options, Some(thresholds))
+    }
+
+    fn make(
+        config: TransformerConfig,
         mut weights: Weights,
         options: EngineOptions,
+        thresholds: Option<&Thresholds>,
     ) -> Result<Self, EngineError> {
         config
             .validate()
@@ -146,6 +198,7 @@ impl Engine {
             config: &config,
             weights: &mut weights,
             options,
+            thresholds,
             masks: 0,
         };
         let (width, vocabulary) = (config.width, config.vocabulary);
@@ -267,11 +320,16 @@ fn skips(mask: &MaskConfig) -> bool {
     mask.input != MaskInput::Hidden && mask.rounding.is_binary()
 }
 
+/// Numbers of the feed-forward's layers among the linear layers of a block.
+const UP: usize = 2;
+const DOWN: usize = 3;
+
 /// Takes weights apart.
 struct Parts<'a> {
     config: &'a TransformerConfig,
     weights: &'a mut Weights,
     options: EngineOptions,
+    thresholds: Option<&'a Thresholds>,
     /// Masks taken so far.
     masks: usize,
 }
@@ -293,26 +351,41 @@ impl Parts<'_> {
         let sites = Site::ALL.into_iter().filter(|site| site.is_in_blocks());
         Block {
             attention_norm: self.vector(name("attention_norm.weight")),
-            query_key_value: self.matrix(
+            query_key_value: self.linear(
                 name("attention.query_key_value.weight"),
-                3 * width,
-                width,
+                (3 * width, width),
+                self.cut(layer, 0),
             ),
-            attention_output: self.output(name("attention.output.weight")),
+            attention_output: self.output(layer, name("attention.output.weight")),
             feed_forward_norm: self.vector(name("feed_forward_norm.weight")),
             feed_forward: self.feed_forward(layer),
             masks: sites.filter_map(|site| self.mask(site, layer)).collect(),
         }
     }
 
-    fn output(&mut self, name: String) -> Output {
+    fn linear(&mut self, name: String, size: (usize, usize), cut: Option<(f32, f64)>) -> Linear {
+        Linear::new(&self.vector(name), size, self.options.format, cut)
+    }
+
+    /// The threshold of the linear layer with this number in a block, and the share below it.
+    fn cut(&self, layer: usize, number: usize) -> Option<(f32, f64)> {
+        let thresholds = self.thresholds?;
+        let index = match thresholds.inputs {
+            CutInputs::All => 4 * layer + number,
+            CutInputs::Hidden if number == DOWN => layer,
+            CutInputs::Hidden => return None,
+        };
+        Some((thresholds.values[index], thresholds.sparsity))
+    }
+
+    fn output(&mut self, layer: usize, name: String) -> Output {
         let width = self.config.width;
         match self.config.mask_shape(Site::AttentionHeads) {
             Some(shape) if self.skips() => {
                 let (weight, format) = (self.vector(name), self.options.format);
                 Output::ByHead(Columns::new(&weight, width, width, shape.group, format))
             }
-            _ => Output::Whole(self.matrix(name, width, width)),
+            _ => Output::Whole(self.linear(name, (width, width), self.cut(layer, 1))),
         }
     }
 
@@ -333,9 +406,11 @@ impl Parts<'_> {
         }
         let (up, down) = (name("up.weight"), name("down.weight"));
         if let FeedForwardConfig::Relu(_) = config {
+            // Nothing is small but what is 0.
+            let zeros = self.cut(layer, DOWN).unwrap_or((0.0, 0.0));
             return Hidden::Relu {
-                up: self.matrix(up, hidden, width),
-                down: ByInput::new(&self.vector(down), width, hidden, format),
+                up: self.linear(up, (hidden, width), self.cut(layer, UP)),
+                down: self.linear(down, (width, hidden), Some(zeros)),
             };
         }
         let group = match self.config.mask_shape(Site::FeedForwardHidden) {
@@ -343,10 +418,11 @@ impl Parts<'_> {
             Some(shape) => shape.group,
         };
         let masked = self.config.mask_shape(Site::FeedForwardHidden).is_some();
-        if masked && !self.skips() || !hidden.is_multiple_of(group) {
+        let is_cut = self.thresholds.is_some();
+        if masked && !self.skips() || is_cut || !hidden.is_multiple_of(group) {
             Hidden::Layers {
-                up: self.matrix(up, hidden, width),
-                down: self.matrix(down, width, hidden),
+                up: self.linear(up, (hidden, width), self.cut(layer, UP)),
+                down: self.linear(down, (width, hidden), self.cut(layer, DOWN)),
             }
         } else {
             let (up, down) = (self.vector(up), self.vector(down));

@@ -55,6 +55,17 @@ pub enum EngineError {
         /// Number of tokens that the model knows.
         vocabulary: usize,
     },
+    /// Thresholds of another model.
+    #[error(
+        "{found} thresholds for small inputs, the model has {expected} layers that take them; \
+         calibrate them with this model, which must have neither experts nor learned masks"
+    )]
+    Thresholds {
+        /// Layers of the model that thresholds are possible for.
+        expected: usize,
+        /// Number of thresholds given.
+        found: usize,
+    },
     /// There is nothing to predict from.
     #[error("no tokens were given; the model needs at least one to continue from")]
     NoTokens,

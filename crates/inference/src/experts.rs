@@ -21,8 +21,8 @@ pub(crate) struct Experts {
 /// How scores become gates.
 #[derive(Clone, Copy, Debug)]
 enum Choice {
-    /// The softmax over the best few, and 0 for the others.
-    Best(usize),
+    /// The softmax over the best few, times a factor, and 0 for the others.
+    Best { count: usize, scaling: f32 },
     /// The positive ones themselves.
     Positive,
 }
@@ -37,7 +37,10 @@ impl Experts {
         mut take: impl FnMut(&str) -> Vec<f32>,
     ) -> Option<Self> {
         let choice = match config {
-            FeedForwardConfig::MixtureOfExperts(config) => Choice::Best(config.active),
+            FeedForwardConfig::MixtureOfExperts(config) => Choice::Best {
+                count: config.active,
+                scaling: config.scaling as f32,
+            },
             FeedForwardConfig::ReluRoutedExperts(_) => Choice::Positive,
             FeedForwardConfig::Dense(_) | FeedForwardConfig::Relu(_) => return None,
         };
@@ -148,7 +151,7 @@ impl Choice {
     fn gates(self, scores: &mut [f32]) {
         match self {
             Self::Positive => scores.iter_mut().for_each(|score| *score = score.max(0.0)),
-            Self::Best(count) => {
+            Self::Best { count, scaling } => {
                 let mut order: Vec<usize> = (0..scores.len()).collect();
                 // Of equal ones the first comes first: the sort is stable.
                 order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -161,7 +164,7 @@ impl Choice {
                 scores
                     .iter_mut()
                     .zip(&gates)
-                    .for_each(|(score, gate)| *score = gate / sum);
+                    .for_each(|(score, gate)| *score = scaling * gate / sum);
             }
         }
     }
@@ -173,13 +176,14 @@ mod tests {
 
     #[test]
     fn gates_worked_by_hand() {
-        // Probabilities 0.3, 0.1, 0.6 of which the best two are 1/3 and 2/3 of their sum.
+        // Probabilities 0.3, 0.1, 0.6 of which the best two are 1/3 and 2/3 of their sum, times 3.
+        let best = |count, scaling| Choice::Best { count, scaling };
         let mut scores = [3.0f32, 1.0, 6.0].map(f32::ln);
-        Choice::Best(2).gates(&mut scores);
-        assert!((scores[0] - 1.0 / 3.0).abs() < 1e-6 && (scores[2] - 2.0 / 3.0).abs() < 1e-6);
+        best(2, 3.0).gates(&mut scores);
+        assert!((scores[0] - 1.0).abs() < 3e-6 && (scores[2] - 2.0).abs() < 3e-6);
         assert_eq!(scores[1], 0.0);
         let mut equal = [0.5; 3];
-        Choice::Best(1).gates(&mut equal);
+        best(1, 1.0).gates(&mut equal);
         assert_eq!(equal, [1.0, 0.0, 0.0]);
         let mut scores = [0.5, -1.0, 0.0];
         Choice::Positive.gates(&mut scores);

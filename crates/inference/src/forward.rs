@@ -183,7 +183,9 @@ impl Pass<'_> {
         self.tensors.normed =
             layer_norm::forward(&self.tensors.hidden, &block.attention_norm, EPSILON);
         let tensors = &mut *self.tensors;
-        engine.multiply(&block.query_key_value, &tensors.normed, &mut tensors.packed);
+        block
+            .query_key_value
+            .multiply(engine, &tensors.normed, &mut tensors.packed);
         if let Some(mask) = block.mask(Site::AttentionProbabilities) {
             if self.is_known() {
                 self.known_mask(mask);
@@ -235,7 +237,7 @@ impl Pass<'_> {
             ..
         } = &mut *self.tensors;
         match &block.attention_output {
-            Output::Whole(matrix) => engine.multiply(matrix, attended, output),
+            Output::Whole(layer) => layer.multiply(engine, attended, output),
             Output::ByHead(columns) => {
                 let tokens = attended.len() / width;
                 let kept = KeptGroups::new(&tensors.factors, tokens, engine.config().heads);
@@ -290,17 +292,13 @@ impl Pass<'_> {
             Hidden::Experts(experts) => experts.forward(engine, normed, output),
             Hidden::Relu { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
-                engine.multiply(up, normed, units);
+                up.multiply(engine, normed, units);
                 units.iter_mut().for_each(|unit| *unit = unit.max(0.0));
-                if tokens <= FEW_TOKENS {
-                    down.multiply(engine.team(), output, units);
-                } else {
-                    down.multiply_many(output, units, engine.precision());
-                }
+                down.multiply(engine, units, output);
             }
             Hidden::Layers { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
-                engine.multiply(up, normed, units);
+                up.multiply(engine, normed, units);
                 *units = gelu::forward(units);
                 if let Some(mask) = mask {
                     if known.is_none() {
@@ -308,7 +306,7 @@ impl Pass<'_> {
                     }
                     mask.apply(&tensors.factors, units, up.outputs());
                 }
-                engine.multiply(down, units, output);
+                down.multiply(engine, units, output);
             }
         }
         self.add_output(block.mask(Site::FeedForwardOutput));

@@ -34,13 +34,14 @@ mod experts;
 mod forward;
 pub mod generate;
 mod inspect;
+mod linear;
 pub mod mask;
 pub mod sampling;
 mod sequence;
 mod session;
 mod work;
 
-pub use engine::{Engine, EngineOptions, fastest_format};
+pub use engine::{Engine, EngineOptions, Thresholds, fastest_format};
 pub use error::EngineError;
 pub use generate::{GenerateOptions, Generated, StopReason, generate};
 pub use inspect::{Inspection, Loss};

@@ -3,6 +3,7 @@
 use learned_dropout::site::Site;
 
 use crate::engine::{Engine, Hidden, Output};
+use crate::linear::Linear;
 use crate::mask::MaskStatistics;
 
 /// Work for a token.
@@ -52,20 +53,22 @@ impl Engine {
             .chain(self.masks().flat_map(|mask| {
                 let output = mask.output.iter();
                 std::iter::once(&mask.query_key_value).chain(output)
-            }))
-            .chain(self.blocks.iter().map(|block| &block.query_key_value));
+            }));
         for layer in whole {
             let (bytes, count) = matrix(layer);
             weights(bytes, count, 1.0, 1.0);
         }
+        // A cut layer computes all of it for many tokens, and skips it for few.
+        let linear = |layer: &Linear, weights: &mut dyn FnMut(usize, usize, f64, f64)| {
+            let (bytes, count, needed) = layer.size();
+            weights(bytes, count, read(needed), needed);
+        };
         for (layer, block) in self.blocks.iter().enumerate() {
+            linear(&block.query_key_value, &mut weights);
             let [heads, units] =
                 [Site::AttentionHeads, Site::FeedForwardHidden].map(|site| kept(site, layer));
             match &block.attention_output {
-                Output::Whole(layer) => {
-                    let (bytes, count) = matrix(layer);
-                    weights(bytes, count, 1.0, 1.0);
-                }
+                Output::Whole(layer) => linear(layer, &mut weights),
                 Output::ByHead(layer) => {
                     let count = layer.outputs() * layer.inputs();
                     weights(layer.bytes(), count, read(heads), heads);
@@ -91,15 +94,9 @@ impl Engine {
                     }
                 }
                 // How many units are 0 is not known before.
-                Hidden::Relu { up, down } => {
-                    let (bytes, count) = matrix(up);
-                    weights(bytes + down.bytes(), 2 * count, 1.0, 1.0);
-                }
-                Hidden::Layers { up, down } => {
-                    for layer in [up, down] {
-                        let (bytes, count) = matrix(layer);
-                        weights(bytes, count, 1.0, 1.0);
-                    }
+                Hidden::Relu { up, down } | Hidden::Layers { up, down } => {
+                    linear(up, &mut weights);
+                    linear(down, &mut weights);
                 }
             }
         }

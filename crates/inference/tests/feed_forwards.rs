@@ -117,6 +117,7 @@ fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
                     active: 1 + active % experts,
                     hidden,
                     shared,
+                    scaling: 0.5 + active as f64,
                     ..Default::default()
                 }
             )),

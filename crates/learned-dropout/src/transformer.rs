@@ -362,6 +362,7 @@ impl Builder<'_> {
                     experts: experts(),
                     shared: (config.shared > 0).then(|| dense("shared.")),
                     active: config.active,
+                    scaling: config.scaling,
                 })
             }
             FeedForwardConfig::ReluRoutedExperts(_) => Kind::ReluRoutedExperts(ReluRoutedExperts {

@@ -268,6 +268,7 @@ fn a_mixture_of_experts() {
         active: 2,
         hidden: Some(6),
         shared: 3,
+        scaling: 2.0,
         balance: 0.1,
     };
     check(&with_feed_forward(FeedForwardConfig::MixtureOfExperts(

@@ -242,6 +242,7 @@ mod tests {
             active: 1,
             hidden: Some(5),
             shared: 3,
+            scaling: 1.0,
             balance: 0.0,
         };
         let config = model(FeedForwardConfig::MixtureOfExperts(layer));

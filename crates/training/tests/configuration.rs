@@ -274,6 +274,10 @@ fn impossible_feed_forwards_are_problems_of_their_keys() {
             "model.feed_forward.balance",
         ),
         (
+            "{kind=\"mixture-of-experts\", scaling=0}",
+            "model.feed_forward.scaling",
+        ),
+        (
             "{kind=\"relu-routed-experts\", target_density=0}",
             "model.feed_forward.target_density",
         ),

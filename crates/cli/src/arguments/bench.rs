@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 
+use super::{ThresholdArguments, share};
+
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchArguments {
@@ -46,7 +48,7 @@ pub struct BenchTrainArguments {
     pub model: Option<PathBuf>,
     /// Let the masks begin with this share kept, whatever the text: for weights that were never trained
     #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub kept: Option<f32>,
+    pub kept: Option<f64>,
     /// Windows of a step; overrides train.batch
     #[arg(long, value_name = "N")]
     pub batch: Option<NonZeroU32>,
@@ -78,7 +80,10 @@ pub struct BenchInferenceArguments {
     pub data: Option<PathBuf>,
     /// Let chance keep this share of each mask's values, whatever the masks say: for weights that were never trained
     #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub kept: Option<f32>,
+    pub kept: Option<f64>,
+    /// Small inputs that are left out.
+    #[command(flatten)]
+    pub threshold: ThresholdArguments,
     /// Rounds to measure, each once dense and once sparse
     #[arg(long, value_name = "N", default_value = "5")]
     pub rounds: NonZeroU32,
@@ -98,7 +103,8 @@ pub struct BenchInferenceArguments {
   ldrop bench decode --config masked.toml --kept 0.25 --batch 4 --json
 
 A round reads --tokens tokens, one after the other, from an empty context on. Dense computes what \
-the masks drop, sparse leaves out what is known to be dropped before it is computed. Speeds are \
+the masks drop, sparse leaves out what is known to be dropped before it is computed, or the small \
+inputs of --threshold-sparsity. Speeds are \
 those of the median round; the ideal speed-up is the ratio of the bytes that each has to read.")]
 pub struct BenchDecodeArguments {
     /// What to measure.
@@ -129,16 +135,6 @@ pub struct BenchPrefillArguments {
     /// Tokens of the prompt [default: 512, or the context where that is less]
     #[arg(long, value_name = "N")]
     pub tokens: Option<NonZeroU32>,
-}
-
-/// Reads a share.
-fn share(text: &str) -> Result<f32, String> {
-    let share: f32 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
-    if (0.0..=1.0).contains(&share) {
-        Ok(share)
-    } else {
-        Err("expected a number from 0 to 1".into())
-    }
 }
 
 /// The largest number that a size may be.

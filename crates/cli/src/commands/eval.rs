@@ -1,6 +1,6 @@
 //! `ldrop eval`.
 
-mod threshold;
+pub mod threshold;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::{DataFolder, Split, Tokenizer, Window, windows};
@@ -84,9 +84,9 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     }
     let mut transformer =
         Transformer::from_weights(&config, &weights, &device).with_precision(precision);
-    if let Some(sparsity) = arguments.threshold_sparsity {
-        let which = arguments.threshold_inputs;
-        threshold::calibrate(&mut transformer, &folder, (which, sparsity), &device)?;
+    let cut = arguments.threshold.cut();
+    if let Some(cut) = cut {
+        threshold::calibrate(&mut transformer, &folder, cut, &device)?;
     }
     let limit = arguments.max_tokens.unwrap_or(u64::MAX);
     let length = (tokens.len() as u64).saturating_sub(1).min(limit);
@@ -117,7 +117,7 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     }
     sums.add(&transformer, &batch, &tokenizer, &device);
     bar.finish_and_clear();
-    let used = match arguments.threshold_sparsity {
+    let used = match cut {
         Some(_) => Some(threshold::used(&mut transformer)),
         None => sums.used(&config),
     };

@@ -239,6 +239,12 @@ impl Checks<'_> {
         }
     }
 
+    pub(super) fn positive(&mut self, name: &str, value: f64) {
+        if !(value > 0.0 && value.is_finite()) {
+            self.wrong(name, value, "expected a finite number above 0");
+        }
+    }
+
     pub(super) fn wrong(
         &mut self,
         name: &str,

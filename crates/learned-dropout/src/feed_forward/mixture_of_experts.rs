@@ -13,7 +13,7 @@ use crate::ops::tensor::{Precision, best_gates, duplicated, mean_softmax, used_s
 
 /// A mixture of experts of which each token takes the best few; no token is ever dropped.
 ///
-/// The gates are the softmax of the router's scores over the chosen experts. The auxiliary loss is
+/// The gates are the softmax of the router's scores over the chosen experts, times `scaling`. The auxiliary loss is
 /// that of Fedus et al., "Switch Transformers" (2021), summed over the layers: `experts · Σ f P`
 /// over the experts, with `f` the share of all choices that fell on an expert and `P` its mean
 /// probability. It is 1 where the load is even.
@@ -29,6 +29,10 @@ pub struct Config {
     pub hidden: Option<usize>,
     /// Hidden units of a further expert that every token takes, with gate 1; 0 for none.
     pub shared: usize,
+    /// What the gates are multiplied by; above 0. Gates whose sum is 1 make the output of several
+    /// experts smaller than that of a dense layer of as many units: with `active` both are as large
+    /// as each other in a new model.
+    pub scaling: f64,
     /// What the auxiliary loss is multiplied by; at least 0.
     pub balance: f64,
 }
@@ -41,6 +45,7 @@ impl Default for Config {
             active: 2,
             hidden: None,
             shared: 0,
+            scaling: 1.0,
             balance: 0.01,
         }
     }
@@ -51,6 +56,7 @@ impl Config {
         check.experts(self.experts);
         check.whole("active", self.active, 1, self.experts.max(1));
         check.whole("shared", self.shared, 0, LARGEST_DIMENSION);
+        check.positive("scaling", self.scaling);
         check.not_negative("balance", self.balance);
     }
 }
@@ -66,6 +72,8 @@ pub struct MixtureOfExperts {
     pub shared: Option<Dense>,
     /// Experts that each token takes.
     pub active: usize,
+    /// What the gates are multiplied by.
+    pub scaling: f64,
 }
 
 impl MixtureOfExperts {
@@ -79,7 +87,7 @@ impl MixtureOfExperts {
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
         let x = norm.forward(input.clone());
         let [scores, for_loss] = duplicated(self.router.forward(x.clone()));
-        let gates = best_gates(scores, self.active);
+        let gates = best_gates(scores, self.active).mul_scalar(self.scaling);
         let shares = used_share(gates.clone());
         let routed = self.experts.forward(x, gates);
         let output = match &self.shared {
@@ -146,11 +154,12 @@ mod tests {
             ),
             shared: None,
             active: 2,
+            scaling: 3.0,
         };
         let norm = LayerNorm::new(values(&[1.0, 1.0], [2]));
         let (output, activity) = layer.forward(&norm, values(&[2.0, 0.0], [1, 1, 2]));
-        // gelu(1) = 0.841345, gelu(−1) = −0.158655; gates 1/3 and 2/3.
-        let expected = [0.841_345 / 3.0, -0.158_655 * 2.0 / 3.0];
+        // gelu(1) = 0.841345, gelu(−1) = −0.158655; gates 1/3 and 2/3, times 3.
+        let expected = [0.841_345, -0.158_655 * 2.0];
         for (found, expected) in read(output).iter().zip(expected) {
             assert!((found - expected).abs() < 1e-4, "{found} {expected}");
         }

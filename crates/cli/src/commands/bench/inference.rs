@@ -3,15 +3,18 @@
 use std::path::Path;
 use std::time::Instant;
 
+use burn::tensor::Device;
 use data::{DataFolder, Split};
-use inference::{Engine, MaskRule, MaskStatistics, Work};
+use inference::{Engine, MaskRule, MaskStatistics, Thresholds, Work};
 use kernels::random::Philox;
-use learned_dropout::TransformerConfig;
+use learned_dropout::cut::CutInputs;
 use learned_dropout::initialization::initial_weights;
 use learned_dropout::weights::Weights;
+use learned_dropout::{Transformer, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 
+use super::super::eval::threshold::calibrate;
 use crate::arguments::{BenchInferenceArguments, Common, PrecisionName};
 use crate::failure::Failure;
 use crate::terminal::bar;
@@ -48,6 +51,7 @@ impl Engines {
     pub fn new(arguments: &BenchInferenceArguments, common: &Common) -> Result<Self, Failure> {
         let (config, weights) = model(arguments)?;
         let masked = config.learned_dropout.is_some();
+        let text = text(arguments)?;
         if arguments.kept.is_some() && !masked {
             return Err(Failure::Usage(
                 "--kept: the model has no learned masks whose values could be kept or dropped; \
@@ -55,23 +59,41 @@ impl Engines {
                     .into(),
             ));
         }
-        let engine = |dense, weights| {
-            let options = common.engine_options(PrecisionName::Auto, &config, dense);
-            Engine::with_options(config.clone(), weights, options)
+        let options = |dense| common.engine_options(PrecisionName::Auto, &config, dense);
+        let sparse = match arguments.threshold.cut() {
+            Some(cut) => {
+                let thresholds = thresholds((&config, &weights), text.as_ref(), cut)?;
+                let weights = weights.clone();
+                let config = config.clone();
+                let options = options(false);
+                Some(Engine::with_thresholds(
+                    config,
+                    weights,
+                    options,
+                    &thresholds,
+                )?)
+            }
+            None if masked => Some(Engine::with_options(
+                config.clone(),
+                weights.clone(),
+                options(false),
+            )?),
+            None => None,
         };
+        let options = options(true);
         Ok(Self {
-            sparse: masked.then(|| engine(false, weights.clone())).transpose()?,
-            dense: engine(true, weights)?,
+            sparse,
+            dense: Engine::with_options(config, weights, options)?,
             rule: match arguments.kept {
                 Some(kept) => MaskRule::Random {
-                    kept,
+                    kept: kept as f32,
                     seed: arguments.seed,
                 },
                 None => MaskRule::Model,
             },
             seed: arguments.seed,
             rounds: arguments.rounds.get(),
-            text: text(arguments)?,
+            text,
         })
     }
 
@@ -181,6 +203,30 @@ fn text(arguments: &BenchInferenceArguments) -> Result<Option<DataFolder>, Failu
     }
     let of_model = arguments.model.as_deref().map(model::data_of);
     Ok(of_model.and_then(Result::ok).flatten())
+}
+
+/// Thresholds of a model for this share of its inputs to be small.
+fn thresholds(
+    (config, weights): (&TransformerConfig, &Weights),
+    text: Option<&DataFolder>,
+    (inputs, sparsity): (CutInputs, f64),
+) -> Result<Thresholds, Failure> {
+    let Some(text) = text else {
+        return Err(Failure::Usage(
+            "--threshold-sparsity: no text to calibrate on; give --model and, unless the data of its \
+             run is still there, --data"
+                .into(),
+        ));
+    };
+    let device = Device::flex();
+    let mut transformer = Transformer::from_weights(config, weights, &device);
+    calibrate(&mut transformer, text, (inputs, sparsity), &device)?;
+    let layers = transformer.cut_layers();
+    Ok(Thresholds {
+        inputs,
+        sparsity,
+        values: layers.iter().map(|layer| layer.threshold).collect(),
+    })
 }
 
 /// The middle one.

@@ -131,9 +131,8 @@ fn beside(
     let sparse = timer.timing().median_seconds();
     let masks = timer.masks()?.unwrap_or_default();
     let shares = by_site(&masks);
-    let executed = flops::executed_per_token(model, |site| {
-        shares.get(&site).copied().unwrap_or(1.0)
-    });
+    let executed =
+        flops::executed_per_token(model, |site| shares.get(&site).copied().unwrap_or(1.0));
     let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
     Ok(Beside {
         kept: masks.mean.kept,
@@ -182,8 +181,8 @@ fn weights(
 
 /// Lets the masks be this share everywhere, before they are rounded: with weights of 0 they do not
 /// depend on the tokens, and 0.5 cos(shift) + 0.5 is the share.
-fn keep_share(weights: &mut Weights, kept: f32) {
-    let shift = (2.0 * kept - 1.0).acos();
+fn keep_share(weights: &mut Weights, kept: f64) {
+    let shift = (2.0 * kept - 1.0).acos() as f32;
     let of_masks = weights
         .iter_mut()
         .filter(|(name, _)| name.contains("learned_dropout."));

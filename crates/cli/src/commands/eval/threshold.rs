@@ -1,4 +1,4 @@
-//! Small inputs of a trained model taken as 0.
+//! Thresholds below which inputs of a trained model's layers are taken as 0.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::{DataFolder, Split};
@@ -8,7 +8,6 @@ use learned_dropout::pass::Pass;
 use training::flops;
 
 use super::{ForwardFlops, Used};
-use crate::arguments::ThresholdInputs;
 use crate::failure::Failure;
 
 /// Tokens of the training split that magnitudes are looked at for.
@@ -16,16 +15,12 @@ const CALIBRATION_TOKENS: usize = 1 << 14;
 
 /// Sets the thresholds of a model for a share of inputs to be 0, on windows from all over the training
 /// split.
-pub(super) fn calibrate(
+pub fn calibrate(
     transformer: &mut Transformer,
     folder: &DataFolder,
-    (which, sparsity): (ThresholdInputs, f64),
+    (which, sparsity): (CutInputs, f64),
     device: &Device,
 ) -> Result<(), Failure> {
-    let which = match which {
-        ThresholdInputs::Hidden => CutInputs::Hidden,
-        ThresholdInputs::All => CutInputs::All,
-    };
     transformer
         .record_magnitudes(which)
         .map_err(|problem| Failure::work(format!("--threshold-sparsity: {problem}")))?;

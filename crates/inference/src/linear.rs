@@ -1,0 +1,80 @@
+//! Linear layers, of all inputs or of the large ones.
+
+use kernels::decode::{ByInput, Format, Matrix};
+
+use crate::engine::{Engine, FEW_TOKENS};
+
+/// A linear layer of a block.
+pub(crate) enum Linear {
+    /// Of all inputs.
+    Whole(Matrix),
+    /// Of inputs whose magnitude is not small; the others are taken as 0, and their weights are not
+    /// read for few tokens.
+    Cut {
+        weights: ByInput,
+        /// Magnitudes below are small.
+        threshold: f32,
+        /// The share of the inputs that is expected to be small.
+        sparsity: f64,
+    },
+}
+
+impl Linear {
+    /// Stores `weight`, `[outputs, inputs]`.
+    pub(crate) fn new(
+        weight: &[f32],
+        (outputs, inputs): (usize, usize),
+        format: Format,
+        cut: Option<(f32, f64)>,
+    ) -> Self {
+        match cut {
+            None => Self::Whole(Matrix::new(weight, outputs, inputs, format)),
+            Some((threshold, sparsity)) => Self::Cut {
+                weights: ByInput::new(weight, outputs, inputs, format),
+                threshold,
+                sparsity,
+            },
+        }
+    }
+
+    /// Values of an output.
+    pub(crate) fn outputs(&self) -> usize {
+        match self {
+            Self::Whole(matrix) => matrix.outputs(),
+            Self::Cut { weights, .. } => weights.outputs(),
+        }
+    }
+
+    /// Bytes of the weights, their number, and the share of them that a token needs.
+    pub(crate) fn size(&self) -> (usize, usize, f64) {
+        match self {
+            Self::Whole(matrix) => (matrix.bytes(), matrix.outputs() * matrix.inputs(), 1.0),
+            Self::Cut {
+                weights, sparsity, ..
+            } => (
+                weights.bytes(),
+                weights.outputs() * weights.inputs(),
+                1.0 - sparsity,
+            ),
+        }
+    }
+
+    /// `y = x · weightᵀ`, without small inputs; must run inside the engine's threads.
+    pub(crate) fn multiply(&self, engine: &Engine, x: &[f32], y: &mut [f32]) {
+        let (weights, threshold) = match self {
+            Self::Whole(matrix) => return engine.multiply(matrix, x, y),
+            Self::Cut {
+                weights, threshold, ..
+            } => (weights, *threshold),
+        };
+        let cut = |&value: &f32| {
+            if value.abs() < threshold { 0.0 } else { value }
+        };
+        let large: Vec<f32> = x.iter().map(cut).collect();
+        if x.len() <= FEW_TOKENS * weights.inputs() {
+            weights.multiply(engine.team(), y, &large);
+        } else {
+            weights.multiply_many(y, &large, engine.precision());
+        }
+    }
+}
