@@ -87,7 +87,7 @@ The text is divided by position: the last tenth is for validation, unless --vali
 /// Arguments of `data prepare`.
 #[derive(Debug, Args)]
 pub struct PrepareArguments {
-    /// Files or folders (.txt .md .rs …, .jsonl, .parquet, Wikipedia .xml dumps, each also .gz, .bz2 or .zst), `cargo`, or `hf:OWNER/NAME[:CONFIG]`
+    /// Files or folders (.txt .md .rs …, .jsonl, .parquet, Wikipedia .xml dumps, each also .gz, .bz2 or .zst), `cargo`, `modular-addition:P`, or `hf:OWNER/NAME[:CONFIG]`
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<Source>,
     /// The data folder to make

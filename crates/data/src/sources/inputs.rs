@@ -8,7 +8,8 @@ use super::hub::{self, HubFile, HubSettings};
 use super::input_stream::{self, InputStream, SharedMeter};
 use super::pipeline::{Emit, Halt, Producer};
 use super::{
-    ReadOptions, Source, SourceError, folder, json_lines, parquet_rows, plain_text, wikipedia_dump,
+    ReadOptions, Source, SourceError, folder, json_lines, modular_addition, parquet_rows,
+    plain_text, wikipedia_dump,
 };
 use crate::progress::Progress;
 
@@ -26,6 +27,7 @@ pub(super) enum Input {
         in_folder: bool,
     },
     Cargo(CargoFiles),
+    ModularAddition(u32),
     Hub(HubFile),
 }
 
@@ -53,6 +55,7 @@ pub(super) fn expand(places: &Places, sources: &[Source]) -> Result<Vec<Input>, 
                 }
             }
             Source::Cargo => inputs.push(Input::Cargo(cargo_registry::choose(&places.cargo_home)?)),
+            Source::ModularAddition(modulus) => inputs.push(Input::ModularAddition(*modulus)),
             Source::Hub { repository, config } => {
                 inputs.extend(
                     hub::list(&places.hub, repository, config.as_deref())?
@@ -96,7 +99,7 @@ fn local_bytes(input: &Input) -> u64 {
     match input {
         Input::File { path, .. } => file_bytes(path),
         Input::Cargo(files) => files.bytes,
-        Input::Hub(_) => 0,
+        Input::ModularAddition(_) | Input::Hub(_) => 0,
     }
 }
 
@@ -124,6 +127,10 @@ fn read_input(
         Input::Cargo(files) => producer.record("cargo", |meter, emit| {
             cargo_registry::read(&files.paths, meter, progress, emit)
         }),
+        Input::ModularAddition(modulus) => producer
+            .record(&format!("modular-addition:{modulus}"), |meter, emit| {
+                modular_addition::read(*modulus, meter, emit)
+            }),
         Input::Hub(file) => {
             let path = file.fetch(progress)?;
             progress.begin(&format!("read {}", file.name()), Some(file_bytes(&path)));

@@ -15,6 +15,7 @@ mod hub_tests;
 mod input_stream;
 mod inputs;
 mod json_lines;
+mod modular_addition;
 mod parquet_rows;
 mod pipeline;
 mod plain_text;
@@ -41,6 +42,9 @@ pub enum Source {
     /// folder: Rust that reads well, one file from each package in turn. Left out are packages that
     /// bind foreign interfaces, tests, generated code, change logs and files over 200 kB.
     Cargo,
+    /// Equations "a+b=c" of addition modulo a number from 2 to 336, one for each pair, a letter for
+    /// each number; for the tokenizer `char`.
+    ModularAddition(u32),
     /// A dataset on the Hugging Face hub. Its training split is read where it has splits.
     Hub {
         /// `OWNER/NAME`.
@@ -53,7 +57,8 @@ pub enum Source {
 impl FromStr for Source {
     type Err = SourceError;
 
-    /// `cargo`, `hf:OWNER/NAME`, `hf:OWNER/NAME:CONFIG`, or a path (`./cargo` is a path).
+    /// `cargo`, `modular-addition:P`, `hf:OWNER/NAME`, `hf:OWNER/NAME:CONFIG`, or a path (`./cargo` is
+    /// a path).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = |expected| SourceError::Invalid {
             text: text.to_owned(),
@@ -64,6 +69,13 @@ impl FromStr for Source {
         }
         if text == "cargo" {
             return Ok(Self::Cargo);
+        }
+        if let Some(modulus) = text.strip_prefix("modular-addition:") {
+            let modulus = modulus.parse().ok();
+            return modulus
+                .filter(|modulus| (2..=modular_addition::LARGEST).contains(modulus))
+                .map(Self::ModularAddition)
+                .ok_or_else(|| invalid("modular-addition:P with P from 2 to 336"));
         }
         let Some(dataset) = text.strip_prefix("hf:") else {
             return Ok(Self::Path(PathBuf::from(text)));
@@ -94,6 +106,7 @@ impl std::fmt::Display for Source {
         match self {
             Self::Path(path) => write!(formatter, "{}", path.display()),
             Self::Cargo => formatter.write_str("cargo"),
+            Self::ModularAddition(modulus) => write!(formatter, "modular-addition:{modulus}"),
             Self::Hub {
                 repository,
                 config: None,
@@ -207,6 +220,7 @@ mod tests {
         };
         for (text, source) in [
             ("cargo", Source::Cargo),
+            ("modular-addition:97", Source::ModularAddition(97)),
             ("./cargo", Source::Path("./cargo".into())),
             ("a:b.txt", Source::Path("a:b.txt".into())),
             ("hf:owner/name", hub("owner/name", None)),
@@ -219,7 +233,16 @@ mod tests {
             assert_eq!(source.to_string(), text);
         }
         for text in [
-            "", "hf:", "hf:name", "hf:a/b/c", "hf:a/..", "hf:a/b:", "hf:a b/c",
+            "",
+            "hf:",
+            "hf:name",
+            "hf:a/b/c",
+            "hf:a/..",
+            "hf:a/b:",
+            "hf:a b/c",
+            "modular-addition:1",
+            "modular-addition:337",
+            "modular-addition:x",
         ] {
             assert!(text.parse::<Source>().is_err(), "{text}");
         }
