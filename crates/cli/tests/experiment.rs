@@ -196,6 +196,60 @@ fn changes_are_refused(folder: &Path) {
 }
 
 #[test]
+fn trained_models_are_measured() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let measured = r#"
+[speed]
+decode = 3
+prefill = 4
+rounds = 1
+[threshold]
+arms = ["baseline"]
+sparsity = [0.5]
+inputs = "all"
+max_tokens = 64
+"#;
+    let study = STUDY.replace("train.steps = 30", "train.steps = 4");
+    prepare(folder, &(study.clone() + measured));
+    let command = ["experiment", "study.toml", "--out", "out"];
+    run(folder, &command);
+    let kinds = |run: &str| -> Vec<String> {
+        let path = folder.join("out/runs").join(run).join("measurements.json");
+        let text = std::fs::read_to_string(path).unwrap_or("[]".into());
+        let all: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        let words = |of: &Value| {
+            let words = of["arguments"].as_array().expect("words").iter();
+            let words: Vec<&str> = words.filter_map(Value::as_str).collect();
+            words.join(" ")
+        };
+        all.iter().map(words).collect()
+    };
+    let bench = ["decode --tokens 3", "prefill --tokens 4"];
+    let bench = bench.map(|kind| format!("bench {kind} --rounds 1"));
+    assert_eq!(kinds("learned/seed-1"), bench);
+    assert_eq!(kinds("learned/seed-2"), [""; 0]);
+    assert_eq!(kinds("baseline/seed-1").len(), 5);
+    let cut = "--threshold-sparsity 0.5 --threshold-inputs all";
+    assert_eq!(kinds("baseline/seed-2"), [format!("eval --max-tokens 64 {cut}")]);
+    let report = || {
+        let output = run(folder, &["report", "out", "--format", "markdown"]);
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let before = report();
+    for part in ["Decode, tokens/s", "# Small inputs taken as 0 (all)", "| baseline | 50.0% | 2 |"] {
+        assert!(before.contains(part), "{part}: {before}");
+    }
+    // Nothing is measured twice, and what is no longer asked for goes.
+    run(folder, &command);
+    assert_eq!(report(), before);
+    let path = folder.join("study.toml");
+    std::fs::write(&path, study + &measured.replace("decode = 3\n", "")).expect("written");
+    run(folder, &command);
+    assert_eq!(kinds("learned/seed-1"), bench[1..]);
+}
+
+#[test]
 fn a_failed_arm_does_not_stop_the_others() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();

@@ -9,6 +9,8 @@
 //! mask has an attention of its own, as wide as its rank where it has one, and the masks from the
 //! embedding share one more. Experts that a token does not choose are not executed for it.
 
+use std::collections::BTreeMap;
+
 use learned_dropout::feed_forward::FeedForwardConfig;
 use learned_dropout::{MaskInput, Site, TransformerConfig};
 
@@ -138,6 +140,25 @@ pub fn executed_at_density(config: &TransformerConfig, density: f64) -> f64 {
     };
     let unused = config.layers as f64 * optional as f64 * (1.0 - density);
     forward_per_token(config) - 2.0 * unused
+}
+
+/// Operations of the forward pass per token that are left when what is dropped is not computed:
+/// [`executed_per_token`] with a measured share for each site (1 for a site without one), and where a
+/// density was measured [`executed_at_density`].
+pub fn executed(
+    config: &TransformerConfig,
+    kept: &BTreeMap<Site, f64>,
+    density: Option<f64>,
+) -> f64 {
+    let kept = |site| kept.get(&site).copied().unwrap_or(1.0);
+    let masked = executed_per_token(config, kept);
+    match density {
+        None => masked,
+        Some(density) => {
+            let dropped = executed_per_token(config, |_| 1.0) - masked;
+            executed_at_density(config, density) - dropped
+        }
+    }
 }
 
 /// Operations of the forward and the backward pass per token: three times what the forward pass

@@ -7,7 +7,7 @@ use learned_dropout::{MaskInput, Site, TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
-use training::metrics::{MaskMetrics, Metrics};
+use training::metrics::Metrics;
 use training::run_folder::METRICS_FILE;
 
 use crate::arguments::{Common, InfoArguments};
@@ -135,22 +135,10 @@ fn measured_shares(checkpoint: &Path) -> BTreeMap<Site, f64> {
         _ => None,
     };
     match lines.lines().filter_map(evaluation).next_back() {
-        Some(evaluation) => evaluation.mask.as_ref().map(by_site).unwrap_or_default(),
+        Some(evaluation) => evaluation
+            .mask
+            .map(|mask| mask.kept_by_site())
+            .unwrap_or_default(),
         None => BTreeMap::new(),
     }
-}
-
-/// The share of ones in the masks of each site.
-pub(super) fn by_site(mask: &MaskMetrics) -> BTreeMap<Site, f64> {
-    let mut shares: BTreeMap<Site, Vec<f64>> = BTreeMap::new();
-    for layer in &mask.layers {
-        // Lines from before masks had a site are about the feed-forward output.
-        let site = layer.site.unwrap_or(Site::FeedForwardOutput);
-        shares.entry(site).or_default().push(layer.kept);
-    }
-    let mean = |shares: Vec<f64>| shares.iter().sum::<f64>() / shares.len() as f64;
-    shares
-        .into_iter()
-        .map(|(site, shares)| (site, mean(shares)))
-        .collect()
 }

@@ -4,8 +4,11 @@ use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+use super::left_operand::LeftOperand;
+use super::packed::Packed;
 use super::packed::Panel;
-use super::{BLOCK, Corner, LeftOperand, Packed, Tile};
+use super::target::{BLOCK, Corner};
+use super::tile::Tile;
 use crate::matrix::View;
 
 /// Some rows and columns of a larger matrix, one row after the other.
@@ -165,8 +168,9 @@ impl Block<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Engine, Kind, Precision, bfloat};
     use super::*;
+    use crate::product::engine::{Engine, Kind};
+    use crate::product::{Precision, bfloat};
     use crate::random::{Philox, unit};
 
     fn values(count: usize, stream: u64) -> Vec<f32> {

@@ -5,6 +5,7 @@
 //! `runs/ARM/seed-N` under the experiment's folder, so it is resumed like any other.
 
 mod data_choice;
+mod measurements;
 mod outline;
 mod plan;
 mod read;
@@ -14,6 +15,10 @@ use std::path::Path;
 use crate::config::{ConfigError, RunConfig};
 
 pub use data_choice::{DataChoice, Preparation};
+pub use measurements::{
+    MEASUREMENTS_FILE, Measurement, Measurements, SpeedPlan, ThresholdPlan, ThresholdedInputs,
+    planned as planned_measurements,
+};
 pub use outline::{
     ArmOutline, Chart, ChartKind, Column, OUTLINE_FILE, Outline, OutlineError, Published, Table,
 };

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::measurements::{SpeedPlan, ThresholdPlan};
+
 /// File name of the outline in an experiment's folder.
 pub const OUTLINE_FILE: &str = "experiment.json";
 
@@ -48,6 +50,12 @@ pub struct Outline {
     pub charts: Vec<Chart>,
     /// The tables; where there are none, one of everything.
     pub tables: Vec<Table>,
+    /// How fast the trained models run; not measured where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<SpeedPlan>,
+    /// Small inputs of trained models that are taken as 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<ThresholdPlan>,
 }
 
 /// An arm of an experiment.
@@ -101,15 +109,20 @@ pub enum ChartKind {
     Kept,
     /// The same at the end of training, layer by layer.
     KeptByLayer,
-    /// Validation loss at the end of training against FLOPs of the forward pass per token.
+    /// Validation loss at the end of training against FLOPs of the forward pass per token, without what
+    /// is dropped.
     LossAgainstFlops,
     /// Validation loss at the end of training against training speed.
     LossAgainstSpeed,
+    /// Validation loss at the end of training against the speed of writing token by token.
+    LossAgainstDecodeSpeed,
+    /// Validation loss at the end of training against the speed of reading a prompt.
+    LossAgainstPrefillSpeed,
 }
 
 impl ChartKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ValidationLoss,
         Self::TrainLoss,
         Self::StepLoss,
@@ -117,6 +130,8 @@ impl ChartKind {
         Self::KeptByLayer,
         Self::LossAgainstFlops,
         Self::LossAgainstSpeed,
+        Self::LossAgainstDecodeSpeed,
+        Self::LossAgainstPrefillSpeed,
     ];
 }
 
@@ -154,17 +169,33 @@ pub enum Column {
     PublishedKept,
     /// Parameters without the positional embedding.
     Parameters,
-    /// Operations of the forward pass per token.
+    /// Operations of the forward pass per token, if everything is computed.
     ForwardFlops,
+    /// Operations of the forward pass per token that are left when what is dropped is not computed.
+    ExecutedFlops,
+    /// The part of both that makes the masks.
+    MaskFlops,
     /// Tokens trained on.
     Tokens,
     /// Training speed.
     TokensPerSecond,
+    /// Speed of writing token by token, without what is dropped.
+    DecodeSpeed,
+    /// The same where everything is computed.
+    DenseDecodeSpeed,
+    /// The ratio of the two.
+    DecodeSpeedUp,
+    /// Speed of reading a prompt, without what is dropped.
+    PrefillSpeed,
+    /// The same where everything is computed.
+    DensePrefillSpeed,
+    /// The ratio of the two.
+    PrefillSpeedUp,
 }
 
 impl Column {
     /// All columns, in their usual order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 20] = [
         Self::Runs,
         Self::TrainLoss,
         Self::PublishedTrainLoss,
@@ -175,8 +206,16 @@ impl Column {
         Self::PublishedKept,
         Self::Parameters,
         Self::ForwardFlops,
+        Self::ExecutedFlops,
+        Self::MaskFlops,
         Self::Tokens,
         Self::TokensPerSecond,
+        Self::DecodeSpeed,
+        Self::DenseDecodeSpeed,
+        Self::DecodeSpeedUp,
+        Self::PrefillSpeed,
+        Self::DensePrefillSpeed,
+        Self::PrefillSpeedUp,
     ];
 }
 

@@ -8,6 +8,7 @@ use data::sources::Source;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::measurements::{SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
 use super::{DataChoice, DefaultBase, Experiment, Preparation};
 use crate::config::document::{Node, Value, parse};
@@ -19,7 +20,7 @@ use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
 
 /// Keys of the experiment file by their full paths, for suggestions.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 36] = [
     "title",
     "description",
     "base",
@@ -45,6 +46,17 @@ const KEYS: [&str; 25] = [
     "table.title",
     "table.arms",
     "table.columns",
+    "speed",
+    "speed.decode",
+    "speed.prefill",
+    "speed.rounds",
+    "speed.threads",
+    "speed.seeds",
+    "threshold",
+    "threshold.arms",
+    "threshold.sparsity",
+    "threshold.inputs",
+    "threshold.max_tokens",
 ];
 
 #[derive(Default, Deserialize)]
@@ -55,6 +67,8 @@ struct TypedExperiment {
     seeds: Option<Vec<u64>>,
     unset: Vec<String>,
     data: Option<TypedData>,
+    speed: Option<SpeedPlan>,
+    threshold: Option<ThresholdPlan>,
     // Read from the document itself.
     #[serde(rename = "base")]
     _base: Option<IgnoredAny>,
@@ -146,6 +160,7 @@ impl Reader<'_> {
         for (node, table) in &tables {
             self.known_arms("table.arms", node, &table.arms, &names);
         }
+        self.check_measurements(typed.speed.as_ref(), typed.threshold.as_ref(), &names);
         let Some(base) = base else { return Ok(None) };
         let shared = Changes {
             unset: &typed.unset,
@@ -171,6 +186,8 @@ impl Reader<'_> {
                 .collect(),
             charts: charts.into_iter().map(|(_, chart)| chart).collect(),
             tables: tables.into_iter().map(|(_, table)| table).collect(),
+            speed: typed.speed,
+            threshold: typed.threshold,
         };
         Ok(configs.map(|configs| Experiment {
             outline,
@@ -350,6 +367,45 @@ impl Reader<'_> {
                 suggestion(arm, &known)
             );
             self.problem(key, &origin.clone().unwrap_or_default(), message);
+        }
+    }
+
+    fn check_measurements(
+        &mut self,
+        speed: Option<&SpeedPlan>,
+        threshold: Option<&ThresholdPlan>,
+        names: &[String],
+    ) {
+        if let Some(node) = self.root.get(&["speed"]) {
+            let zero = |number: Option<u64>| number == Some(0);
+            let numbers = speed.map(|speed| {
+                [
+                    ("decode", speed.decode.map(u64::from)),
+                    ("prefill", speed.prefill.map(u64::from)),
+                    ("rounds", Some(speed.rounds.into())),
+                    ("threads", speed.threads.map(u64::from)),
+                    ("seeds", Some(speed.seeds as u64)),
+                ]
+            });
+            for (key, _) in numbers.into_iter().flatten().filter(|of| zero(of.1)) {
+                let origin = node.get(&[key]).map(|node| node.origin.clone());
+                let message = format!("`speed.{key}` is 0: expected at least 1");
+                self.problem(
+                    &format!("speed.{key}"),
+                    &origin.unwrap_or_default(),
+                    message,
+                );
+            }
+        }
+        if let Some((node, plan)) = self.root.get(&["threshold"]).zip(threshold) {
+            self.known_arms("threshold.arms", node, &plan.arms, names);
+            let is_share = |share: &&f64| !(0.0..=1.0).contains(*share);
+            if let Some(share) = plan.sparsity.iter().find(is_share) {
+                let origin = node.get(&["sparsity"]).map(|node| node.origin.clone());
+                let message =
+                    format!("`threshold.sparsity` has {share}: expected shares from 0 to 1");
+                self.problem("threshold.sparsity", &origin.unwrap_or_default(), message);
+            }
         }
     }
 

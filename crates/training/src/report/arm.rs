@@ -108,6 +108,13 @@ impl Arm {
         self.runs.first()?.config.model.transformer(None).ok()
     }
 
+    /// Mean over the seeds of the operations of the forward pass per token that are left when what is
+    /// dropped is not computed; none if no run is done.
+    pub fn executed_flops(&self) -> Option<f64> {
+        let executed = self.over_seeds(RunRecord::executed_flops);
+        executed.map(|executed| executed.mean)
+    }
+
     /// Operations of the forward pass per token; none if no run has begun.
     pub fn forward_flops(&self) -> Option<f64> {
         self.model().map(|model| flops::forward_per_token(&model))

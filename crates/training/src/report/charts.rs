@@ -80,7 +80,10 @@ pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
     let (title, x, y) = about(chart.kind);
     let scattered = matches!(
         chart.kind,
-        ChartKind::LossAgainstFlops | ChartKind::LossAgainstSpeed
+        ChartKind::LossAgainstFlops
+            | ChartKind::LossAgainstSpeed
+            | ChartKind::LossAgainstDecodeSpeed
+            | ChartKind::LossAgainstPrefillSpeed
     );
     (!series.is_empty()).then(|| Plot {
         title: chart.title.clone().unwrap_or(title.into()),
@@ -116,12 +119,22 @@ fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
         ChartKind::KeptByLayer => ("Kept activations by layer", whole("layer"), kept),
         ChartKind::LossAgainstFlops => (
             "Validation loss against computation",
-            whole("FLOPs of the forward pass per token"),
+            whole("executed FLOPs of the forward pass per token"),
             nats,
         ),
         ChartKind::LossAgainstSpeed => (
             "Validation loss against training speed",
             whole("tokens per second"),
+            nats,
+        ),
+        ChartKind::LossAgainstDecodeSpeed => (
+            "Validation loss against speed of writing",
+            whole("tokens per second, one after the other"),
+            nats,
+        ),
+        ChartKind::LossAgainstPrefillSpeed => (
+            "Validation loss against speed of reading",
+            whole("tokens per second of a prompt"),
             nats,
         ),
     }
@@ -134,12 +147,20 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
         ChartKind::Kept => with_spread(arm.over_time(|of| of.kept)),
         ChartKind::KeptByLayer => with_spread(arm.kept_by_layer()),
         ChartKind::StepLoss => step_losses(arm),
-        ChartKind::LossAgainstFlops => loss_against(arm, arm.forward_flops()),
+        ChartKind::LossAgainstFlops => loss_against(arm, arm.executed_flops()),
         ChartKind::LossAgainstSpeed => {
             let speed = arm.over_seeds(|run| run.tokens_per_second());
             loss_against(arm, speed.map(|speed| speed.mean))
         }
+        ChartKind::LossAgainstDecodeSpeed => loss_against(arm, speed(arm, "decode")),
+        ChartKind::LossAgainstPrefillSpeed => loss_against(arm, speed(arm, "prefill")),
     }
+}
+
+/// The speed of the trained model, without what is dropped.
+fn speed(arm: &Arm, kind: &str) -> Option<f64> {
+    let speed = arm.over_seeds(|run| run.measured(kind, &["sparse", "tokens_per_second"]));
+    speed.map(|speed| speed.mean)
 }
 
 fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {

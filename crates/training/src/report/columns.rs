@@ -3,6 +3,7 @@
 use super::arm::Arm;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Column, Table};
+use crate::flops;
 
 impl Column {
     /// Its name for programs, and for readers.
@@ -19,9 +20,17 @@ impl Column {
             Self::Kept => ("kept", "Kept"),
             Self::PublishedKept => ("published_kept", "Published kept"),
             Self::Parameters => ("parameters", "Parameters"),
-            Self::ForwardFlops => ("forward_flops_per_token", "FLOPs per token"),
+            Self::ForwardFlops => ("forward_flops_per_token", "Dense FLOPs per token"),
+            Self::ExecutedFlops => ("executed_flops_per_token", "Executed FLOPs per token"),
+            Self::MaskFlops => ("mask_flops_per_token", "FLOPs of the masks"),
             Self::Tokens => ("tokens", "Tokens"),
-            Self::TokensPerSecond => ("tokens_per_second", "Tokens/s"),
+            Self::TokensPerSecond => ("tokens_per_second", "Training, tokens/s"),
+            Self::DecodeSpeed => ("decode_speed", "Decode, tokens/s"),
+            Self::DenseDecodeSpeed => ("dense_decode_speed", "Dense decode, tokens/s"),
+            Self::DecodeSpeedUp => ("decode_speed_up", "Decode, speed-up"),
+            Self::PrefillSpeed => ("prefill_speed", "Prefill, tokens/s"),
+            Self::DensePrefillSpeed => ("dense_prefill_speed", "Dense prefill, tokens/s"),
+            Self::PrefillSpeedUp => ("prefill_speed_up", "Prefill, speed-up"),
         }
     }
 
@@ -56,6 +65,12 @@ impl Column {
                 Cell::number(parameters.map(|count| count as f64), Unit::Count)
             }
             Self::ForwardFlops => Cell::number(arm.forward_flops(), Unit::Count),
+            Self::ExecutedFlops => Cell::number(arm.executed_flops(), Unit::Count),
+            Self::MaskFlops => {
+                let model = arm.model().filter(|model| model.learned_dropout.is_some());
+                let masks = model.map(|model| flops::mask_generation_per_token(&model));
+                Cell::number(masks, Unit::Count)
+            }
             Self::Tokens => {
                 let tokens = arm.over_seeds(|run| run.steps.last()?.tokens);
                 Cell::number(tokens.map(|tokens| tokens.mean), Unit::Count)
@@ -64,8 +79,28 @@ impl Column {
                 let speed = arm.over_seeds(|run| run.tokens_per_second());
                 Cell::spread(speed, Unit::Count)
             }
+            Self::DecodeSpeed => measured(arm, "decode", &["sparse", "tokens_per_second"]),
+            Self::DenseDecodeSpeed => measured(arm, "decode", &["dense", "tokens_per_second"]),
+            Self::DecodeSpeedUp => speed_up(arm, "decode"),
+            Self::PrefillSpeed => measured(arm, "prefill", &["sparse", "tokens_per_second"]),
+            Self::DensePrefillSpeed => measured(arm, "prefill", &["dense", "tokens_per_second"]),
+            Self::PrefillSpeedUp => speed_up(arm, "prefill"),
         }
     }
+}
+
+fn measured(arm: &Arm, kind: &str, keys: &[&str]) -> Cell {
+    let speed = arm.over_seeds(|run| run.measured(kind, keys));
+    Cell::spread(speed, Unit::Count)
+}
+
+/// Sparse against dense; without masks both are the same engine.
+fn speed_up(arm: &Arm, kind: &str) -> Cell {
+    let masked = arm
+        .model()
+        .is_some_and(|model| model.learned_dropout.is_some());
+    let ratio = arm.over_seeds(|run| run.measured(kind, &["speed_up"]));
+    Cell::spread(ratio.filter(|_| masked), Unit::Factor)
 }
 
 /// A table with a row for each of these arms.

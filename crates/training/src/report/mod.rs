@@ -1,5 +1,5 @@
 //! Reports of runs and experiments: tables and charts as a web page of one file, as Markdown or
-//! as CSV. Every number comes from the runs' `config.toml` and `metrics.jsonl`.
+//! as CSV. Every number comes from the runs' `config.toml`, `metrics.jsonl` and `measurements.json`.
 
 mod arm;
 mod charts;
@@ -9,6 +9,7 @@ mod markdown;
 mod run_record;
 mod spread;
 mod table;
+mod thresholds;
 
 use std::path::{Path, PathBuf};
 
@@ -184,12 +185,15 @@ impl Section {
 
     /// The tables that the outline asks for, or one of everything.
     pub fn tables(&self) -> Vec<DataTable> {
-        let asked = &self.outline.tables;
-        if asked.is_empty() {
-            return vec![columns::of_arms(&self.arms, &Table::default())];
-        }
+        let usual = [Table::default()];
+        let asked = match self.outline.tables.as_slice() {
+            [] => &usual,
+            asked => asked,
+        };
         let table = |table: &Table| columns::of_arms(&self.arms, table);
-        asked.iter().map(table).collect()
+        let threshold = self.outline.threshold.as_ref();
+        let thresholds = threshold.and_then(|plan| thresholds::table(&self.arms, plan));
+        asked.iter().map(table).chain(thresholds).collect()
     }
 
     /// The charts that the outline asks for, or the usual ones; without those that would be empty.

@@ -1,12 +1,16 @@
 //! A run as its folder tells it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use learned_dropout::Site;
 use serde_json::Value;
 
 use super::ReportError;
 use crate::config::RunConfig;
-use crate::experiments::{FAILURE_FILE, Status};
+use crate::experiments::{FAILURE_FILE, Measurements, Status};
+use crate::flops;
+use crate::metrics::MaskMetrics;
 use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
 
 /// A run: its configuration and what its metrics say. Unknown metrics are passed over, and what
@@ -25,6 +29,8 @@ pub struct RunRecord {
     pub samples: Vec<(u64, String)>,
     /// Where it was computed: each place once.
     pub environments: Vec<Environment>,
+    /// What was measured of the trained model.
+    pub measurements: Measurements,
     /// The error that its last attempt ended with.
     pub failure: Option<String>,
 }
@@ -55,6 +61,10 @@ pub struct EvaluationPoint {
     pub kept: Option<f64>,
     /// The same layer by layer.
     pub kept_by_layer: Vec<f64>,
+    /// The same for each site.
+    pub kept_by_site: BTreeMap<Site, f64>,
+    /// The share of the experts, or of the units of a feed-forward with ReLU, that was used.
+    pub density: Option<f64>,
 }
 
 /// Where a run was computed.
@@ -90,6 +100,7 @@ impl RunRecord {
             evaluations: Vec::new(),
             samples: Vec::new(),
             environments: Vec::new(),
+            measurements: Measurements::read(folder),
             failure: failure.map(|error| error.trim().to_string()),
         };
         let path = folder.join(METRICS_FILE);
@@ -119,6 +130,7 @@ impl RunRecord {
             }),
             Some("evaluation") => {
                 let mask = &line["mask"];
+                let masks: Option<MaskMetrics> = serde_json::from_value(mask.clone()).ok();
                 let layers = mask["layers"].as_array().into_iter().flatten();
                 self.evaluations.push(EvaluationPoint {
                     step,
@@ -126,6 +138,8 @@ impl RunRecord {
                     validation_loss: line["validation_loss"].as_f64(),
                     kept: mask["kept"].as_f64(),
                     kept_by_layer: layers.filter_map(|layer| layer["kept"].as_f64()).collect(),
+                    kept_by_site: masks.map(|masks| masks.kept_by_site()).unwrap_or_default(),
+                    density: line["feed_forward"]["density"].as_f64(),
                 });
             }
             Some("sample") => self.samples.push((step, text("text"))),
@@ -158,6 +172,22 @@ impl RunRecord {
     /// Whether all its steps are done.
     pub fn is_finished(&self) -> bool {
         self.status() == Status::Finished
+    }
+
+    /// Operations of the forward pass per token that are left when what is dropped is not computed, as
+    /// the last evaluation found it.
+    pub fn executed_flops(&self) -> Option<f64> {
+        let model = self.config.model.transformer(None).ok()?;
+        let end = self.evaluations.last()?;
+        Some(flops::executed(&model, &end.kept_by_site, end.density))
+    }
+
+    /// A number that was measured of the trained model, without thresholds; `kind` as in
+    /// [`Measurement::kind`](crate::experiments::Measurement::kind).
+    pub fn measured(&self, kind: &str, keys: &[&str]) -> Option<f64> {
+        let mut all = self.measurements.0.iter();
+        all.find(|of| of.kind() == kind && of.sparsity.is_none())?
+            .number(keys)
     }
 
     /// Mean speed: all tokens over all the time that was spent on training steps.

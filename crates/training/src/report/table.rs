@@ -37,6 +37,8 @@ pub enum Unit {
     Share,
     /// A whole number.
     Count,
+    /// A ratio: two decimals.
+    Factor,
 }
 
 impl Unit {
@@ -46,6 +48,7 @@ impl Unit {
             Self::Nats => format!("{value:.3}"),
             Self::Share => format!("{:.1}%", value * 100.0),
             Self::Count => grouped(value),
+            Self::Factor => format!("{value:.2}×"),
         }
     }
 }
@@ -89,7 +92,7 @@ impl Cell {
                 match spread.deviation {
                     None => mean,
                     Some(deviation) => {
-                        let mean = mean.trim_end_matches('%');
+                        let mean = mean.trim_end_matches(['%', '×']);
                         format!("{mean} ± {}", unit.show(deviation))
                     }
                 }
@@ -225,5 +228,6 @@ mod tests {
         assert_eq!(Unit::Count.show(15_335_424.4), "15,335,424");
         assert_eq!(Unit::Count.show(-1000.0), "-1,000");
         assert_eq!(Unit::Count.show(0.0), "0");
+        assert_eq!(Unit::Factor.show(1.426), "1.43×");
     }
 }

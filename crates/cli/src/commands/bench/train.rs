@@ -13,7 +13,6 @@ use training::config::RunConfig;
 use training::flops;
 use training::trainer::{StepTimer, StepTiming};
 
-use super::super::info::by_site;
 use crate::arguments::{BenchTrainArguments, Common};
 use crate::failure::Failure;
 use crate::terminal::{bar, grouped, print, print_json};
@@ -130,9 +129,7 @@ fn beside(
 ) -> Result<Beside, Failure> {
     let sparse = timer.timing().median_seconds();
     let masks = timer.masks()?.unwrap_or_default();
-    let shares = by_site(&masks);
-    let executed =
-        flops::executed_per_token(model, |site| shares.get(&site).copied().unwrap_or(1.0));
+    let executed = flops::executed(model, &masks.kept_by_site(), None);
     let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
     Ok(Beside {
         kept: masks.mean.kept,

@@ -1,5 +1,6 @@
 //! `ldrop experiment`.
 
+mod measure;
 mod progress;
 mod runner;
 
@@ -47,7 +48,10 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     let runs = planned(&experiment, &out, common)?;
     experiment.outline.write(&out)?;
     stop::on_signals()?;
-    let ended = make_runs(&experiment, runs, &out, (arguments.jobs, common))?;
+    let ended = make_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
+    if !stop::stopped() {
+        measure::measure(&experiment, &runs, common)?;
+    }
     save_report(&out)?;
     finish(&ended, &out, &arguments, common)
 }

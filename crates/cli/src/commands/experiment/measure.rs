@@ -1,0 +1,105 @@
+//! Measures the trained models of an experiment, one after the other, when nothing trains any more:
+//! each measurement is another command of this program.
+
+use std::process::Command;
+
+use training::experiments::{
+    Experiment, Measurement, Measurements, PlannedRun, Status, planned_measurements, status,
+};
+
+use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::stop;
+use crate::terminal::{bar, tell};
+
+/// Makes all measurements that are not made yet, and tells of those that fail.
+pub fn measure(
+    experiment: &Experiment,
+    runs: &[PlannedRun],
+    common: &Common,
+) -> Result<(), Failure> {
+    let outline = &experiment.outline;
+    let mut waiting = Vec::new();
+    for run in runs {
+        let arm = outline.arms[run.arm].name.as_str();
+        let seed = outline.seeds.iter().position(|&seed| seed == run.seed);
+        let place = (arm, seed.unwrap_or(usize::MAX));
+        let (speed, threshold) = (outline.speed.as_ref(), outline.threshold.as_ref());
+        if status(&run.folder, run.config.train.steps) == Status::Finished {
+            let planned = planned_measurements(speed, threshold, place);
+            // What is planned no longer must not stay in the report.
+            let mut made = Measurements::read(&run.folder);
+            let before = made.0.len();
+            made.0.retain(|of| {
+                planned
+                    .iter()
+                    .any(|(arguments, _)| *arguments == of.arguments)
+            });
+            if made.0.len() < before {
+                write(&made, run)?;
+            }
+            let missing = planned
+                .into_iter()
+                .filter(|(words, _)| made.of(words).is_none());
+            waiting.extend(missing.map(|planned| (run, planned)));
+        }
+    }
+    let bar = bar(
+        Some(waiting.len() as u64),
+        "{wide_bar} {pos}/{len} measurements, {eta} left",
+        common.quiet,
+    );
+    for (run, (arguments, sparsity)) in waiting {
+        if stop::stopped() {
+            break;
+        }
+        match result(run, &arguments) {
+            Ok(result) => {
+                let mut made = Measurements::read(&run.folder);
+                made.0.push(Measurement {
+                    arguments,
+                    sparsity,
+                    result,
+                });
+                write(&made, run)?;
+            }
+            Err(_) if stop::stopped() => break,
+            Err(error) => bar.suspend(|| {
+                let (folder, command) = (run.folder.display(), arguments.join(" "));
+                tell(&format!("{folder}: `ldrop {command}` failed: {error}"));
+            }),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn write(measurements: &Measurements, run: &PlannedRun) -> Result<(), Failure> {
+    measurements
+        .write(&run.folder)
+        .map_err(|(path, error)| Failure::work(format!("{}: {error}", path.display())))
+}
+
+/// What the program prints with these arguments about a run, or why it prints nothing.
+fn result(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Value, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(program)
+        .args(arguments)
+        .args(["--json", "--quiet"])
+        .arg("--model")
+        .arg(&run.folder)
+        // The data may have been moved since the run began.
+        .arg("--data")
+        .arg(&run.config.data.path)
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let error = said
+            .rsplit_once("error: ")
+            .map_or(&*said, |(_, error)| error);
+        return Err(format!("{} ({})", error.trim(), output.status));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+}

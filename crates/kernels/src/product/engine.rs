@@ -1,0 +1,177 @@
+//! Which instructions products are made with, and what they take.
+
+use super::portable;
+use super::tile::TileFunction;
+#[cfg(target_arch = "x86_64")]
+use super::{amx, avx2, avx512};
+use crate::level::Level;
+
+/// What the operands of products are rounded to. Sums are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f32: nothing is rounded.
+    #[default]
+    F32,
+    /// bf16: 8 bits of precision.
+    Bf16,
+}
+
+impl Precision {
+    /// bf16 where this processor multiplies it faster than f32 at the level in use.
+    pub fn fastest() -> Self {
+        match Engine::of(Self::Bf16).0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs | Kind::Amx => Self::Bf16,
+            _ => Self::F32,
+        }
+    }
+
+    /// `f32` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// Instructions that products are made with. A value exists only where the processor has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine(pub(super) Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Pairs,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+}
+
+impl Engine {
+    /// The engine for a precision at the level in use.
+    pub fn of(precision: Precision) -> Self {
+        Self::at(Level::current(), precision)
+    }
+
+    /// All engines of this processor, whatever the level in use.
+    pub fn available() -> Vec<Self> {
+        let mut engines: Vec<Self> = Vec::new();
+        for level in Level::ALL
+            .into_iter()
+            .filter(|&level| level <= Level::highest())
+        {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let engine = Self::at(level, precision);
+                if !engines.contains(&engine) {
+                    engines.push(engine);
+                }
+            }
+        }
+        engines
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn at(level: Level, precision: Precision) -> Self {
+        let pairs = precision == Precision::Bf16;
+        Self(match level {
+            Level::Portable => Kind::Portable,
+            Level::Avx2 => Kind::Avx2,
+            Level::Amx if pairs => Kind::Amx,
+            _ if pairs && is_x86_feature_detected!("avx512bf16") => Kind::Avx512Pairs,
+            _ => Kind::Avx512,
+        })
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn at(_level: Level, _precision: Precision) -> Self {
+        Self(Kind::Portable)
+    }
+
+    /// What it is called: `portable`, `avx2`, `avx512`, `avx512-bf16` or `amx`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs => "avx512-bf16",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => "amx",
+        }
+    }
+
+    /// Whether operands are pairs of bf16 values.
+    pub fn takes_pairs(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs | Kind::Amx => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_amx(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => true,
+            _ => false,
+        }
+    }
+
+    /// Values in a register.
+    pub(super) fn lanes(self) -> usize {
+        match self.0 {
+            Kind::Portable => 8,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => 8,
+            #[cfg(target_arch = "x86_64")]
+            _ => 16,
+        }
+    }
+
+    /// Rows of a tile: what a number of rows is best a multiple of.
+    pub(crate) fn rows(self) -> usize {
+        match self.0 {
+            Kind::Portable => portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 | Kind::Avx512Pairs => avx512::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => amx::BLOCK,
+        }
+    }
+
+    pub(super) fn tiles<const SCATTERED: bool>(
+        self,
+        rows: usize,
+        registers: usize,
+    ) -> TileFunction {
+        match self.0 {
+            Kind::Portable => portable::tiles::<SCATTERED>(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::tiles::<SCATTERED>(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => avx512::tiles::<SCATTERED>(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Pairs => avx512::pairs::tiles::<SCATTERED>(rows, registers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => unreachable!("blocks have their own function"),
+        }
+    }
+
+    /// Units of `inner` terms: f32 values, or pairs rounded up to whole steps.
+    pub(super) fn units(self, inner: usize) -> usize {
+        match (self.takes_pairs(), self.is_amx()) {
+            (false, _) => inner,
+            (true, false) => inner.div_ceil(2),
+            (true, true) => inner.div_ceil(32) * 16,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Where the sums of a product go, tile by tile.
+
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::left_operand::{LeftOperand, Strips, WORTH_STRIPS};
+use super::packed::Packed;
+use super::tile::Tile;
+
+/// Units of one block of terms: the right panel of a block stays in the first-level cache.
+pub(super) const BLOCK: usize = 256;
+
+/// Where the sums go.
+pub(super) struct Target<'a> {
+    pub(super) output: &'a mut [f32],
+    pub(super) row_stride: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) accumulate: bool,
+}
+
+/// Room for one tile of any engine.
+pub(super) type Corner = [f32; 1024];
+
+impl Target<'_> {
+    /// Goes through blocks of terms, panels of columns and tiles of rows.
+    pub(super) fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+        let (engine, rows) = (right.engine(), self.rows);
+        let lanes = engine.lanes();
+        if left.units == 0 && !self.accumulate {
+            for row in 0..rows {
+                self.output[row * self.row_stride..][..self.columns].fill(0.0);
+            }
+        }
+        let mut strips = left
+            .flipped
+            .filter(|_| self.columns >= WORTH_STRIPS)
+            .map(|left| Strips::room(left.rows(), engine.rows()));
+        let block = if left.flipped.is_some() {
+            BLOCK / 2
+        } else {
+            BLOCK
+        };
+        let tiles = rows.div_ceil(engine.rows());
+        for first in (0..left.units).step_by(block) {
+            let inner = block.min(left.units - first);
+            let accumulate = self.accumulate || first > 0;
+            if let Some((strips, left)) = strips.as_mut().zip(left.flipped) {
+                strips.fill(left, first, inner);
+            }
+            for panel in right.panels(self.columns) {
+                let registers = panel.width / lanes;
+                let part = panel.part(first, inner);
+                for row in (0..rows).step_by(engine.rows()) {
+                    let count = engine.rows().min(rows - row);
+                    panel.prefetch_next(part, row / engine.rows(), tiles);
+                    let (start, left_row, left_step) = match &strips {
+                        Some(strips) => strips.tile(row),
+                        None => left.tile(row, first),
+                    };
+                    let tile = Tile {
+                        inner,
+                        left: start,
+                        left_row,
+                        left_step,
+                        right: part.as_ptr(),
+                        output: std::ptr::null_mut(),
+                        output_row: 0,
+                        rows: std::ptr::null(),
+                        accumulate,
+                    };
+                    let compute = engine.tiles::<false>(count, registers);
+                    let place = Place {
+                        row,
+                        count,
+                        column: panel.column,
+                        width: panel.width,
+                    };
+                    self.put(place, accumulate, |output, output_row, accumulate| {
+                        // SAFETY: the engine exists, so the processor has its instructions; the
+                        // operands hold all rows, columns and terms, and `put` gives whole tiles.
+                        unsafe {
+                            compute(Tile {
+                                output,
+                                output_row,
+                                accumulate,
+                                ..tile
+                            })
+                        };
+                    });
+                }
+            }
+        }
+    }
+
+    /// The same in blocks of 32 rows and 32 columns.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn blocks<T: amx::Tiles>(
+        &mut self,
+        tiles: &mut T,
+        left: &LeftOperand<'_>,
+        right: &Packed,
+    ) {
+        for panel in right.panels(self.columns) {
+            for row in (0..self.rows).step_by(amx::BLOCK) {
+                let count = amx::BLOCK.min(self.rows - row);
+                let block = amx::Block {
+                    steps: left.units / amx::PAIRS,
+                    left: left.start.wrapping_add(row * left.row),
+                    left_row: left.row,
+                    right: panel.values.as_ptr(),
+                    right_row: panel.width,
+                    output: std::ptr::null_mut(),
+                    output_row: 0,
+                    accumulate: self.accumulate,
+                    both_rows: count > 16,
+                    both_columns: panel.width > 16,
+                };
+                let place = Place {
+                    row,
+                    count: count.next_multiple_of(16),
+                    column: panel.column,
+                    width: panel.width,
+                };
+                self.put(place, self.accumulate, |output, output_row, accumulate| {
+                    let block = amx::Block {
+                        output,
+                        output_row,
+                        accumulate,
+                        ..block
+                    };
+                    // SAFETY: whoever has the tiles can run them; the left operand has rows up to a
+                    // multiple of 16, and `put` gives whole blocks.
+                    unsafe { amx::compute(tiles, block) };
+                });
+            }
+        }
+    }
+
+    /// Has a tile written to its place; where it reaches over the edge, by way of a buffer.
+    fn put(&mut self, place: Place, accumulate: bool, compute: impl FnOnce(*mut f32, usize, bool)) {
+        let Place {
+            row,
+            count,
+            column,
+            width,
+        } = place;
+        let start = row * self.row_stride + column;
+        if row + count <= self.rows && column + width <= self.columns {
+            // The last row of the tile ends within the output: `multiply` has checked its length.
+            return compute(
+                self.output[start..].as_mut_ptr(),
+                self.row_stride,
+                accumulate,
+            );
+        }
+        let mut corner: Corner = [0.0; 1024];
+        compute(corner.as_mut_ptr(), width, false);
+        let valid = width.min(self.columns - column);
+        for (index, sums) in corner.chunks_exact(width).enumerate().take(count) {
+            if row + index >= self.rows {
+                break;
+            }
+            let output = &mut self.output[start + index * self.row_stride..][..valid];
+            if accumulate {
+                for (output, sum) in output.iter_mut().zip(sums) {
+                    *output += sum;
+                }
+            } else {
+                output.copy_from_slice(&sums[..valid]);
+            }
+        }
+    }
+}
+
+/// A tile's place in the output.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    count: usize,
+    column: usize,
+    width: usize,
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::matrix::View;
+    use crate::product::engine::{Engine, Kind};
+    use crate::product::{Precision, bfloat};
+    use crate::random::{Philox, unit};
+
+    fn values(count: usize, stream: u64) -> Vec<f32> {
+        let generator = Philox::new(7, stream);
+        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
+        (0..count).map(value).collect()
+    }
+
+    proptest! {
+        /// The way of the tile unit through a product, on tiles made of software.
+        #[test]
+        fn blocks_make_up_a_product(
+            rows in 1usize..70, inner in 0usize..100, columns in 1usize..70, gap in 0usize..3,
+            flipped in any::<bool>(), accumulate in any::<bool>(),
+        ) {
+            let (left, right) = (values(rows * inner, 1), values(inner * columns, 2));
+            let left = if flipped {
+                View::new(&left, inner, rows, rows).transposed()
+            } else {
+                View::new(&left, rows, inner, inner)
+            };
+            let right = View::new(&right, inner, columns, columns);
+            let packed = Packed::for_engine(right, Engine(Kind::Amx), Precision::Bf16);
+            let row_stride = columns + gap;
+            let before = values(rows * row_stride, 3);
+            let mut output = before.clone();
+            let mut target = Target { output: &mut output, row_stride, rows, columns, accumulate };
+            let left_operand = LeftOperand::new(left, &packed);
+            target.blocks(&mut amx::Software::default(), &left_operand, &packed);
+            let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
+            for (index, &found) in output.iter().enumerate() {
+                let (row, column) = (index / row_stride, index % row_stride);
+                if column >= columns {
+                    prop_assert_eq!(found, before[index]);
+                    continue;
+                }
+                let terms = (0..inner).map(|i| rounded(left.at(row, i)) * rounded(right.at(i, column)));
+                let start = if accumulate { f64::from(before[index]) } else { 0.0 };
+                let expected = start + terms.sum::<f64>();
+                // At most 101 additions to sums of at most 101, each off by 2⁻²⁴ of the sum.
+                prop_assert!((f64::from(found) - expected).abs() <= 101.0 * 101.0 / f64::from(1 << 24));
+            }
+        }
+    }
+}

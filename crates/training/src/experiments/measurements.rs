@@ -1,0 +1,235 @@
+//! What is measured of the runs of an experiment when all of them have ended.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// File name, in a run folder, of what was measured of the trained model.
+pub const MEASUREMENTS_FILE: &str = "measurements.json";
+
+/// How fast trained models run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpeedPlan {
+    /// Tokens of a round of `ldrop bench decode`; not measured where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode: Option<u32>,
+    /// Tokens of a round of `ldrop bench prefill`; not measured where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefill: Option<u32>,
+    /// Rounds, of which the median counts.
+    pub rounds: u32,
+    /// Threads; one per processor where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u16>,
+    /// Of how many seeds of each arm, the first ones, speeds are measured.
+    pub seeds: usize,
+}
+
+impl Default for SpeedPlan {
+    fn default() -> Self {
+        Self {
+            decode: None,
+            prefill: None,
+            rounds: 5,
+            threads: None,
+            seeds: 1,
+        }
+    }
+}
+
+/// Small inputs of trained models that are taken as 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThresholdPlan {
+    /// Names of the arms.
+    pub arms: Vec<String>,
+    /// Shares of the inputs to be 0, from 0 to 1.
+    pub sparsity: Vec<f64>,
+    /// Which inputs.
+    pub inputs: ThresholdedInputs,
+    /// Tokens of the validation split that the loss is measured on; all where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+}
+
+/// Which inputs have thresholds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThresholdedInputs {
+    /// The hidden units of the feed-forwards.
+    #[default]
+    Hidden,
+    /// The inputs of all linear layers of the blocks.
+    All,
+}
+
+impl ThresholdedInputs {
+    /// The name in an experiment file and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::All => "all",
+        }
+    }
+}
+
+/// One measurement: the arguments of the program that made it, without paths, and what it printed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// For example `["bench", "decode", "--tokens", "64"]`.
+    pub arguments: Vec<String>,
+    /// The share of inputs that thresholds were to take as 0; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<f64>,
+    /// The program's JSON.
+    pub result: Value,
+}
+
+impl Measurement {
+    /// What is measured: `decode`, `prefill` or `eval`.
+    pub fn kind(&self) -> &str {
+        let words = self.arguments.iter().map(String::as_str);
+        words
+            .take(2)
+            .last()
+            .filter(|word| !word.starts_with("--"))
+            .unwrap_or("eval")
+    }
+
+    /// A number of the result, by the keys that lead to it.
+    pub fn number(&self, keys: &[&str]) -> Option<f64> {
+        let value = keys.iter().fold(&self.result, |value, key| &value[key]);
+        value.as_f64()
+    }
+}
+
+/// The file of measurements of a run folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measurements(pub Vec<Measurement>);
+
+impl Measurements {
+    /// Reads those of a run folder; none where there is no file, or a damaged one.
+    pub fn read(run: &Path) -> Self {
+        let bytes = std::fs::read(run.join(MEASUREMENTS_FILE)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Writes them into a run folder, whole or not at all.
+    ///
+    /// # Errors
+    /// The path, and what the operating system reports.
+    pub fn write(&self, run: &Path) -> Result<(), (PathBuf, std::io::Error)> {
+        let path = run.join(MEASUREMENTS_FILE);
+        let text =
+            serde_json::to_string_pretty(self).expect("strings and numbers serialize") + "\n";
+        learned_dropout::files::write_atomically(&path, text.as_bytes())
+            .map_err(|error| (path, error))
+    }
+
+    /// The measurement that was made with these arguments.
+    pub fn of(&self, arguments: &[String]) -> Option<&Measurement> {
+        self.0.iter().find(|of| of.arguments == arguments)
+    }
+}
+
+/// The arguments, without paths, of all that is to be measured of a run, each with the share that
+/// thresholds take as 0. `seed` is the place of the run's seed among those of the experiment.
+pub fn planned(
+    speed: Option<&SpeedPlan>,
+    threshold: Option<&ThresholdPlan>,
+    (arm, seed): (&str, usize),
+) -> Vec<(Vec<String>, Option<f64>)> {
+    let words = |text: String| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+    let mut all = Vec::new();
+    let speeds = speed.filter(|speed| seed < speed.seeds);
+    let benches: Vec<String> = speeds
+        .into_iter()
+        .flat_map(|speed| {
+            let threads = speed.threads;
+            let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
+            let bench = move |kind: &str, tokens: Option<u32>| {
+                let rounds = speed.rounds;
+                tokens.map(|tokens| {
+                    format!("bench {kind} --tokens {tokens} --rounds {rounds}{threads}")
+                })
+            };
+            [
+                bench("decode", speed.decode),
+                bench("prefill", speed.prefill),
+            ]
+        })
+        .flatten()
+        .collect();
+    all.extend(benches.iter().map(|bench| (words(bench.clone()), None)));
+    if let Some(plan) = threshold.filter(|plan| plan.arms.iter().any(|name| name == arm)) {
+        for &sparsity in &plan.sparsity {
+            let cut = format!(
+                " --threshold-sparsity {sparsity} --threshold-inputs {}",
+                plan.inputs.name()
+            );
+            let limit = plan.max_tokens;
+            let limit = limit.map_or(String::new(), |limit| format!(" --max-tokens {limit}"));
+            all.push((words(format!("eval{limit}{cut}")), Some(sparsity)));
+            let cut = |bench: &String| (words(format!("{bench}{cut}")), Some(sparsity));
+            all.extend(benches.iter().map(cut));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_of_a_run() {
+        let speed = SpeedPlan {
+            decode: Some(64),
+            threads: Some(2),
+            ..SpeedPlan::default()
+        };
+        let threshold = ThresholdPlan {
+            arms: vec!["dense".into()],
+            sparsity: vec![0.5],
+            inputs: ThresholdedInputs::All,
+            max_tokens: Some(1000),
+        };
+        let lines = |arm: &str, seed: usize| -> Vec<String> {
+            let planned = planned(Some(&speed), Some(&threshold), (arm, seed));
+            planned.iter().map(|(words, _)| words.join(" ")).collect()
+        };
+        let bench = "bench decode --tokens 64 --rounds 5 --threads 2";
+        let cut = "--threshold-sparsity 0.5 --threshold-inputs all";
+        let eval = format!("eval --max-tokens 1000 {cut}");
+        assert_eq!(lines("masked", 0), [bench]);
+        assert_eq!(lines("masked", 1), [""; 0]);
+        assert_eq!(
+            lines("dense", 0),
+            [bench.into(), eval.clone(), format!("{bench} {cut}")]
+        );
+        assert_eq!(lines("dense", 1), [eval]);
+    }
+
+    #[test]
+    fn kinds_come_from_the_arguments() {
+        let kind = |text: &str| {
+            let arguments = text.split(' ').map(Into::into).collect();
+            let measurement = Measurement {
+                arguments,
+                sparsity: None,
+                result: serde_json::json!({"dense": {"tokens_per_second": 3.5}}),
+            };
+            assert_eq!(
+                measurement.number(&["dense", "tokens_per_second"]),
+                Some(3.5)
+            );
+            assert_eq!(measurement.number(&["sparse", "tokens_per_second"]), None);
+            measurement.kind().to_string()
+        };
+        assert_eq!(kind("bench decode --tokens 64"), "decode");
+        assert_eq!(kind("eval --max-tokens 3"), "eval");
+        assert_eq!(kind("eval"), "eval");
+    }
+}

@@ -1,0 +1,65 @@
+//! The table of trained models whose small inputs are taken as 0.
+
+use super::arm::Arm;
+use super::spread::Spread;
+use super::table::{Cell, DataTable, Unit};
+use crate::experiments::{Measurement, ThresholdPlan};
+
+/// A row for each arm and share; none if nothing was measured.
+pub(super) fn table(arms: &[Arm], plan: &ThresholdPlan) -> Option<DataTable> {
+    let arms = arms.iter().filter(|arm| plan.arms.contains(&arm.name));
+    let rows: Vec<Vec<Cell>> = arms
+        .flat_map(|arm| plan.sparsity.iter().map(|&sparsity| row(arm, sparsity)))
+        .collect();
+    let columns = [
+        ("arm", "Arm"),
+        ("sparsity", "Inputs taken as 0"),
+        ("runs", "Runs"),
+        ("validation_loss", "Validation loss"),
+        ("executed_flops_per_token", "Executed FLOPs per token"),
+        ("decode_speed", "Decode, tokens/s"),
+        ("decode_speed_up", "Decode, speed-up"),
+        ("prefill_speed", "Prefill, tokens/s"),
+    ];
+    let is_known = |row: &Vec<Cell>| row[3] != Cell::Empty;
+    rows.iter().any(is_known).then(|| DataTable {
+        title: format!("Small inputs taken as 0 ({})", plan.inputs.name()),
+        keys: columns.iter().map(|(key, _)| key.to_string()).collect(),
+        headings: columns
+            .iter()
+            .map(|(_, heading)| heading.to_string())
+            .collect(),
+        rows,
+    })
+}
+
+fn row(arm: &Arm, sparsity: f64) -> Vec<Cell> {
+    let over = |kind: &str, keys: &[&str]| {
+        let of = |of: &&Measurement| of.kind() == kind && of.sparsity == Some(sparsity);
+        let values = arm.finished().filter_map(|run| {
+            let measured = run.measurements.0.iter().find(of)?;
+            measured.number(keys)
+        });
+        Spread::of(values.collect::<Vec<_>>())
+    };
+    let loss = over("eval", &["loss"]);
+    vec![
+        Cell::Text(arm.label.clone()),
+        Cell::Number(sparsity, Unit::Share),
+        Cell::Number(loss.map_or(0.0, |loss| loss.count as f64), Unit::Count),
+        Cell::spread(loss, Unit::Nats),
+        Cell::spread(
+            over("eval", &["forward_flops_per_token", "executed"]),
+            Unit::Count,
+        ),
+        Cell::spread(
+            over("decode", &["sparse", "tokens_per_second"]),
+            Unit::Count,
+        ),
+        Cell::spread(over("decode", &["speed_up"]), Unit::Factor),
+        Cell::spread(
+            over("prefill", &["sparse", "tokens_per_second"]),
+            Unit::Count,
+        ),
+    ]
+}

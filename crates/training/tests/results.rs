@@ -1,0 +1,38 @@
+//! The tables of the published studies come from their metrics, which are in the repository.
+
+use std::path::{Path, PathBuf};
+
+use learned_dropout_training::report::{Format, Report};
+
+/// The folders of `docs/results`.
+fn studies() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results");
+    let entries = std::fs::read_dir(folder).expect("the folder of results");
+    let mut studies: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    studies.sort();
+    studies
+}
+
+#[test]
+fn tables_are_those_of_the_metrics() {
+    let studies = studies();
+    assert!(!studies.is_empty());
+    for study in studies {
+        let path = study.join("tables.md");
+        let kept = std::fs::read_to_string(&path).expect("the tables");
+        let mut report = Report::read(std::slice::from_ref(&study)).expect("a study");
+        // The command to repeat it names the folder, which is another one here.
+        for section in &mut report.sections {
+            section.folder = Some(PathBuf::from("runs").join(study.file_name().expect("a name")));
+        }
+        let made = report.write(Format::Markdown);
+        assert!(
+            kept == made,
+            "{}: `ldrop report` makes other tables of these metrics; write them anew",
+            path.display()
+        );
+    }
+}
