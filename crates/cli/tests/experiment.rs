@@ -231,13 +231,20 @@ max_tokens = 64
     assert_eq!(kinds("learned/seed-2"), [""; 0]);
     assert_eq!(kinds("baseline/seed-1").len(), 5);
     let cut = "--threshold-sparsity 0.5 --threshold-inputs all";
-    assert_eq!(kinds("baseline/seed-2"), [format!("eval --max-tokens 64 {cut}")]);
+    assert_eq!(
+        kinds("baseline/seed-2"),
+        [format!("eval --max-tokens 64 {cut}")]
+    );
     let report = || {
         let output = run(folder, &["report", "out", "--format", "markdown"]);
         String::from_utf8(output.stdout).expect("text")
     };
     let before = report();
-    for part in ["Decode, tokens/s", "# Small inputs taken as 0 (all)", "| baseline | 50.0% | 2 |"] {
+    for part in [
+        "Decode, tokens/s",
+        "# Small inputs taken as 0 (all)",
+        "| baseline | 50.0% | 2 |",
+    ] {
         assert!(before.contains(part), "{part}: {before}");
     }
     // Nothing is measured twice, and what is no longer asked for goes.
