@@ -36,3 +36,32 @@ fn tables_are_those_of_the_metrics() {
         );
     }
 }
+
+/// Tables that other documents show, below a line `<!-- results/STUDY -->`, are those of the study.
+#[test]
+fn documents_show_the_tables_of_the_studies() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut shown = 0;
+    for name in ["sparsity.md", "results.md"] {
+        let document = std::fs::read_to_string(docs.join(name)).expect("a document");
+        let mut tables = String::new();
+        for line in document.lines() {
+            let study = line
+                .strip_prefix("<!-- ")
+                .and_then(|line| line.strip_suffix(" -->"));
+            if let Some(study) = study {
+                let path = docs.join(study).join("tables.md");
+                tables = std::fs::read_to_string(path).expect("the tables of a study");
+            } else if line.starts_with('#') {
+                tables.clear();
+            } else if line.starts_with('|') && !tables.is_empty() {
+                shown += 1;
+                assert!(
+                    tables.lines().any(|row| row == line),
+                    "{name}: not in the study: {line}"
+                );
+            }
+        }
+    }
+    assert!(shown > 0);
+}
