@@ -9,10 +9,10 @@
 //! mask has an attention of its own, as wide as its rank where it has one, and the masks from the
 //! embedding share one more. Experts that a token does not choose are not executed for it.
 
-use std::collections::BTreeMap;
-
 use learned_dropout::feed_forward::FeedForwardConfig;
 use learned_dropout::{MaskInput, Site, TransformerConfig};
+
+use crate::metrics::UsedShares;
 
 /// Operations of the forward pass per token, if everything is computed.
 ///
@@ -62,9 +62,10 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
     forward_per_token(config) - forward_per_token(&plain)
 }
 
-/// Operations of the forward pass per token that are left when what the masks drop and experts that
-/// are not chosen are not computed, with a share of kept mask values for each site. Experts count as
-/// often as the configuration wants them to be chosen; what masks drop behind them does not count.
+/// Operations of the forward pass per token that are left when what the masks drop, experts that are
+/// not chosen and hidden units that are 0 are not computed. Where the share of chosen experts is not
+/// known, they count as often as the configuration wants them to be chosen; hidden units with ReLU
+/// then count all. What masks drop behind experts does not count.
 ///
 /// What can be left out for a dropped value depends on when the mask is known. A mask that is
 /// computed from what it masks comes too late for the work in front of it.
@@ -77,13 +78,14 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
 /// | attention and feed-forward output | rows of the last projection | nothing |
 /// | embedding | nothing | nothing |
 ///
-/// Keys and values of a dropped head are still needed: later tokens may keep it. Masks at several
-/// sites are taken to drop independently of each other.
-pub fn executed_per_token(config: &TransformerConfig, kept: impl Fn(Site) -> f64) -> f64 {
+/// Keys and values of a dropped head are still needed: later tokens may keep it. A hidden unit that
+/// ReLU makes 0 saves its row of the down projection. Masks at several sites, and units that are 0,
+/// are taken to be independent of each other.
+pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 {
     let mask = config.learned_dropout.as_ref();
     // What is left of work that a mask of a site drops, whenever the mask is known.
     let late = |site: Site| match mask {
-        Some(mask) if mask.site.contains(site) => kept(site),
+        Some(mask) if mask.site.contains(site) => used.kept_at(site),
         _ => 1.0,
     };
     let early = |site: Site| match mask {
@@ -95,6 +97,10 @@ pub fn executed_per_token(config: &TransformerConfig, kept: impl Fn(Site) -> f64
     let projection = match config.feed_forward.experts() {
         None => 2.0 * (config.feed_forward.hidden(config.width) * config.width) as f64,
         Some(_) => 0.0,
+    };
+    let units = match config.feed_forward {
+        FeedForwardConfig::Relu(_) => used.density.unwrap_or(1.0),
+        _ => 1.0,
     };
     let heads = early(Site::AttentionHeads);
     let parts = [
@@ -109,12 +115,23 @@ pub fn executed_per_token(config: &TransformerConfig, kept: impl Fn(Site) -> f64
         (projection, early(Site::FeedForwardHidden)),
         (
             projection,
-            late(Site::FeedForwardHidden) * early(Site::FeedForwardOutput),
+            units * late(Site::FeedForwardHidden) * early(Site::FeedForwardOutput),
         ),
     ];
     let saved: f64 = parts.iter().map(|(whole, left)| whole * (1.0 - left)).sum();
-    let unused = config.parameters() - config.active_parameters();
-    forward_per_token(config) - config.layers as f64 * saved - 2.0 * unused as f64
+    let layers = config.layers as f64;
+    forward_per_token(config) - layers * saved - 2.0 * unused_by_experts(config, used.density)
+}
+
+/// The parameters of all layers' experts that a token does not use on average.
+fn unused_by_experts(config: &TransformerConfig, density: Option<f64>) -> f64 {
+    let optional = config.feed_forward.optional(config.width);
+    match (density, optional) {
+        (Some(density), Some(optional)) => {
+            (config.layers * optional.parameters) as f64 * (1.0 - density)
+        }
+        _ => (config.parameters() - config.active_parameters()) as f64,
+    }
 }
 
 /// How many masks a model has at a site.
@@ -126,45 +143,10 @@ fn modules(config: &TransformerConfig, site: Site) -> usize {
     }
 }
 
-/// Operations of the forward pass per token where feed-forwards used this share of themselves: of their
-/// experts, or of the hidden units of a feed-forward with ReLU, which saves rows of its down
-/// projection.
-pub fn executed_at_density(config: &TransformerConfig, density: f64) -> f64 {
-    let feed_forward = &config.feed_forward;
-    let optional = match feed_forward {
-        FeedForwardConfig::Dense(_) => 0,
-        FeedForwardConfig::Relu(_) => feed_forward.hidden(config.width) * config.width,
-        _ => feed_forward
-            .optional(config.width)
-            .map_or(0, |optional| optional.parameters),
-    };
-    let unused = config.layers as f64 * optional as f64 * (1.0 - density);
-    forward_per_token(config) - 2.0 * unused
-}
-
-/// Operations of the forward pass per token that are left when what is dropped is not computed:
-/// [`executed_per_token`] with a measured share for each site (1 for a site without one), and where a
-/// density was measured [`executed_at_density`].
-pub fn executed(
-    config: &TransformerConfig,
-    kept: &BTreeMap<Site, f64>,
-    density: Option<f64>,
-) -> f64 {
-    let kept = |site| kept.get(&site).copied().unwrap_or(1.0);
-    let masked = executed_per_token(config, kept);
-    match density {
-        None => masked,
-        Some(density) => {
-            let dropped = executed_per_token(config, |_| 1.0) - masked;
-            executed_at_density(config, density) - dropped
-        }
-    }
-}
-
 /// Operations of the forward and the backward pass per token: three times what the forward pass
 /// executes.
 pub fn training_per_token(config: &TransformerConfig) -> f64 {
-    3.0 * executed_per_token(config, |_| 1.0)
+    3.0 * executed_per_token(config, &UsedShares::default())
 }
 
 /// The share of the processor's peak that a training speed amounts to, usually from 0 to 1.
@@ -205,13 +187,21 @@ mod tests {
         }
     }
 
+    fn all_used() -> UsedShares {
+        UsedShares::default()
+    }
+
+    fn of_density(density: f64) -> UsedShares {
+        UsedShares::new([], Some(density))
+    }
+
     fn saved(site: Site, input: MaskInput) -> f64 {
         let config = config(site, input);
         assert_eq!(
-            executed_per_token(&config, |_| 1.0),
+            executed_per_token(&config, &all_used()),
             forward_per_token(&config)
         );
-        forward_per_token(&config) - executed_per_token(&config, |_| 0.5)
+        forward_per_token(&config) - executed_per_token(&config, &all_used().with_kept(0.5))
     }
 
     #[test]
@@ -238,7 +228,7 @@ mod tests {
         // Keys and the output layer are left, and the masks.
         let left = 2.0 * (11.0 * 6.0 + 2.0 * (36.0 + 2.0 * 6.0) + 6.0);
         assert_eq!(
-            executed_per_token(&all, |_| 0.0),
+            executed_per_token(&all, &all_used().with_kept(0.0)),
             left + mask_generation_per_token(&all)
         );
     }
@@ -271,14 +261,22 @@ mod tests {
         let dense = 2.0 * (20 + 3 * (12 + 4 + 4 + 8 + 80 + 12) + 2) as f64 + 3.0 * 4.0 * 4.0 * 2.0;
         assert_eq!(forward_per_token(&config), dense);
         assert_eq!(config.parameters() - config.active_parameters(), 3 * 60);
-        assert_eq!(executed_per_token(&config, |_| 1.0), dense - 2.0 * 180.0);
         assert_eq!(
-            executed_at_density(&config, 0.25),
-            executed_per_token(&config, |_| 1.0)
+            executed_per_token(&config, &all_used()),
+            dense - 2.0 * 180.0
+        );
+        assert_eq!(
+            executed_per_token(&config, &of_density(0.25)),
+            executed_per_token(&config, &all_used())
+        );
+        // Half of the experts instead of a quarter: a token leaves 2 of 4 out.
+        assert_eq!(
+            executed_per_token(&config, &of_density(0.5)),
+            dense - 2.0 * 3.0 * 2.0 * 20.0
         );
         assert_eq!(
             training_per_token(&config),
-            3.0 * executed_per_token(&config, |_| 1.0)
+            3.0 * executed_per_token(&config, &all_used())
         );
     }
 
@@ -290,10 +288,30 @@ mod tests {
         };
         let config = model(FeedForwardConfig::Relu(layer));
         assert_eq!(
-            executed_per_token(&config, |_| 1.0),
+            executed_per_token(&config, &all_used()),
             forward_per_token(&config)
         );
-        let saved = forward_per_token(&config) - executed_at_density(&config, 0.1);
+        let saved = forward_per_token(&config) - executed_per_token(&config, &of_density(0.1));
         assert!((saved - 2.0 * 3.0 * 9.0 * 2.0).abs() < 1e-9);
+    }
+    /// A mask on the output, known before, leaves half of the 10 · 2 down weights; of these a tenth
+    /// of the units leave a tenth.
+    #[test]
+    fn units_that_are_zero_and_masks_save_nothing_twice() {
+        let layer = relu::Config {
+            hidden: Some(10),
+            ..Default::default()
+        };
+        let config = TransformerConfig {
+            learned_dropout: Some(MaskConfig {
+                site: Site::FeedForwardOutput.into(),
+                input: MaskInput::LayerInput,
+                ..MaskConfig::default()
+            }),
+            ..model(FeedForwardConfig::Relu(layer))
+        };
+        let used = of_density(0.1).with_kept(0.5);
+        let saved = forward_per_token(&config) - executed_per_token(&config, &used);
+        assert!((saved - 3.0 * 2.0 * 20.0 * 0.95).abs() < 1e-9);
     }
 }

@@ -10,6 +10,7 @@ use learned_dropout::pass::Pass;
 use learned_dropout::statistics::MaskValues;
 use serde::Serialize;
 use training::flops;
+use training::metrics::UsedShares;
 
 use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
 use crate::failure::Failure;
@@ -186,11 +187,12 @@ impl Sums {
 
     fn used(&self, config: &TransformerConfig) -> Option<Used> {
         let density = self.density? / self.tokens as f64;
+        let used = UsedShares::new([], Some(density));
         Some(Used {
             density,
             forward_flops_per_token: ForwardFlops {
                 dense: flops::forward_per_token(config) as u64,
-                executed: flops::executed_at_density(config, density) as u64,
+                executed: flops::executed_per_token(config, &used) as u64,
             },
         })
     }

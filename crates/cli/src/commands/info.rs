@@ -1,14 +1,10 @@
 //! `ldrop info`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use learned_dropout::{MaskInput, Site, TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
-use training::metrics::Metrics;
-use training::run_folder::METRICS_FILE;
+use training::metrics::UsedShares;
 
 use crate::arguments::{Common, InfoArguments};
 use crate::failure::Failure;
@@ -29,7 +25,8 @@ struct Info {
 struct ForwardFlops {
     /// Everything computed.
     dense: u64,
-    /// What is left when what the masks drop and experts that are not chosen are not computed.
+    /// What is left when what the masks drop, experts that are not chosen and hidden units that are
+    /// 0 are not computed.
     kept: u64,
     /// The part of both that makes the masks.
     mask_generation: u64,
@@ -37,20 +34,19 @@ struct ForwardFlops {
 
 /// Runs `info`.
 pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
-    let mut measured = BTreeMap::new();
+    let mut used = UsedShares::default();
     let config = match (&arguments.config, &arguments.model) {
         (Some(file), _) => model::of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
         (None, Some(folder)) => {
             let folder = model::locate(folder)?;
-            measured = measured_shares(&folder);
+            used = UsedShares::at_checkpoint(&folder);
             model_folder::read_config(&folder)?
         }
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };
-    let share = |site: Site| {
-        let measured = || measured.get(&site).copied();
-        arguments.kept.or_else(measured).unwrap_or(1.0)
-    };
+    if let Some(share) = arguments.kept {
+        used = used.with_kept(share);
+    }
     let info = Info {
         parameters: config.parameters(),
         parameters_without_positions: config.parameters_without_positions(),
@@ -60,7 +56,7 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
             .map(|_| config.active_parameters()),
         forward_flops_per_token: ForwardFlops {
             dense: flops::forward_per_token(&config) as u64,
-            kept: flops::executed_per_token(&config, share) as u64,
+            kept: flops::executed_per_token(&config, &used) as u64,
             mask_generation: flops::mask_generation_per_token(&config) as u64,
         },
     };
@@ -96,7 +92,7 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
             "mask at {:<21} {} values per token, {:.1}% kept",
             shape.site.name(),
             grouped(shape.values as u64),
-            100.0 * share(shape.site)
+            100.0 * used.kept_at(shape.site)
         ))?;
     }
     Ok(())
@@ -118,27 +114,5 @@ fn note(config: &TransformerConfig) {
                  be left out"
             ));
         }
-    }
-}
-
-/// The share of mask values that the last evaluation up to a checkpoint found kept at each site;
-/// empty where the folder is not a run's checkpoint or nothing was measured.
-fn measured_shares(checkpoint: &Path) -> BTreeMap<Site, f64> {
-    let step = training::checkpoints::read_state(checkpoint).map(|state| state.step);
-    let of_run = checkpoint.ancestors().nth(2);
-    let (Ok(step), Some(run)) = (step, of_run) else {
-        return BTreeMap::new();
-    };
-    let lines = std::fs::read_to_string(run.join(METRICS_FILE)).unwrap_or_default();
-    let evaluation = |line: &str| match serde_json::from_str(line) {
-        Ok(Metrics::Evaluation(evaluation)) if evaluation.step <= step => Some(evaluation),
-        _ => None,
-    };
-    match lines.lines().filter_map(evaluation).next_back() {
-        Some(evaluation) => evaluation
-            .mask
-            .map(|mask| mask.kept_by_site())
-            .unwrap_or_default(),
-        None => BTreeMap::new(),
     }
 }

@@ -109,8 +109,7 @@ pub enum ChartKind {
     Kept,
     /// The same at the end of training, layer by layer.
     KeptByLayer,
-    /// Validation loss at the end of training against FLOPs of the forward pass per token, without what
-    /// is dropped.
+    /// Validation loss at the end of training against executed FLOPs of the forward pass per token.
     LossAgainstFlops,
     /// Validation loss at the end of training against training speed.
     LossAgainstSpeed,
@@ -171,9 +170,9 @@ pub enum Column {
     Parameters,
     /// Operations of the forward pass per token, if everything is computed.
     ForwardFlops,
-    /// Operations of the forward pass per token that are left when what is dropped is not computed.
+    /// Those that are left when what was not used at the last evaluation is not computed.
     ExecutedFlops,
-    /// The part of both that makes the masks.
+    /// Those that make the masks.
     MaskFlops,
     /// Tokens trained on.
     Tokens,

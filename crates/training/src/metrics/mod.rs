@@ -3,8 +3,8 @@
 mod feed_forward;
 mod json_lines;
 mod tensorboard;
+mod used_shares;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use learned_dropout::Site;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use feed_forward::{FeedForwardLayerMetrics, FeedForwardMetrics};
 pub use json_lines::MetricsFile;
 pub use tensorboard::EventFile;
+pub use used_shares::UsedShares;
 
 /// Why metrics cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -193,19 +194,6 @@ impl MaskMetrics {
     pub fn of_layers(layers: Vec<LayerMetrics>) -> Option<Self> {
         let mean = LayerMetrics::mean(&layers)?;
         Some(Self { mean, layers })
-    }
-
-    /// The share of ones in the rounded masks of each site.
-    pub fn kept_by_site(&self) -> BTreeMap<Site, f64> {
-        let mut shares: BTreeMap<Site, Vec<f64>> = BTreeMap::new();
-        for layer in &self.layers {
-            // Lines from before masks had a site are about the feed-forward output.
-            let site = layer.site.unwrap_or(Site::FeedForwardOutput);
-            shares.entry(site).or_default().push(layer.kept);
-        }
-        let mean = |shares: Vec<f64>| shares.iter().sum::<f64>() / shares.len() as f64;
-        let means = shares.into_iter();
-        means.map(|(site, shares)| (site, mean(shares))).collect()
     }
 
     /// The mean of several batches' statistics; none without any.

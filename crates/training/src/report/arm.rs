@@ -108,15 +108,21 @@ impl Arm {
         self.runs.first()?.config.model.transformer(None).ok()
     }
 
-    /// Mean over the seeds of the operations of the forward pass per token that are left when what is
-    /// dropped is not computed; none if no run is done.
-    pub fn executed_flops(&self) -> Option<f64> {
-        let executed = self.over_seeds(RunRecord::executed_flops);
-        executed.map(|executed| executed.mean)
-    }
-
-    /// Operations of the forward pass per token; none if no run has begun.
+    /// Operations of the forward pass per token, if everything is computed; none if no run has
+    /// begun.
     pub fn forward_flops(&self) -> Option<f64> {
         self.model().map(|model| flops::forward_per_token(&model))
+    }
+
+    /// Operations of the forward pass per token that make the masks; none without masks.
+    pub fn mask_flops(&self) -> Option<f64> {
+        let masked = self.model().filter(|model| model.learned_dropout.is_some());
+        masked.map(|model| flops::mask_generation_per_token(&model))
+    }
+
+    /// Operations of the forward pass per token that the finished runs' last evaluations left,
+    /// over their seeds; see [`RunRecord::executed_flops`].
+    pub fn executed_flops(&self) -> Option<Spread> {
+        self.over_seeds(RunRecord::executed_flops)
     }
 }

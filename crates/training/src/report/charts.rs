@@ -150,7 +150,7 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
         ChartKind::LossAgainstFlops => loss_against(arm, arm.executed_flops()),
         ChartKind::LossAgainstSpeed => {
             let speed = arm.over_seeds(|run| run.tokens_per_second());
-            loss_against(arm, speed.map(|speed| speed.mean))
+            loss_against(arm, speed)
         }
         ChartKind::LossAgainstDecodeSpeed => loss_against(arm, speed(arm, "decode")),
         ChartKind::LossAgainstPrefillSpeed => loss_against(arm, speed(arm, "prefill")),
@@ -158,9 +158,8 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
 }
 
 /// The speed of the trained model, without what is dropped.
-fn speed(arm: &Arm, kind: &str) -> Option<f64> {
-    let speed = arm.over_seeds(|run| run.measured(kind, &["sparse", "tokens_per_second"]));
-    speed.map(|speed| speed.mean)
+fn speed(arm: &Arm, kind: &str) -> Option<Spread> {
+    arm.over_seeds(|run| run.measured(kind, &["sparse", "tokens_per_second"]))
 }
 
 fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
@@ -177,10 +176,10 @@ fn point(x: f64, spread: &Spread) -> Vec<f64> {
     point
 }
 
-fn loss_against(arm: &Arm, x: Option<f64>) -> Vec<Vec<f64>> {
+fn loss_against(arm: &Arm, x: Option<Spread>) -> Vec<Vec<f64>> {
     let loss = arm.at_end(|end| end.validation_loss);
     x.zip(loss)
-        .map(|(x, loss)| point(x, &loss))
+        .map(|(x, loss)| point(x.mean, &loss))
         .into_iter()
         .collect()
 }

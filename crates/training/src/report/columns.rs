@@ -3,7 +3,6 @@
 use super::arm::Arm;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Column, Table};
-use crate::flops;
 
 impl Column {
     /// Its name for programs, and for readers.
@@ -22,7 +21,7 @@ impl Column {
             Self::Parameters => ("parameters", "Parameters"),
             Self::ForwardFlops => ("forward_flops_per_token", "Dense FLOPs per token"),
             Self::ExecutedFlops => ("executed_flops_per_token", "Executed FLOPs per token"),
-            Self::MaskFlops => ("mask_flops_per_token", "FLOPs of the masks"),
+            Self::MaskFlops => ("mask_flops_per_token", "FLOPs per token for masks"),
             Self::Tokens => ("tokens", "Tokens"),
             Self::TokensPerSecond => ("tokens_per_second", "Training, tokens/s"),
             Self::DecodeSpeed => ("decode_speed", "Decode, tokens/s"),
@@ -65,12 +64,8 @@ impl Column {
                 Cell::number(parameters.map(|count| count as f64), Unit::Count)
             }
             Self::ForwardFlops => Cell::number(arm.forward_flops(), Unit::Count),
-            Self::ExecutedFlops => Cell::number(arm.executed_flops(), Unit::Count),
-            Self::MaskFlops => {
-                let model = arm.model().filter(|model| model.learned_dropout.is_some());
-                let masks = model.map(|model| flops::mask_generation_per_token(&model));
-                Cell::number(masks, Unit::Count)
-            }
+            Self::ExecutedFlops => Cell::spread(arm.executed_flops(), Unit::Count),
+            Self::MaskFlops => Cell::number(arm.mask_flops(), Unit::Count),
             Self::Tokens => {
                 let tokens = arm.over_seeds(|run| run.steps.last()?.tokens);
                 Cell::number(tokens.map(|tokens| tokens.mean), Unit::Count)

@@ -1,16 +1,17 @@
 //! A run as its folder tells it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use learned_dropout::Site;
+use learned_dropout::feed_forward::FeedForwardConfig;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::ReportError;
 use crate::config::RunConfig;
 use crate::experiments::{FAILURE_FILE, Measurements, Status};
 use crate::flops;
-use crate::metrics::MaskMetrics;
+use crate::metrics::UsedShares;
 use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
 
 /// A run: its configuration and what its metrics say. Unknown metrics are passed over, and what
@@ -61,10 +62,31 @@ pub struct EvaluationPoint {
     pub kept: Option<f64>,
     /// The same layer by layer.
     pub kept_by_layer: Vec<f64>,
-    /// The same for each site.
-    pub kept_by_site: BTreeMap<Site, f64>,
-    /// The share of the experts, or of the units of a feed-forward with ReLU, that was used.
-    pub density: Option<f64>,
+    /// Of itself, how much the model used on the validation split.
+    pub used: UsedShares,
+}
+
+impl EvaluationPoint {
+    fn of(line: &Value) -> Self {
+        let mask = &line["mask"];
+        let layers = || mask["layers"].as_array().into_iter().flatten();
+        // A site that is not known here may be one of a newer program.
+        let site = |layer: &Value| match &layer["site"] {
+            Value::Null => Some(UsedShares::OLD_SITE),
+            site => Site::deserialize(site).ok(),
+        };
+        let masks = layers().filter_map(|layer| Some((site(layer)?, layer["kept"].as_f64()?)));
+        Self {
+            step: line["step"].as_u64().unwrap_or(0),
+            train_loss: line["train_loss"].as_f64(),
+            validation_loss: line["validation_loss"].as_f64(),
+            kept: mask["kept"].as_f64(),
+            kept_by_layer: layers()
+                .filter_map(|layer| layer["kept"].as_f64())
+                .collect(),
+            used: UsedShares::new(masks, line["feed_forward"]["density"].as_f64()),
+        }
+    }
 }
 
 /// Where a run was computed.
@@ -128,20 +150,7 @@ impl RunRecord {
                 loss: line["loss"].as_f64(),
                 tokens_per_second: line["tokens_per_second"].as_f64(),
             }),
-            Some("evaluation") => {
-                let mask = &line["mask"];
-                let masks: Option<MaskMetrics> = serde_json::from_value(mask.clone()).ok();
-                let layers = mask["layers"].as_array().into_iter().flatten();
-                self.evaluations.push(EvaluationPoint {
-                    step,
-                    train_loss: line["train_loss"].as_f64(),
-                    validation_loss: line["validation_loss"].as_f64(),
-                    kept: mask["kept"].as_f64(),
-                    kept_by_layer: layers.filter_map(|layer| layer["kept"].as_f64()).collect(),
-                    kept_by_site: masks.map(|masks| masks.kept_by_site()).unwrap_or_default(),
-                    density: line["feed_forward"]["density"].as_f64(),
-                });
-            }
+            Some("evaluation") => self.evaluations.push(EvaluationPoint::of(line)),
             Some("sample") => self.samples.push((step, text("text"))),
             Some("environment") => {
                 let environment = Environment {
@@ -174,12 +183,17 @@ impl RunRecord {
         self.status() == Status::Finished
     }
 
-    /// Operations of the forward pass per token that are left when what is dropped is not computed, as
-    /// the last evaluation found it.
+    /// Operations of the forward pass per token that were left at the last evaluation when what was
+    /// not used was not computed; see [`flops::executed_per_token`]. None where it was not measured
+    /// how much was used.
     pub fn executed_flops(&self) -> Option<f64> {
         let model = self.config.model.transformer(None).ok()?;
-        let end = self.evaluations.last()?;
-        Some(flops::executed(&model, &end.kept_by_site, end.density))
+        let used = &self.evaluations.last()?.used;
+        let mut masks = model.mask_shapes();
+        let masks = masks.all(|shape| used.kept.contains_key(&shape.site));
+        let has_relu = matches!(model.feed_forward, FeedForwardConfig::Relu(_));
+        let units = !has_relu || used.density.is_some();
+        (masks && units).then(|| flops::executed_per_token(&model, used))
     }
 
     /// A number that was measured of the trained model, without thresholds; `kind` as in

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod browser;
 mod content;
+mod executed;
 #[cfg(unix)]
 mod in_browser;
 mod study;

@@ -11,6 +11,7 @@ use learned_dropout::{TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
+use training::metrics::UsedShares;
 use training::trainer::{StepTimer, StepTiming};
 
 use crate::arguments::{BenchTrainArguments, Common};
@@ -129,7 +130,7 @@ fn beside(
 ) -> Result<Beside, Failure> {
     let sparse = timer.timing().median_seconds();
     let masks = timer.masks()?.unwrap_or_default();
-    let executed = flops::executed(model, &masks.kept_by_site(), None);
+    let executed = flops::executed_per_token(model, &UsedShares::of_masks(&masks));
     let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
     Ok(Beside {
         kept: masks.mean.kept,

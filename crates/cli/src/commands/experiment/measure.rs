@@ -1,7 +1,8 @@
 //! Measures the trained models of an experiment, one after the other, when nothing trains any more:
 //! each measurement is another command of this program.
 
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use training::experiments::{
     Experiment, Measurement, Measurements, PlannedRun, Status, planned_measurements, status,
@@ -12,6 +13,9 @@ use crate::failure::Failure;
 use crate::stop;
 use crate::terminal::{bar, tell};
 
+/// How often a process is looked after.
+const TICK: Duration = Duration::from_millis(20);
+
 /// Makes all measurements that are not made yet, and tells of those that fail.
 pub fn measure(
     experiment: &Experiment,
@@ -19,6 +23,7 @@ pub fn measure(
     common: &Common,
 ) -> Result<(), Failure> {
     let outline = &experiment.outline;
+    let mut failed = 0;
     let mut waiting = Vec::new();
     for run in runs {
         let arm = outline.arms[run.arm].name.as_str();
@@ -64,15 +69,21 @@ pub fn measure(
                 write(&made, run)?;
             }
             Err(_) if stop::stopped() => break,
-            Err(error) => bar.suspend(|| {
+            Err(error) => {
+                failed += 1;
                 let (folder, command) = (run.folder.display(), arguments.join(" "));
-                tell(&format!("{folder}: `ldrop {command}` failed: {error}"));
-            }),
+                bar.suspend(|| tell(&format!("{folder}: `ldrop {command}` failed: {error}")));
+            }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::work(format!(
+            "{failed} measurements of trained models failed; the same command tries them again"
+        ))),
+    }
 }
 
 fn write(measurements: &Measurements, run: &PlannedRun) -> Result<(), Failure> {
@@ -83,17 +94,7 @@ fn write(measurements: &Measurements, run: &PlannedRun) -> Result<(), Failure> {
 
 /// What the program prints with these arguments about a run, or why it prints nothing.
 fn result(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Value, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(program)
-        .args(arguments)
-        .args(["--json", "--quiet"])
-        .arg("--model")
-        .arg(&run.folder)
-        // The data may have been moved since the run began.
-        .arg("--data")
-        .arg(&run.config.data.path)
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output = output(run, arguments).map_err(|error| error.to_string())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let error = said
@@ -102,4 +103,28 @@ fn result(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Value, S
         return Err(format!("{} ({})", error.trim(), output.status));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+}
+
+/// Runs the program to its end, or to a stop.
+fn output(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
+    let mut process = Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .args(["--json", "--quiet"])
+        .arg("--model")
+        .arg(&run.folder)
+        // The data may have been moved since the run began.
+        .arg("--data")
+        .arg(&run.config.data.path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // What it says is a line or two: less than a pipe holds.
+    while process.try_wait()?.is_none() {
+        if stop::stopped() {
+            process.kill()?;
+        }
+        std::thread::sleep(TICK);
+    }
+    process.wait_with_output()
 }

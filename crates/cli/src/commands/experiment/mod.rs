@@ -49,11 +49,13 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     experiment.outline.write(&out)?;
     stop::on_signals()?;
     let ended = make_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
-    if !stop::stopped() {
-        measure::measure(&experiment, &runs, common)?;
-    }
+    let measured = match stop::stopped() {
+        true => Ok(()),
+        false => measure::measure(&experiment, &runs, common),
+    };
     save_report(&out)?;
-    finish(&ended, &out, &arguments, common)
+    finish(&ended, &out, &arguments, common)?;
+    measured
 }
 
 /// The experiment's folder: the one given, or one with the name of the file.
