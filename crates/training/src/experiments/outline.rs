@@ -160,6 +160,8 @@ pub enum Column {
     ValidationLoss,
     /// The published validation loss.
     PublishedValidationLoss,
+    /// The mean over the seeds of its difference from that of the first arm with the same seed.
+    ValidationLossDifference,
     /// Lowest validation loss of all evaluations.
     LowestValidationLoss,
     /// Share of ones in the rounded masks at the last evaluation.
@@ -194,12 +196,13 @@ pub enum Column {
 
 impl Column {
     /// All columns, in their usual order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Runs,
         Self::TrainLoss,
         Self::PublishedTrainLoss,
         Self::ValidationLoss,
         Self::PublishedValidationLoss,
+        Self::ValidationLossDifference,
         Self::LowestValidationLoss,
         Self::Kept,
         Self::PublishedKept,

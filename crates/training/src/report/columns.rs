@@ -1,6 +1,8 @@
 //! The columns that a table of arms can have.
 
 use super::arm::Arm;
+use super::run_record::RunRecord;
+use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Column, Table};
 
@@ -15,6 +17,10 @@ impl Column {
             Self::PublishedValidationLoss => {
                 ("published_validation_loss", "Published validation loss")
             }
+            Self::ValidationLossDifference => (
+                "validation_loss_difference",
+                "Difference from the first arm",
+            ),
             Self::LowestValidationLoss => ("lowest_validation_loss", "Lowest validation loss"),
             Self::Kept => ("kept", "Kept"),
             Self::PublishedKept => ("published_kept", "Published kept"),
@@ -33,7 +39,8 @@ impl Column {
         }
     }
 
-    fn cell(self, arm: &Arm) -> Cell {
+    /// `first` is the first arm of the experiment.
+    fn cell(self, arm: &Arm, first: &Arm) -> Cell {
         match self {
             Self::Runs => {
                 let done = arm.finished().count();
@@ -48,6 +55,7 @@ impl Column {
             Self::PublishedTrainLoss => Cell::number(arm.published.train, Unit::Nats),
             Self::ValidationLoss => Cell::spread(arm.at_end(|end| end.validation_loss), Unit::Nats),
             Self::PublishedValidationLoss => Cell::number(arm.published.validation, Unit::Nats),
+            Self::ValidationLossDifference => Cell::spread(difference(arm, first), Unit::Nats),
             Self::LowestValidationLoss => {
                 let lowest = arm.over_seeds(|run| {
                     let losses = run.evaluations.iter().filter_map(|of| of.validation_loss);
@@ -84,6 +92,20 @@ impl Column {
     }
 }
 
+/// How much the validation loss at the end differs from that of another arm with the same seed, over the
+/// seeds; none for the other arm itself.
+fn difference(arm: &Arm, other: &Arm) -> Option<Spread> {
+    if arm.name == other.name {
+        return None;
+    }
+    arm.over_seeds(|run| {
+        let mut others = other.finished();
+        let same = others.find(|of| of.config.seed == run.config.seed)?;
+        let loss = |run: &RunRecord| run.evaluations.last()?.validation_loss;
+        Some(loss(run)? - loss(same)?)
+    })
+}
+
 fn measured(arm: &Arm, kind: &str, keys: &[&str]) -> Cell {
     let speed = arm.over_seeds(|run| run.measured(kind, keys));
     Cell::spread(speed, Unit::Count)
@@ -99,12 +121,18 @@ fn speed_up(arm: &Arm, kind: &str) -> Cell {
 }
 
 /// A table with a row for each of these arms.
-pub(super) fn of_arms(arms: &[Arm], table: &Table) -> DataTable {
+pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
     let shown = |arm: &&Arm| table.arms.is_empty() || table.arms.contains(&arm.name);
-    let arms: Vec<&Arm> = arms.iter().filter(shown).collect();
+    let arms: Vec<&Arm> = all.iter().filter(shown).collect();
+    let Some(first) = all.first() else {
+        return DataTable::default();
+    };
     let mut columns = table.columns.clone();
     if columns.is_empty() {
-        let known = |column: &Column| arms.iter().any(|arm| column.cell(arm) != Cell::Empty);
+        let known = |column: &Column| {
+            arms.iter()
+                .any(|arm| column.cell(arm, first) != Cell::Empty)
+        };
         columns = Column::ALL.into_iter().filter(known).collect();
     }
     let names = |name: fn((&'static str, &'static str)) -> &'static str, first: &str| {
@@ -114,7 +142,7 @@ pub(super) fn of_arms(arms: &[Arm], table: &Table) -> DataTable {
         [first.to_string()].into_iter().chain(columns).collect()
     };
     let row = |arm: &&Arm| {
-        let cells = columns.iter().map(|column| column.cell(arm));
+        let cells = columns.iter().map(|column| column.cell(arm, first));
         [Cell::Text(arm.label.clone())]
             .into_iter()
             .chain(cells)
