@@ -35,6 +35,7 @@ mod forward;
 pub mod generate;
 mod inspect;
 pub mod mask;
+mod mask_function;
 pub mod sampling;
 mod sequence;
 mod session;
