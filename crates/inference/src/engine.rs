@@ -15,6 +15,7 @@ use crate::error::EngineError;
 use crate::experts::{Experts, group_of};
 use crate::linear::Linear;
 use crate::mask::Mask;
+use crate::mask_function::Function;
 
 /// Tokens of a forward pass up to which weights are read as they are stored; with more it pays to
 /// pack them.
@@ -432,6 +433,7 @@ impl Parts<'_> {
 
     fn mask(&mut self, site: Site, layer: usize) -> Option<Mask> {
         let shape = self.config.mask_shape(site)?;
+        let function = &self.config.learned_dropout.as_ref()?.function;
         let prefix = site.tensor_prefix(layer);
         let number = self.masks;
         self.masks += 1;
@@ -451,7 +453,7 @@ impl Parts<'_> {
                     shape.attention,
                 )
             }),
-            shift: self.vector(format!("{prefix}.shift")),
+            function: Function::new(function, |name| self.vector(format!("{prefix}.{name}"))),
         })
     }
 }

@@ -36,6 +36,7 @@ pub mod generate;
 mod inspect;
 mod linear;
 pub mod mask;
+mod mask_function;
 pub mod sampling;
 mod sequence;
 mod session;

@@ -4,11 +4,11 @@ use kernels::cached_attention::Cache;
 use kernels::decode::Matrix;
 use kernels::random::{Philox, unit};
 use learned_dropout::MaskConfig;
-use learned_dropout::function::MaskFunction;
 use learned_dropout::rounding::Rounding;
 use learned_dropout::site::{MaskShape, Site};
 
 use crate::engine::Engine;
+use crate::mask_function::Function;
 use crate::sequence::{Sequence, Span, attend};
 
 /// Stochastic rounding at inference, for models that were trained with it.
@@ -146,8 +146,7 @@ pub(crate) struct Mask {
     pub number: usize,
     pub query_key_value: Matrix,
     pub output: Option<Matrix>,
-    /// The learned shift `B`, one for each value.
-    pub shift: Vec<f32>,
+    pub function: Function,
 }
 
 /// The tensors that make a mask, row by row, one row for each token.
@@ -207,9 +206,7 @@ impl Mask {
             None => attended,
         };
         factors.resize(tokens * values, 0.0);
-        match &config.function {
-            MaskFunction::Cosine(_) => kernels::mask::values(factors, attended, &self.shift),
-        }
+        self.function.values(factors, attended);
         for (span, sequence) in spans.iter().zip(sequences) {
             let factors = &mut factors[span.first * values..][..span.count * values];
             for (token, factors) in (sequence.seen..).zip(factors.chunks_exact_mut(values)) {

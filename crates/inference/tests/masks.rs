@@ -4,12 +4,13 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kernels::random::{Philox, unit};
+use learned_dropout::Transformer;
 use learned_dropout::config::{MaskConfig, MaskInput, Site, Sites, TransformerConfig};
+use learned_dropout::function::{Fourier, MaskFunction};
 use learned_dropout::pass::Pass;
 use learned_dropout::rounding::Rounding;
 use learned_dropout::statistics::MaskValues;
 use learned_dropout::weights::{HostTensor, Weights, layout};
-use learned_dropout::{Transformer, function::MaskFunction};
 use learned_dropout_inference::{Engine, EngineOptions, MaskRule, Session};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -23,10 +24,11 @@ fn weights(config: &TransformerConfig, seed: u64) -> Weights {
         .enumerate()
         .map(|(stream, spec)| {
             let noise = Philox::new(seed, stream as u64);
-            let is_norm = spec.shape.len() == 1 && !spec.name.ends_with("shift");
-            let (centre, scale) = match (is_norm, spec.name.ends_with("shift")) {
-                (true, _) => (1.0, 0.5),
-                (_, true) => (1.5, 1.0),
+            let (centre, scale) = match spec.name.rsplit('.').next() {
+                Some("shift") => (1.5, 1.0),
+                Some("amplitude") => (-0.5, 2.0),
+                Some("phase") => (0.0, 6.0),
+                _ if spec.shape.len() == 1 => (1.0, 0.5),
                 _ => (0.0, 1.2),
             };
             let values = (0..spec.shape.iter().product::<usize>())
@@ -73,16 +75,27 @@ fn configs() -> impl Strategy<Value = TransformerConfig> {
                 Rounding::None,
             ][..],
         ),
+        prop_oneof![
+            Just(MaskFunction::default()),
+            (1usize..6).prop_map(|terms| MaskFunction::Fourier(Fourier {
+                terms,
+                ..Fourier::default()
+            })),
+        ],
     )
-        .prop_map(|(sites, input, rank, group, rounding)| MaskConfig {
-            site: Sites::from(sites),
-            input,
-            rank,
-            group,
-            rounding,
-            function: MaskFunction::default(),
-            ..MaskConfig::default()
-        });
+        .prop_map(
+            |(sites, input, rank, group, rounding, function)| MaskConfig {
+                site: Sites::from(sites),
+                input,
+                rank,
+                group,
+                rounding,
+                function,
+                // The default of 60 would multiply the rounding errors of each layer by 15.
+                sigmoid_scale: 4.0,
+                ..MaskConfig::default()
+            },
+        );
     (1usize..4, 1usize..3, 1usize..50, masks)
         .prop_map(|(heads, layers, context, masks)| TransformerConfig {
             vocabulary: 23,
@@ -128,7 +141,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         // Fixed: a mask value within rounding of 0.5 may fall to either side, and then all logits
         // after it differ.
-        rng_seed: RngSeed::Fixed(3),
+        rng_seed: RngSeed::Fixed(5),
         ..ProptestConfig::with_cases(150)
     })]
 

@@ -111,7 +111,8 @@ impl MaskConfig {
     }
 
     /// The first key in which the masks are of another form than the published module: on the
-    /// feed-forward output, one value per channel, from the output itself or from the embedding.
+    /// feed-forward output, one value per channel, from the output itself or from the embedding, by a
+    /// single cosine.
     pub fn beyond_published(&self) -> Option<ConfigProblem> {
         let problem = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
             let key = format!("learned_dropout.{key}");
@@ -126,6 +127,9 @@ impl MaskConfig {
             problem("rank", &rank, "expected none")
         } else if self.group != 1 {
             problem("group", &self.group, "expected 1")
+        } else if self.function.terms() > 1 {
+            let expected = "expected \"cosine\", or one term";
+            problem("function.kind", &self.function.name(), expected)
         } else {
             None
         }

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kernels::random::Philox;
 
 use crate::config::TransformerConfig;
+use crate::function::FunctionParameter;
 use crate::pass::{NoiseKey, OUTSIDE_BLOCKS, Purpose};
 use crate::weights::{HostTensor, Weights, layout};
 
@@ -55,7 +56,7 @@ fn normal(generator: &Philox, position: &mut u64, count: usize, deviation: f64) 
 
 /// Initial weights of a transformer: matrices from `N(0, 0.02²)`, the projections that write to
 /// the residual stream from `N(0, 0.02² / (2 · layers))`, those of masks with a rank from
-/// `N(0, 1 / inputs)`, norms 1, shifts `shift_init`.
+/// `N(0, 1 / inputs)`, norms 1, what mask functions learn as they say.
 pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
     let generator = NoiseKey { seed, step: 0 }.stream(Purpose::Initialization, OUTSIDE_BLOCKS);
     let mut position = 0;
@@ -64,18 +65,14 @@ pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
         .learned_dropout
         .as_ref()
         .is_some_and(|mask| mask.rank.is_some());
-    let shift = config
-        .learned_dropout
-        .as_ref()
-        .map_or(0.0, |mask| mask.function.shift_init());
     layout(config)
         .map(|spec| {
             let count = spec.shape.iter().product();
             let writes_residual = spec.name.ends_with(".attention.output.weight")
                 || spec.name.ends_with(".down.weight")
                 || spec.name.ends_with(".experts.down");
-            let values = if spec.name.ends_with(".shift") {
-                vec![shift as f32; count]
+            let values = if let Some(parameter) = of_function(config, &spec.name) {
+                vec![parameter.initial as f32; count]
             } else if spec.shape.len() == 1 {
                 vec![1.0; count]
             } else {
@@ -103,6 +100,14 @@ pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
 /// Whether a tensor belongs to a learned mask alone.
 fn is_of_mask(name: &str) -> bool {
     name.contains("learned_dropout.")
+}
+
+/// The parameter of the mask function that a tensor is, if it is one.
+fn of_function(config: &TransformerConfig, name: &str) -> Option<FunctionParameter> {
+    let mask = config.learned_dropout.as_ref()?;
+    let (_, own) = name.split_once("learned_dropout.")?;
+    let mut parameters = mask.function.parameters(1).into_iter();
+    parameters.find(|parameter| parameter.name == own)
 }
 
 /// How much smaller than initial weights those are with which masks begin to keep everything.
@@ -143,7 +148,8 @@ pub fn continued_weights(
     }
 }
 
-/// Makes what a mask's attention gives out small, and its shift 0.
+/// Makes what a mask's attention gives out small, and its shift 0; other parameters of its function
+/// stay initial.
 fn keep_all(name: &str, tensor: &mut HostTensor, config: &TransformerConfig) {
     let projected = config
         .learned_dropout
@@ -152,6 +158,8 @@ fn keep_all(name: &str, tensor: &mut HostTensor, config: &TransformerConfig) {
     let values = tensor.values.len();
     let shrunk = if name.ends_with(".shift") {
         tensor.values.fill(0.0);
+        0..0
+    } else if of_function(config, name).is_some() {
         0..0
     } else if name.ends_with(".output.weight") {
         0..values

@@ -10,7 +10,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::attention::causal_attention;
 use crate::config::{MaskConfig, MaskGradient};
-use crate::function::MaskFunction;
+use crate::function::fourier::Series;
+use crate::function::{Learned, MaskFunction};
 use crate::initialization::Initializer;
 use crate::linear::Linear;
 use crate::mask::Mask;
@@ -113,7 +114,7 @@ impl LearnedDropoutConfig {
         self.width / self.group.max(1)
     }
 
-    /// A module with random weights, `shift_init` for the shift. The attention's are from
+    /// A module with random weights and the mask function's initial parameters. The attention's are from
     /// `N(0, 0.02²)`; with a rank, they and the linear layer's are from `N(0, 1 / inputs)`, so that
     /// the attention's output is as large as its input and the cosine does not begin flat.
     ///
@@ -131,17 +132,22 @@ impl LearnedDropoutConfig {
                 (layer(3 * rank, inputs), Some(layer(values, rank)))
             }
         };
-        let shift = Tensor::full([values], self.function.shift_init(), device);
-        self.with_weights(weight, output, shift)
+        let parameters = self.function.parameters(values);
+        let learned = self.function.learned(|name| {
+            let mut named = parameters.iter().filter(|parameter| parameter.name == name);
+            let parameter = named.next().expect("it names what it asks for");
+            Tensor::full([parameter.count], parameter.initial, device)
+        });
+        self.with_weights(weight, output, learned)
     }
 
-    /// A module with given weights: `[3 · attention, input]`, with a rank `[values, rank]`, and
-    /// `[values]`.
+    /// A module with given weights: `[3 · attention, input]`, with a rank `[values, rank]`, and what
+    /// the mask function learns.
     pub(crate) fn with_weights(
         &self,
         query_key_value: Tensor<2>,
         output: Option<Tensor<2>>,
-        shift: Tensor<1>,
+        learned: Learned,
     ) -> LearnedDropout {
         let attention = self.rank.unwrap_or(self.inputs());
         let mut problems = Vec::new();
@@ -163,7 +169,8 @@ impl LearnedDropoutConfig {
         LearnedDropout {
             query_key_value: Linear::new(query_key_value),
             output: output.map(Linear::new),
-            shift: Param::from_tensor(shift),
+            shift: Param::from_tensor(learned.shift),
+            series: learned.series.map(Series::new),
             config: self.clone(),
             site: Site::FeedForwardOutput,
             reads: MaskInput::Hidden,
@@ -181,6 +188,8 @@ impl LearnedDropoutConfig {
 /// output = x · round(M)
 /// ```
 ///
+/// or with another [`MaskFunction`].
+///
 /// On a training device ([`Device::autodiff`]) elements are kept with probability `M`, and the
 /// gradient passes the rounding straight through: `dL/dM = x · dL/doutput` and
 /// `dL/dx = round(M) · dL/doutput`. Elsewhere elements are kept where `M ≥ 0.5`.
@@ -196,6 +205,8 @@ pub struct LearnedDropout {
     pub output: Option<Linear>,
     /// The shift `B`, `[values]`.
     pub shift: Param<Tensor<1>>,
+    /// The coefficients of the mask function, where it is a series of several terms.
+    pub series: Option<Series>,
     #[module(skip)]
     config: LearnedDropoutConfig,
     #[module(skip)]
@@ -305,7 +316,10 @@ impl LearnedDropout {
         }
         Mask::new(
             attended,
-            self.shift.val(),
+            Learned {
+                shift: self.shift.val(),
+                series: self.series.as_ref().map(Series::values),
+            },
             self.config.clone(),
             (self.site, self.layer),
             *pass,

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::config::MaskGradient;
-use crate::function::MaskFunction;
+use crate::function::{Learned, MaskFunction};
 use crate::learned_dropout::LearnedDropoutConfig;
 use crate::ops::tensor::{
     Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask,
@@ -22,6 +22,8 @@ pub struct Mask {
     pub shortfall: Option<Tensor<1>>,
     attended: Tensor<3>,
     shift: Tensor<1>,
+    /// `M`, computed once, where no kernel computes it as part of what is done with it.
+    computed: Option<Tensor<3>>,
     config: LearnedDropoutConfig,
     site: Site,
     layer: usize,
@@ -32,7 +34,7 @@ pub struct Mask {
 impl Mask {
     pub(crate) fn new(
         attended: Tensor<3>,
-        shift: Tensor<1>,
+        learned: Learned,
         config: LearnedDropoutConfig,
         (site, layer): (Site, usize),
         pass: Pass,
@@ -40,11 +42,22 @@ impl Mask {
     ) -> Self {
         let [attended, for_penalty] = duplicated(attended);
         let floor = config.floor;
+        let shift = learned.shift.clone();
+        let (penalty, computed) = match (&config.function, config.penalty.moment()) {
+            (MaskFunction::Cosine(_), Some(moment)) => {
+                (mask_mean(for_penalty, shift.clone(), moment), None)
+            }
+            (function, _) => {
+                let mask = function.mask(for_penalty, learned);
+                (config.penalty.mean(mask.clone()), Some(mask))
+            }
+        };
         let mut mask = Self {
-            penalty: penalty(&config, &for_penalty, &shift),
+            penalty,
             shortfall: None,
             attended,
             shift,
+            computed,
             config,
             site,
             layer,
@@ -67,9 +80,11 @@ impl Mask {
 
     /// The mask `M` before rounding, `[batch, time, values]`.
     pub fn mask(&self) -> Tensor<3> {
-        self.config
-            .function
-            .mask(self.attended.clone(), self.shift.clone())
+        let compute = || {
+            let (attended, shift) = (self.attended.clone(), self.shift.clone());
+            self.config.function.mask(attended, shift)
+        };
+        self.computed.clone().unwrap_or_else(compute)
     }
 
     /// The sides that the mask was rounded to: 1 where it is kept, else 0; without gradient.
@@ -82,10 +97,11 @@ impl Mask {
 
     /// The share of values of at least 0.5, `[1]`: what is kept at inference. Without gradient.
     pub fn kept_at_inference(&self) -> Tensor<1> {
-        let (attended, shift) = (self.attended.clone().detach(), self.shift.clone().detach());
-        match &self.config.function {
-            MaskFunction::Cosine(_) => mask_mean(attended, shift, Moment::Kept),
+        if let Some(mask) = &self.computed {
+            return mask.clone().detach().greater_equal_elem(0.5).float().mean();
         }
+        let (attended, shift) = (self.attended.clone().detach(), self.shift.clone().detach());
+        mask_mean(attended, shift, Moment::Kept)
     }
 
     /// Measures the mask.
@@ -102,12 +118,11 @@ impl Mask {
         let keep = self.config.rounding.keep(&self.pass, self.place());
         match (&self.config.function, keep) {
             (MaskFunction::Cosine(_), Some(keep)) => rounded_mask(attended, shift, keep),
-            (function, _) => {
-                let mask = function.mask(attended, shift);
+            _ => {
                 let scale = self.config.sigmoid_scale;
                 let rounding = self.config.rounding;
                 rounding
-                    .round(mask, scale, &self.pass, self.place())
+                    .round(self.mask(), scale, &self.pass, self.place())
                     .multiplier
             }
         }
@@ -142,13 +157,5 @@ impl Mask {
         let [batch, time, values] = mask.dims();
         let means = mask.reshape([batch * time, values]).mean_dim(0);
         (means.neg() + floor).clamp_min(0.0).mean()
-    }
-}
-
-fn penalty(config: &LearnedDropoutConfig, attended: &Tensor<3>, shift: &Tensor<1>) -> Tensor<1> {
-    let (attended, shift) = (attended.clone(), shift.clone());
-    match (&config.function, config.penalty.moment()) {
-        (MaskFunction::Cosine(_), Some(moment)) => mask_mean(attended, shift, moment),
-        (function, None) => config.penalty.mean(function.mask(attended, shift)),
     }
 }

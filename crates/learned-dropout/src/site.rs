@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::{ConfigProblem, LARGEST_DIMENSION, MaskConfig, TransformerConfig};
 use crate::feed_forward::FeedForwardConfig;
+use crate::function::MaskFunction;
 use crate::pass::{OUTSIDE_BLOCKS, Place, Purpose};
 
 /// A place where a learned mask can stand; the ordinary dropout of that place goes.
@@ -272,7 +273,11 @@ impl MaskShape {
     }
 
     /// The names and shapes of the mask's tensors.
-    pub(crate) fn tensors(&self, layer: usize) -> Vec<(String, Vec<usize>)> {
+    pub(crate) fn tensors(
+        &self,
+        layer: usize,
+        function: &MaskFunction,
+    ) -> Vec<(String, Vec<usize>)> {
         let prefix = self.site.tensor_prefix(layer);
         let mut tensors = vec![(
             format!("{prefix}.query_key_value.weight"),
@@ -282,7 +287,8 @@ impl MaskShape {
             let shape = vec![self.values, self.attention];
             tensors.push((format!("{prefix}.output.weight"), shape));
         }
-        tensors.push((format!("{prefix}.shift"), vec![self.values]));
+        let learned = function.parameters(self.values).into_iter();
+        tensors.extend(learned.map(|it| (format!("{prefix}.{}", it.name), vec![it.count])));
         tensors
     }
 }

@@ -397,7 +397,8 @@ impl Builder<'_> {
         let module = LearnedDropoutConfig::of_model(mask, &shape).with_weights(
             self.tensor(&name("query_key_value.weight")),
             shape.projected.then(|| self.tensor(&name("output.weight"))),
-            self.tensor(&name("shift")),
+            mask.function
+                .learned(|parameter| self.tensor(&name(parameter))),
         );
         Some(module.at(site, layer, mask.input))
     }

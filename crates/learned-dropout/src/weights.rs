@@ -133,10 +133,12 @@ pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + 
         ]
     });
     let masks = move |layer: usize, in_blocks: bool| {
+        let function = config.learned_dropout.as_ref().map(|mask| &mask.function);
         config
             .mask_shapes()
             .filter(move |mask| mask.site.is_in_blocks() == in_blocks)
-            .flat_map(move |mask| mask.tensors(layer))
+            .zip(function.into_iter().cycle())
+            .flat_map(move |(mask, function)| mask.tensors(layer, function))
             .map(|(name, shape)| TensorSpec { name, shape })
     };
     let blocks = (0..config.layers).flat_map(move |layer| {

@@ -8,6 +8,7 @@ use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use learned_dropout::feed_forward::{
     DenseConfig, FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
 };
+use learned_dropout::function::{Fourier, MaskFunction};
 use learned_dropout::initialization::initial_weights;
 use learned_dropout::parameters::ParameterVisitor;
 use learned_dropout::pass::{NoiseKey, Pass};
@@ -190,6 +191,24 @@ fn every_place_of_an_ordinary_dropout_from_what_is_masked() {
 fn every_site_from_the_embedding() {
     check(&masks_at(&Site::ALL, MaskInput::Embedding, |mask| {
         mask.heads = Some(3)
+    }));
+}
+
+#[test]
+fn series_of_several_terms_in_groups_and_on_heads() {
+    let sites = [
+        Site::AttentionHeads,
+        Site::FeedForwardHidden,
+        Site::FeedForwardOutput,
+    ];
+    check(&masks_at(&sites, MaskInput::LayerInput, |mask| {
+        mask.group = 2;
+        mask.function = MaskFunction::Fourier(Fourier {
+            terms: 3,
+            shift_init: 0.5,
+        });
+        let penalty = mask.penalty.as_mut().expect("a penalty");
+        penalty.floor = Some(0.5);
     }));
 }
 

@@ -5,7 +5,8 @@ mod support;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::random::{Philox, unit};
-use learned_dropout::function::MaskFunction;
+use learned_dropout::function::fourier::Coefficients;
+use learned_dropout::function::{Fourier, Learned, MaskFunction};
 use learned_dropout::ops::tensor::{
     Keep, MaskedSettings, Moment, Precision, grouped_product, mask_mean, masked_feed_forward,
     masked_product, rounded_mask,
@@ -137,6 +138,33 @@ proptest! {
         };
         for (found, expected) in differentiate(true).iter().zip(&differentiate(false)) {
             assert_close(found, expected, TOLERANCE);
+        }
+    }
+
+    /// In range for any parameters; with all amplitude in the first term the cosine.
+    #[test]
+    fn series(
+        time in 1usize..9, width in 1usize..9, terms in 2usize..17, scale in 0.1f32..100.0,
+        first in any::<bool>(),
+    ) {
+        let device = device();
+        let attended = random([1, time, width], 1, &device) * scale;
+        let shift: Tensor<1> = random([width], 2, &device) * 4.0;
+        let count = (terms - 1) * width;
+        let amplitude = random([count], 3, &device) * 5.0;
+        let learned = Learned {
+            shift: shift.clone(),
+            series: Some(Coefficients {
+                amplitude: if first { amplitude - 1e3 } else { amplitude },
+                phase: random([count], 4, &device) * 7.0,
+            }),
+        };
+        let function = MaskFunction::Fourier(Fourier { terms, ..Fourier::default() });
+        let found = read(function.mask(attended.clone(), learned));
+        prop_assert!(found.iter().all(|mask| (0.0..=1.0).contains(mask)), "{found:?}");
+        if first {
+            let cosine = read(MaskFunction::default().mask(attended, shift));
+            assert_close(&found, &cosine, TOLERANCE);
         }
     }
 

@@ -4,7 +4,8 @@
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
-use learned_dropout::function::{Cosine, MaskFunction};
+use learned_dropout::function::{Cosine, Fourier, MaskFunction};
+use learned_dropout::initialization::initial_weights;
 use learned_dropout::penalty::{Penalty, PenaltyKind};
 use learned_dropout::pytorch::{Imported, PytorchError, author_names, export, import};
 use learned_dropout::rounding::Rounding;
@@ -430,4 +431,31 @@ fn export_refuses_weights_of_another_model() {
     };
     assert!(export(&path, &config, &model.weights).is_err());
     assert!(!path.exists());
+}
+
+#[test]
+fn export_refuses_series_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pt");
+    let model = import(&fixture("tiny-hidden.pt")).unwrap();
+    let with_terms = |terms| {
+        let mut config = model.config.clone();
+        let mask = config.learned_dropout.as_mut().unwrap();
+        mask.function = MaskFunction::Fourier(Fourier {
+            terms,
+            ..Fourier::default()
+        });
+        export(&path, &config, &initial_weights(&config, 1))
+    };
+    let error = with_terms(3).unwrap_err().to_string();
+    for part in [
+        "model.pt",
+        "learned_dropout.function.kind",
+        "fourier",
+        "\"cosine\"",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!path.exists());
+    with_terms(1).unwrap();
 }

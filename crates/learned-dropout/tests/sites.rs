@@ -4,12 +4,13 @@
 mod support;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use learned_dropout::function::{Fourier, MaskFunction};
 use learned_dropout::initialization::{continued_weights, initial_weights};
 use learned_dropout::model_folder;
 use learned_dropout::pass::{NoiseKey, Pass};
-use learned_dropout::penalty::Penalty;
+use learned_dropout::penalty::{Penalty, PenaltyKind};
 use learned_dropout::rounding::Rounding;
-use learned_dropout::weights::{Weights, layout};
+use learned_dropout::weights::{TensorSpec, Weights, layout};
 use learned_dropout::{
     MaskConfig, MaskGradient, MaskInput, Site, Sites, Transformer, TransformerConfig,
 };
@@ -52,6 +53,13 @@ fn losses(config: &TransformerConfig, weights: &Weights, pass: &Pass) -> f32 {
     read(model.loss(ids(0), ids(4), pass).cross_entropy)[0]
 }
 
+fn series(terms: usize) -> MaskFunction {
+    MaskFunction::Fourier(Fourier {
+        terms,
+        ..Fourier::default()
+    })
+}
+
 /// Every configuration of one site that is accepted.
 fn accepted() -> impl Iterator<Item = MaskConfig> {
     let choices = Site::ALL.into_iter().flat_map(|site| {
@@ -77,10 +85,15 @@ fn masks_that_keep_everything_leave_the_dense_model() {
     let mut count = 0;
     for mask in accepted() {
         let config = masked(mask);
-        let weights = continued_weights(&config, 3, dense.clone()).expect("only masks are missing");
-        for rounding in [Rounding::Stochastic, Rounding::Threshold] {
+        for (rounding, function) in [
+            (Rounding::Stochastic, MaskFunction::default()),
+            (Rounding::Threshold, MaskFunction::default()),
+            (Rounding::Threshold, series(3)),
+        ] {
             let mut config = config.clone();
-            config.learned_dropout.as_mut().unwrap().rounding = rounding;
+            let mask = config.learned_dropout.as_mut().unwrap();
+            (mask.rounding, mask.function) = (rounding, function);
+            let weights = continued_weights(&config, 3, dense.clone()).expect("only masks lack");
             let found = losses(&config, &weights, &Pass::Evaluate);
             assert_eq!(found, expected, "{:?}", config.learned_dropout);
         }
@@ -281,6 +294,145 @@ fn what_makes_no_sense_is_refused_with_its_key() {
             &format!("penalty.{key}"),
             ": ",
         );
+    }
+}
+
+#[test]
+fn series_of_impossible_length_are_refused() {
+    for terms in [0, 17, usize::MAX] {
+        assert_refused(
+            |mask| mask.function = series(terms),
+            "function.terms",
+            "from 1, the cosine alone, to 16",
+        );
+    }
+    assert_refused(
+        |mask| {
+            mask.function = MaskFunction::Fourier(Fourier {
+                shift_init: 4.0,
+                ..Fourier::default()
+            })
+        },
+        "function.shift_init",
+        "from 0 to π",
+    );
+}
+
+/// One term is the cosine, tensor by tensor; more have as many coefficients for each value.
+#[test]
+fn series_have_tensors_of_their_own() {
+    let tensors = |function| -> Vec<(String, Vec<usize>)> {
+        let config = masked(MaskConfig {
+            site: Site::AttentionHeads.into(),
+            rank: Some(4),
+            function,
+            ..MaskConfig::default()
+        });
+        let of_mask = |spec: &TensorSpec| spec.name.starts_with("blocks.1.attention.head_");
+        let found = layout(&config).filter(of_mask);
+        found.map(|spec| (spec.name, spec.shape)).collect()
+    };
+    let cosine = tensors(MaskFunction::default());
+    assert_eq!(tensors(series(1)), cosine);
+    let longer = tensors(series(4));
+    assert_eq!(longer[..cosine.len()], cosine);
+    let name = "blocks.1.attention.head_learned_dropout.series";
+    assert_eq!(
+        longer[cosine.len()..],
+        [
+            (format!("{name}.amplitude"), vec![3 * 2]),
+            (format!("{name}.phase"), vec![3 * 2])
+        ]
+    );
+    let parameters = |function| {
+        masked(MaskConfig {
+            function,
+            ..MaskConfig::default()
+        })
+        .parameters()
+    };
+    // Amplitude and phase of 3 terms for 8 channels in 2 layers.
+    assert_eq!(parameters(series(4)) - parameters(series(1)), 2 * 3 * 8 * 2);
+}
+
+#[test]
+fn a_series_of_one_term_is_the_cosine() {
+    for mask in accepted() {
+        let config = masked(mask);
+        let mut of_one_term = config.clone();
+        of_one_term.learned_dropout.as_mut().unwrap().function = series(1);
+        let weights = initial_weights(&config, 5);
+        assert_eq!(initial_weights(&of_one_term, 5), weights);
+        for pass in [Pass::Evaluate, Pass::Train(NoiseKey { seed: 1, step: 0 })] {
+            let expected = losses(&config, &weights, &pass);
+            let found = losses(&of_one_term, &weights, &pass);
+            // The kernel's cosine is another one than the backend's.
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{found}, expected {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_series_trains_through_every_rounding_and_gradient() {
+    let sites = [Site::FeedForwardHidden, Site::AttentionOutput];
+    for (gradient, rounding, kind) in [
+        (
+            MaskGradient::KeptOnly,
+            Rounding::Stochastic,
+            PenaltyKind::Squared,
+        ),
+        (
+            MaskGradient::Exact,
+            Rounding::Stochastic,
+            PenaltyKind::Linear,
+        ),
+        (
+            MaskGradient::Exact,
+            Rounding::SigmoidDetached,
+            PenaltyKind::Entropy,
+        ),
+    ] {
+        let config = masked(MaskConfig {
+            site: sites.to_vec().into(),
+            input: MaskInput::LayerInput,
+            rank: Some(8),
+            function: series(3),
+            gradient,
+            rounding,
+            penalty: Some(Penalty {
+                kind,
+                ..Penalty::default()
+            }),
+            ..MaskConfig::default()
+        });
+        let device = device().autodiff();
+        let model = Transformer::from_weights(&config, &initial_weights(&config, 7), &device);
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3], [1, 3]), &device);
+        let loss = model.loss(
+            ids.clone(),
+            ids,
+            &Pass::Train(NoiseKey { seed: 1, step: 0 }),
+        );
+        for mask in &loss.masks {
+            assert!(
+                read(mask.mask())
+                    .iter()
+                    .all(|value| (0.0..=1.0).contains(value))
+            );
+        }
+        let gradients = loss.cross_entropy.backward();
+        for block in &model.blocks {
+            let module = block.feed_forward.hidden_learned_dropout.as_ref().unwrap();
+            let series = module.series.as_ref().unwrap();
+            for parameter in [&series.amplitude, &series.phase, &module.shift] {
+                let gradient = read(parameter.val().grad(&gradients).expect("it takes part"));
+                assert!(gradient.iter().all(|value| value.is_finite()));
+                assert!(gradient.iter().any(|value| *value != 0.0), "{gradient:?}");
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use learned_dropout::pass::Pass;
 use learned_dropout::{Site, Transformer, model_folder};
+use learned_dropout_training::checkpoints::model_folder_of;
 use learned_dropout_training::metrics::{Metrics, StepMetrics};
 use learned_dropout_training::trainer::TrainError;
 use support::{Place, finish, parsed, train};
@@ -144,6 +145,30 @@ fn a_run_with_a_target_goes_on_with_the_same_bits() {
 }
 
 #[test]
+fn a_run_with_series_goes_on_with_the_same_bits() {
+    let place = Place::new();
+    let table = CONTROLLED.replace(
+        "noise_steps",
+        "function = { kind = \"fourier\", terms = 3 }, noise_steps",
+    );
+    let overrides = with_masks(&table.replace('\n', " "), &[]);
+    let overrides = borrowed(&overrides);
+    let whole = finish(place.start(&place.run("whole"), &overrides).unwrap());
+    let run = place.run("stopped");
+    let mut trainer = place.start(&run, &overrides).unwrap();
+    let initial = trainer.weights();
+    train(&mut trainer, Some(3)).0.unwrap();
+    drop(trainer);
+    let again = finish(place.resume(&run, &[]).unwrap());
+    assert_eq!(again, whole);
+    let (_, weights) = model_folder::read(&model_folder_of(&run).unwrap()).unwrap();
+    for part in ["amplitude", "phase"] {
+        let name = format!("blocks.0.feed_forward.hidden_learned_dropout.series.{part}");
+        assert_ne!(weights[&name], initial[&name], "{part}");
+    }
+}
+
+#[test]
 fn a_target_is_reached() {
     let place = Place::new();
     let table = r#"{ site = "feed-forward-hidden", input = "layer-input", rank = 4, group = 4,
@@ -186,6 +211,7 @@ fn a_dense_model_becomes_a_masked_one() {
         r#"{ site = "attention-probabilities", input = "residual", rank = 3 }"#,
         r#"{ input = "embedding" }"#,
         r#"{ function = { kind = "cosine", shift_init = 3.0 } }"#,
+        r#"{ rank = 4, group = 2, function = { kind = "fourier", terms = 3, shift_init = 3.0 } }"#,
     ]
     .iter()
     .enumerate()
@@ -261,6 +287,8 @@ fn a_model_that_does_not_fit_is_refused_before_anything_is_written() {
     refused(&masked, &[other], "rank, heads and input must agree");
     let other = r#"model.learned_dropout={ input = "hidden" }"#;
     refused(&masked, &[other], "computed from \"embedding\"");
+    let other = r#"model.learned_dropout={ input = "embedding", function = { kind = "fourier" } }"#;
+    refused(&masked, &[other], "has 4 (\"fourier\"); they must agree");
     let tokenizer = dense.join("checkpoints/step-00000002/tokenizer.json");
     std::fs::write(tokenizer, "{}").unwrap();
     refused(&dense, &[], "its tokenizer is not that of ");

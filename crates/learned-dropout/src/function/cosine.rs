@@ -1,10 +1,9 @@
 //! The cosine mask function.
 
-use std::f64::consts::PI;
-
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::check_shift;
 use crate::config::ConfigProblem;
 
 /// `M = 0.5 cos(z + B) + 0.5`, with `z` the output of the mask's attention and `B` one learned
@@ -22,16 +21,11 @@ pub struct Cosine {
 
 impl Cosine {
     pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        if !(0.0..=PI).contains(&self.shift_init) {
-            problems.push(ConfigProblem::new(
-                format!("{key}.shift_init"),
-                self.shift_init,
-                "expected a value from 0 to π (3.14159…)",
-            ));
-        }
+        check_shift(key, self.shift_init, problems);
     }
 
-    pub(super) fn mask(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
-        ((attended + shift.unsqueeze()).cos() + 1.0) * 0.5
+    /// `shifted`: `[batch, time, values]`, `z + B`.
+    pub(super) fn mask(shifted: Tensor<3>) -> Tensor<3> {
+        (shifted.cos() + 1.0) * 0.5
     }
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::config::{MaskConfig, MaskGradient, MaskInput, Site, TransformerConfig};
-use crate::function::MaskFunction;
 use crate::penalty::{Penalty, PenaltyKind};
 use crate::rounding::Rounding;
 
@@ -56,7 +55,6 @@ fn mask_config(config: &TransformerConfig, masks: &MaskConfig, notes: &mut Vec<S
                 .into(),
         );
     }
-    let MaskFunction::Cosine(function) = &masks.function;
     json!({
         "use_bias": false,
         "n_head": config
@@ -64,7 +62,7 @@ fn mask_config(config: &TransformerConfig, masks: &MaskConfig, notes: &mut Vec<S
             .map_or(config.heads, |shape| shape.heads),
         "mask_rounding_type": rounding,
         "sigmoid_scale": masks.sigmoid_scale,
-        "shift_init": function.shift_init,
+        "shift_init": masks.function.shift_init(),
         "use_detached_input": masks.detach_input,
         "dropout_input_type": match masks.input {
             MaskInput::Embedding => "EMBED",

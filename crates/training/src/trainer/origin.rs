@@ -85,16 +85,27 @@ fn same_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<()
             ));
         }
     }
-    let input = |config: &TransformerConfig| config.learned_dropout.as_ref().map(|mask| mask.input);
-    match (input(theirs), input(ours)) {
-        (Some(theirs), Some(ours)) if theirs != ours => Err(format!(
+    let (Some(theirs), Some(ours)) = (&theirs.learned_dropout, &ours.learned_dropout) else {
+        return Ok(());
+    };
+    let (found, wanted) = (theirs.function.terms(), ours.function.terms());
+    if found != wanted {
+        return Err(format!(
+            "its masks are a function of {found} terms (\"{}\"), but model.learned_dropout.function \
+             has {wanted} (\"{}\"); they must agree",
+            theirs.function.name(),
+            ours.function.name()
+        ));
+    }
+    if theirs.input != ours.input {
+        return Err(format!(
             "its masks are computed from \"{}\", but model.learned_dropout.input is \"{}\"; they \
              must agree",
-            theirs.name(),
-            ours.name()
-        )),
-        _ => Ok(()),
+            theirs.input.name(),
+            ours.input.name()
+        ));
     }
+    Ok(())
 }
 
 /// A model without a tokenizer is taken at its word.
