@@ -114,13 +114,21 @@ pub(crate) const ALIKE: f64 = 0.6;
 /// How alike a key of another table must be: it takes more to believe in two mistakes.
 const ALIKE_ELSEWHERE: f64 = 0.85;
 
-/// The one of `known` that is most like `found`, if any is at all like it.
+/// The one of `known` that is most like `found`, if any is at all like it; of equals, the one that begins
+/// most like it.
 pub(crate) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<&'a str> {
     known
         .iter()
         .map(|&word| (strsim::normalized_damerau_levenshtein(found, word), word))
         .filter(|&(likeness, _)| likeness >= alike)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .max_by(|left, right| {
+            let begins = |word: &str| {
+                let pairs = found.chars().zip(word.chars());
+                pairs.take_while(|(left, right)| left == right).count()
+            };
+            let likeness = left.0.total_cmp(&right.0);
+            likeness.then_with(|| begins(left.1).cmp(&begins(right.1)))
+        })
         .map(|(_, word)| word)
 }
 

@@ -90,10 +90,8 @@ pub struct Measurement {
 impl Measurement {
     /// What is measured: `decode`, `prefill` or `eval`.
     pub fn kind(&self) -> &str {
-        let words = self.arguments.iter().map(String::as_str);
-        words
-            .take(2)
-            .last()
+        let second = self.arguments.get(1).map(String::as_str);
+        second
             .filter(|word| !word.starts_with("--"))
             .unwrap_or("eval")
     }
