@@ -4,18 +4,19 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kernels::random::{Philox, unit};
+use learned_dropout::Transformer;
 use learned_dropout::config::{MaskConfig, MaskInput, Site, Sites, TransformerConfig};
 use learned_dropout::function::{Fourier, MaskFunction};
 use learned_dropout::pass::Pass;
 use learned_dropout::rounding::Rounding;
 use learned_dropout::statistics::MaskValues;
 use learned_dropout::weights::{HostTensor, Weights, layout};
-use learned_dropout::{Mask, Transformer};
 use learned_dropout_inference::{Engine, EngineOptions, MaskRule, Session};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// How far logits may differ that are the same but for rounding.
+/// How far logits may differ that are the same but for rounding, as a share of the largest: random
+/// weights let rounding errors grow from layer to layer.
 const TOLERANCE: f32 = 2e-3;
 
 /// A model with random weights, large enough for masks and logits that differ.
@@ -61,9 +62,21 @@ fn terms(function: &MaskFunction) -> usize {
     }
 }
 
-/// How near mask values may come to 0.5, where they are rounded to one side or the other: rounding
-/// decides there, and then all logits after it differ.
-const UNDECIDED: f32 = 1e-4;
+/// How much the logits of a model may change, as a share of the largest, when its weights change by a
+/// few times their own rounding. Random weights make some models that multiply every rounding error by
+/// thousands, and where a mask value is nearly 0.5 rounding decides to which side it falls: there two
+/// right answers differ.
+const CONDITION: f32 = 2e-4;
+
+/// The weights, each changed by a part in a million.
+fn shaken(mut weights: Weights) -> Weights {
+    let noise = Philox::new(11, 0);
+    let values = weights.values_mut().flat_map(|tensor| &mut tensor.values);
+    for (position, value) in values.enumerate() {
+        *value *= 1.0 + 2e-6 * (unit(noise.number(position as u64)) - 0.5);
+    }
+    weights
+}
 
 fn configs() -> impl Strategy<Value = TransformerConfig> {
     let masks = (
@@ -101,8 +114,9 @@ fn configs() -> impl Strategy<Value = TransformerConfig> {
                 rank,
                 group,
                 rounding,
-                // A series is as much steeper as it has terms.
-                sigmoid_scale: MaskConfig::default().sigmoid_scale / terms(&function) as f64,
+                // As steep as the mask itself: the default of 60 multiplies rounding errors by 15 in
+                // each layer. A series is as much steeper as it has terms.
+                sigmoid_scale: 4.0 / terms(&function) as f64,
                 function,
                 ..MaskConfig::default()
             },
@@ -121,19 +135,22 @@ fn configs() -> impl Strategy<Value = TransformerConfig> {
         .prop_filter("possible", |config| config.validate().is_ok())
 }
 
+/// The largest difference, as a share of the largest expected value where that is above 1.
 fn max_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
+    let largest = expected
+        .iter()
+        .fold(1.0f32, |most, value| most.max(value.abs()));
     let pairs = found.iter().zip(expected);
     pairs
-        .map(|(found, expected)| (found - expected).abs())
+        .map(|(found, expected)| (found - expected).abs() / largest)
         .fold(0.0, f32::max)
 }
 
-/// The last logits and the kept share of the library's transformer in evaluation, and how far the
-/// nearest mask value is from 0.5.
-fn expected(config: &TransformerConfig, seed: u64, ids: &[u32]) -> (Vec<f32>, f64, f32) {
+/// The last logits and the kept share of the library's transformer in evaluation.
+fn expected(config: &TransformerConfig, weights: &Weights, ids: &[u32]) -> (Vec<f32>, f64) {
     let device = Device::flex();
-    let transformer = Transformer::from_weights(config, &weights(config, seed), &device);
+    let transformer = Transformer::from_weights(config, weights, &device);
     let data = ids.iter().map(|&id| id as i32).collect::<Vec<_>>();
     let data = TensorData::new(data, [1, ids.len()]);
     let ids = Tensor::<2, Int>::from_data(data, &device);
@@ -144,20 +161,14 @@ fn expected(config: &TransformerConfig, seed: u64, ids: &[u32]) -> (Vec<f32>, f6
         .map(|mask| mask.statistics().read())
         .collect();
     let kept = masks.iter().map(|mask| f64::from(mask.kept)).sum::<f64>() / masks.len() as f64;
-    let distance = |mask: &Mask| {
-        let values = mask.mask().into_data();
-        let distances = values.iter::<f32>().map(|value| (value - 0.5).abs());
-        distances.fold(f32::INFINITY, f32::min)
-    };
-    let nearest = forward.masks.iter().map(distance).fold(1.0, f32::min);
     let logits = transformer.logits(forward.hidden).to_data();
     let logits: Vec<f32> = logits.iter::<f32>().collect();
-    let last = logits[logits.len() - config.vocabulary..].to_vec();
-    (last, kept, nearest)
+    (logits[logits.len() - config.vocabulary..].to_vec(), kept)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
+        // Fixed: an error may carry a mask value to the other side that shaking did not.
         rng_seed: RngSeed::Fixed(3),
         ..ProptestConfig::with_cases(150)
     })]
@@ -165,9 +176,10 @@ proptest! {
     #[test]
     fn the_engine_agrees_with_the_transformer(config in configs(), seed in 0u64..1000) {
         let ids = tokens(config.context, seed);
-        let (logits, kept, nearest) = expected(&config, seed, &ids);
-        let rounding = config.learned_dropout.as_ref().unwrap().rounding;
-        prop_assume!(!rounding.is_binary() || nearest > UNDECIDED);
+        let weights = weights(&config, seed);
+        let (logits, kept) = expected(&config, &weights, &ids);
+        let (near, kept_near) = expected(&config, &shaken(weights), &ids);
+        prop_assume!(max_difference(&near, &logits) < CONDITION && kept == kept_near);
         for dense in [true, false] {
             let engine = engine(&config, seed, dense);
             let found = engine.inspect(&ids).unwrap();
