@@ -246,6 +246,7 @@ fn every_documented_key_exists_and_every_key_is_documented() {
                 "model.learned_dropout.group=2",
                 "model.learned_dropout.noise_steps=9",
                 "model.learned_dropout.gradient=kept-only",
+                "model.learned_dropout.function={kind=\"fourier\", terms=3}",
                 "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0, warmup=2, \
                  target_kept=0.5, target_steps=3, floor=0.1, floor_coefficient=1.0}",
                 "train.from=model",

@@ -42,8 +42,13 @@ fn tables_are_those_of_the_metrics() {
 fn documents_show_the_tables_of_the_studies() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let mut shown = 0;
-    for name in ["sparsity.md", "results.md"] {
-        let document = std::fs::read_to_string(docs.join(name)).expect("a document");
+    let files = std::fs::read_dir(&docs).expect("the documents");
+    for path in files.map(|file| file.expect("an entry").path()) {
+        if path.extension().is_none_or(|ending| ending != "md") {
+            continue;
+        }
+        let name = path.display();
+        let document = std::fs::read_to_string(&path).expect("a document");
         let mut tables = String::new();
         for line in document.lines() {
             let study = line

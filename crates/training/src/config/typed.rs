@@ -7,6 +7,7 @@ use learned_dropout::config::ConfigProblem;
 use learned_dropout::feed_forward::{
     FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
 };
+use learned_dropout::function::{Fourier, MaskFunction};
 use learned_dropout::penalty::Penalty;
 use learned_dropout::{MaskConfig, MaskGradient};
 use serde::Deserialize;
@@ -294,6 +295,7 @@ fn complete(feed_forward: FeedForwardConfig) -> RunConfig {
                 group: 2,
                 noise_steps: Some(1),
                 gradient: MaskGradient::KeptOnly,
+                function: MaskFunction::Fourier(Fourier::default()),
                 penalty: Some(penalty),
                 ..MaskConfig::default()
             }),

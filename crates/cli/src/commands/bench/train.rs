@@ -43,6 +43,9 @@ struct Beside {
     kept: f64,
     speed_up: f64,
     ideal_speed_up: f64,
+    /// The share of the model's operations that is left.
+    #[serde(skip)]
+    executed: f64,
 }
 
 #[derive(Serialize)]
@@ -86,11 +89,13 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     }
     bar.finish_and_clear();
     let beside = dense.map(|dense| beside(&mut timer, &model, dense.timing()));
+    let beside = beside.transpose()?;
+    let executed = beside.as_ref().map_or(1.0, |beside| beside.executed);
     let timing = timer.timing();
     let tokens_per_second = timing.tokens_per_second();
     let peak_flops = machine::peak_flops(common, timing.precision);
     let report = Report {
-        beside: beside.transpose()?,
+        beside,
         tokens_per_second,
         step_seconds: timing.median_seconds(),
         peak_memory_bytes: match plain {
@@ -102,7 +107,11 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
         threads: common.threads(),
         batch: config.train.batch,
         context: model.context,
-        model_flops_utilization: flops::utilization(&model, tokens_per_second, peak_flops),
+        model_flops_utilization: flops::utilization(
+            &model,
+            executed * tokens_per_second,
+            peak_flops,
+        ),
         loss: timing.loss,
         step_seconds_all: timing.seconds.clone(),
     };
@@ -137,6 +146,7 @@ fn beside(
         speed_up: dense.median_seconds() / sparse,
         // The backward pass has the same proportions.
         ideal_speed_up: whole / executed,
+        executed: executed / flops::forward_per_token(model),
         dense: Dense {
             tokens_per_second: dense.tokens_per_second(),
             step_seconds: dense.median_seconds(),
