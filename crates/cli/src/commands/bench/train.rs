@@ -161,14 +161,13 @@ fn weights(
     config: &RunConfig,
     model: &TransformerConfig,
 ) -> Result<Weights, Failure> {
-    let mut weights = initial_weights(model, config.seed);
-    if let Some(folder) = &arguments.model {
-        let (of, given) = model::read(folder)?;
-        // Overrides may have made another model of it.
-        if of == *model {
-            weights = given;
-        }
-    }
+    let given = arguments.model.as_deref().map(model::read).transpose()?;
+    // Overrides may have made another model of it.
+    let given = given.filter(|(of, _)| of == model);
+    let mut weights = match given {
+        Some((_, weights)) => weights,
+        None => initial_weights(model, config.seed),
+    };
     if let Some(kept) = arguments.kept {
         let masks = model.learned_dropout.as_ref();
         let fits = masks.is_some_and(|masks| {
