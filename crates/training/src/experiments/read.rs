@@ -1,16 +1,18 @@
 //! Reads an experiment file and everything that is wrong with it.
 
+mod data;
+mod measured;
+
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use data::TokenizerChoice;
-use data::sources::Source;
+use ::data::TokenizerChoice;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::measurements::{SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
-use super::{DataChoice, DefaultBase, Experiment, Preparation};
+use super::{DataChoice, DefaultBase, Experiment};
 use crate::config::document::{Node, Value, parse};
 use crate::config::problem::{ALIKE, nearest, suggestion};
 use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
@@ -234,55 +236,6 @@ impl Reader<'_> {
         Ok(Some(base))
     }
 
-    fn data(&mut self, typed: Option<TypedData>) -> Option<DataChoice> {
-        let typed = typed?;
-        let origin = |key: &str| {
-            let node = self.root.get(&["data", key]);
-            node.map(|node| node.origin.clone()).unwrap_or_default()
-        };
-        let (path_origin, sources_origin) = (origin("path"), origin("sources"));
-        let validation_origin = origin("validation");
-        if let Some(path) = typed.path {
-            if !typed.sources.is_empty() {
-                let message = "`data`: give either `path`, a data folder, or `sources` to prepare";
-                self.problem("data.sources", &sources_origin, message);
-            } else if typed.tokenizer.is_some() || typed.validation.is_some() {
-                let message = "`data.path` is a prepared folder: `tokenizer` and `validation` \
-                               belong to `sources`";
-                self.problem("data.path", &path_origin, message);
-            }
-            return Some(DataChoice::Folder(under(self.folder, &path)));
-        }
-        if typed.sources.is_empty() {
-            let message = "`data`: expected `path`, a data folder, or `sources`, a list of files";
-            self.problem("data", &sources_origin, message);
-            return None;
-        }
-        let mut sources = Vec::new();
-        for text in &typed.sources {
-            match text.parse::<Source>() {
-                Ok(Source::Path(path)) => sources.push(Source::Path(under(self.folder, &path))),
-                Ok(source) => sources.push(source),
-                Err(error) => {
-                    let message = format!("`data.sources`: {error}");
-                    self.problem("data.sources", &sources_origin, message);
-                }
-            }
-        }
-        let validation = typed.validation.unwrap_or(0.1);
-        if !(validation > 0.0 && validation < 1.0) {
-            let message =
-                format!("`data.validation` is {validation}: expected a share above 0 and below 1");
-            self.problem("data.validation", &validation_origin, message);
-        }
-        Some(DataChoice::Prepare(Preparation {
-            sources,
-            tokenizer: typed.tokenizer.unwrap_or(DEFAULT_TOKENIZER),
-            validation,
-            max_text_bytes: typed.max_text_bytes,
-        }))
-    }
-
     fn seeds(&mut self, typed: Option<Vec<u64>>, base: Option<&Node>) -> Vec<u64> {
         let origin = self.root.get(&["seeds"]).map(|node| node.origin.clone());
         let Some(seeds) = typed else {
@@ -367,45 +320,6 @@ impl Reader<'_> {
                 suggestion(arm, &known)
             );
             self.problem(key, &origin.clone().unwrap_or_default(), message);
-        }
-    }
-
-    fn check_measurements(
-        &mut self,
-        speed: Option<&SpeedPlan>,
-        threshold: Option<&ThresholdPlan>,
-        names: &[String],
-    ) {
-        if let Some(node) = self.root.get(&["speed"]) {
-            let zero = |number: Option<u64>| number == Some(0);
-            let numbers = speed.map(|speed| {
-                [
-                    ("decode", speed.decode.map(u64::from)),
-                    ("prefill", speed.prefill.map(u64::from)),
-                    ("rounds", Some(speed.rounds.into())),
-                    ("threads", speed.threads.map(u64::from)),
-                    ("seeds", Some(speed.seeds as u64)),
-                ]
-            });
-            for (key, _) in numbers.into_iter().flatten().filter(|of| zero(of.1)) {
-                let origin = node.get(&[key]).map(|node| node.origin.clone());
-                let message = format!("`speed.{key}` is 0: expected at least 1");
-                self.problem(
-                    &format!("speed.{key}"),
-                    &origin.unwrap_or_default(),
-                    message,
-                );
-            }
-        }
-        if let Some((node, plan)) = self.root.get(&["threshold"]).zip(threshold) {
-            self.known_arms("threshold.arms", node, &plan.arms, names);
-            let is_share = |share: &&f64| !(0.0..=1.0).contains(*share);
-            if let Some(share) = plan.sparsity.iter().find(is_share) {
-                let origin = node.get(&["sparsity"]).map(|node| node.origin.clone());
-                let message =
-                    format!("`threshold.sparsity` has {share}: expected shares from 0 to 1");
-                self.problem("threshold.sparsity", &origin.unwrap_or_default(), message);
-            }
         }
     }
 
