@@ -278,6 +278,8 @@ pub struct GenerateArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ldrop inspect --model runs/quickstart --prompt \"fn main() {\"
+  ldrop inspect --model runs/quickstart --file src/main.rs --html masks.html
+  ldrop inspect --model runs/shift-0 --data data/wikipedia --max-tokens 10000 --json
   ldrop inspect --model runs/shift-0 --ids 464,2106,286 --json")]
 pub struct InspectArguments {
     /// A run folder (its best checkpoint) or a model folder
@@ -288,13 +290,28 @@ pub struct InspectArguments {
         long,
         value_name = "TEXT",
         allow_hyphen_values = true,
-        required_unless_present = "ids",
-        conflicts_with = "ids"
+        group = "text",
+        required_unless_present_any = ["ids", "file", "data"]
     )]
     pub prompt: Option<String>,
     /// The tokens to look at
-    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', group = "text")]
     pub ids: Option<Vec<u32>>,
+    /// A text file to look at
+    #[arg(long, value_name = "FILE", group = "text")]
+    pub file: Option<PathBuf>,
+    /// A data folder whose validation part to look at: what the masks do with it, no prediction
+    #[arg(long, value_name = "DIR", group = "text")]
+    pub data: Option<PathBuf>,
+    /// Tell which tokens keep what: by kind and place, always or never, and in common
+    #[arg(long)]
+    pub masks: bool,
+    /// Write that as a web page, with pictures
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Tokens at most whose masks are looked at, in windows as long as the context
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_tokens: u64,
     /// How many of the likeliest next tokens to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: usize,

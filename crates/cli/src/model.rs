@@ -85,6 +85,36 @@ pub fn tokenizer_of(path: &Path) -> Result<Tokenizer, Failure> {
     })
 }
 
+/// The tokenizer of data that a model is to read.
+///
+/// # Errors
+/// The data has more tokens than the model knows, or was made with another tokenizer.
+pub fn tokenizer_of_data(
+    path: &Path,
+    config: &TransformerConfig,
+    folder: &DataFolder,
+) -> Result<Tokenizer, Failure> {
+    let vocabulary = folder.meta().vocabulary;
+    if vocabulary > config.vocabulary as u64 {
+        return Err(Failure::work(format!(
+            "{}: the data has {vocabulary} tokens, the model knows {}; prepare the text with the \
+             model's tokenizer",
+            folder.path().display(),
+            config.vocabulary
+        )));
+    }
+    let tokenizer = folder.tokenizer()?;
+    let own = self::tokenizer(path)?;
+    if own.is_some_and(|own| own.to_json() != tokenizer.to_json()) {
+        return Err(Failure::work(format!(
+            "{}: the data was prepared with another tokenizer than the model's; its tokens mean \
+             other text to this model",
+            folder.path().display()
+        )));
+    }
+    Ok(tokenizer)
+}
+
 /// An engine that runs the model on the CPU.
 pub fn engine(
     path: &Path,

@@ -209,6 +209,8 @@ arms = ["baseline"]
 sparsity = [0.5]
 inputs = "all"
 max_tokens = 64
+[masks]
+max_tokens = 50
 "#;
     let study = STUDY.replace("train.steps = 30", "train.steps = 4");
     prepare(folder, &(study.clone() + measured));
@@ -227,7 +229,9 @@ max_tokens = 64
     };
     let bench = ["decode --tokens 3", "prefill --tokens 4"];
     let bench = bench.map(|kind| format!("bench {kind} --rounds 1"));
-    assert_eq!(kinds("learned/seed-1"), bench);
+    let mut learned = bench.to_vec();
+    learned.push("inspect --max-tokens 50".into());
+    assert_eq!(kinds("learned/seed-1"), learned);
     assert_eq!(kinds("learned/seed-2"), [""; 0]);
     assert_eq!(kinds("baseline/seed-1").len(), 5);
     let cut = "--threshold-sparsity 0.5 --threshold-inputs all";
@@ -244,6 +248,8 @@ max_tokens = 64
         "Decode, tokens/s",
         "# Small inputs taken as 0 (all)",
         "| baseline | 50.0% | 2 |",
+        "# What tokens keep in common",
+        "# What kinds of tokens keep",
     ] {
         assert!(before.contains(part), "{part}: {before}");
     }
@@ -253,7 +259,7 @@ max_tokens = 64
     let path = folder.join("study.toml");
     std::fs::write(&path, study + &measured.replace("decode = 3\n", "")).expect("written");
     run(folder, &command);
-    assert_eq!(kinds("learned/seed-1"), bench[1..]);
+    assert_eq!(kinds("learned/seed-1"), learned[1..]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask::MaskStatistics;
+use crate::mask::{MaskStatistics, MaskValues};
 use crate::session::Session;
 
 /// Tokens whose logits are made at a time: the logits of a whole sequence would be by far the
@@ -47,31 +47,47 @@ impl Engine {
         })
     }
 
-    /// The mean cross-entropy of predicting `targets[i]` after `ids[..=i]`.
+    /// The values of all masks for some tokens, which begin a sequence: those of each mask, in the
+    /// order of the forward pass. Empty without learned masks.
     ///
     /// # Errors
-    /// There are no tokens, more than the context, or not one target for each; or the model does
-    /// not know one of them.
-    pub fn loss(&self, ids: &[u32], targets: &[u32]) -> Result<Loss, EngineError> {
+    /// There are no tokens or more than the context, or the model does not know one of them.
+    pub fn mask_values(&self, ids: &[u32]) -> Result<Vec<MaskValues>, EngineError> {
+        self.check_window(ids)?;
+        let mut session = Session::new(self)?;
+        Ok(session.read_masks(ids))
+    }
+
+    /// That there are tokens, which fit into the context and are known.
+    fn check_window(&self, ids: &[u32]) -> Result<(), EngineError> {
         if ids.is_empty() {
             return Err(EngineError::NoTokens);
         }
-        if ids.len() != targets.len() {
-            return Err(EngineError::Targets {
-                inputs: ids.len(),
-                targets: targets.len(),
-            });
-        }
-        let (context, width) = (self.config().context, self.config().width);
+        let context = self.config().context;
         if ids.len() > context {
             return Err(EngineError::TooLong {
                 found: ids.len(),
                 context,
             });
         }
-        self.check_tokens(ids)?;
+        self.check_tokens(ids)
+    }
+
+    /// The mean cross-entropy of predicting `targets[i]` after `ids[..=i]`.
+    ///
+    /// # Errors
+    /// There are no tokens, more than the context, or not one target for each; or the model does
+    /// not know one of them.
+    pub fn loss(&self, ids: &[u32], targets: &[u32]) -> Result<Loss, EngineError> {
+        self.check_window(ids)?;
+        if ids.len() != targets.len() {
+            return Err(EngineError::Targets {
+                inputs: ids.len(),
+                targets: targets.len(),
+            });
+        }
         self.check_tokens(targets)?;
-        let vocabulary = self.config().vocabulary;
+        let (vocabulary, width) = (self.config().vocabulary, self.config().width);
         let mut session = Session::new(self)?;
         let mut logits = vec![0.0; LOGITS_TOKENS * vocabulary];
         let (mut sum, mut expected) = (0.0, targets.iter());

@@ -47,7 +47,7 @@ pub use error::EngineError;
 pub use generate::{GenerateOptions, Generated, StopReason, generate};
 pub use inspect::{Inspection, Loss};
 pub use kernels::decode::Format;
-pub use mask::{LayerMask, MaskRule, MaskSampling, MaskStatistics, SiteMask};
+pub use mask::{LayerMask, MaskRule, MaskSampling, MaskStatistics, MaskValues, SiteMask};
 pub use sampling::{Sampler, SamplingError, SamplingOptions};
 pub use session::{Batch, Session};
 pub use work::Work;

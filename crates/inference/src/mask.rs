@@ -78,6 +78,22 @@ pub struct MaskStatistics {
     pub masks: Vec<SiteMask>,
 }
 
+/// The values of one mask for some tokens, before their rounding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskValues {
+    /// Where the mask stands.
+    pub site: Site,
+    /// In which block; none in front of all.
+    pub layer: Option<usize>,
+    /// Values of the mask for each token.
+    pub width: usize,
+    /// Neighbouring channels, hidden units or heads that share a value.
+    pub group: usize,
+    /// M of each token, `[tokens, width]`, from 0 to 1. What is at least 0.5 is kept, where the
+    /// rounding is stochastic or a threshold.
+    pub values: Vec<f32>,
+}
+
 /// Running sums over the elements of one mask.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MaskSums {
@@ -209,6 +225,9 @@ impl Mask {
         self.function.values(factors, attended);
         for (span, sequence) in spans.iter().zip(sequences) {
             let factors = &mut factors[span.first * values..][..span.count * values];
+            if let Some(record) = sequence.mask_values.as_mut().filter(|_| span.measured) {
+                record[self.number].extend_from_slice(factors);
+            }
             for (token, factors) in (sequence.seen..).zip(factors.chunks_exact_mut(values)) {
                 let row = MaskRow {
                     config,

@@ -20,6 +20,9 @@ pub(crate) struct Sequence {
     pub(crate) mask_caches: Vec<Cache>,
     /// By the number of the mask.
     pub(crate) sums: Vec<MaskSums>,
+    /// By the number of the mask: the values of the mask function, before their rounding, of all
+    /// measured tokens, `[tokens, values]`. None unless they were asked for.
+    pub(crate) mask_values: Option<Vec<Vec<f32>>>,
 }
 
 /// The new tokens of one sequence among the rows of a forward pass.
@@ -57,6 +60,7 @@ impl Sequence {
             attention_caches,
             sums: vec![MaskSums::default(); mask_caches.len()],
             mask_caches,
+            mask_values: None,
         })
     }
 }

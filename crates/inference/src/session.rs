@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::forward::{Activations, final_norm, forward};
-use crate::mask::{self, MaskRule, MaskStatistics, MaskSums};
+use crate::mask::{self, Mask, MaskRule, MaskStatistics, MaskSums, MaskValues};
 use crate::sequence::Sequence;
 
 /// Tokens that one forward pass takes at most: enough to use each weight many times while it is
@@ -114,6 +114,24 @@ impl<'a> Session<'a> {
             let (engine, hidden) = (self.engine, &self.activations.hidden);
             engine.run(part.len(), || look(&final_norm(engine, hidden)));
         }
+    }
+
+    /// Reads tokens that fit into the context and returns the masks that they get.
+    pub(crate) fn read_masks(&mut self, ids: &[u32]) -> Vec<MaskValues> {
+        let masks = self.engine.masks().count();
+        self.sequence[0].mask_values = Some(vec![Vec::new(); masks]);
+        for part in ids.chunks(MOST_TOKENS) {
+            self.read(part, true);
+        }
+        let values = self.sequence[0].mask_values.take().unwrap_or_default();
+        let of_mask = |(mask, values): (&Mask, Vec<f32>)| MaskValues {
+            site: mask.shape.site,
+            layer: mask.shape.site.is_in_blocks().then_some(mask.layer),
+            width: mask.shape.values,
+            group: mask.shape.group,
+            values,
+        };
+        self.engine.masks().zip(values).map(of_mask).collect()
     }
 
     /// Computes the last `keep` tokens of the window again, from position 0.

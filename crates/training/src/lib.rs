@@ -7,6 +7,7 @@ pub mod checkpoints;
 pub mod config;
 pub mod experiments;
 pub mod flops;
+pub mod masks;
 pub mod metrics;
 pub mod optimizer;
 pub mod precision;

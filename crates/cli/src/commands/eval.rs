@@ -60,29 +60,12 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     let precision = common.precision(PrecisionName::F32)?;
     let (config, weights) = model::read(&arguments.model)?;
     let folder = data_folder(&arguments)?;
-    let vocabulary = folder.meta().vocabulary;
-    if vocabulary > config.vocabulary as u64 {
-        return Err(Failure::work(format!(
-            "{}: the data has {vocabulary} tokens, the model knows {}; prepare the text with the \
-             model's tokenizer",
-            folder.path().display(),
-            config.vocabulary
-        )));
-    }
     let split = match arguments.split {
         SplitName::Train => Split::Train,
         SplitName::Validation => Split::Validation,
     };
     let tokens = folder.split(split);
-    let tokenizer = folder.tokenizer()?;
-    let own = model::tokenizer(&arguments.model)?;
-    if own.is_some_and(|own| own.to_json() != tokenizer.to_json()) {
-        return Err(Failure::work(format!(
-            "{}: the data was prepared with another tokenizer than the model's; its tokens mean \
-             other text to this model",
-            folder.path().display()
-        )));
-    }
+    let tokenizer = model::tokenizer_of_data(&arguments.model, &config, &folder)?;
     let mut transformer =
         Transformer::from_weights(&config, &weights, &device).with_precision(precision);
     let cut = arguments.threshold.cut();

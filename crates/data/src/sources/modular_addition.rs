@@ -1,10 +1,15 @@
 //! Addition modulo a prime: a small task that is no language, of which every example is known.
 //!
-//! Each pair of numbers is a document, "a+b=c" with c = (a + b) mod p, in an order that looks random
-//! and is always the same. A number is one letter, so that with the tokenizer `char` it is one token.
-//! With part of the pairs held back for validation, this is the task on which Power et al.,
-//! "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets" (2022), saw models
-//! generalize long after they knew the training pairs by heart.
+//! Each pair of numbers is an equation "a+b=c" with c = (a + b) mod p, and a document. A number is one
+//! letter, so that with the tokenizer `char` it is one token. With part of the pairs held back for
+//! validation, this is the task on which Power et al., "Grokking: Generalization Beyond Overfitting on
+//! Small Algorithmic Datasets" (2022), saw models generalize long after they knew the training pairs by
+//! heart.
+//!
+//! A model of language also learns which equation follows which. So that there is nothing to learn in
+//! that, every pair comes sixteen times, each time after another one. The pairs are dealt into twenty
+//! parts, and all passes over a part come before the next part: a division by position at any multiple
+//! of 5% leaves no pair on both sides, where p² is a multiple of 20, and otherwise at most one.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,21 +22,44 @@ const FIRST_LETTER: u32 = 0x100;
 /// The largest modulus: as many numbers as there are letters.
 pub(super) const LARGEST: u32 = 336;
 
-/// Emits all pairs.
+/// Parts that the pairs are dealt into.
+const PARTS: usize = 20;
+
+/// How often each pair comes.
+const PASSES: u32 = 16;
+
+/// Emits all pairs, part by part.
 pub(super) fn read(modulus: u32, meter: &SharedMeter, emit: &mut Emit<'_>) -> Result<(), Halt> {
     let mut pairs: Vec<(u32, u32)> = (0..modulus)
         .flat_map(|a| (0..modulus).map(move |b| (a, b)))
         .collect();
-    pairs.sort_by_cached_key(|(a, b)| xxh3_64(format!("{a}+{b}").as_bytes()));
-    for (a, b) in pairs {
-        let text = equation(a, b, modulus);
-        meter.borrow_mut().update(text.as_bytes());
-        emit(RawDocument::Text {
-            text,
-            continues: false,
-        })?;
+    mix(&mut pairs, 0);
+    for part in parts(&pairs) {
+        for pass in 1..=PASSES {
+            let mut part = part.to_vec();
+            mix(&mut part, pass);
+            for (a, b) in part {
+                let text = equation(a, b, modulus);
+                meter.borrow_mut().update(text.as_bytes());
+                emit(RawDocument::Text {
+                    text,
+                    continues: false,
+                })?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Sorts pairs in an order that looks random: the same for the same pass.
+fn mix(pairs: &mut [(u32, u32)], pass: u32) {
+    pairs.sort_by_cached_key(|(a, b)| xxh3_64(format!("{a}+{b}, pass {pass}").as_bytes()));
+}
+
+/// The pairs in parts whose sizes differ by one at most.
+fn parts(pairs: &[(u32, u32)]) -> impl Iterator<Item = &[(u32, u32)]> {
+    let bound = |part: usize| part * pairs.len() / PARTS;
+    (0..PARTS).map(move |part| &pairs[bound(part)..bound(part + 1)])
 }
 
 fn equation(a: u32, b: u32, modulus: u32) -> String {
@@ -59,24 +87,39 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_comes_once_with_its_sum() {
+    fn every_pair_comes_as_often_with_its_sum() {
         // Ā, ā and Ă are 0, 1 and 2.
         let all = BTreeSet::from([
             "Ā+Ā=Ā", "Ā+ā=ā", "Ā+Ă=Ă", "ā+Ā=ā", "ā+ā=Ă", "ā+Ă=Ā", "Ă+Ā=Ă", "Ă+ā=Ā", "Ă+Ă=ā",
         ]);
         let found = documents(3);
-        assert_eq!(found.len(), 9);
-        assert_eq!(
-            found.iter().map(String::as_str).collect::<BTreeSet<_>>(),
-            all
-        );
+        assert_eq!(found.len(), 9 * PASSES as usize);
+        for text in all {
+            let count = found.iter().filter(|found| *found == text).count();
+            assert_eq!(count, PASSES as usize, "{text}");
+        }
     }
 
     #[test]
-    fn the_order_is_mixed_and_letters_are_letters() {
-        let found = documents(LARGEST);
-        let firsts = found[..100].iter().map(|text| text.chars().next());
-        assert!(firsts.collect::<BTreeSet<_>>().len() > 50);
+    fn a_division_by_position_divides_the_pairs() {
+        let found = documents(20);
+        for percent in [5, 10, 30, 50, 95] {
+            let (train, validation) = found.split_at(found.len() * (100 - percent) / 100);
+            let train: BTreeSet<&String> = train.iter().collect();
+            assert!(
+                !validation.iter().any(|text| train.contains(text)),
+                "{percent}%"
+            );
+        }
+    }
+
+    #[test]
+    fn what_follows_an_equation_is_mixed_and_letters_are_letters() {
+        let found = documents(100);
+        let first = &found[0];
+        let follows = |index: usize| found.get(index + 1);
+        let places = (0..found.len()).filter(|&index| &found[index] == first);
+        assert!(places.filter_map(follows).collect::<BTreeSet<_>>().len() > 10);
         let mut letters = found.iter().flat_map(|text| text.chars());
         assert!(letters.all(|letter| letter.is_alphabetic() || "+=".contains(letter)));
     }

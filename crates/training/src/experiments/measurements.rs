@@ -54,6 +54,47 @@ pub struct ThresholdPlan {
     pub max_tokens: Option<u64>,
 }
 
+/// What the masks of trained models do with the validation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskPlan {
+    /// Tokens that are looked at.
+    pub max_tokens: u64,
+    /// Of how many seeds of each arm, the first ones, masks are looked at.
+    pub seeds: usize,
+}
+
+impl Default for MaskPlan {
+    fn default() -> Self {
+        Self {
+            max_tokens: 4096,
+            seeds: 1,
+        }
+    }
+}
+
+/// What is to be measured of trained models.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plans<'a> {
+    /// How fast they run.
+    pub speed: Option<&'a SpeedPlan>,
+    /// What thresholds would cost.
+    pub threshold: Option<&'a ThresholdPlan>,
+    /// What their masks do.
+    pub masks: Option<&'a MaskPlan>,
+}
+
+/// A trained model of an experiment.
+#[derive(Clone, Copy, Debug)]
+pub struct Trained<'a> {
+    /// Name of its arm.
+    pub arm: &'a str,
+    /// The place of its seed among those of the experiment.
+    pub seed: usize,
+    /// Whether it has learned masks.
+    pub masked: bool,
+}
+
 /// Which inputs have thresholds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,12 +129,14 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// What is measured: `decode`, `prefill` or `eval`.
+    /// What is measured: `decode`, `prefill`, `eval` or `inspect`.
     pub fn kind(&self) -> &str {
-        let second = self.arguments.get(1).map(String::as_str);
-        second
-            .filter(|word| !word.starts_with("--"))
-            .unwrap_or("eval")
+        let mut words = self.arguments.iter().map(String::as_str);
+        match words.next() {
+            Some("bench") => words.next(),
+            first => first,
+        }
+        .unwrap_or_default()
     }
 
     /// A number of the result, by the keys that lead to it.
@@ -133,15 +176,12 @@ impl Measurements {
 }
 
 /// The arguments, without paths, of all that is to be measured of a run, each with the share that
-/// thresholds take as 0. `seed` is the place of the run's seed among those of the experiment.
-pub fn planned(
-    speed: Option<&SpeedPlan>,
-    threshold: Option<&ThresholdPlan>,
-    (arm, seed): (&str, usize),
-) -> Vec<(Vec<String>, Option<f64>)> {
+/// thresholds take as 0.
+pub fn planned(plans: Plans<'_>, trained: Trained<'_>) -> Vec<(Vec<String>, Option<f64>)> {
+    let Trained { arm, seed, masked } = trained;
     let words = |text: String| text.split(' ').map(str::to_string).collect::<Vec<_>>();
     let mut all = Vec::new();
-    let speeds = speed.filter(|speed| seed < speed.seeds);
+    let speeds = plans.speed.filter(|speed| seed < speed.seeds);
     let benches: Vec<String> = speeds
         .into_iter()
         .flat_map(|speed| {
@@ -161,7 +201,13 @@ pub fn planned(
         .flatten()
         .collect();
     all.extend(benches.iter().map(|bench| (words(bench.clone()), None)));
-    if let Some(plan) = threshold.filter(|plan| plan.arms.iter().any(|name| name == arm)) {
+    let looked_at = plans.masks.filter(|plan| masked && seed < plan.seeds);
+    all.extend(looked_at.map(|plan| {
+        let tokens = plan.max_tokens;
+        (words(format!("inspect --max-tokens {tokens}")), None)
+    }));
+    let has_arm = |plan: &&ThresholdPlan| plan.arms.iter().any(|name| name == arm);
+    if let Some(plan) = plans.threshold.filter(has_arm) {
         for &sparsity in &plan.sparsity {
             let cut = format!(
                 " --threshold-sparsity {sparsity} --threshold-inputs {}",
@@ -194,14 +240,21 @@ mod tests {
             inputs: ThresholdedInputs::All,
             max_tokens: Some(1000),
         };
+        let plans = Plans {
+            speed: Some(&speed),
+            threshold: Some(&threshold),
+            masks: Some(&MaskPlan::default()),
+        };
         let lines = |arm: &str, seed: usize| -> Vec<String> {
-            let planned = planned(Some(&speed), Some(&threshold), (arm, seed));
+            let masked = arm == "masked";
+            let planned = planned(plans, Trained { arm, seed, masked });
             planned.iter().map(|(words, _)| words.join(" ")).collect()
         };
         let bench = "bench decode --tokens 64 --rounds 5 --threads 2";
         let cut = "--threshold-sparsity 0.5 --threshold-inputs all";
         let eval = format!("eval --max-tokens 1000 {cut}");
-        assert_eq!(lines("masked", 0), [bench]);
+        let inspect = "inspect --max-tokens 4096";
+        assert_eq!(lines("masked", 0), [bench, inspect]);
         assert_eq!(lines("masked", 1), [""; 0]);
         assert_eq!(
             lines("dense", 0),
@@ -229,5 +282,6 @@ mod tests {
         assert_eq!(kind("bench decode --tokens 64"), "decode");
         assert_eq!(kind("eval --max-tokens 3"), "eval");
         assert_eq!(kind("eval"), "eval");
+        assert_eq!(kind("inspect --max-tokens 3"), "inspect");
     }
 }

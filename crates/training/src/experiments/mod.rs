@@ -16,8 +16,8 @@ use crate::config::{ConfigError, RunConfig};
 
 pub use data_choice::{DataChoice, Preparation};
 pub use measurements::{
-    MEASUREMENTS_FILE, Measurement, Measurements, SpeedPlan, ThresholdPlan, ThresholdedInputs,
-    planned as planned_measurements,
+    MEASUREMENTS_FILE, MaskPlan, Measurement, Measurements, Plans, SpeedPlan, ThresholdPlan,
+    ThresholdedInputs, Trained, planned as planned_measurements,
 };
 pub use outline::{
     ArmOutline, Chart, ChartKind, Column, OUTLINE_FILE, Outline, OutlineError, Published, Table,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::measurements::{SpeedPlan, ThresholdPlan};
+use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 
 /// File name of the outline in an experiment's folder.
 pub const OUTLINE_FILE: &str = "experiment.json";
@@ -56,6 +56,9 @@ pub struct Outline {
     /// Small inputs of trained models that are taken as 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdPlan>,
+    /// What the masks of the trained models do; not looked at where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masks: Option<MaskPlan>,
 }
 
 /// An arm of an experiment.
@@ -109,6 +112,8 @@ pub enum ChartKind {
     Kept,
     /// The same at the end of training, layer by layer.
     KeptByLayer,
+    /// The same of the trained model at each place of a window.
+    KeptByPosition,
     /// Validation loss at the end of training against executed FLOPs of the forward pass per token.
     LossAgainstFlops,
     /// Validation loss at the end of training against training speed.
@@ -121,12 +126,13 @@ pub enum ChartKind {
 
 impl ChartKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ValidationLoss,
         Self::TrainLoss,
         Self::StepLoss,
         Self::Kept,
         Self::KeptByLayer,
+        Self::KeptByPosition,
         Self::LossAgainstFlops,
         Self::LossAgainstSpeed,
         Self::LossAgainstDecodeSpeed,
@@ -249,6 +255,15 @@ impl Outline {
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(OutlineError::File { path, source }),
+        }
+    }
+
+    /// What is to be measured of the trained models.
+    pub fn plans(&self) -> Plans<'_> {
+        Plans {
+            speed: self.speed.as_ref(),
+            threshold: self.threshold.as_ref(),
+            masks: self.masks.as_ref(),
         }
     }
 

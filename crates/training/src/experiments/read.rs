@@ -10,7 +10,7 @@ use ::data::TokenizerChoice;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::measurements::{SpeedPlan, ThresholdPlan};
+use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
 use super::{DataChoice, DefaultBase, Experiment};
 use crate::config::document::{Node, Value, parse};
@@ -22,7 +22,7 @@ use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
 
 /// Keys of the experiment file by their full paths, for suggestions.
-const KEYS: [&str; 36] = [
+const KEYS: [&str; 39] = [
     "title",
     "description",
     "base",
@@ -59,6 +59,9 @@ const KEYS: [&str; 36] = [
     "threshold.sparsity",
     "threshold.inputs",
     "threshold.max_tokens",
+    "masks",
+    "masks.max_tokens",
+    "masks.seeds",
 ];
 
 #[derive(Default, Deserialize)]
@@ -71,6 +74,7 @@ struct TypedExperiment {
     data: Option<TypedData>,
     speed: Option<SpeedPlan>,
     threshold: Option<ThresholdPlan>,
+    masks: Option<MaskPlan>,
     // Read from the document itself.
     #[serde(rename = "base")]
     _base: Option<IgnoredAny>,
@@ -162,7 +166,12 @@ impl Reader<'_> {
         for (node, table) in &tables {
             self.known_arms("table.arms", node, &table.arms, &names);
         }
-        self.check_measurements(typed.speed.as_ref(), typed.threshold.as_ref(), &names);
+        let plans = Plans {
+            speed: typed.speed.as_ref(),
+            threshold: typed.threshold.as_ref(),
+            masks: typed.masks.as_ref(),
+        };
+        self.check_measurements(plans, &names);
         let Some(base) = base else { return Ok(None) };
         let shared = Changes {
             unset: &typed.unset,
@@ -190,6 +199,7 @@ impl Reader<'_> {
             tables: tables.into_iter().map(|(_, table)| table).collect(),
             speed: typed.speed,
             threshold: typed.threshold,
+            masks: typed.masks,
         };
         Ok(configs.map(|configs| Experiment {
             outline,

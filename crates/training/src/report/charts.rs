@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::arm::Arm;
+use super::mask_tables;
 use super::spread::Spread;
 use crate::experiments::{Chart, ChartKind};
 
@@ -52,7 +53,11 @@ pub(super) fn defaults(arms: &[Arm]) -> Vec<Chart> {
     if arms.len() == 1 {
         kinds.push(ChartKind::StepLoss);
     }
-    kinds.extend([ChartKind::Kept, ChartKind::KeptByLayer]);
+    kinds.extend([
+        ChartKind::Kept,
+        ChartKind::KeptByLayer,
+        ChartKind::KeptByPosition,
+    ]);
     if arms.len() > 1 {
         kinds.push(ChartKind::LossAgainstFlops);
     }
@@ -117,6 +122,11 @@ fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
         ChartKind::StepLoss => ("Loss of the training batches", steps, nats),
         ChartKind::Kept => ("Kept activations", steps, kept),
         ChartKind::KeptByLayer => ("Kept activations by layer", whole("layer"), kept),
+        ChartKind::KeptByPosition => (
+            "Kept activations by place in the window",
+            whole("tokens before"),
+            kept,
+        ),
         ChartKind::LossAgainstFlops => (
             "Validation loss against computation",
             whole("executed FLOPs of the forward pass per token"),
@@ -146,6 +156,7 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
         ChartKind::TrainLoss => with_spread(arm.over_time(|of| of.train_loss)),
         ChartKind::Kept => with_spread(arm.over_time(|of| of.kept)),
         ChartKind::KeptByLayer => with_spread(arm.kept_by_layer()),
+        ChartKind::KeptByPosition => with_spread(mask_tables::kept_by_position(arm)),
         ChartKind::StepLoss => step_losses(arm),
         ChartKind::LossAgainstFlops => loss_against(arm, arm.executed_flops()),
         ChartKind::LossAgainstSpeed => {

@@ -6,6 +6,9 @@ mod charts;
 mod columns;
 mod html;
 mod markdown;
+mod mask_page;
+mod mask_tables;
+mod page;
 mod run_record;
 mod spread;
 mod table;
@@ -19,6 +22,7 @@ use crate::run_folder::CONFIG_FILE;
 
 pub use arm::Arm;
 pub use charts::{Axis, Plot, Series};
+pub use mask_page::mask_page;
 pub use run_record::{Environment, EvaluationPoint, RunRecord, StepPoint};
 pub use spread::Spread;
 pub use table::{Cell, DataTable, Unit};
@@ -193,7 +197,10 @@ impl Section {
         let table = |table: &Table| columns::of_arms(&self.arms, table);
         let threshold = self.outline.threshold.as_ref();
         let thresholds = threshold.and_then(|plan| thresholds::table(&self.arms, plan));
-        asked.iter().map(table).chain(thresholds).collect()
+        let masks = self.outline.masks.as_ref();
+        let masks = masks.map_or(Vec::new(), |_| mask_tables::tables(&self.arms));
+        let asked = asked.iter().map(table);
+        asked.chain(thresholds).chain(masks).collect()
     }
 
     /// The charts that the outline asks for, or the usual ones; without those that would be empty.

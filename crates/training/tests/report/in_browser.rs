@@ -1,14 +1,10 @@
 //! The page in a real browser: what a reader sees, and can do with it.
-//!
-//! Needs Chromium or Chrome. Where there is none the test says so and passes, unless
-//! `LDROP_BROWSER=required` is set, as the gate does. `LDROP_PICTURES=DIR` keeps pictures.
-
-use std::path::{Path, PathBuf};
 
 use learned_dropout_training::report::{Format, Report};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::browser::{self, Browser};
+use crate::page_checks::{nothing_went_wrong, number, pages_fit, pictures, text};
 use crate::study;
 
 /// A place in the first chart, by shares of its width and height.
@@ -25,30 +21,9 @@ fn place(browser: &mut Browser, x: f64, y: f64) -> (f64, f64) {
     )
 }
 
-fn text(browser: &mut Browser, expression: &str) -> String {
-    let value = browser.value(expression);
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("{expression}: {value}"))
-        .into()
-}
-
-fn number(browser: &mut Browser, expression: &str) -> u64 {
-    let value = browser.value(expression);
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("{expression}: {value}"))
-}
-
 #[test]
 fn a_reader_can_use_the_charts() {
-    let Some(name) = browser::installed() else {
-        let required = std::env::var_os("LDROP_BROWSER").is_some();
-        assert!(
-            !required,
-            "no Chromium or Chrome is installed, and LDROP_BROWSER is set"
-        );
-        eprintln!("not tested: no Chromium or Chrome is installed");
+    let Some(name) = browser::wanted() else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
@@ -64,7 +39,7 @@ fn a_reader_can_use_the_charts() {
     series_can_be_hidden(&mut browser);
     dragging_zooms(&mut browser);
     charts_can_be_saved(&mut browser);
-    pages_fit(&mut browser, &page);
+    pages_fit(&mut browser, &page, "report");
     nothing_went_wrong(&browser, &page);
 }
 
@@ -198,51 +173,5 @@ fn charts_can_be_saved(browser: &mut Browser) {
     assert_eq!(browser.value(&wrong), false);
     if let Some(pictures) = pictures() {
         std::fs::write(pictures.join("chart.svg"), saved).expect("written");
-    }
-}
-
-/// No page scrolls sideways, be it as narrow as a phone, light or dark.
-fn pages_fit(browser: &mut Browser, page: &Path) {
-    for (scheme, width) in [
-        ("light", 1280),
-        ("dark", 1280),
-        ("light", 360),
-        ("dark", 360),
-    ] {
-        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.ask("Emulation.setEmulatedMedia", features);
-        let told = std::mem::take(&mut browser.events);
-        browser.open(page, width, 800);
-        browser.events.splice(0..0, told);
-        let over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        assert_eq!(number(browser, over), 0, "{scheme} {width}");
-        let paper = text(browser, "getComputedStyle(document.body).backgroundColor");
-        assert_eq!(paper == "rgb(255, 255, 255)", scheme == "light", "{paper}");
-        if let Some(pictures) = pictures() {
-            browser.picture(&pictures.join(format!("{scheme}-{width}.png")));
-            browser.print(&pictures.join(format!("{scheme}-{width}.pdf")));
-        }
-    }
-}
-
-fn pictures() -> Option<PathBuf> {
-    std::env::var_os("LDROP_PICTURES").map(PathBuf::from)
-}
-
-/// No message, no error, and no request but that for the page itself.
-fn nothing_went_wrong(browser: &Browser, page: &Path) {
-    let address = format!("file://{}", page.display());
-    for event in &browser.events {
-        let method = event["method"].as_str().unwrap_or_default();
-        let told = [
-            "Runtime.exceptionThrown",
-            "Runtime.consoleAPICalled",
-            "Log.entryAdded",
-        ];
-        assert!(!told.contains(&method), "{event}");
-        if method == "Network.requestWillBeSent" {
-            let asked: &Value = &event["params"]["request"]["url"];
-            assert!(asked == &json!(address), "{asked}");
-        }
     }
 }

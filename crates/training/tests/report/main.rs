@@ -6,4 +6,8 @@ mod content;
 mod executed;
 #[cfg(unix)]
 mod in_browser;
+#[cfg(unix)]
+mod masks_in_browser;
+#[cfg(unix)]
+mod page_checks;
 mod study;

@@ -1,11 +1,14 @@
 //! Measures the trained models of an experiment, one after the other, when nothing trains any more:
 //! each measurement is another command of this program.
 
+use std::io::Read;
 use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use training::experiments::{
-    Experiment, Measurement, Measurements, PlannedRun, Status, planned_measurements, status,
+    Experiment, Measurement, Measurements, PlannedRun, Status, Trained, planned_measurements,
+    status,
 };
 
 use crate::arguments::Common;
@@ -28,10 +31,13 @@ pub fn measure(
     for run in runs {
         let arm = outline.arms[run.arm].name.as_str();
         let seed = outline.seeds.iter().position(|&seed| seed == run.seed);
-        let place = (arm, seed.unwrap_or(usize::MAX));
-        let (speed, threshold) = (outline.speed.as_ref(), outline.threshold.as_ref());
+        let trained = Trained {
+            arm,
+            seed: seed.unwrap_or(usize::MAX),
+            masked: run.config.model.learned_dropout.is_some(),
+        };
         if status(&run.folder, run.config.train.steps) == Status::Finished {
-            let planned = planned_measurements(speed, threshold, place);
+            let planned = planned_measurements(outline.plans(), trained);
             // What is planned no longer must not stay in the report.
             let mut made = Measurements::read(&run.folder);
             let before = made.0.len();
@@ -119,12 +125,35 @@ fn output(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    // What it says is a line or two: less than a pipe holds.
-    while process.try_wait()?.is_none() {
+    // Both pipes are emptied all the while: what it says may be more than they hold.
+    let (stdout, stderr) = (reader(process.stdout.take()), reader(process.stderr.take()));
+    let status = loop {
+        if let Some(status) = process.try_wait()? {
+            break status;
+        }
         if stop::stopped() {
             process.kill()?;
         }
         std::thread::sleep(TICK);
-    }
-    process.wait_with_output()
+    };
+    let read = |reader: Reader| reader.join().unwrap_or_default();
+    Ok(Output {
+        status,
+        stdout: read(stdout),
+        stderr: read(stderr),
+    })
+}
+
+/// What a pipe brings until it is closed.
+type Reader = JoinHandle<Vec<u8>>;
+
+fn reader(pipe: Option<impl Read + Send + 'static>) -> Reader {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before an error is all there is to tell of.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
 }

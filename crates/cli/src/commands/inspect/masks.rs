@@ -1,0 +1,149 @@
+//! What the masks do with a text.
+
+use data::{DataFolder, Split, TextStream, Tokenizer, windows};
+use inference::{Engine, MaskValues};
+use training::masks::{MaskAnalysis, MaskStudy, MaskWindow, Overlap, StudiedToken};
+use training::report::mask_page;
+
+use crate::arguments::InspectArguments;
+use crate::failure::Failure;
+use crate::model;
+use crate::terminal::{bar, grouped, print, tell};
+
+/// The tokens of a text in windows of the context, at most so many.
+pub fn of_text<'a>(ids: &'a [u32], engine: &Engine, most: u64) -> Vec<&'a [u32]> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX).min(ids.len());
+    ids[..most].chunks(engine.config().context).collect()
+}
+
+/// The validation part of a data folder in windows, at most so many tokens, and its tokenizer.
+pub fn of_data(
+    arguments: &InspectArguments,
+    engine: &Engine,
+    folder: &DataFolder,
+) -> Result<(Vec<Vec<u32>>, Tokenizer), Failure> {
+    let config = engine.config();
+    let tokenizer = model::tokenizer_of_data(&arguments.model, config, folder)?;
+    let mut left = arguments.max_tokens as usize;
+    let mut all = Vec::new();
+    for window in windows(folder.split(Split::Validation), config.context)? {
+        let mut ids = window?.inputs;
+        ids.truncate(left);
+        left -= ids.len();
+        all.push(ids);
+        if left == 0 {
+            break;
+        }
+    }
+    Ok((all, tokenizer))
+}
+
+/// Computes the masks of windows, each from its own beginning.
+pub fn study(
+    engine: &Engine,
+    windows: &[&[u32]],
+    tokenizer: Option<&Tokenizer>,
+    quiet: bool,
+) -> Result<MaskStudy, Failure> {
+    let mut study = MaskStudy::default();
+    let bar = bar(
+        Some(windows.iter().map(|ids| ids.len() as u64).sum()),
+        "{wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
+        quiet,
+    );
+    for ids in windows {
+        let masks: Vec<MaskWindow> = engine.mask_values(ids)?.into_iter().map(window).collect();
+        study.add(tokens(ids, tokenizer), &masks);
+        bar.inc(ids.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(study)
+}
+
+fn window(mask: MaskValues) -> MaskWindow {
+    MaskWindow {
+        site: mask.site,
+        layer: mask.layer,
+        width: mask.width,
+        values: mask.values,
+    }
+}
+
+fn tokens(ids: &[u32], tokenizer: Option<&Tokenizer>) -> Vec<StudiedToken> {
+    let mut stream = tokenizer.map(TextStream::new);
+    let mut text = |id: u32| {
+        stream
+            .as_mut()
+            .map_or(String::new(), |stream| stream.push(id))
+    };
+    ids.iter()
+        .map(|&id| StudiedToken { id, text: text(id) })
+        .collect()
+}
+
+/// Writes the page about a study.
+pub fn write_page(
+    study: &MaskStudy,
+    source: &str,
+    arguments: &InspectArguments,
+) -> Result<(), Failure> {
+    let Some(path) = &arguments.html else {
+        return Ok(());
+    };
+    let page = mask_page(study, &arguments.model.display().to_string(), source);
+    let page = page.ok_or_else(|| no_masks(arguments))?;
+    learned_dropout::files::write_atomically(path, page.as_bytes())
+        .map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
+    tell(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// What to say where there are no masks to look at.
+pub fn no_masks(arguments: &InspectArguments) -> Failure {
+    Failure::work(format!(
+        "{}: the model has no learned masks to look at; `[model.learned_dropout]` in a run's \
+         configuration makes some",
+        arguments.model.display()
+    ))
+}
+
+/// Prints what a study found.
+pub fn print_analysis(found: &MaskAnalysis) -> Result<(), Failure> {
+    let percent =
+        |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.2}%", share * 100.0));
+    print(&format!(
+        "masks of {} tokens:",
+        grouped(found.tokens as u64)
+    ))?;
+    for (name, share) in [
+        ("kept", found.kept),
+        ("always on", found.always_on),
+        ("never on", found.dead),
+    ] {
+        print(&format!("  {name:20} {:>8}", percent(Some(share))))?;
+    }
+    let Overlap {
+        any,
+        neighbours,
+        same_token,
+        chance,
+    } = found.overlap;
+    for (name, share) in [
+        ("overlap of two tokens", any),
+        ("by chance", chance),
+        ("of neighbours", neighbours),
+        ("of the same token", same_token),
+    ] {
+        print(&format!("  {name:20} {:>8}", percent(share)))?;
+    }
+    print("kept by kind of token:")?;
+    for class in &found.classes {
+        print(&format!(
+            "  {:20} {:>8} of {} tokens",
+            class.class.name(),
+            percent(Some(class.kept)),
+            grouped(class.tokens as u64)
+        ))?;
+    }
+    Ok(())
+}
