@@ -77,7 +77,16 @@ pub(crate) fn scratch(count: usize) -> Scratch {
     let kept = pool().take(count);
     let mut buffer = kept.unwrap_or_default();
     buffer.resize(count, 0.0);
+    poison(&mut buffer);
     Scratch(buffer)
+}
+
+/// Fills memory whose values nobody may use with NaN where the program is tested, so that whoever
+/// uses them is found out.
+fn poison(values: &mut [f32]) {
+    if cfg!(debug_assertions) {
+        values.fill(f32::NAN);
+    }
 }
 
 /// A vector for results, without the pass over memory that zeroing it would be.
@@ -90,6 +99,7 @@ pub(crate) unsafe fn uninitialized(count: usize) -> Vec<f32> {
     // SAFETY: the capacity is there, an f32 has no invalid bits and no destructor, and the caller
     // vouches that nothing is read before it is written.
     unsafe { values.set_len(count) };
+    poison(&mut values);
     values
 }
 

@@ -166,12 +166,21 @@ impl Engine {
         }
     }
 
-    /// Units of `inner` terms: f32 values, or pairs rounded up to whole steps.
+    /// Units that `inner` terms fill: f32 values, or pairs, the last perhaps with a 0.
+    pub(super) fn filled(self, inner: usize) -> usize {
+        if self.takes_pairs() {
+            inner.div_ceil(2)
+        } else {
+            inner
+        }
+    }
+
+    /// Units of `inner` terms in whole steps of the engine.
     pub(super) fn units(self, inner: usize) -> usize {
-        match (self.takes_pairs(), self.is_amx()) {
-            (false, _) => inner,
-            (true, false) => inner.div_ceil(2),
-            (true, true) => inner.div_ceil(32) * 16,
+        if self.is_amx() {
+            self.filled(inner).next_multiple_of(16)
+        } else {
+            self.filled(inner)
         }
     }
 }

@@ -137,7 +137,8 @@ fn panel(
     let width = values.len() / units;
     let valid = width.min(matrix.columns() - column);
     let part = matrix.part(column, valid);
-    if valid < width || matrix.rows() < units {
+    // Units that no term fills are multiplied too: whatever lay there before could be NaN.
+    if valid < width || engine.filled(matrix.rows()) < units {
         values.fill(0.0);
     }
     match (engine.takes_pairs(), matrix.column_stride() == 1) {
