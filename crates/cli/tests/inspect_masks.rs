@@ -97,8 +97,5 @@ fn what_cannot_be_looked_at_is_said() {
     ];
     run(folder, &other);
     let (code, message) = of(&["--data", "other"]);
-    assert!(
-        code == 1 && message.contains("tokenizer"),
-        "{message}"
-    );
+    assert!(code == 1 && message.contains("tokenizer"), "{message}");
 }

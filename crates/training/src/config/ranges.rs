@@ -120,7 +120,7 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
             "train.schedule.warmup",
             train.schedule.warmup,
             format!(
-                "expected at most decay_steps, {}",
+                "expected at most decay_steps, {}; lower it, or leave it out for a tenth of the steps",
                 train.schedule.decay_steps
             ),
         ));

@@ -150,6 +150,9 @@ pub struct Table {
     pub arms: Vec<String>,
     /// Its columns; where empty, all of which something is known.
     pub columns: Vec<Column>,
+    /// The validation loss that [`Column::StepsToTarget`] waits for, in nats per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
 }
 
 /// A column of a table.
@@ -170,6 +173,8 @@ pub enum Column {
     ValidationLossDifference,
     /// Lowest validation loss of all evaluations.
     LowestValidationLoss,
+    /// The first evaluated step with a validation loss of at most the table's target.
+    StepsToTarget,
     /// Share of ones in the rounded masks at the last evaluation.
     Kept,
     /// The published share.
@@ -202,7 +207,7 @@ pub enum Column {
 
 impl Column {
     /// All columns, in their usual order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Runs,
         Self::TrainLoss,
         Self::PublishedTrainLoss,
@@ -210,6 +215,7 @@ impl Column {
         Self::PublishedValidationLoss,
         Self::ValidationLossDifference,
         Self::LowestValidationLoss,
+        Self::StepsToTarget,
         Self::Kept,
         Self::PublishedKept,
         Self::Parameters,

@@ -22,7 +22,7 @@ use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
 
 /// Keys of the experiment file by their full paths, for suggestions.
-const KEYS: [&str; 39] = [
+const KEYS: [&str; 40] = [
     "title",
     "description",
     "base",
@@ -48,6 +48,7 @@ const KEYS: [&str; 39] = [
     "table.title",
     "table.arms",
     "table.columns",
+    "table.target",
     "speed",
     "speed.decode",
     "speed.prefill",
@@ -231,8 +232,14 @@ impl Reader<'_> {
                 Value::Table(_) => return Ok(Some(node.clone())),
                 Value::String(file) => {
                     let file = under(self.folder, Path::new(file));
-                    let text = read_text(&file)?;
-                    (file, text)
+                    match read_text(&file) {
+                        Ok(text) => (file, text),
+                        Err(error) => {
+                            let message = format!("`base`: {error}");
+                            self.problem("base", &node.origin, message);
+                            return Ok(None);
+                        }
+                    }
                 }
                 _ => {
                     let message = "`base`: expected the path of a configuration file, or a table";

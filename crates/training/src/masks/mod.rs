@@ -69,9 +69,9 @@ pub struct MaskAnalysis {
     /// Share of kept values, the mean over the masks.
     pub kept: f64,
     /// Share of values that no token drops, the mean over the masks.
-    pub always_on: f64,
+    pub always_kept: f64,
     /// Share of values that no token keeps, the mean over the masks.
-    pub dead: f64,
+    pub never_kept: f64,
     /// What two tokens have in common, the mean over the masks.
     pub overlap: Overlap,
     /// Share of kept values at each place of a window, the mean over the masks.
@@ -108,9 +108,9 @@ pub struct OneMask {
     /// Share of kept values.
     pub kept: f64,
     /// Share of values that no token drops.
-    pub always_on: f64,
+    pub always_kept: f64,
     /// Share of values that no token keeps.
-    pub dead: f64,
+    pub never_kept: f64,
     /// What two tokens have in common.
     pub overlap: Overlap,
     /// Share of kept values of each class, in the order of the analysis' `classes`.
@@ -177,8 +177,8 @@ impl MaskStudy {
         Some(MaskAnalysis {
             tokens: self.tokens.len(),
             kept: over_masks(&|mask| mask.kept),
-            always_on: over_masks(&|mask| mask.always_on),
-            dead: over_masks(&|mask| mask.dead),
+            always_kept: over_masks(&|mask| mask.always_kept),
+            never_kept: over_masks(&|mask| mask.never_kept),
             overlap: Overlap::mean(masks.iter().map(|mask| mask.overlap)),
             by_position: self.by_position(),
             classes: classes.iter().copied().enumerate().map(class).collect(),
@@ -234,8 +234,8 @@ impl StudiedMask {
             layer: self.layer,
             width: shares.len(),
             kept: shares.iter().sum::<f64>() / width,
-            always_on: count(|share| share == 1.0) / width,
-            dead: count(|share| share == 0.0) / width,
+            always_kept: count(|share| share == 1.0) / width,
+            never_kept: count(|share| share == 0.0) / width,
             overlap,
             kept_by_class: classes.iter().map(kept_by_class).collect(),
             histogram: self
@@ -294,7 +294,10 @@ mod tests {
         let found = study().analysis().expect("masks and tokens");
         let mask = &found.masks[0];
         assert_eq!(found.tokens, 4);
-        assert_eq!((mask.kept, mask.always_on, mask.dead), (0.5, 0.25, 0.25));
+        assert_eq!(
+            (mask.kept, mask.always_kept, mask.never_kept),
+            (0.5, 0.25, 0.25)
+        );
         // Tokens keep {0, 1}, {0, 2}, {0, 1}, {0, 2}: two of six pairs are equal, four share one of three.
         let any = (2.0 + 4.0 / 3.0) / 6.0;
         assert!((mask.overlap.any.expect("kept") - any).abs() < 1e-12);
@@ -311,7 +314,7 @@ mod tests {
     fn means_over_masks_worked_by_hand() {
         let found = study().analysis().expect("masks and tokens");
         assert_eq!(found.kept, 0.5);
-        assert_eq!((found.always_on, found.dead), (0.125, 0.125));
+        assert_eq!((found.always_kept, found.never_kept), (0.125, 0.125));
         assert_eq!(found.by_position, [0.5, 0.5]);
         let classes: Vec<_> = found
             .classes

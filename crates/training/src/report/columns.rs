@@ -22,6 +22,7 @@ impl Column {
                 "Difference from the first arm",
             ),
             Self::LowestValidationLoss => ("lowest_validation_loss", "Lowest validation loss"),
+            Self::StepsToTarget => ("steps_to_target", "Steps to target"),
             Self::Kept => ("kept", "Kept"),
             Self::PublishedKept => ("published_kept", "Published kept"),
             Self::Parameters => ("parameters", "Parameters"),
@@ -39,8 +40,8 @@ impl Column {
         }
     }
 
-    /// `first` is the first arm of the experiment.
-    fn cell(self, arm: &Arm, first: &Arm) -> Cell {
+    /// `first` is the first arm of the experiment, `target` the table's validation loss.
+    fn cell(self, arm: &Arm, first: &Arm, target: Option<f64>) -> Cell {
         match self {
             Self::Runs => {
                 let done = arm.finished().count();
@@ -62,6 +63,10 @@ impl Column {
                     losses.min_by(f64::total_cmp)
                 });
                 Cell::spread(lowest, Unit::Nats)
+            }
+            Self::StepsToTarget => {
+                let steps = target.and_then(|target| arm.over_seeds(|run| first_step(run, target)));
+                Cell::spread(steps, Unit::Count)
             }
             Self::Kept => Cell::spread(arm.at_end(|end| end.kept), Unit::Share),
             Self::PublishedKept => Cell::number(arm.published.kept, Unit::Share),
@@ -90,6 +95,14 @@ impl Column {
             Self::PrefillSpeedUp => speed_up(arm, "prefill"),
         }
     }
+}
+
+/// The first evaluated step whose validation loss is at most the target; none if there is none.
+fn first_step(run: &RunRecord, target: f64) -> Option<f64> {
+    let mut evaluations = run.evaluations.iter();
+    let reached = |loss: Option<f64>| loss.is_some_and(|loss| loss <= target);
+    let found = evaluations.find(|of| reached(of.validation_loss))?;
+    Some(found.step as f64)
 }
 
 /// How much the validation loss at the end differs from that of another arm with the same seed, over the
@@ -131,7 +144,7 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
     if columns.is_empty() {
         let known = |column: &Column| {
             arms.iter()
-                .any(|arm| column.cell(arm, first) != Cell::Empty)
+                .any(|arm| column.cell(arm, first, table.target) != Cell::Empty)
         };
         columns = Column::ALL.into_iter().filter(known).collect();
     }
@@ -142,15 +155,23 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
         [first.to_string()].into_iter().chain(columns).collect()
     };
     let row = |arm: &&Arm| {
-        let cells = columns.iter().map(|column| column.cell(arm, first));
+        let cells = columns
+            .iter()
+            .map(|column| column.cell(arm, first, table.target));
         [Cell::Text(arm.label.clone())]
             .into_iter()
             .chain(cells)
             .collect()
     };
+    let mut headings: Vec<String> = names(|names| names.1, "Arm");
+    for (heading, column) in headings.iter_mut().skip(1).zip(&columns) {
+        if let (Column::StepsToTarget, Some(target)) = (column, table.target) {
+            *heading = format!("Steps to validation loss {target}");
+        }
+    }
     DataTable {
         title: table.title.clone().unwrap_or("Results".into()),
-        headings: names(|names| names.1, "Arm"),
+        headings,
         keys: names(|names| names.0, "arm"),
         rows: arms.iter().map(row).collect(),
     }

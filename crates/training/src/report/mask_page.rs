@@ -18,7 +18,7 @@ const OVERLAP_NOTE: &str = "The overlap of two tokens is the Jaccard index of wh
 values that both keep, divided by those that at least one keeps. “By chance” is what it would be if \
 every token kept each value with the value's own share, whatever the token is. Above it, tokens agree \
 on what to keep; tokens with a high overlap use the same part of the model, as if it were an expert. \
-Always on and never on are the values that every token and that no token of this text keeps.";
+Always and never kept are the values that every token and that no token of this text keeps.";
 
 /// What the page's script gets.
 #[derive(Serialize)]
@@ -84,13 +84,13 @@ fn summary(analysis: &MaskAnalysis, source: &str) -> String {
     let overlap = |value: Option<f64>| value.map_or("–".into(), percent);
     format!(
         "{} tokens of {source}. They keep {} of the values of {} masks; {} of the values are always \
-         on, {} never. Any two tokens have {} of what they keep in common, by chance {}; tokens that \
+         kept, {} never. Any two tokens have {} of what they keep in common, by chance {}; tokens that \
          follow each other {}, the same token at two places {}.",
         Unit::Count.show(analysis.tokens as f64),
         percent(analysis.kept),
         analysis.masks.len(),
-        percent(analysis.always_on),
-        percent(analysis.dead),
+        percent(analysis.always_kept),
+        percent(analysis.never_kept),
         overlap(analysis.overlap.any),
         overlap(analysis.overlap.chance),
         overlap(analysis.overlap.neighbours),
@@ -214,15 +214,15 @@ fn masks(analysis: &MaskAnalysis) -> DataTable {
         ("mask", "Mask"),
         ("values", "Values"),
         ("kept", "Kept"),
-        ("always_on", "Always on"),
-        ("dead", "Never on"),
+        ("always_kept", "Always kept"),
+        ("never_kept", "Never kept"),
         ("overlap", "Overlap of two tokens"),
         ("chance", "By chance"),
         ("neighbours", "Of neighbours"),
         ("same_token", "Of the same token"),
     ];
     let row = |mask: &OneMask| {
-        let shares = [mask.kept, mask.always_on, mask.dead];
+        let shares = [mask.kept, mask.always_kept, mask.never_kept];
         let mut row = vec![
             Cell::Text(name(mask)),
             Cell::Number(mask.width as f64, Unit::Count),

@@ -41,8 +41,8 @@ pub(super) fn tables(arms: &[Arm]) -> Vec<DataTable> {
 fn overlaps(arms: &[&Arm]) -> DataTable {
     let columns: [(&str, &str, &[&str]); 7] = [
         ("kept", "Kept", &["kept"]),
-        ("always_on", "Always on", &["always_on"]),
-        ("dead", "Never on", &["dead"]),
+        ("always_kept", "Always kept", &["always_kept"]),
+        ("never_kept", "Never kept", &["never_kept"]),
         ("overlap", "Overlap of two tokens", &["overlap", "any"]),
         ("overlap_by_chance", "By chance", &["overlap", "chance"]),
         (

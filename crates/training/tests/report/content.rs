@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use learned_dropout_training::experiments::{Column, Table};
 use learned_dropout_training::report::{Format, Report, ReportError, Section};
 
 use crate::study;
@@ -48,6 +49,23 @@ fn tables_have_the_means_and_spreads() {
     assert!(markdown.contains("Failed: Broken, seed 1: step 11: the loss is NaN"));
     assert!(markdown.contains("- ldrop 9, A processor, 2 threads\n- precision f32\n"));
     assert!(markdown.contains("$ ldrop experiment 'study file.toml' --out "));
+}
+
+/// Losses of the learned arm: 3.3, 3.2, 3.1, 3.0 at steps 10 to 40, and 0.2 more for the second seed,
+/// whose 3.2 is the first of at most 3.25. The baseline ends at 3.3.
+#[test]
+fn the_first_step_below_a_target_is_found() {
+    let (_place, mut report) = study();
+    let section = &mut report.sections[0];
+    section.outline.tables = vec![Table {
+        columns: vec![Column::StepsToTarget],
+        target: Some(3.25),
+        ..Table::default()
+    }];
+    let table = &section.tables()[0];
+    assert_eq!(table.headings, ["Arm", "Steps to validation loss 3.25"]);
+    let shown: Vec<String> = table.rows.iter().map(|row| row[1].show()).collect();
+    assert_eq!(shown, ["30 ± 14", "–", "–"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod runner;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use data::sources::Source;
 use data::{DataFolder, PrepareOptions, prepare};
 use serde::Serialize;
 use training::config::RunConfig;
@@ -91,6 +92,17 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
             quickstart::prepare_text(Path::new(quickstart::DATA), common)
         }
         Some(DataChoice::Prepare(how)) if !out.join(DATA_FOLDER).exists() => {
+            let missing = how.sources.iter().find_map(|source| match source {
+                Source::Path(path) if !path.exists() => Some(path.display()),
+                _ => None,
+            });
+            if let Some(path) = missing {
+                let file = experiment.outline.file.display();
+                return Err(Failure::work(format!(
+                    "{file}: `data.sources`: there is no {path}; paths are relative to the \
+                     experiment file"
+                )));
+            }
             let options = PrepareOptions {
                 tokenizer: how.tokenizer,
                 validation: how.validation,
@@ -227,9 +239,15 @@ fn finish(
         print(&format!("report  {}", report.display()))?;
     }
     if stop::stopped() {
-        let file = arguments.file.display();
+        let (file, jobs) = (arguments.file.display(), arguments.jobs);
+        let jobs = match jobs {
+            1 => String::new(),
+            jobs => format!(" --jobs {jobs}"),
+        };
+        let threads = common.threads;
+        let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
         tell(&format!(
-            "stopped; go on with: ldrop experiment {file} --out {}",
+            "stopped; go on with: ldrop experiment {file} --out {}{jobs}{threads}",
             out.display()
         ));
         return Ok(());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use training::checkpoints::LATEST;
 use training::experiments::{FAILURE_FILE, PlannedRun, Status, status};
 use training::report::RunRecord;
 use training::run_folder::{RunFolder, RunFolderError};
@@ -145,8 +146,14 @@ impl<'a> Runner<'a> {
                 looked_at += 1;
                 continue;
             }
+            let begun = run.folder.join(LATEST).is_file();
             let process = self.start(&run)?;
-            self.say(&format!("{}: started", self.name(&run)));
+            let how = if begun {
+                "goes on from its last checkpoint"
+            } else {
+                "started"
+            };
+            self.say(&format!("{}: {how}", self.name(&run)));
             self.working.push(Working { run, process });
         }
         Ok(())

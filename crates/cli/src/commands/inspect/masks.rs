@@ -117,8 +117,8 @@ pub fn print_analysis(found: &MaskAnalysis) -> Result<(), Failure> {
     ))?;
     for (name, share) in [
         ("kept", found.kept),
-        ("always on", found.always_on),
-        ("never on", found.dead),
+        ("always kept", found.always_kept),
+        ("never kept", found.never_kept),
     ] {
         print(&format!("  {name:20} {:>8}", percent(Some(share))))?;
     }
