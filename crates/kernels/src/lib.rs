@@ -28,5 +28,6 @@ pub mod product;
 pub mod random;
 pub mod routing;
 mod scratch;
+pub mod series;
 pub mod team;
 pub mod update;

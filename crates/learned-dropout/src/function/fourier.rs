@@ -3,11 +3,12 @@
 use std::f64::consts::PI;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation::softmax};
+use burn::tensor::{Int, Tensor, activation::softmax};
 use serde::{Deserialize, Serialize};
 
 use super::{FunctionParameter, check_shift};
 use crate::config::ConfigProblem;
+use crate::ops::tensor::cosine_series;
 
 /// Most terms of a series: the highest turns around once for every 0.4 of the attention's output.
 const MOST_TERMS: usize = 16;
@@ -123,23 +124,23 @@ impl Fourier {
         ]
     }
 
-    /// `shifted`: `[batch, time, values]`, `z + B`.
-    pub(super) fn mask(shifted: Tensor<3>, coefficients: Coefficients) -> Tensor<3> {
-        let [_, _, values] = shifted.dims();
-        let phase = coefficients.phase.reshape([-1, values as isize]);
-        let others = coefficients.amplitude.reshape([-1, values as isize]);
-        let first = Tensor::<2>::zeros([1, values], &others.device());
-        let weights = softmax(Tensor::cat(vec![first, others], 0), 0);
+    /// `attended`: `[batch, time, values]`, `z`; `shift`: `[values]`, `B`.
+    pub(super) fn mask(
+        attended: Tensor<3>,
+        shift: Tensor<1>,
+        coefficients: Coefficients,
+    ) -> Tensor<3> {
+        let [values] = shift.dims();
+        let [phase, others] = [coefficients.phase, coefficients.amplitude]
+            .map(|tensor| tensor.reshape([-1, values as isize]));
+        let device = shift.device();
+        let first = Tensor::<2>::zeros([1, values], &device);
+        let weights = softmax(Tensor::cat(vec![first.clone(), others], 0), 0);
         let [terms, _] = weights.dims();
-        let weight = |term: usize| weights.clone().narrow(0, term, 1).unsqueeze::<3>();
-        let mut sum = shifted.clone().cos() * weight(0);
-        for term in 1..terms {
-            let phase = phase.clone().narrow(0, term - 1, 1).unsqueeze::<3>();
-            let angle = shifted.clone() * (term + 1) as f64 + phase;
-            sum = sum + angle.cos() * weight(term);
-        }
-        // Rounded amplitudes add up to a little more than 1 at times.
-        (sum * 0.5 + 0.5).clamp(0.0, 1.0)
+        let harmonics = Tensor::<1, Int>::arange(1..terms as i64 + 1, &device).float();
+        let turned = harmonics.reshape([terms, 1]) * shift.unsqueeze();
+        let angles = turned + Tensor::cat(vec![first, phase], 0);
+        cosine_series(attended, angles, weights)
     }
 }
 
@@ -240,8 +241,11 @@ mod tests {
             amplitude: tensor(AMPLITUDES),
             phase: tensor([0.0, 0.0, 0.0, half]),
         };
-        let shifted = TensorData::new(vec![0.0, half], [1, 1, 2]);
-        let found = Fourier::mask(Tensor::from_data(shifted, &device), coefficients);
+        // z + B = 0 and π/2
+        let attended = TensorData::new(vec![-0.25, half - 0.5], [1, 1, 2]);
+        let attended = Tensor::from_data(attended, &device);
+        let shift = Tensor::from_floats([0.25, 0.5], &device);
+        let found = Fourier::mask(attended, shift, coefficients);
         let found: Vec<f32> = found.into_data().iter::<f32>().collect();
         // 1; and 0.5 + 0.5 (0.25 cos(π/2) + 0.25 cos(π) + 0.5 cos(3π/2 + π/2)) = 0.625
         for (found, expected) in found.iter().zip([1.0, 0.625]) {

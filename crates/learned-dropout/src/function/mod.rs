@@ -129,10 +129,9 @@ impl MaskFunction {
     /// - result: `[batch, time, values]`
     pub fn mask(&self, attended: Tensor<3>, learned: impl Into<Learned>) -> Tensor<3> {
         let Learned { shift, series } = learned.into();
-        let shifted = attended + shift.unsqueeze();
         match (self, series) {
-            (Self::Fourier(_), Some(coefficients)) => Fourier::mask(shifted, coefficients),
-            (Self::Cosine(_) | Self::Fourier(_), _) => Cosine::mask(shifted),
+            (Self::Fourier(_), Some(coefficients)) => Fourier::mask(attended, shift, coefficients),
+            (Self::Cosine(_) | Self::Fourier(_), _) => Cosine::mask(attended + shift.unsqueeze()),
         }
     }
 }

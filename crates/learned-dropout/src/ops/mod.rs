@@ -14,6 +14,7 @@ pub mod experts;
 mod flex;
 pub mod reference;
 pub mod routing;
+pub mod series;
 pub mod tensor;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -103,6 +104,26 @@ pub trait TransformerOps: Backend {
         moment: Moment,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         reference::mask_mean_backward::<Self>(gradient, attended, shift, moment)
+    }
+
+    /// `0.5 + 0.5 Σ_k weight_k cos(k · attended + angle_k)`, in [0, 1]: `attended` is `[batch, time,
+    /// values]`, `angles` and `weights` are `[terms, values]`.
+    fn cosine_series(
+        attended: FloatTensor<Self>,
+        angles: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        series::cosine_series::<Self>(attended, angles, weights)
+    }
+
+    /// The gradients of [`cosine_series`](Self::cosine_series) with respect to all three.
+    fn cosine_series_backward(
+        gradient: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        angles: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        series::cosine_series_backward::<Self>(gradient, attended, angles, weights)
     }
 
     /// The last `values · group` channels of `x`, `[batch, time, channels]`, times one factor for each

@@ -51,6 +51,20 @@ pub fn mask_mean(attended: Tensor<3>, shift: Tensor<1>, moment: Moment) -> Tenso
     ))
 }
 
+/// The mask `0.5 + 0.5 Σ_k weight_k cos(k · attended + angle_k)`, in [0, 1] where the weights of each
+/// value are positive and add up to 1.
+///
+/// # Shapes
+/// - `attended`, result: `[batch, time, values]`
+/// - `angles`, `weights`: `[terms, values]`
+pub fn cosine_series(attended: Tensor<3>, angles: Tensor<2>, weights: Tensor<2>) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::cosine_series(
+        attended.into_dispatch(),
+        angles.into_dispatch(),
+        weights.into_dispatch(),
+    ))
+}
+
 /// Causal attention over packed queries, keys and values; `dropout` is on the probabilities.
 ///
 /// # Shapes

@@ -21,6 +21,7 @@ use backward::{
 
 use super::experts::GatedExperts;
 use super::routing::{BestGates, Mean, MeanSoftmax, Relu};
+use super::series::CosineSeries;
 use super::{MaskedSettings, TransformerOps};
 
 impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C> {
@@ -79,6 +80,25 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
                 prep.finish(state, B::mask_mean(attended, shift, moment))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::mask_mean(attended, shift, moment)),
+        }
+    }
+
+    fn cosine_series(
+        attended: FloatTensor<Self>,
+        angles: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [attended.node(), angles.node(), weights.node()];
+        let inputs = [attended, angles, weights].map(|tensor| tensor.into_primitive());
+        let [attended, angles, weights] = inputs.clone();
+        match Backward::<B, 3>::prepare::<C>(CosineSeries, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                prep.finish(inputs, B::cosine_series(attended, angles, weights))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::cosine_series(attended, angles, weights)),
         }
     }
 

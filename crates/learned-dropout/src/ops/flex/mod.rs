@@ -16,7 +16,7 @@ use kernels::{
     layer_norm, linear, mask,
 };
 
-use super::{MaskedSettings, TransformerOps, experts, reference, routing};
+use super::{MaskedSettings, TransformerOps, experts, reference, routing, series};
 
 pub(in crate::ops) use slices::*;
 
@@ -106,6 +106,19 @@ impl TransformerOps for Flex {
             tensor(dattended, attended.shape()),
             tensor(dshift, shift.shape()),
         )
+    }
+
+    fn cosine_series(attended: Float, angles: Float, weights: Float) -> Float {
+        series::on_cpu(attended, angles, weights)
+    }
+
+    fn cosine_series_backward(
+        gradient: Float,
+        attended: Float,
+        angles: Float,
+        weights: Float,
+    ) -> (Float, Float, Float) {
+        series::backward_on_cpu(gradient, attended, angles, weights)
     }
 
     fn grouped_product(x: Float, factors: Float, group: usize, _kept_only: bool) -> Float {
