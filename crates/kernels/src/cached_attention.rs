@@ -5,12 +5,12 @@
 
 use rayon::prelude::*;
 
-use crate::attention::{PRECISION, QUERIES, exponentials, stride};
+use crate::attention::panel::{self, QUERIES, put_columns, read_column};
 use crate::kept_groups::KeptGroups;
 use crate::level::levelled;
-use crate::math::multiply_add;
+use crate::math::{exp, multiply_add};
 use crate::matrix::View;
-use crate::product::{Packed, multiply_columns};
+use crate::product::multiply_panel;
 use crate::scratch::{Shared, scratch};
 use crate::team::Team;
 
@@ -19,6 +19,35 @@ const FEW: usize = 4;
 
 /// Fewest multiplications for a token that are worth a second thread.
 const WORTH_A_THREAD: usize = 1 << 15;
+
+levelled! {
+    /// Replaces scores by their exponentials times `scale`, relative to the largest; gives the
+    /// reciprocal of the sum.
+    fn exponentials(scores: &mut [f32], scale: f32) -> f32 {
+        let mut largest = [f32::NEG_INFINITY; 16];
+        let (chunks, rest) = scores.as_chunks::<16>();
+        for chunk in chunks {
+            for (largest, &score) in largest.iter_mut().zip(chunk) {
+                *largest = if score > *largest { score } else { *largest };
+            }
+        }
+        let largest = largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sums = [0.0f32; 16];
+        let (chunks, rest) = scores.as_chunks_mut::<16>();
+        for chunk in chunks {
+            for (sum, score) in sums.iter_mut().zip(chunk) {
+                *score = exp::<FUSED>((*score - largest) * scale);
+                *sum += *score;
+            }
+        }
+        let mut sum = sums.iter().sum::<f32>();
+        for score in rest {
+            *score = exp::<FUSED>((*score - largest) * scale);
+            sum += *score;
+        }
+        1.0 / sum
+    }
+}
 
 /// The keys and values of one attention over one sequence, `[heads, context, size]` each.
 pub struct Cache {
@@ -200,7 +229,7 @@ impl Head<'_> {
                 self.of(&self.cache.values, seen),
             );
             products(&mut scores, self.query(row), keys);
-            let reciprocal = exponentials(&mut scores, seen, self.scale());
+            let reciprocal = exponentials(&mut scores, self.scale());
             // SAFETY: these channels of this token belong to this head alone.
             let output = unsafe { output.part(self.place(row), self.cache.size) };
             sums(output, &scores, reciprocal, values);
@@ -215,35 +244,25 @@ impl Head<'_> {
         let seen = self.start + rows.at(last) + 1;
         let keys = View::new(self.of(&self.cache.keys, seen), seen, size, size);
         let values = View::new(self.of(&self.cache.values, seen), seen, size, size);
-        let keys = Packed::new(keys.transposed(), PRECISION);
-        let values = Packed::new(values, PRECISION);
-        let stride = stride(seen);
-        let most = QUERIES.min(rows.len());
-        let (mut scores, mut attended) = (scratch(most * stride), scratch(most * size));
-        let mut queries = scratch(most * size);
+        let (mut scores, mut columns) = (scratch(seen * QUERIES), scratch(size * QUERIES));
         for first in (0..rows.len()).step_by(QUERIES) {
-            let count = QUERIES.min(rows.len() - first);
-            for (index, query) in queries.chunks_exact_mut(size).take(count).enumerate() {
-                query.copy_from_slice(self.query(rows.at(first + index)));
+            let block = first..rows.len().min(first + QUERIES);
+            let queries = block.clone().map(|index| self.query(rows.at(index)));
+            put_columns(&mut columns, queries, self.scale());
+            let seen = self.start + rows.at(block.end - 1) + 1;
+            multiply_panel(&mut scores, keys.rows_from(0, seen), &columns, false);
+            let weights = &mut scores[..seen * QUERIES];
+            for (column, index) in block.clone().enumerate() {
+                panel::hide(weights, column, self.start + rows.at(index) + 1);
             }
-            let seen = self.start + rows.at(first + count - 1) + 1;
-            let left = View::new(&queries, count, size, size);
-            multiply_columns(&mut scores, stride, left, &keys, seen, false);
-            let mut reciprocals = [0.0; QUERIES];
-            let lines = scores.chunks_exact_mut(stride).zip(&mut reciprocals);
-            for (index, (scores, reciprocal)) in lines.take(count).enumerate() {
-                let visible = self.start + rows.at(first + index) + 1;
-                *reciprocal = exponentials(&mut scores[..seen], visible, self.scale());
-            }
-            let weights = View::new(&scores, count, seen, stride);
-            multiply_columns(&mut attended, size, weights, &values, size, false);
-            for (index, attended) in attended.chunks_exact(size).take(count).enumerate() {
-                let place = self.place(rows.at(first + index));
+            let sums = panel::exponentials(weights);
+            let seen = values.rows_from(0, seen).transposed();
+            multiply_panel(&mut columns, seen, weights, false);
+            for (column, index) in block.enumerate() {
+                let place = self.place(rows.at(index));
                 // SAFETY: these channels of this token belong to this head alone.
                 let output = unsafe { output.part(place, size) };
-                for (output, attended) in output.iter_mut().zip(attended) {
-                    *output = attended * reciprocals[index];
-                }
+                read_column(output, &columns, column, 1.0 / sums[column]);
             }
         }
     }

@@ -14,6 +14,7 @@ pub mod bfloat;
 mod engine;
 mod left_operand;
 mod packed;
+mod panel;
 mod portable;
 mod scattered;
 mod target;
@@ -24,6 +25,7 @@ pub(crate) use amx::is_usable as amx_is_usable;
 pub use engine::{Engine, Precision};
 pub use packed::Packed;
 pub(crate) use packed::across;
+pub(crate) use panel::{PANEL, multiply_panel};
 pub use scattered::{Block, multiply_scattered};
 
 use crate::matrix::View;
