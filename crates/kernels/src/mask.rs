@@ -51,6 +51,10 @@ pub enum Moment {
 /// at whole blocks of random numbers.
 const ROWS: usize = 64;
 
+/// Rows that go through all steps together, so that they stay in the first-level cache. A multiple of
+/// 4 that divides [`ROWS`].
+const TOGETHER: usize = 8;
+
 fn mask(z: f32) -> (f32, f32) {
     let (cosine, sine) = if is_reduced(z) {
         cos_sin::<false>(z)
@@ -60,8 +64,8 @@ fn mask(z: f32) -> (f32, f32) {
     (0.5 * cosine + 0.5, -0.5 * sine)
 }
 
-/// Masks of a run of elements that begins at channel `channel`.
-fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32], channel: usize) {
+/// Masks of whole rows of channels, and their slopes.
+fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32]) {
     levelled! {
         fn regular(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32]) -> bool {
             // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
@@ -77,25 +81,42 @@ fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32],
             is_reduced(f32::from_bits(largest))
         }
     }
-    let (mut done, mut channel) = (0, channel);
-    while done < values.len() {
-        let count = (shift.len() - channel).min(values.len() - done);
-        let part = done..done + count;
-        let shift = &shift[channel..channel + count];
-        let attended = &attended[part.clone()];
-        if !regular(
-            &mut values[part.clone()],
-            &mut slopes[part.clone()],
-            attended,
-            shift,
-        ) {
-            let elements = values[part.clone()].iter_mut().zip(&mut slopes[part]);
+    let width = shift.len();
+    let rows = values
+        .chunks_exact_mut(width)
+        .zip(slopes.chunks_exact_mut(width));
+    for ((values, slopes), attended) in rows.zip(attended.chunks_exact(width)) {
+        if !regular(values, slopes, attended, shift) {
+            let elements = values.iter_mut().zip(slopes);
             for ((value, slope), (attended, shift)) in elements.zip(attended.iter().zip(shift)) {
                 (*value, *slope) = mask(attended + shift);
             }
         }
-        done += count;
-        channel = 0;
+    }
+}
+
+/// Masks of whole rows of channels.
+fn fill_values(values: &mut [f32], attended: &[f32], shift: &[f32]) {
+    levelled! {
+        fn regular(values: &mut [f32], attended: &[f32], shift: &[f32]) -> bool {
+            let mut largest = 0u32;
+            for ((value, &attended), &shift) in values.iter_mut().zip(attended).zip(shift) {
+                let z = attended + shift;
+                let (cosine, _) = cos_sin::<FUSED>(z);
+                *value = 0.5 * cosine + 0.5;
+                largest = largest.max(z.abs().to_bits());
+            }
+            is_reduced(f32::from_bits(largest))
+        }
+    }
+    let width = shift.len();
+    let rows = values.chunks_exact_mut(width);
+    for (values, attended) in rows.zip(attended.chunks_exact(width)) {
+        if !regular(values, attended, shift) {
+            for ((value, attended), shift) in values.iter_mut().zip(attended).zip(shift) {
+                (*value, _) = mask(attended + shift);
+            }
+        }
     }
 }
 
@@ -109,10 +130,7 @@ pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
     output
         .par_chunks_mut(block)
         .zip(attended.par_chunks(block))
-        .for_each(|(output, attended)| {
-            let mut slopes = scratch(output.len());
-            fill(output, &mut slopes, attended, shift, 0);
-        });
+        .for_each(|(output, attended)| fill_values(output, attended, shift));
 }
 
 /// Replaces masks by 1 where they are kept and 0 elsewhere.
@@ -171,10 +189,14 @@ pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f3
         .zip(x.par_chunks(block).zip(attended.par_chunks(block)))
         .enumerate()
         .for_each(|(index, (output, (x, attended)))| {
-            let mut slopes = scratch(output.len());
-            fill(output, &mut slopes, attended, shift, 0);
-            round(output, keep, index * block);
-            multiply(output, x);
+            let part = TOGETHER * shift.len();
+            let inputs = x.chunks(part).zip(attended.chunks(part));
+            let parts = output.chunks_mut(part).zip(inputs).enumerate();
+            for (number, (output, (x, attended))) in parts {
+                fill_values(output, attended, shift);
+                round(output, keep, index * block + number * part);
+                multiply(output, x);
+            }
         });
     output
 }
@@ -231,13 +253,19 @@ pub fn product_backward(
         .zip(gradient.par_chunks(block).zip(inputs))
         .enumerate()
         .map(|(index, ((dx, dattended), (gradient, (x, attended))))| {
-            fill(dx, dattended, attended, shift, 0);
-            round(dx, keep, index * block);
-            multiply(dx, gradient);
-            multiply(dattended, gradient);
-            multiply(dattended, x);
             let mut dshift = vec![0.0; shift.len()];
-            add_rows(&mut dshift, dattended);
+            let part = TOGETHER * shift.len();
+            let outputs = dx.chunks_mut(part).zip(dattended.chunks_mut(part));
+            let inputs = x.chunks(part).zip(attended.chunks(part));
+            let parts = outputs.zip(gradient.chunks(part).zip(inputs)).enumerate();
+            for (number, ((dx, dattended), (gradient, (x, attended)))) in parts {
+                fill(dx, dattended, attended, shift);
+                round(dx, keep, index * block + number * part);
+                multiply(dx, gradient);
+                multiply(dattended, gradient);
+                multiply(dattended, x);
+                add_rows(&mut dshift, dattended);
+            }
             dshift
         })
         .collect();
@@ -264,8 +292,7 @@ pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
         .zip(attended.par_chunks(block))
         .enumerate()
         .for_each(|(index, (output, attended))| {
-            let mut slopes = scratch(output.len());
-            fill(output, &mut slopes, attended, shift, 0);
+            fill_values(output, attended, shift);
             round(output, keep, index * block);
         });
     output
@@ -287,7 +314,7 @@ pub fn rounded_backward(gradient: &[f32], attended: &[f32], shift: &[f32]) -> (V
         .zip(gradient.par_chunks(block).zip(attended.par_chunks(block)))
         .map(|(dattended, (gradient, attended))| {
             let mut masks = scratch(dattended.len());
-            fill(&mut masks, dattended, attended, shift, 0);
+            fill(&mut masks, dattended, attended, shift);
             multiply(dattended, gradient);
             let mut dshift = vec![0.0; shift.len()];
             add_rows(&mut dshift, dattended);
@@ -310,13 +337,14 @@ pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
     let partial: Vec<f64> = attended
         .par_chunks(block)
         .map(|attended| {
-            let mut masks = scratch(attended.len());
-            let mut slopes = scratch(attended.len());
-            fill(&mut masks, &mut slopes, attended, shift, 0);
-            masks
-                .iter()
-                .map(|&mask| f64::from(value(mask, moment)))
-                .sum()
+            let mut masks = scratch((TOGETHER * shift.len()).min(attended.len()));
+            let parts = attended.chunks(TOGETHER * shift.len());
+            let sums = parts.map(|attended| {
+                let masks = &mut masks[..attended.len()];
+                fill_values(masks, attended, shift);
+                sum(masks, moment)
+            });
+            sums.sum()
         })
         .collect();
     (partial.iter().sum::<f64>() / attended.len() as f64) as f32
@@ -342,7 +370,7 @@ pub fn mean_backward(
         .zip(attended.par_chunks(block))
         .map(|(dattended, attended)| {
             let mut masks = scratch(dattended.len());
-            fill(&mut masks, dattended, attended, shift, 0);
+            fill(&mut masks, dattended, attended, shift);
             match moment {
                 Moment::Squared => multiply(dattended, &masks),
                 Moment::Linear => {}
@@ -365,12 +393,29 @@ pub fn mean_backward(
     (dattended, dshift)
 }
 
-fn value(mask: f32, moment: Moment) -> f32 {
+/// The sum of a moment.
+fn sum(masks: &[f32], moment: Moment) -> f64 {
     match moment {
-        Moment::Squared => 0.5 * mask * mask,
-        Moment::Linear => mask,
-        Moment::Entropy => -mask * (mask + 1e-9).log2(),
-        Moment::Kept if mask >= 0.5 => 1.0,
-        Moment::Kept => 0.0,
+        Moment::Squared => 0.5 * sum_of_squares(masks),
+        Moment::Linear => masks.iter().map(|&mask| f64::from(mask)).sum(),
+        Moment::Entropy => {
+            let entropy = |&mask: &f32| f64::from(-mask * (mask + 1e-9).log2());
+            masks.iter().map(entropy).sum()
+        }
+        Moment::Kept => masks.iter().filter(|&&mask| mask >= 0.5).count() as f64,
+    }
+}
+
+levelled! {
+    fn sum_of_squares(values: &[f32]) -> f64 {
+        let mut sums = [0.0; 16];
+        let (chunks, rest) = values.as_chunks::<16>();
+        for chunk in chunks {
+            for (sum, &value) in sums.iter_mut().zip(chunk) {
+                *sum += f64::from(value) * f64::from(value);
+            }
+        }
+        let rest = rest.iter().map(|&value| f64::from(value) * f64::from(value));
+        sums.iter().sum::<f64>() + rest.sum::<f64>()
     }
 }

@@ -8,7 +8,6 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::attention::causal_attention;
 use crate::config::{MaskConfig, MaskGradient};
 use crate::function::fourier::Series;
 use crate::function::{Learned, MaskFunction};
@@ -16,7 +15,7 @@ use crate::initialization::Initializer;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::Precision;
+use crate::ops::tensor::{Precision, causal_attention};
 use crate::pass::{NoiseKey, Pass};
 use crate::penalty::PenaltyKind;
 use crate::rounding::{Rounding, SIGMOID_SCALE};
@@ -304,13 +303,7 @@ impl LearnedDropout {
 
     /// Computes the mask alone.
     pub(crate) fn mask(&self, source: MaskSource<'_>, pass: &Pass) -> Mask {
-        let mut attended = causal_attention(
-            self.query_key_value(source),
-            self.config.heads,
-            0.0,
-            pass,
-            self.layer,
-        );
+        let mut attended = self.attended(source);
         if let Some(output) = &self.output {
             attended = output.forward(attended);
         }
@@ -327,15 +320,17 @@ impl LearnedDropout {
         )
     }
 
-    /// Queries, keys and values, packed.
-    fn query_key_value(&self, source: MaskSource<'_>) -> Tensor<3> {
-        let layer = &self.query_key_value;
+    /// The output of the mask's attention.
+    fn attended(&self, source: MaskSource<'_>) -> Tensor<3> {
+        let (layer, heads) = (&self.query_key_value, self.config.heads);
         match (source, self.config.detach_input) {
-            (MaskSource::Plain(input), false) => layer.forward(input),
-            (MaskSource::Plain(input), true) => layer.forward(input.detach()),
-            (MaskSource::Normalized(norm, input), false) => layer.forward_normalized(norm, input),
+            (MaskSource::Plain(input), false) => layer.forward_attended(input, heads),
+            (MaskSource::Plain(input), true) => layer.forward_attended(input.detach(), heads),
+            (MaskSource::Normalized(norm, input), false) => {
+                causal_attention(layer.forward_normalized(norm, input), heads, None)
+            }
             (MaskSource::Normalized(norm, input), true) => {
-                layer.forward(norm.forward(input).detach())
+                layer.forward_attended(norm.forward(input).detach(), heads)
             }
         }
     }

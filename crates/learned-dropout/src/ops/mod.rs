@@ -169,6 +169,19 @@ pub trait TransformerOps: Backend {
         reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout)
     }
 
+    /// [`causal_attention`](Self::causal_attention) over the queries, keys and values that
+    /// [`linear_without_bias`](Self::linear_without_bias) makes of `x`. On training devices they are
+    /// made again for the backward pass: to keep them takes three times the memory of `x`.
+    fn linear_attention(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        heads: usize,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let packed = Self::linear_without_bias(x, weight, precision);
+        Self::causal_attention(packed, heads, None)
+    }
+
     /// `x · weightᵀ` for `x` of `[batch, time, inputs]` and `weight` of `[outputs, inputs]`.
     fn linear_without_bias(
         x: FloatTensor<Self>,

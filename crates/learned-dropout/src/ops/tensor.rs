@@ -78,6 +78,27 @@ pub fn causal_attention(packed: Tensor<3>, heads: usize, dropout: Option<Dropout
     ))
 }
 
+/// [`causal_attention`] over the queries, keys and values that [`linear`] makes of `x`; they are not kept
+/// for the backward pass.
+///
+/// # Shapes
+/// - `x`: `[batch, time, inputs]`
+/// - `weight`: `[3 · channels, inputs]`
+/// - result: `[batch, time, channels]`
+pub fn linear_attention(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    heads: usize,
+    precision: Precision,
+) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::linear_attention(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        heads,
+        precision,
+    ))
+}
+
 /// `x · weightᵀ`.
 ///
 /// # Shapes

@@ -124,6 +124,27 @@ impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
 }
 
 #[derive(Debug)]
+pub(super) struct LinearAttention;
+
+impl<B: TransformerOps> Backward<B, 2> for LinearAttention {
+    type State = ([FloatTensor<B>; 2], usize, Precision);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let ([x, weight], heads, precision) = ops.state;
+        let packed = B::linear_without_bias(x.clone(), weight.clone(), precision);
+        let dpacked = B::causal_attention_backward(gradient, packed, heads, None);
+        let (dx, dweight) = B::linear_without_bias_backward(dpacked, x, weight, precision);
+        register!(gradients, ops.parents, [dx, dweight]);
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Linear;
 
 impl<B: TransformerOps> Backward<B, 2> for Linear {

@@ -15,8 +15,8 @@ use kernels::product::Precision;
 
 use backward::{
     CausalAttention, Dropped, Duplicated, ExactGelu, GroupedProduct, Identity,
-    LayerNormWithoutBias, Linear, LinearCrossEntropy, MaskMean, MaskedFeedForward, MaskedProduct,
-    NormFeedForward, NormLinear, RoundedMask, SumOfTwo, TiedRows,
+    LayerNormWithoutBias, Linear, LinearAttention, LinearCrossEntropy, MaskMean, MaskedFeedForward,
+    MaskedProduct, NormFeedForward, NormLinear, RoundedMask, SumOfTwo, TiedRows,
 };
 
 use super::experts::GatedExperts;
@@ -139,6 +139,25 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
                 prep.finish(state, B::causal_attention(packed, heads, dropout))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::causal_attention(packed, heads, dropout)),
+        }
+    }
+
+    fn linear_attention(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        heads: usize,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node()];
+        let inputs = [x, weight].map(|tensor| tensor.into_primitive());
+        let [x, weight] = inputs.clone();
+        let output = B::linear_attention(x, weight, heads, precision);
+        match Backward::<B, 2>::prepare::<C>(LinearAttention, nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((inputs, heads, precision), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
