@@ -256,8 +256,8 @@ impl Head<'_> {
                 panel::hide(weights, column, self.start + rows.at(index) + 1);
             }
             let sums = panel::exponentials(weights);
-            let seen = values.rows_from(0, seen).transposed();
-            multiply_panel(&mut columns, seen, weights, false);
+            let turned = values.rows_from(0, seen).transposed();
+            multiply_panel(&mut columns, turned, weights, false);
             for (column, index) in block.enumerate() {
                 let place = self.place(rows.at(index));
                 // SAFETY: these channels of this token belong to this head alone.

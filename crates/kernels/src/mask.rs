@@ -51,8 +51,8 @@ pub enum Moment {
 /// at whole blocks of random numbers.
 const ROWS: usize = 64;
 
-/// Rows that go through all steps together, so that they stay in the first-level cache. A multiple of
-/// 4 that divides [`ROWS`].
+/// Rows that go through all steps together, so that they stay in a near cache. A multiple of 4 that
+/// divides [`ROWS`].
 const TOGETHER: usize = 8;
 
 fn mask(z: f32) -> (f32, f32) {

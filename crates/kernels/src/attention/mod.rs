@@ -16,7 +16,7 @@ use crate::scratch::{Scratch, Shared, scratch, uninitialized};
 pub(crate) mod panel;
 
 use panel::{
-    Lanes, QUERIES, exponentials, hide, multiply, put_columns, read_column, softmax_backward,
+    PerQuery, QUERIES, exponentials, hide, multiply, put_columns, read_column, softmax_backward,
 };
 
 /// The shape of an attention.
@@ -133,7 +133,7 @@ impl<'a> Head<'a> {
 
     /// The exponentials of the scores of a block of queries, `[keys up to them, QUERIES]`, and the
     /// reciprocals of their sums.
-    fn exponentials(&self, block: Block, keys: View<'_>, room: &mut Room) -> Lanes {
+    fn exponentials(&self, block: Block, keys: View<'_>, room: &mut Room) -> PerQuery {
         let queries = self.part(0, block.clone());
         put_columns(&mut room.columns, queries, self.shape.scale());
         let seen = keys.rows_from(0, block.end);

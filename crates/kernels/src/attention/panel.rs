@@ -9,7 +9,7 @@ use crate::product::PANEL;
 pub(crate) const QUERIES: usize = PANEL;
 
 /// One number for each query of a block.
-pub(crate) type Lanes = [f32; QUERIES];
+pub(crate) type PerQuery = [f32; QUERIES];
 
 /// Writes rows of `size` channels as the columns of a panel `[size, QUERIES]`, times `scale`; columns
 /// without a row are 0.
@@ -48,7 +48,7 @@ pub(crate) fn hide(scores: &mut [f32], column: usize, visible: usize) {
 levelled! {
     /// Replaces scores, `[keys, QUERIES]`, by their exponentials relative to the largest of the query;
     /// gives their sums.
-    pub(crate) fn exponentials(scores: &mut [f32]) -> Lanes {
+    pub(crate) fn exponentials(scores: &mut [f32]) -> PerQuery {
         let (lines, _) = scores.as_chunks_mut::<QUERIES>();
         let mut largest = [f32::NEG_INFINITY; QUERIES];
         for line in lines.iter() {
@@ -73,7 +73,7 @@ levelled! {
     pub(crate) fn softmax_backward(
         gradients: &mut [f32],
         exponentials: &[f32],
-        reciprocals: &Lanes,
+        reciprocals: &PerQuery,
         scale: f32,
     ) {
         let (gradients, _) = gradients.as_chunks_mut::<QUERIES>();

@@ -2,7 +2,8 @@
 //!
 //! The right operand is [packed](Packed) once and used for many tiles of the left one. A sum is
 //! made in the order of its terms, in blocks whose size is fixed, whatever the number of threads,
-//! the tile it falls into, and the rows beside it.
+//! the tile it falls into, and the rows beside it. A right operand of one narrow panel
+//! needs no packing; its sums are made in one go.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -10,7 +10,7 @@ pub(crate) const PANEL: usize = 16;
 /// `output = left · panel` in f32, or `output += left · panel` where `accumulate`, on this thread.
 ///
 /// `panel` is `[left's columns, 16]` and `output` `[left's rows, 16]`; both may be longer. The left
-/// operand is read as it lies, `16 / rows of a tile` times.
+/// operand is read once, as it lies, and the panel once for each tile of rows.
 ///
 /// # Panics
 /// If one of both is too short.

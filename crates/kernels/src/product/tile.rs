@@ -60,7 +60,8 @@ pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize, const SC
                     *sum = sum.multiply_add(value, column);
                 }
             }
-            left = left.add(tile.left_step);
+            // After the last term it may lie outside.
+            left = left.wrapping_add(tile.left_step);
             right = right.add(N * V::LANES);
         }
         for (i, sums) in sums.iter().enumerate() {

@@ -1,4 +1,5 @@
 //! Random values, masks and scalar references that several tests share.
+#![allow(dead_code)]
 
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::random::{Philox, unit};

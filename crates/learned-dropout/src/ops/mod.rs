@@ -171,7 +171,7 @@ pub trait TransformerOps: Backend {
 
     /// [`causal_attention`](Self::causal_attention) over the queries, keys and values that
     /// [`linear_without_bias`](Self::linear_without_bias) makes of `x`. On training devices they are
-    /// made again for the backward pass: to keep them takes three times the memory of `x`.
+    /// made again for the backward pass: as many values as the layer's outputs are not kept.
     fn linear_attention(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -80,11 +80,15 @@ pub fn cosine_series_backward<B: Backend>(
     )
 }
 
-fn learned<'a>(angles: &'a Float, weights: &'a Float) -> series::Series<'a> {
+fn learned<'a>(attended: &Float, angles: &'a Float, weights: &'a Float) -> series::Series<'a> {
+    assert_eq!(angles.shape(), weights.shape(), "angles and weights");
+    let shape = attended.shape();
+    let values = shape[shape.num_dims() - 1];
+    assert_eq!(values, angles.shape()[1], "values of a mask");
     series::Series {
         angles: slice(angles),
         weights: slice(weights),
-        values: angles.shape()[1],
+        values,
     }
 }
 
@@ -95,7 +99,7 @@ pub(super) fn on_cpu(attended: Float, angles: Float, weights: Float) -> Float {
     }
     let [attended, angles, weights] =
         [attended, angles, weights].map(|tensor| tensor.to_contiguous());
-    let masks = series::forward(slice(&attended), learned(&angles, &weights));
+    let masks = series::forward(slice(&attended), learned(&attended, &angles, &weights));
     tensor(masks, attended.shape())
 }
 
@@ -114,7 +118,7 @@ pub(super) fn backward_on_cpu(
     let gradients = series::backward(
         slice(&gradient),
         slice(&attended),
-        learned(&angles, &weights),
+        learned(&attended, &angles, &weights),
     );
     let learned = |values| -> Float {
         let shape: Shape = angles.shape();

@@ -51,8 +51,8 @@ pub fn mask_mean(attended: Tensor<3>, shift: Tensor<1>, moment: Moment) -> Tenso
     ))
 }
 
-/// The mask `0.5 + 0.5 Σ_k weight_k cos(k · attended + angle_k)`, in [0, 1] where the weights of each
-/// value are positive and add up to 1.
+/// The mask `0.5 + 0.5 Σ_k weight_k cos(k · attended + angle_k)` of weights that are positive and add up
+/// to 1 for each value. It is clamped to [0, 1], which rounding may leave; gradients are those without.
 ///
 /// # Shapes
 /// - `attended`, result: `[batch, time, values]`

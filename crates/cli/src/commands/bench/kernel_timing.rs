@@ -8,6 +8,7 @@ use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
+use kernels::series::{self, Series};
 use kernels::{attention, cross_entropy, embedding, experts, feed_forward, gelu, group_product};
 use kernels::{layer_norm, linear, mask, update};
 
@@ -15,6 +16,9 @@ use kernels::{layer_norm, linear, mask, update};
 const RUNS: usize = 7;
 
 pub(super) const EPSILON: f32 = 1e-5;
+
+/// Cosines of a mask that is a series.
+const SERIES_TERMS: usize = 4;
 
 /// The sizes that kernels are measured at.
 #[derive(Clone, Copy)]
@@ -314,6 +318,17 @@ impl Stopwatch<'_> {
         });
         self.time("mask mean backward", bytes(2 * x.len()), || {
             mask::mean_backward(&attended, &shift, Moment::Squared, 1.0)
+        });
+        let series = Series {
+            angles: &random(SERIES_TERMS * shape.width, 1.0, 5),
+            weights: &vec![1.0 / SERIES_TERMS as f32; SERIES_TERMS * shape.width],
+            values: shape.width,
+        };
+        self.time("mask of 4 cosines forward", bytes(2 * x.len()), || {
+            series::forward(&attended, series)
+        });
+        self.time("mask of 4 cosines backward", bytes(3 * x.len()), || {
+            series::backward(&gradient, &attended, series)
         });
     }
 
