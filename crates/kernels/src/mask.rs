@@ -14,7 +14,7 @@ use crate::linear::add_all;
 use crate::math::{cos_sin, is_reduced};
 use crate::random::Philox;
 use crate::scratch::{scratch, uninitialized};
-use crate::update;
+use crate::update::{multiply_chunk, scale_chunk, sum_of_squares_chunk};
 
 /// Which elements of a mask are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -195,18 +195,10 @@ pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f3
             for (number, (output, (x, attended))) in parts {
                 fill_values(output, attended, shift);
                 round(output, keep, index * block + number * part);
-                multiply(output, x);
+                multiply_chunk(output, x);
             }
         });
     output
-}
-
-levelled! {
-    fn multiply(output: &mut [f32], factors: &[f32]) {
-        for (output, factor) in output.iter_mut().zip(factors) {
-            *output *= factor;
-        }
-    }
 }
 
 levelled! {
@@ -261,9 +253,9 @@ pub fn product_backward(
             for (number, ((dx, dattended), (gradient, (x, attended)))) in parts {
                 fill(dx, dattended, attended, shift);
                 round(dx, keep, index * block + number * part);
-                multiply(dx, gradient);
-                multiply(dattended, gradient);
-                multiply(dattended, x);
+                multiply_chunk(dx, gradient);
+                multiply_chunk(dattended, gradient);
+                multiply_chunk(dattended, x);
                 add_rows(&mut dshift, dattended);
             }
             dshift
@@ -315,7 +307,7 @@ pub fn rounded_backward(gradient: &[f32], attended: &[f32], shift: &[f32]) -> (V
         .map(|(dattended, (gradient, attended))| {
             let mut masks = scratch(dattended.len());
             fill(&mut masks, dattended, attended, shift);
-            multiply(dattended, gradient);
+            multiply_chunk(dattended, gradient);
             let mut dshift = vec![0.0; shift.len()];
             add_rows(&mut dshift, dattended);
             dshift
@@ -372,7 +364,7 @@ pub fn mean_backward(
             let mut masks = scratch(dattended.len());
             fill(&mut masks, dattended, attended, shift);
             match moment {
-                Moment::Squared => multiply(dattended, &masks),
+                Moment::Squared => multiply_chunk(dattended, &masks),
                 Moment::Linear => {}
                 Moment::Entropy => masks
                     .iter()
@@ -382,7 +374,7 @@ pub fn mean_backward(
                     }),
                 Moment::Kept => dattended.fill(0.0),
             }
-            update::scale_chunk(dattended, factor);
+            scale_chunk(dattended, factor);
             let mut dshift = vec![0.0; shift.len()];
             add_rows(&mut dshift, dattended);
             dshift
@@ -396,26 +388,12 @@ pub fn mean_backward(
 /// The sum of a moment.
 fn sum(masks: &[f32], moment: Moment) -> f64 {
     match moment {
-        Moment::Squared => 0.5 * sum_of_squares(masks),
+        Moment::Squared => 0.5 * sum_of_squares_chunk(masks),
         Moment::Linear => masks.iter().map(|&mask| f64::from(mask)).sum(),
         Moment::Entropy => {
             let entropy = |&mask: &f32| f64::from(-mask * (mask + 1e-9).log2());
             masks.iter().map(entropy).sum()
         }
         Moment::Kept => masks.iter().filter(|&&mask| mask >= 0.5).count() as f64,
-    }
-}
-
-levelled! {
-    fn sum_of_squares(values: &[f32]) -> f64 {
-        let mut sums = [0.0; 16];
-        let (chunks, rest) = values.as_chunks::<16>();
-        for chunk in chunks {
-            for (sum, &value) in sums.iter_mut().zip(chunk) {
-                *sum += f64::from(value) * f64::from(value);
-            }
-        }
-        let rest = rest.iter().map(|&value| f64::from(value) * f64::from(value));
-        sums.iter().sum::<f64>() + rest.sum::<f64>()
     }
 }

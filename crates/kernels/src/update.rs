@@ -55,15 +55,23 @@ pub fn adamw(p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], step: AdamW
     chunks.for_each(|((p, (m, v)), g)| adamw_chunk(p, m, v, g, step));
 }
 
+levelled! {
+    pub(crate) fn sum_of_squares_chunk(values: &[f32]) -> f64 {
+        let mut sums = [0.0; 16];
+        let (chunks, rest) = values.as_chunks::<16>();
+        for chunk in chunks {
+            for (sum, &value) in sums.iter_mut().zip(chunk) {
+                *sum += f64::from(value) * f64::from(value);
+            }
+        }
+        let rest = rest.iter().map(|&value| f64::from(value) * f64::from(value));
+        sums.iter().sum::<f64>() + rest.sum::<f64>()
+    }
+}
+
 /// The sum of the squares, added in an order that does not depend on the threads.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let chunk = |values: &[f32]| {
-        values
-            .iter()
-            .map(|&v| f64::from(v) * f64::from(v))
-            .sum::<f64>()
-    };
-    let partial: Vec<f64> = values.par_chunks(CHUNK).map(chunk).collect();
+    let partial: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares_chunk).collect();
     partial.iter().sum()
 }
 
@@ -92,6 +100,14 @@ pub fn add(left: &[f32], right: &[f32]) -> Vec<f32> {
 levelled! {
     pub(crate) fn scale_chunk(values: &mut [f32], factor: f32) {
         for value in values {
+            *value *= factor;
+        }
+    }
+}
+
+levelled! {
+    pub(crate) fn multiply_chunk(values: &mut [f32], factors: &[f32]) {
+        for (value, factor) in values.iter_mut().zip(factors) {
             *value *= factor;
         }
     }

@@ -12,12 +12,11 @@ use crate::matrix::View;
 use crate::prefetch::prefetch_values;
 use crate::product::{PANEL, multiply_panel};
 use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::update::multiply_chunk;
 
 pub(crate) mod panel;
 
-use panel::{
-    PerQuery, QUERIES, exponentials, hide, multiply, put_columns, read_column, softmax_backward,
-};
+use panel::{PerQuery, QUERIES, exponentials, hide, put_columns, read_column, softmax_backward};
 
 /// The shape of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +173,7 @@ impl<'a> Head<'a> {
             self.request_places(output, block.clone(), 1, 0);
             let reciprocals = self.exponentials(block.clone(), keys, &mut room);
             if let Some(factors) = self.dropped(block.clone()) {
-                multiply(&mut room.weights, &factors);
+                multiply_chunk(&mut room.weights, &factors);
             }
             let values = values.rows_from(0, block.end).transposed();
             multiply_panel(&mut room.columns, values, &room.weights, false);
@@ -211,11 +210,11 @@ impl<'a> Head<'a> {
                 &mut dscores[..block.end * QUERIES],
             );
             if let Some(factors) = &factors {
-                multiply(dscores, factors);
+                multiply_chunk(dscores, factors);
             }
             softmax_backward(dscores, weights, &reciprocals, self.shape.scale());
             if let Some(factors) = &factors {
-                multiply(weights, factors);
+                multiply_chunk(weights, factors);
             }
             let turned = keys.rows_from(0, block.end).transposed();
             multiply_panel(&mut room.columns, turned, dscores, false);

@@ -97,11 +97,3 @@ levelled! {
         }
     }
 }
-
-levelled! {
-    pub(crate) fn multiply(values: &mut [f32], factors: &[f32]) {
-        for (value, factor) in values.iter_mut().zip(factors) {
-            *value *= factor;
-        }
-    }
-}
