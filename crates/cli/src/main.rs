@@ -18,6 +18,9 @@ use arguments::{Arguments, Command};
 use failure::Failure;
 use terminal::tell;
 
+#[global_allocator]
+static ALLOCATOR: kernels::memory::Aligned = kernels::memory::Aligned;
+
 fn main() -> ExitCode {
     kernels::memory::keep_freed();
     let arguments = Arguments::parse();

@@ -4,12 +4,22 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::memory;
+
 /// Bytes kept for later, and no more.
 const KEPT: usize = 1 << 30;
 
-/// Buffers by their capacity.
+/// Values of one line of the cache.
+const LINE: usize = memory::LINE / size_of::<f32>();
+
+/// One line of the cache.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Buffers by the number of their lines.
 struct Pool {
-    buffers: BTreeMap<usize, Vec<Vec<f32>>>,
+    buffers: BTreeMap<usize, Vec<Vec<Line>>>,
     bytes: usize,
 }
 
@@ -19,8 +29,8 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 });
 
 impl Pool {
-    fn put(&mut self, buffer: Vec<f32>) {
-        let bytes = 4 * buffer.capacity();
+    fn put(&mut self, buffer: Vec<Line>) {
+        let bytes = memory::LINE * buffer.capacity();
         if bytes > 0 && self.bytes + bytes <= KEPT {
             self.bytes += bytes;
             self.buffers
@@ -30,15 +40,15 @@ impl Pool {
         }
     }
 
-    /// The smallest buffer for `count` values that is not far too large.
-    fn take(&mut self, count: usize) -> Option<Vec<f32>> {
-        let most = count.saturating_mul(2).max(1 << 12);
+    /// The smallest buffer for `lines` lines that is not far too large.
+    fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
+        let most = lines.saturating_mul(2).max(1 << 8);
         let (_, buffers) = self
             .buffers
-            .range_mut(count..=most)
+            .range_mut(lines..=most)
             .find(|(_, buffers)| !buffers.is_empty())?;
         let buffer = buffers.pop()?;
-        self.bytes -= 4 * buffer.capacity();
+        self.bytes -= memory::LINE * buffer.capacity();
         Some(buffer)
     }
 }
@@ -49,36 +59,43 @@ fn pool() -> MutexGuard<'static, Pool> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A buffer from the pool, which it goes back to. Holds any values at first.
-pub(crate) struct Scratch(Vec<f32>);
+/// A buffer from the pool, which it goes back to. It begins where a line of the cache does, and holds
+/// any values at first.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+    count: usize,
+}
 
 impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        // SAFETY: the lines are at least as many values, one after the other.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.count) }
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.count) }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        pool().put(std::mem::take(&mut self.0));
+        pool().put(std::mem::take(&mut self.lines));
     }
 }
 
 /// A buffer of `count` values, kept from earlier where there is one.
 pub(crate) fn scratch(count: usize) -> Scratch {
-    let kept = pool().take(count);
-    let mut buffer = kept.unwrap_or_default();
-    buffer.resize(count, 0.0);
+    let needed = count.div_ceil(LINE);
+    let mut lines = pool().take(needed).unwrap_or_default();
+    lines.resize(needed, Line([0.0; LINE]));
+    let mut buffer = Scratch { lines, count };
     poison(&mut buffer);
-    Scratch(buffer)
+    buffer
 }
 
 /// Fills memory whose values nobody may use with NaN where the program is tested, so that whoever

@@ -1,5 +1,10 @@
 //! The memory of the process.
 
+mod aligned;
+
+pub use aligned::Aligned;
+pub(crate) use aligned::LINE;
+
 /// Asks the C library to keep the memory that is freed, for the allocations that follow.
 ///
 /// A training step frees and allocates the same large blocks again and again. By default each goes
