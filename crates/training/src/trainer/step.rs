@@ -90,9 +90,21 @@ impl Step<'_> {
     /// Makes the step; `batches` gives the micro-batch with a number in the whole run, on an
     /// autodiff device. A step that fails leaves the model as it was.
     ///
+    /// All of it runs on a thread of the kernels' pool: a kernel that is called from elsewhere puts the
+    /// caller to sleep, and waking it takes longer than a small kernel.
+    ///
     /// # Errors
     /// The loss or a gradient is not finite, or there is no batch.
     pub(super) fn make(
+        &self,
+        model: &mut Transformer,
+        optimizer: &mut AdamW,
+        batches: impl FnMut(u64) -> Result<Batch, DataError> + Send,
+    ) -> Result<StepValues, TrainError> {
+        rayon::scope(|_| self.make_here(model, optimizer, batches))
+    }
+
+    fn make_here(
         &self,
         model: &mut Transformer,
         optimizer: &mut AdamW,
