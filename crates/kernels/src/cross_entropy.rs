@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::level::levelled;
 use crate::math::exp;
 use crate::matrix::View;
-use crate::product::{Packed, Precision, multiply};
+use crate::product::{Engine, Packed, Precision, multiply};
 use crate::scratch::{Shared, scratch, uninitialized};
 
 /// Rows of the weight in a block.
@@ -20,14 +20,13 @@ const BLOCK: usize = 512;
 /// different sets of the cache.
 const STRIDE: usize = BLOCK + 16;
 
-/// Exponentials that are held at a time, in f32 values: 128 MiB.
-const HELD: usize = 1 << 25;
+/// Tokens that a thread takes through the vocabulary at a time, at most. Fewer would read the weight,
+/// which is in no cache, more often.
+const MOST: usize = 96;
 
-/// Tokens that a thread takes through the vocabulary at a time.
-const TILE: usize = 96;
-
-/// Tiles that a chunk has a multiple of.
-const GROUP: usize = 4;
+/// Tiles of a chunk, whose exponentials are held at a time: four threads share them out evenly, and the
+/// chunk's part in the gradient of the weight stays in the second-level cache.
+const TILES: usize = 4;
 
 /// The shape of an output layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +58,11 @@ impl Shape {
         self.vocabulary.div_ceil(BLOCK)
     }
 
-    /// Tokens whose exponentials are held at a time: groups of tiles that two or four threads
-    /// can share out evenly.
-    fn chunk(&self) -> usize {
-        let group = GROUP * TILE;
-        (HELD / self.vocabulary / group).max(1) * group
+    /// Tokens of a tile: as many in the last chunk as in the others, but for whole tiles of the engine.
+    fn tile(&self, precision: Precision) -> usize {
+        let tiles = TILES * self.tokens.div_ceil(TILES * MOST);
+        let rows = Engine::of(precision).rows();
+        self.tokens.div_ceil(tiles).next_multiple_of(rows)
     }
 }
 
@@ -266,7 +265,7 @@ pub fn linear_cross_entropy(
     let mut dhidden = unsafe { uninitialized(counted(hidden.len())) };
     // SAFETY: as above.
     let mut dweight = unsafe { uninitialized(counted(weight.len())) };
-    let (width, chunk) = (shape.width, shape.chunk());
+    let (width, chunk) = (shape.width, TILES * shape.tile(precision));
     let mut sum = 0.0;
     for start in (0..shape.tokens).step_by(chunk) {
         let count = chunk.min(shape.tokens - start);
@@ -307,7 +306,7 @@ impl Chunk<'_> {
         precision: Precision,
     ) -> f64 {
         let (shape, count) = (self.shape, self.targets.len());
-        let (tile, blocks) = (TILE, shape.blocks());
+        let (tile, blocks) = (shape.tile(precision), shape.blocks());
         let with_gradients = !dweight.is_empty();
         let held_blocks = if with_gradients { blocks } else { 1 };
         let tiles = count.div_ceil(tile);

@@ -7,10 +7,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::gelu;
-use crate::linear::{self, tile, weight_gradient_into};
+use crate::linear::{self, weight_gradient_into};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Scratch, scratch, uninitialized};
+use crate::tiling::tile;
 
 /// The shape of a layer of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,11 +136,11 @@ impl Uses {
     }
 
     /// All uses in their order, in tiles.
-    fn tasks(&self) -> Vec<Task> {
+    fn tasks(&self, precision: Precision) -> Vec<Task> {
         let experts = 0..self.starts.len() - 1;
         let tiles = |expert| {
             let uses = self.of_expert(expert);
-            let tile = tile(uses.len());
+            let tile = tile(uses.len(), precision);
             uses.clone().step_by(tile).map(move |first| Task {
                 expert,
                 uses: first..(first + tile).min(uses.end),
@@ -176,7 +177,7 @@ impl Uses {
     fn sum(&self, rows: &[f32], width: usize, tokens: usize) -> Vec<f32> {
         // SAFETY: every row is overwritten.
         let mut sums = unsafe { uninitialized(tokens * width) };
-        let tile = tile(tokens);
+        let tile = tile(tokens, Precision::F32);
         sums.par_chunks_mut(tile * width)
             .enumerate()
             .for_each(|(index, sums)| {
@@ -246,7 +247,7 @@ pub fn forward(
     let uses = Uses::new(gates, shape.experts);
     let up = uses.pack(precision, |expert| shape.up(weights, expert).transposed());
     let down = uses.pack(precision, |expert| shape.down(weights, expert).transposed());
-    let tasks = uses.tasks();
+    let tasks = uses.tasks(precision);
     let mut outputs = scratch(uses.count() * width);
     tasks
         .par_iter()
@@ -337,7 +338,7 @@ impl Kept {
             dx: scratch(count * width),
             dgate: vec![0.0; count],
         };
-        let tasks = uses.tasks();
+        let tasks = uses.tasks(precision);
         tasks
             .par_iter()
             .zip(parts(&mut kept.x, &tasks, width))

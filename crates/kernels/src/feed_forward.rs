@@ -6,10 +6,11 @@ use rayon::prelude::*;
 use crate::gelu;
 use crate::group_product::{dot_groups, keep_only, scale_groups};
 use crate::layer_norm::{backward_rows, forward_rows};
-use crate::linear::{self, Norm, add_all, normalized, tile, weight_gradient};
+use crate::linear::{self, Norm, add_all, normalized, weight_gradient};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Shared, scratch, uninitialized};
+use crate::tiling::tile;
 
 /// The shape of a feed-forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ pub fn forward_masked(
     let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
     // SAFETY: the products overwrite every row.
     let mut y = unsafe { uninitialized(tokens * width) };
-    let tile = tile(tokens);
+    let tile = tile(tokens, precision);
     y.par_chunks_mut(tile * width)
         .zip(x.par_chunks(tile * width))
         .enumerate()
@@ -201,7 +202,7 @@ pub fn backward_masked(
     });
     let (mut units, mut dunits) = (scratch(tokens * hidden), scratch(tokens * hidden));
     let mut dfactors = vec![0.0; tokens * values];
-    let tile = tile(tokens);
+    let tile = tile(tokens, precision);
     let shared = Shared::new(&mut normals);
     let shared_factors = Shared::new(&mut dfactors);
     let partial: Vec<Vec<f32>> = dx

@@ -30,4 +30,5 @@ pub mod routing;
 mod scratch;
 pub mod series;
 pub mod team;
+mod tiling;
 pub mod update;

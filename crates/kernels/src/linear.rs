@@ -6,6 +6,7 @@ use crate::layer_norm::{backward_rows, forward_rows};
 use crate::matrix::View;
 use crate::product::{Engine, Packed, Precision, multiply};
 use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::tiling::tile;
 
 /// The shape of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +50,6 @@ impl Shape {
     }
 }
 
-/// Tokens of a tile. It follows from the shape alone, because sums over tokens are made by tile.
-pub(crate) fn tile(tokens: usize) -> usize {
-    if tokens >= 768 { 96 } else { 48 }
-}
-
 /// The rows of `x`, normalized where there is a norm.
 pub(crate) fn normalized<'a>(
     x: &'a [f32],
@@ -94,7 +90,7 @@ pub fn forward(
     let weight = Packed::in_parallel(weight, precision);
     // SAFETY: the products overwrite every row.
     let mut y = unsafe { uninitialized(tokens * outputs) };
-    let tile = tile(tokens);
+    let tile = tile(tokens, precision);
     y.par_chunks_mut(tile * outputs)
         .zip(x.par_chunks(tile * inputs))
         .for_each(|(y, x)| {
@@ -127,7 +123,7 @@ pub fn backward(
         outputs,
     } = shape;
     assert_eq!(gradient.len(), tokens * outputs, "gradient");
-    let tile = tile(tokens);
+    let tile = tile(tokens, precision);
     let packed = Packed::in_parallel(View::new(weight, outputs, inputs, inputs), precision);
     let mut normals = scratch(if norm.is_some() { x.len() } else { 0 });
     let shared = Shared::new(&mut normals);

@@ -8,10 +8,11 @@ use crate::feed_forward::{Shape, Weights};
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
 use crate::layer_norm::backward_rows;
-use crate::linear::{Norm, add_all, tile};
+use crate::linear::{Norm, add_all};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, across, multiply};
 use crate::scratch::{Shared, scratch, uninitialized};
+use crate::tiling::tile;
 
 /// The gradients of a grouped feed-forward.
 pub struct Gradients {
@@ -101,7 +102,7 @@ pub fn backward(
     let dnormal = add_up(&dunits, group, |index| up[index].as_ref(), kept, width);
     let (dx, dnorm) = match weights.norm {
         None => (dnormal, Vec::new()),
-        Some(norm) => norm_backward(&dnormal, x, norm, tile(tokens)),
+        Some(norm) => norm_backward(&dnormal, x, norm, tile(tokens, precision)),
     };
     Gradients {
         x: dx,

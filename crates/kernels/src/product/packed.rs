@@ -35,14 +35,27 @@ impl<'a> Panel<'a> {
         &self.values[first * self.width..][..count * self.width]
     }
 
-    /// Asks for one of `parts` parts of what takes the place of `part` in the next panel, which lies
-    /// behind this one.
-    pub(super) fn prefetch_next(&self, part: &[f32], index: usize, parts: usize) {
-        let count = part.len().div_ceil(parts);
-        let next = part
-            .as_ptr()
-            .wrapping_add(self.values.len() + index * count);
-        prefetch_values(next, count);
+    /// What takes the place of `part` in the next panel, which lies behind this one, in `parts` parts.
+    pub(super) fn next(&self, part: &[f32], parts: usize) -> Next {
+        Next {
+            start: part.as_ptr().wrapping_add(self.values.len()),
+            count: part.len().div_ceil(parts),
+        }
+    }
+}
+
+/// Values that are soon read, in parts.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    start: *const f32,
+    count: usize,
+}
+
+impl Next {
+    /// Asks for one of the parts.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, index: usize) {
+        prefetch_values(self.start.wrapping_add(index * self.count), self.count);
     }
 }
 

@@ -25,7 +25,7 @@ impl Target<'_> {
     /// Goes through blocks of terms, panels of columns and tiles of rows.
     pub(super) fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
         let (engine, rows) = (right.engine(), self.rows);
-        let lanes = engine.lanes();
+        let (lanes, most) = (engine.lanes(), engine.rows());
         if left.units == 0 && !self.accumulate {
             for row in 0..rows {
                 self.output[row * self.row_stride..][..self.columns].fill(0.0);
@@ -34,13 +34,13 @@ impl Target<'_> {
         let mut strips = left
             .flipped
             .filter(|_| self.columns >= WORTH_STRIPS)
-            .map(|left| Strips::room(left.rows(), engine.rows()));
+            .map(|left| Strips::room(left.rows(), most));
         let block = if left.flipped.is_some() {
             BLOCK / 2
         } else {
             BLOCK
         };
-        let tiles = rows.div_ceil(engine.rows());
+        let tiles = rows.div_ceil(most);
         for first in (0..left.units).step_by(block) {
             let inner = block.min(left.units - first);
             let accumulate = self.accumulate || first > 0;
@@ -50,9 +50,16 @@ impl Target<'_> {
             for panel in right.panels(self.columns) {
                 let registers = panel.width / lanes;
                 let part = panel.part(first, inner);
-                for row in (0..rows).step_by(engine.rows()) {
-                    let count = engine.rows().min(rows - row);
-                    panel.prefetch_next(part, row / engine.rows(), tiles);
+                let next = panel.next(part, tiles);
+                let whole = engine.tiles::<false>(most, registers);
+                for (index, row) in (0..rows).step_by(most).enumerate() {
+                    next.prefetch(index);
+                    let count = most.min(rows - row);
+                    let compute = if count == most {
+                        whole
+                    } else {
+                        engine.tiles::<false>(count, registers)
+                    };
                     let (start, left_row, left_step) = match &strips {
                         Some(strips) => strips.tile(row),
                         None => left.tile(row, first),
@@ -68,7 +75,6 @@ impl Target<'_> {
                         rows: std::ptr::null(),
                         accumulate,
                     };
-                    let compute = engine.tiles::<false>(count, registers);
                     let place = Place {
                         row,
                         count,
