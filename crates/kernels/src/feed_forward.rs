@@ -1,5 +1,5 @@
-//! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, a tile of tokens at a time: the hidden units are
-//! kept for no one and computed again in the backward pass.
+//! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, a tile of tokens at a time. What the hidden units are
+//! before the GELU is kept for the backward pass if it is asked for, else computed again there.
 
 use rayon::prelude::*;
 
@@ -111,6 +111,34 @@ pub fn forward_masked(
     shape: Shape,
     precision: Precision,
 ) -> Vec<f32> {
+    go(x, weights, factors, shape, precision, &mut [])
+}
+
+/// [`forward`], and what the hidden units are before the GELU, `[tokens, hidden]`.
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn forward_keeping(
+    x: &[f32],
+    weights: &Weights<'_>,
+    shape: Shape,
+    precision: Precision,
+) -> (Vec<f32>, Vec<f32>) {
+    // SAFETY: the products overwrite every row.
+    let mut before = unsafe { uninitialized(shape.tokens * shape.hidden) };
+    let y = go(x, weights, None, shape, precision, &mut before);
+    (y, before)
+}
+
+/// The output; `before` gets what the hidden units are before the GELU, unless it is empty.
+fn go(
+    x: &[f32],
+    weights: &Weights<'_>,
+    factors: Option<Factors<'_>>,
+    shape: Shape,
+    precision: Precision,
+    before: &mut [f32],
+) -> Vec<f32> {
     shape.check(x, weights);
     let values = shape.values(factors);
     let Shape {
@@ -118,6 +146,8 @@ pub fn forward_masked(
         width,
         hidden,
     } = shape;
+    let keeps = !before.is_empty();
+    let shared = Shared::new(before);
     let up = View::new(weights.up, hidden, width, width).transposed();
     let down = View::new(weights.down, width, hidden, hidden).transposed();
     let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
@@ -132,14 +162,16 @@ pub fn forward_masked(
             let mut buffer = None;
             let x = normalized(x, weights.norm, &mut buffer);
             let mut units = scratch(rows * hidden);
-            multiply(
-                &mut units,
-                hidden,
-                View::new(x, rows, width, width),
-                &up,
-                false,
-            );
-            gelu::in_place(&mut units);
+            let left = View::new(x, rows, width, width);
+            if keeps {
+                // SAFETY: each tile has its own rows.
+                let before = unsafe { shared.part(index * tile * hidden, rows * hidden) };
+                multiply(before, hidden, left, &up, false);
+                gelu::of(&mut units, before);
+            } else {
+                multiply(&mut units, hidden, left, &up, false);
+                gelu::in_place(&mut units);
+            }
             if let Some(factors) = factors {
                 let ours = part(factors.values, index * tile * values, rows * values);
                 scale_groups(&mut units, ours, factors.group);
@@ -169,6 +201,22 @@ pub fn backward(
     backward_masked(gradient, x, weights, None, shape, precision)
 }
 
+/// [`backward`] with what [`forward_keeping`] has kept.
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn backward_kept(
+    gradient: &[f32],
+    x: &[f32],
+    weights: &Weights<'_>,
+    before: &[f32],
+    shape: Shape,
+    precision: Precision,
+) -> Gradients {
+    assert_eq!(before.len(), shape.tokens * shape.hidden, "hidden units");
+    go_back(gradient, x, weights, None, before, shape, precision)
+}
+
 /// The gradients of [`forward_masked`] for the gradient of its output, `[tokens, width]`.
 ///
 /// # Panics
@@ -178,6 +226,19 @@ pub fn backward_masked(
     x: &[f32],
     weights: &Weights<'_>,
     factors: Option<Factors<'_>>,
+    shape: Shape,
+    precision: Precision,
+) -> Gradients {
+    go_back(gradient, x, weights, factors, &[], shape, precision)
+}
+
+/// The gradients from what is kept of the forward pass; where that is nothing, it is computed again.
+fn go_back(
+    gradient: &[f32],
+    x: &[f32],
+    weights: &Weights<'_>,
+    factors: Option<Factors<'_>>,
+    kept: &[f32],
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
@@ -191,8 +252,10 @@ pub fn backward_masked(
     assert_eq!(gradient.len(), x.len(), "gradient");
     let up = View::new(weights.up, hidden, width, width);
     let down = View::new(weights.down, width, hidden, hidden);
-    let [up, up_again, down] =
-        [up, up.transposed(), down].map(|weight| Packed::in_parallel(weight, precision));
+    let up_again = kept
+        .is_empty()
+        .then(|| Packed::in_parallel(up.transposed(), precision));
+    let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
     // SAFETY: every row is overwritten below.
     let mut dx = unsafe { uninitialized(tokens * width) };
     let mut normals = scratch(if weights.norm.is_some() {
@@ -223,9 +286,15 @@ pub fn backward_masked(
                     normal
                 }
             };
-            let mut before = scratch(rows * hidden);
-            let left = View::new(normal, rows, width, width);
-            multiply(&mut before, hidden, left, &up_again, false);
+            let mut again = scratch(if up_again.is_some() { rows * hidden } else { 0 });
+            let before = match &up_again {
+                Some(up) => {
+                    let left = View::new(normal, rows, width, width);
+                    multiply(&mut again, hidden, left, up, false);
+                    &again[..]
+                }
+                None => part(kept, index * tile * hidden, rows * hidden),
+            };
             let left = View::new(gradient, rows, width, width);
             multiply(dunits, hidden, left, &down, false);
             let ours = factors.map(|factors| {
@@ -233,8 +302,7 @@ pub fn backward_masked(
                 let ours = part(factors.values, first, count);
                 // SAFETY: each tile has its own rows.
                 let dfactors = unsafe { shared_factors.part(first, count) };
-                units.copy_from_slice(&before);
-                gelu::in_place(units);
+                gelu::of(units, before);
                 dot_groups(dfactors, units, dunits, factors.group);
                 if factors.kept_only {
                     keep_only(dfactors, ours);
@@ -242,7 +310,7 @@ pub fn backward_masked(
                 scale_groups(dunits, ours, factors.group);
                 (ours, factors.group)
             });
-            gelu::value_and_gradient(units, dunits, &before);
+            gelu::value_and_gradient(units, dunits, before);
             if let Some((ours, group)) = ours {
                 scale_groups(units, ours, group);
             }

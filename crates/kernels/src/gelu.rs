@@ -62,7 +62,8 @@ levelled! {
 }
 
 levelled! {
-    fn forward_chunk(output: &mut [f32], x: &[f32]) {
+    /// Writes `output = x Φ(x)`.
+    pub(crate) fn of(output: &mut [f32], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
             *output = x * (0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5);
         }
@@ -84,7 +85,7 @@ pub fn forward(x: &[f32]) -> Vec<f32> {
     // SAFETY: every chunk is overwritten.
     let mut output = unsafe { uninitialized(x.len()) };
     let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.for_each(|(output, x)| forward_chunk(output, x));
+    chunks.for_each(|(output, x)| of(output, x));
     output
 }
 

@@ -199,11 +199,16 @@ proptest! {
         let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
         let weights = feed_forward::Weights { norm, up: &up, down: &down };
         let shape = feed_forward::Shape { tokens, width, hidden };
+        let precision = Precision::F32;
+        let all = |found: feed_forward::Gradients| (found.x, found.norm, found.up, found.down);
         let (y, found) = on_any_threads(|| {
-            let y = feed_forward::forward(&x, &weights, shape, Precision::F32);
-            let found = feed_forward::backward(&gradient, &x, &weights, shape, Precision::F32);
-            (y, (found.x, found.norm, found.up, found.down))
+            let y = feed_forward::forward(&x, &weights, shape, precision);
+            (y, all(feed_forward::backward(&gradient, &x, &weights, shape, precision)))
         });
+        let (same, before) = feed_forward::forward_keeping(&x, &weights, shape, precision);
+        prop_assert_eq!(&same, &y);
+        let same = feed_forward::backward_kept(&gradient, &x, &weights, &before, shape, precision);
+        prop_assert_eq!(&all(same), &found);
         // The parts, which are tested by themselves, one after the other.
         let into = linear::Shape { tokens, inputs: width, outputs: hidden };
         let out = linear::Shape { tokens, inputs: hidden, outputs: width };

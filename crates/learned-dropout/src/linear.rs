@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::cut::Cut;
 use crate::norm::{EPSILON, LayerNorm};
-use crate::ops::tensor::{Precision, linear, linear_attention, norm_linear};
+use crate::ops::tensor::{NormSettings, Precision, linear, linear_attention, norm_linear};
 
 /// `y = x Wᵀ` with `W` of shape `[outputs, inputs]`, the layout of weights on disk.
 #[derive(Module, Debug)]
@@ -46,6 +46,10 @@ impl Linear {
             return self.forward(norm.forward(input));
         }
         let (gain, weight) = (norm.weight.val(), self.weight.val());
-        norm_linear(input, gain, weight, EPSILON, self.precision)
+        let settings = NormSettings {
+            epsilon: EPSILON,
+            precision: self.precision,
+        };
+        norm_linear(input, gain, weight, settings)
     }
 }

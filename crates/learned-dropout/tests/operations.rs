@@ -9,10 +9,10 @@ use kernels::random::unit;
 use learned_dropout::dropout::dropout;
 use learned_dropout::function::MaskFunction;
 use learned_dropout::ops::tensor::{
-    AdamW, Dropout, Keep, Moment, Precision, adamw, best_gates, causal_attention, dropped,
-    gated_experts, gelu, layer_norm, linear, linear_cross_entropy, mask_mean, masked_product, mean,
-    mean_softmax, norm_feed_forward, norm_linear, relu, scaled, sum_of_squares, sum_of_two,
-    tied_rows, used_share,
+    AdamW, Dropout, Keep, Moment, NormSettings, Precision, adamw, best_gates, causal_attention,
+    dropped, gated_experts, gelu, layer_norm, linear, linear_cross_entropy, mask_mean,
+    masked_product, mean, mean_softmax, norm_feed_forward, norm_linear, relu, scaled,
+    sum_of_squares, sum_of_two, tied_rows, used_share,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Place, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -23,6 +23,11 @@ use support::{assert_close, device, random, read};
 /// Sums of products in f32: the relative error grows with the root of their number, at most a few
 /// thousand here, times 6e-8; and both sides have it.
 const TOLERANCE: f32 = 2e-5;
+
+const NORM: NormSettings = NormSettings {
+    epsilon: 1e-2,
+    precision: Precision::F32,
+};
 
 /// Where the noise of the roundings comes from.
 const PLACE: Place = Place {
@@ -237,7 +242,7 @@ proptest! {
             differentiate(inputs.clone(), |[x, weight]| plain(x, weight)),
         );
         let fast = |[x, weight]: [Tensor<3>; 2]| {
-            norm_linear(x, gain.clone(), weight.squeeze_dim(0), 1e-2, Precision::F32)
+            norm_linear(x, gain.clone(), weight.squeeze_dim(0), NORM)
         };
         let slow = |[x, weight]: [Tensor<3>; 2]| plain(plain_norm(x, gain.clone(), 1e-2), weight);
         assert_agree(differentiate(inputs.clone(), fast), differentiate(inputs.clone(), slow));
@@ -257,7 +262,7 @@ proptest! {
         let down = random([width, hidden], 4, &device).require_grad();
         let fast = |[x, up]: [Tensor<3>; 2]| {
             let weights = [up.squeeze_dim(0), down.clone()];
-            norm_feed_forward(x, gain.clone(), weights, 1e-2, Precision::F32)
+            norm_feed_forward(x, gain.clone(), weights, NORM)
         };
         let slow = |[x, up]: [Tensor<3>; 2]| {
             let units = plain_norm(x, gain.clone(), 1e-2).matmul(up.transpose());

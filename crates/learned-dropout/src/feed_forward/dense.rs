@@ -6,7 +6,9 @@ use burn::tensor::Tensor;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::{EPSILON, LayerNorm};
-use crate::ops::tensor::{MaskedSettings, Precision, gelu, masked_feed_forward, norm_feed_forward};
+use crate::ops::tensor::{
+    MaskedSettings, NormSettings, Precision, gelu, masked_feed_forward, norm_feed_forward,
+};
 
 /// `down(gelu(up(norm(x))))`.
 #[derive(Module, Debug)]
@@ -60,6 +62,10 @@ impl Dense {
         }
         let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
         let gain = norm.weight.val();
-        norm_feed_forward(input, gain, weights, EPSILON, self.up.precision)
+        let settings = NormSettings {
+            epsilon: EPSILON,
+            precision: self.up.precision,
+        };
+        norm_feed_forward(input, gain, weights, settings)
     }
 }

@@ -18,12 +18,24 @@ pub mod series;
 pub mod tensor;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::Shape;
 use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::update::AdamW;
+
+/// Values that an operation keeps for its backward pass where it could make them again, at most: 16 MiB.
+pub(in crate::ops) const KEPT_VALUES: usize = 1 << 22;
+
+/// How what follows a LayerNorm is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormSettings {
+    /// What the norm adds to the variance.
+    pub epsilon: f32,
+    /// What the CPU backend rounds operands to.
+    pub precision: Precision,
+}
 
 /// How a masked feed-forward is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -171,7 +183,7 @@ pub trait TransformerOps: Backend {
 
     /// [`causal_attention`](Self::causal_attention) over the queries, keys and values that
     /// [`linear_without_bias`](Self::linear_without_bias) makes of `x`. On training devices they are
-    /// made again for the backward pass: as many values as the layer's outputs are not kept.
+    /// made again for the backward pass where they are many.
     fn linear_attention(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -206,10 +218,9 @@ pub trait TransformerOps: Backend {
         x: FloatTensor<Self>,
         norm: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        epsilon: f32,
-        _precision: Precision,
+        settings: NormSettings,
     ) -> FloatTensor<Self> {
-        reference::norm_linear::<Self>(x, norm, weight, epsilon)
+        reference::norm_linear::<Self>(x, norm, weight, settings.epsilon)
     }
 
     /// The gradients of [`norm_linear`](Self::norm_linear) with respect to `x`, `norm` and `weight`.
@@ -218,10 +229,9 @@ pub trait TransformerOps: Backend {
         x: FloatTensor<Self>,
         norm: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        epsilon: f32,
-        _precision: Precision,
+        settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        reference::norm_linear_backward::<Self>(gradient, x, norm, weight, epsilon)
+        reference::norm_linear_backward::<Self>(gradient, x, norm, weight, settings.epsilon)
     }
 
     /// `gelu(norm(x) · upᵀ) · downᵀ` for `x` of `[batch, time, channels]`, `norm` of `[channels]`,
@@ -231,28 +241,45 @@ pub trait TransformerOps: Backend {
         norm: FloatTensor<Self>,
         up: FloatTensor<Self>,
         down: FloatTensor<Self>,
-        epsilon: f32,
-        _precision: Precision,
+        settings: NormSettings,
     ) -> FloatTensor<Self> {
-        reference::norm_feed_forward::<Self>(x, norm, up, down, epsilon)
+        reference::norm_feed_forward::<Self>(x, norm, up, down, settings.epsilon)
+    }
+
+    /// [`norm_feed_forward`](Self::norm_feed_forward), and what its backward pass need not make again:
+    /// the hidden units before the GELU, `[batch, time, hidden]`, or nothing, `[0]`.
+    fn norm_feed_forward_keeping(
+        x: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        settings: NormSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let nothing = Self::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
+        (
+            Self::norm_feed_forward(x, norm, up, down, settings),
+            nothing,
+        )
     }
 
     /// The gradients of [`norm_feed_forward`](Self::norm_feed_forward) with respect to `x`, `norm`,
-    /// `up` and `down`.
+    /// `up` and `down`; `kept` is what [`norm_feed_forward_keeping`](Self::norm_feed_forward_keeping) has
+    /// kept.
     fn norm_feed_forward_backward(
         gradient: FloatTensor<Self>,
         x: FloatTensor<Self>,
         norm: FloatTensor<Self>,
         up: FloatTensor<Self>,
         down: FloatTensor<Self>,
-        epsilon: f32,
-        _precision: Precision,
+        _kept: FloatTensor<Self>,
+        settings: NormSettings,
     ) -> (
         FloatTensor<Self>,
         FloatTensor<Self>,
         FloatTensor<Self>,
         FloatTensor<Self>,
     ) {
+        let epsilon = settings.epsilon;
         reference::norm_feed_forward_backward::<Self>(gradient, x, norm, up, down, epsilon)
     }
 

@@ -7,8 +7,8 @@ pub use kernels::mask::{Keep, Moment};
 pub use kernels::product::Precision;
 pub use kernels::update::AdamW;
 
-pub use super::MaskedSettings;
 use super::TransformerOps;
+pub use super::{MaskedSettings, NormSettings};
 
 /// `x · round(0.5 cos(attended + shift) + 0.5)` with straight-through gradients.
 ///
@@ -78,8 +78,8 @@ pub fn causal_attention(packed: Tensor<3>, heads: usize, dropout: Option<Dropout
     ))
 }
 
-/// [`causal_attention`] over the queries, keys and values that [`linear`] makes of `x`; they are not kept
-/// for the backward pass.
+/// [`causal_attention`] over the queries, keys and values that [`linear`] makes of `x`; where they are
+/// many, they are made again for the backward pass.
 ///
 /// # Shapes
 /// - `x`: `[batch, time, inputs]`
@@ -113,7 +113,7 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, precision: Precision) -> Tensor<3
     ))
 }
 
-/// [`linear`] of [`layer_norm`] of `x`; what is between the two is not kept for the backward pass.
+/// [`linear`] of [`layer_norm`] of `x`; what is between the two is made again for the backward pass.
 ///
 /// # Shapes
 /// - `x`: `[batch, time, inputs]`
@@ -124,19 +124,18 @@ pub fn norm_linear(
     x: Tensor<3>,
     norm: Tensor<1>,
     weight: Tensor<2>,
-    epsilon: f32,
-    precision: Precision,
+    settings: NormSettings,
 ) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::norm_linear(
         x.into_dispatch(),
         norm.into_dispatch(),
         weight.into_dispatch(),
-        epsilon,
-        precision,
+        settings,
     ))
 }
 
-/// `gelu(layer_norm(x) · upᵀ) · downᵀ`; what is between is not kept for the backward pass.
+/// `gelu(layer_norm(x) · upᵀ) · downᵀ`; what is between is made again for the backward pass, but for the
+/// input of the GELU where that is not much.
 ///
 /// # Shapes
 /// - `x`, result: `[batch, time, channels]`
@@ -147,16 +146,14 @@ pub fn norm_feed_forward(
     x: Tensor<3>,
     norm: Tensor<1>,
     [up, down]: [Tensor<2>; 2],
-    epsilon: f32,
-    precision: Precision,
+    settings: NormSettings,
 ) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::norm_feed_forward(
         x.into_dispatch(),
         norm.into_dispatch(),
         up.into_dispatch(),
         down.into_dispatch(),
-        epsilon,
-        precision,
+        settings,
     ))
 }
 

@@ -189,10 +189,11 @@ impl Stopwatch<'_> {
             Amount::Operations(2.0 * product),
             || feed_forward::forward(&x, &weights, layer, precision),
         );
+        let (_, before) = feed_forward::forward_keeping(&x, &weights, layer, precision);
         self.time(
             "feed-forward backward",
             Amount::Operations(4.0 * product),
-            || feed_forward::backward(&gradient, &x, &weights, layer, precision),
+            || feed_forward::backward_kept(&gradient, &x, &weights, &before, layer, precision),
         );
     }
 

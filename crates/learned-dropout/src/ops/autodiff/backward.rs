@@ -13,7 +13,7 @@ use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 
-use crate::ops::{MaskedSettings, TransformerOps};
+use crate::ops::{MaskedSettings, NormSettings, TransformerOps};
 
 /// Registers the gradients of the parents that have a node. (A macro: burn does not name the type of
 /// a node.)
@@ -127,7 +127,13 @@ impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
 pub(super) struct LinearAttention;
 
 impl<B: TransformerOps> Backward<B, 2> for LinearAttention {
-    type State = ([FloatTensor<B>; 2], usize, Precision);
+    /// Input and weight; queries, keys and values unless they are many; heads and precision.
+    type State = (
+        [FloatTensor<B>; 2],
+        Option<FloatTensor<B>>,
+        usize,
+        Precision,
+    );
 
     fn backward(
         self,
@@ -136,8 +142,9 @@ impl<B: TransformerOps> Backward<B, 2> for LinearAttention {
         _checkpointer: &mut Checkpointer,
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([x, weight], heads, precision) = ops.state;
-        let packed = B::linear_without_bias(x.clone(), weight.clone(), precision);
+        let ([x, weight], kept, heads, precision) = ops.state;
+        let packed =
+            kept.unwrap_or_else(|| B::linear_without_bias(x.clone(), weight.clone(), precision));
         let dpacked = B::causal_attention_backward(gradient, packed, heads, None);
         let (dx, dweight) = B::linear_without_bias_backward(dpacked, x, weight, precision);
         register!(gradients, ops.parents, [dx, dweight]);
@@ -167,7 +174,7 @@ impl<B: TransformerOps> Backward<B, 2> for Linear {
 pub(super) struct NormLinear;
 
 impl<B: TransformerOps> Backward<B, 3> for NormLinear {
-    type State = ([FloatTensor<B>; 3], f32, Precision);
+    type State = ([FloatTensor<B>; 3], NormSettings);
 
     fn backward(
         self,
@@ -176,9 +183,8 @@ impl<B: TransformerOps> Backward<B, 3> for NormLinear {
         _checkpointer: &mut Checkpointer,
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([x, norm, weight], epsilon, precision) = ops.state;
-        let (dx, dnorm, dweight) =
-            B::norm_linear_backward(gradient, x, norm, weight, epsilon, precision);
+        let ([x, norm, weight], settings) = ops.state;
+        let (dx, dnorm, dweight) = B::norm_linear_backward(gradient, x, norm, weight, settings);
         register!(gradients, ops.parents, [dx, dnorm, dweight]);
     }
 }
@@ -187,7 +193,8 @@ impl<B: TransformerOps> Backward<B, 3> for NormLinear {
 pub(super) struct NormFeedForward;
 
 impl<B: TransformerOps> Backward<B, 4> for NormFeedForward {
-    type State = ([FloatTensor<B>; 4], f32, Precision);
+    /// The inputs, what is kept of the hidden units, and the settings.
+    type State = ([FloatTensor<B>; 4], FloatTensor<B>, NormSettings);
 
     fn backward(
         self,
@@ -196,9 +203,9 @@ impl<B: TransformerOps> Backward<B, 4> for NormFeedForward {
         _checkpointer: &mut Checkpointer,
     ) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([x, norm, up, down], epsilon, precision) = ops.state;
+        let ([x, norm, up, down], kept, settings) = ops.state;
         let (dx, dnorm, dup, ddown) =
-            B::norm_feed_forward_backward(gradient, x, norm, up, down, epsilon, precision);
+            B::norm_feed_forward_backward(gradient, x, norm, up, down, kept, settings);
         register!(gradients, ops.parents, [dx, dnorm, dup, ddown]);
     }
 }

@@ -22,7 +22,7 @@ use backward::{
 use super::experts::GatedExperts;
 use super::routing::{BestGates, Mean, MeanSoftmax, Relu};
 use super::series::CosineSeries;
-use super::{MaskedSettings, TransformerOps};
+use super::{KEPT_VALUES, MaskedSettings, NormSettings, TransformerOps};
 
 impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C> {
     fn masked_product(
@@ -151,12 +151,14 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         let nodes = [x.node(), weight.node()];
         let inputs = [x, weight].map(|tensor| tensor.into_primitive());
         let [x, weight] = inputs.clone();
-        let output = B::linear_attention(x, weight, heads, precision);
+        let packed = B::linear_without_bias(x, weight, precision);
+        let kept = (packed.shape().num_elements() <= KEPT_VALUES).then(|| packed.clone());
+        let output = B::causal_attention(packed, heads, None);
         match Backward::<B, 2>::prepare::<C>(LinearAttention, nodes)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish((inputs, heads, precision), output),
+            OpsKind::Tracked(prep) => prep.finish((inputs, kept, heads, precision), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -184,14 +186,13 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         x: FloatTensor<Self>,
         norm: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        epsilon: f32,
-        precision: Precision,
+        settings: NormSettings,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), norm.node(), weight.node()];
         let inputs = [x, norm, weight].map(|tensor| tensor.into_primitive());
-        let state = (inputs.clone(), epsilon, precision);
+        let state = (inputs.clone(), settings);
         let [x, norm, weight] = inputs;
-        let output = B::norm_linear(x, norm, weight, epsilon, precision);
+        let output = B::norm_linear(x, norm, weight, settings);
         match Backward::<B, 3>::prepare::<C>(NormLinear, nodes)
             .compute_bound()
             .stateful()
@@ -206,20 +207,22 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         norm: FloatTensor<Self>,
         up: FloatTensor<Self>,
         down: FloatTensor<Self>,
-        epsilon: f32,
-        precision: Precision,
+        settings: NormSettings,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), norm.node(), up.node(), down.node()];
         let inputs = [x, norm, up, down].map(|tensor| tensor.into_primitive());
-        let state = (inputs.clone(), epsilon, precision);
-        let [x, norm, up, down] = inputs;
-        let output = B::norm_feed_forward(x, norm, up, down, epsilon, precision);
+        let [x, norm, up, down] = inputs.clone();
         match Backward::<B, 4>::prepare::<C>(NormFeedForward, nodes)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish(state, output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
+            OpsKind::Tracked(prep) => {
+                let (output, kept) = B::norm_feed_forward_keeping(x, norm, up, down, settings);
+                prep.finish((inputs, kept, settings), output)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::norm_feed_forward(x, norm, up, down, settings))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The operations on the CPU backend, by the kernels.
 
+mod feed_forward;
 mod slices;
 
 use burn::backend::ops::FloatTensorOps;
@@ -12,11 +13,10 @@ use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::update::{self, AdamW};
 use kernels::{
-    attention, cross_entropy, dropout, embedding, feed_forward, gelu, group_product, grouped,
-    layer_norm, linear, mask,
+    attention, cross_entropy, dropout, embedding, gelu, group_product, layer_norm, linear, mask,
 };
 
-use super::{MaskedSettings, TransformerOps, experts, reference, routing, series};
+use super::{MaskedSettings, NormSettings, TransformerOps, experts, reference, routing, series};
 
 pub(in crate::ops) use slices::*;
 
@@ -220,8 +220,7 @@ impl TransformerOps for Flex {
         x: Float,
         norm: Float,
         weight: Float,
-        epsilon: f32,
-        precision: Precision,
+        NormSettings { epsilon, precision }: NormSettings,
     ) -> Float {
         if !is_f32(&[&x, &norm, &weight]) {
             return reference::norm_linear::<Self>(x, norm, weight, epsilon);
@@ -241,8 +240,7 @@ impl TransformerOps for Flex {
         x: Float,
         norm: Float,
         weight: Float,
-        epsilon: f32,
-        precision: Precision,
+        NormSettings { epsilon, precision }: NormSettings,
     ) -> (Float, Float, Float) {
         if !is_f32(&[&gradient, &x, &norm, &weight]) {
             return reference::norm_linear_backward::<Self>(gradient, x, norm, weight, epsilon);
@@ -272,17 +270,19 @@ impl TransformerOps for Flex {
         norm: Float,
         up: Float,
         down: Float,
-        epsilon: f32,
-        precision: Precision,
+        settings: NormSettings,
     ) -> Float {
-        if !is_f32(&[&x, &norm, &up, &down]) {
-            return reference::norm_feed_forward::<Self>(x, norm, up, down, epsilon);
-        }
-        let [x, norm, up, down] = [x, norm, up, down].map(|tensor| tensor.to_contiguous());
-        let weights = feed_forward_weights(&norm, &up, &down, epsilon);
-        let shape = feed_forward_shape(&x, &up);
-        let output = feed_forward::forward(slice(&x), &weights, shape, precision);
-        tensor(output, x.shape())
+        feed_forward::of([x, norm, up, down], settings)
+    }
+
+    fn norm_feed_forward_keeping(
+        x: Float,
+        norm: Float,
+        up: Float,
+        down: Float,
+        settings: NormSettings,
+    ) -> (Float, Float) {
+        feed_forward::keeping([x, norm, up, down], settings)
     }
 
     fn norm_feed_forward_backward(
@@ -291,29 +291,10 @@ impl TransformerOps for Flex {
         norm: Float,
         up: Float,
         down: Float,
-        epsilon: f32,
-        precision: Precision,
+        kept: Float,
+        settings: NormSettings,
     ) -> (Float, Float, Float, Float) {
-        if !is_f32(&[&gradient, &x, &norm, &up, &down]) {
-            return reference::norm_feed_forward_backward::<Self>(
-                gradient, x, norm, up, down, epsilon,
-            );
-        }
-        let [gradient, x, norm, up, down] =
-            [gradient, x, norm, up, down].map(|tensor| tensor.to_contiguous());
-        let gradients = feed_forward::backward(
-            slice(&gradient),
-            slice(&x),
-            &feed_forward_weights(&norm, &up, &down, epsilon),
-            feed_forward_shape(&x, &up),
-            precision,
-        );
-        (
-            tensor(gradients.x, x.shape()),
-            tensor(gradients.norm, norm.shape()),
-            tensor(gradients.up, up.shape()),
-            tensor(gradients.down, down.shape()),
-        )
+        feed_forward::backward(gradient, [x, norm, up, down], kept, settings)
     }
 
     fn gated_experts(
@@ -345,22 +326,7 @@ impl TransformerOps for Flex {
         factors: Float,
         settings: MaskedSettings,
     ) -> Float {
-        if !is_f32(&[&x, &norm, &up, &down, &factors]) {
-            return reference::masked_feed_forward::<Self>(x, norm, up, down, factors, settings);
-        }
-        let [x, norm, up, down, factors] =
-            [x, norm, up, down, factors].map(|tensor| tensor.to_contiguous());
-        let shape = feed_forward_shape(&x, &up);
-        let weights = feed_forward_weights(&norm, &up, &down, settings.epsilon);
-        let precision = settings.precision;
-        let factors = hidden_factors(&factors, shape, settings);
-        let output = match few_kept(&factors, shape, precision) {
-            Some(kept) => grouped::forward(slice(&x), &weights, &kept, shape, precision),
-            None => {
-                feed_forward::forward_masked(slice(&x), &weights, Some(factors), shape, precision)
-            }
-        };
-        tensor(output, x.shape())
+        feed_forward::masked([x, norm, up, down, factors], settings)
     }
 
     fn masked_feed_forward_backward(
@@ -372,39 +338,7 @@ impl TransformerOps for Flex {
         factors: Float,
         settings: MaskedSettings,
     ) -> (Float, Float, Float, Float, Float) {
-        if !is_f32(&[&gradient, &x, &norm, &up, &down, &factors]) {
-            return reference::masked_feed_forward_backward::<Self>(
-                gradient, x, norm, up, down, factors, settings,
-            );
-        }
-        let [gradient, x, norm, up, down, factors] =
-            [gradient, x, norm, up, down, factors].map(|tensor| tensor.to_contiguous());
-        let shape = feed_forward_shape(&x, &up);
-        let weights = feed_forward_weights(&norm, &up, &down, settings.epsilon);
-        let masks = hidden_factors(&factors, shape, settings);
-        let (gradient, input, precision) = (slice(&gradient), slice(&x), settings.precision);
-        // The exact gradient of a mask needs what is dropped.
-        let kept = few_kept(&masks, shape, precision).filter(|_| settings.kept_only);
-        let [dx, dnorm, dup, ddown, dfactors] = match kept {
-            Some(kept) => {
-                let found = grouped::backward(gradient, input, &weights, &kept, shape, precision);
-                [found.x, found.norm, found.up, found.down, found.mask]
-            }
-            None => {
-                let masks = Some(masks);
-                let found = feed_forward::backward_masked(
-                    gradient, input, &weights, masks, shape, precision,
-                );
-                [found.x, found.norm, found.up, found.down, found.factors]
-            }
-        };
-        (
-            tensor(dx, x.shape()),
-            tensor(dnorm, norm.shape()),
-            tensor(dup, up.shape()),
-            tensor(ddown, down.shape()),
-            tensor(dfactors, factors.shape()),
-        )
+        feed_forward::masked_backward(gradient, [x, norm, up, down, factors], settings)
     }
 
     fn relu_units(x: Float) -> Float {
