@@ -4,7 +4,11 @@
 //! at any time, by any thread, with the same bits.
 //! From Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
 
-use crate::level::levelled;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
+
+#[cfg(target_arch = "x86_64")]
+use crate::level::Level;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -43,21 +47,35 @@ impl Philox {
     pub(crate) fn units(&self, mut position: u64, values: &mut [f32]) {
         let begin = (position.wrapping_neg() % 4).min(values.len() as u64) as usize;
         let (head, rest) = values.split_at_mut(begin);
-        let (chunks, tail) = rest.as_chunks_mut::<{ 4 * LANES }>();
         for value in head {
             *value = unit(self.number(position));
             position += 1;
         }
-        for chunk in chunks {
-            units_of_blocks(chunk, *self, position / 4);
-            position += 4 * LANES as u64;
-        }
-        for (block, values) in tail.chunks_mut(4).enumerate() {
+        let done = self.many_units(position / 4, rest);
+        position += done as u64;
+        for (block, values) in rest[done..].chunks_mut(4).enumerate() {
             let numbers = self.block(position / 4 + block as u64);
             for (value, number) in values.iter_mut().zip(numbers) {
                 *value = unit(number);
             }
         }
+    }
+
+    /// The numbers from a block on as [units](unit), as many as can be made many at a time: gives how many.
+    #[cfg(target_arch = "x86_64")]
+    fn many_units(&self, first: u64, values: &mut [f32]) -> usize {
+        if Level::current() < Level::Avx2 {
+            return 0;
+        }
+        let (chunks, _) = values.as_chunks_mut();
+        // SAFETY: the processor has AVX2 at this level.
+        unsafe { lanes::units(chunks, *self, first) };
+        chunks.len() * lanes::NUMBERS
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn many_units(&self, _first: u64, _values: &mut [f32]) -> usize {
+        0
     }
 
     /// A uniform integer in `[0, bound)` from the block at `counter`.
@@ -94,46 +112,13 @@ impl Philox {
     }
 }
 
+/// The smallest unit that is not 0.
+const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
+
 /// A uniform value in [0, 1) with 24 bits: every value is exact in f32.
 #[inline]
 pub fn unit(number: u32) -> f32 {
-    (number >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
-}
-
-/// Blocks that are made together.
-const LANES: usize = 8;
-
-levelled! {
-    /// The units of `LANES` blocks from `first` on.
-    fn units_of_blocks(values: &mut [f32; 4 * LANES], generator: Philox, first: u64) {
-        let counters: [u64; LANES] = std::array::from_fn(|lane| first + lane as u64);
-        let mut words = [
-            counters.map(|counter| counter as u32),
-            counters.map(|counter| (counter >> 32) as u32),
-            [generator.stream[0]; LANES],
-            [generator.stream[1]; LANES],
-        ];
-        let mut key = generator.key;
-        for _ in 0..ROUNDS {
-            let mut next = [[0; LANES]; 4];
-            for lane in 0..LANES {
-                let first = u64::from(MULTIPLIERS[0]) * u64::from(words[0][lane]);
-                let second = u64::from(MULTIPLIERS[1]) * u64::from(words[2][lane]);
-                next[0][lane] = (second >> 32) as u32 ^ words[1][lane] ^ key[0];
-                next[1][lane] = second as u32;
-                next[2][lane] = (first >> 32) as u32 ^ words[3][lane] ^ key[1];
-                next[3][lane] = first as u32;
-            }
-            words = next;
-            key = [
-                key[0].wrapping_add(KEY_STEPS[0]),
-                key[1].wrapping_add(KEY_STEPS[1]),
-            ];
-        }
-        for (lane, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            *values = [0, 1, 2, 3].map(|word| unit(words[word][lane]));
-        }
-    }
+    (number >> 8) as f32 * UNIT
 }
 
 fn halves(number: u64) -> [u32; 2] {
