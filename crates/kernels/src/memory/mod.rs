@@ -5,6 +5,9 @@ mod aligned;
 pub use aligned::Aligned;
 pub(crate) use aligned::LINE;
 
+/// Values that an operation keeps for its backward pass where it could make them again, at most: 16 MiB.
+pub const KEPT_VALUES: usize = 1 << 22;
+
 /// Asks the C library to keep the memory that is freed, for the allocations that follow.
 ///
 /// A training step frees and allocates the same large blocks again and again. By default each goes

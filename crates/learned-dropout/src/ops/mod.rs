@@ -25,9 +25,6 @@ use kernels::mask::{Keep, Moment};
 use kernels::product::Precision;
 use kernels::update::AdamW;
 
-/// Values that an operation keeps for its backward pass where it could make them again, at most: 16 MiB.
-pub(in crate::ops) const KEPT_VALUES: usize = 1 << 22;
-
 /// How what follows a LayerNorm is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormSettings {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use kernels::cross_entropy::linear_cross_entropy;
 use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
+use kernels::memory::KEPT_VALUES;
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
 use kernels::series::{self, Series};
@@ -189,11 +190,18 @@ impl Stopwatch<'_> {
             Amount::Operations(2.0 * product),
             || feed_forward::forward(&x, &weights, layer, precision),
         );
-        let (_, before) = feed_forward::forward_keeping(&x, &weights, layer, precision);
+        // As training does.
+        let keeps = tokens * layer.hidden <= KEPT_VALUES;
+        let kept = keeps.then(|| feed_forward::forward_keeping(&x, &weights, layer, precision).1);
         self.time(
             "feed-forward backward",
             Amount::Operations(4.0 * product),
-            || feed_forward::backward_kept(&gradient, &x, &weights, &before, layer, precision),
+            || match &kept {
+                Some(kept) => {
+                    feed_forward::backward_kept(&gradient, &x, &weights, kept, layer, precision)
+                }
+                None => feed_forward::backward(&gradient, &x, &weights, layer, precision),
+            },
         );
     }
 

@@ -11,6 +11,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, AutodiffBackend, TensorMetadata};
 use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
+use kernels::memory::KEPT_VALUES;
 use kernels::product::Precision;
 
 use backward::{
@@ -22,7 +23,7 @@ use backward::{
 use super::experts::GatedExperts;
 use super::routing::{BestGates, Mean, MeanSoftmax, Relu};
 use super::series::CosineSeries;
-use super::{KEPT_VALUES, MaskedSettings, NormSettings, TransformerOps};
+use super::{MaskedSettings, NormSettings, TransformerOps};
 
 impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C> {
     fn masked_product(

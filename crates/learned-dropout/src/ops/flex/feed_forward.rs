@@ -2,10 +2,11 @@
 
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
+use kernels::memory::KEPT_VALUES;
 use kernels::{feed_forward, grouped};
 
 use super::slices::*;
-use crate::ops::{KEPT_VALUES, MaskedSettings, NormSettings, reference};
+use crate::ops::{MaskedSettings, NormSettings, reference};
 
 /// Input, norm, up weight and down weight.
 type Inputs = [Float; 4];
