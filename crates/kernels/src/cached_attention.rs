@@ -5,12 +5,12 @@
 
 use rayon::prelude::*;
 
-use crate::attention::panel::{self, QUERIES, put_columns, read_column};
+use crate::attention::panel::{self, QUERIES, read_columns};
 use crate::kept_groups::KeptGroups;
 use crate::level::levelled;
 use crate::math::{exp, multiply_add};
 use crate::matrix::View;
-use crate::product::multiply_panel;
+use crate::product::{PanelEngine, multiply_panel, put_columns};
 use crate::scratch::{Shared, scratch};
 use crate::team::Team;
 
@@ -244,26 +244,26 @@ impl Head<'_> {
         let seen = self.start + rows.at(last) + 1;
         let keys = View::new(self.of(&self.cache.keys, seen), seen, size, size);
         let values = View::new(self.of(&self.cache.values, seen), seen, size, size);
-        let (mut scores, mut columns) = (scratch(seen * QUERIES), scratch(size * QUERIES));
+        let (mut scores, mut columns) =
+            (scratch(seen * QUERIES), scratch(PanelEngine::output(size)));
         for first in (0..rows.len()).step_by(QUERIES) {
             let block = first..rows.len().min(first + QUERIES);
             let queries = block.clone().map(|index| self.query(rows.at(index)));
-            put_columns(&mut columns, queries, self.scale());
+            put_columns(&mut columns[..size * QUERIES], queries);
             let seen = self.start + rows.at(block.end - 1) + 1;
             multiply_panel(&mut scores, keys.rows_from(0, seen), &columns, false);
             let weights = &mut scores[..seen * QUERIES];
             for (column, index) in block.clone().enumerate() {
                 panel::hide(weights, column, self.start + rows.at(index) + 1);
             }
-            let sums = panel::exponentials(weights);
+            let sums = panel::exponentials(weights, self.scale());
             let turned = values.rows_from(0, seen).transposed();
             multiply_panel(&mut columns, turned, weights, false);
-            for (column, index) in block.enumerate() {
-                let place = self.place(rows.at(index));
+            let outputs = block.map(|index| {
                 // SAFETY: these channels of this token belong to this head alone.
-                let output = unsafe { output.part(place, size) };
-                read_column(output, &columns, column, 1.0 / sums[column]);
-            }
+                unsafe { output.part(self.place(rows.at(index)), size) }
+            });
+            read_columns(outputs, &mut columns, &sums.map(|sum| 1.0 / sum));
         }
     }
 

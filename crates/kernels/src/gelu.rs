@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::layer_norm::sum_of;
+use crate::layer_norm::sum_of_pairs;
 use crate::level::levelled;
 use crate::math::{erf, exp};
 use crate::scratch::uninitialized;
@@ -42,7 +42,7 @@ levelled! {
             for (output, &x) in output.iter_mut().zip(x) {
                 *output = x * (0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5);
             }
-            *product = sum_of(width, |unit| output[unit] * gradient[unit]);
+            *product = sum_of_pairs(output, gradient, |output, gradient| output * gradient);
             for (gradient, &x) in gradient.iter_mut().zip(x) {
                 let distribution = 0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5;
                 let density = DENSITY_AT_ZERO * exp::<FUSED>(-0.5 * x * x);

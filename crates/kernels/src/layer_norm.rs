@@ -10,27 +10,51 @@ use crate::scratch::uninitialized;
 /// the number of threads.
 const ROWS: usize = 64;
 
-/// Sums in eight lanes, added pairwise at the end.
+/// Lanes that sums are made in.
+const LANES: usize = 16;
+
+/// The sum of all lanes, added pairwise.
 #[inline(always)]
-pub(crate) fn sum_of(count: usize, term: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let whole = count / 8 * 8;
-    for start in (0..whole).step_by(8) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += term(start + lane);
+fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut count = LANES;
+    while count > 1 {
+        count /= 2;
+        for lane in 0..count {
+            lanes[lane] += lanes[lane + count];
         }
     }
-    let rest: f32 = (whole..count).map(&term).sum();
-    let [a, b, c, d, e, f, g, h] = lanes;
-    ((a + b) + (c + d)) + ((e + f) + (g + h)) + rest
+    lanes[0]
+}
+
+/// The sum of a term for each value.
+#[inline(always)]
+fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    sum_of_pairs(values, values, |value, _| term(value))
+}
+
+/// The sum of a term for each pair of values.
+#[inline(always)]
+pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (whole_a, rest_a) = a.as_chunks::<LANES>();
+    let (whole_b, rest_b) = b.as_chunks::<LANES>();
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(a, b);
+        }
+    }
+    for ((lane, &a), &b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
+        *lane += term(a, b);
+    }
+    sum_of_lanes(lanes)
 }
 
 /// Mean and reciprocal standard deviation of a row.
 #[inline(always)]
 fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
     let count = x.len() as f32;
-    let mean = sum_of(x.len(), |i| x[i]) / count;
-    let variance = sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean)) / count;
+    let mean = sum_of(x, |x| x) / count;
+    let variance = sum_of(x, |x| (x - mean) * (x - mean)) / count;
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
@@ -57,16 +81,23 @@ levelled! {
         epsilon: f32,
     ) {
         let width = weight.len();
+        let count = width as f32;
         let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((dx, x), gradient) in rows.zip(gradient.chunks_exact(width)) {
             let (mean, scale) = moments(x, epsilon);
-            let normal = |i: usize| (x[i] - mean) * scale;
-            let count = width as f32;
-            let mean_gradient = sum_of(width, |i| gradient[i] * weight[i]) / count;
-            let mean_product = sum_of(width, |i| gradient[i] * weight[i] * normal(i)) / count;
-            for i in 0..width {
-                dweight[i] += gradient[i] * normal(i);
-                dx[i] = (gradient[i] * weight[i] - mean_gradient - normal(i) * mean_product) * scale;
+            // The gradient of the normalized row takes the place of its own result first.
+            for ((dx, gradient), weight) in dx.iter_mut().zip(gradient).zip(weight) {
+                *dx = gradient * weight;
+            }
+            let mean_gradient = sum_of(dx, |gradient| gradient) / count;
+            let mean_product =
+                sum_of_pairs(dx, x, |gradient, x| gradient * ((x - mean) * scale)) / count;
+            for ((dweight, gradient), x) in dweight.iter_mut().zip(gradient).zip(x) {
+                *dweight += gradient * ((x - mean) * scale);
+            }
+            for (dx, x) in dx.iter_mut().zip(x) {
+                let normal = (x - mean) * scale;
+                *dx = (*dx - mean_gradient - normal * mean_product) * scale;
             }
         }
     }

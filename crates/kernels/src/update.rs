@@ -11,6 +11,7 @@ const CHUNK: usize = 1 << 14;
 /// One update of AdamW (Loshchilov and Hutter, 2019), reduced to what its elements need:
 ///
 /// ```text
+/// g ← gradient_scale · g
 /// m ← β₁ m + (1 − β₁) g
 /// v ← β₂ v + (1 − β₂) g²
 /// p ← keep · p − rate · m / (√v · root_scale + ε)
@@ -19,6 +20,8 @@ const CHUNK: usize = 1 << 14;
 pub struct AdamW {
     /// β₁ and β₂.
     pub betas: [f32; 2],
+    /// What gradients are multiplied by first: below 1 where they are clipped.
+    pub gradient_scale: f32,
     /// ε.
     pub epsilon: f32,
     /// `1 − learning rate · weight decay`.
@@ -34,6 +37,7 @@ levelled! {
         let [beta_1, beta_2] = step.betas;
         let moments = m.iter_mut().zip(v.iter_mut());
         for ((p, (m, v)), &g) in p.iter_mut().zip(moments).zip(g) {
+            let g = step.gradient_scale * g;
             *m = beta_1 * *m + (1.0 - beta_1) * g;
             *v = beta_2 * *v + (1.0 - beta_2) * (g * g);
             *p = step.keep * *p - step.rate * *m / (v.sqrt() * step.root_scale + step.epsilon);

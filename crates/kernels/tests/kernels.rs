@@ -1,7 +1,5 @@
 //! Kernels against scalar references in f64, on ragged sizes, and with several numbers of threads.
 
-use learned_dropout_kernels::attention;
-use learned_dropout_kernels::cross_entropy::{self, linear_cross_entropy};
 use learned_dropout_kernels::linear::{self, Norm};
 use learned_dropout_kernels::mask::{self, Keep, Moment};
 use learned_dropout_kernels::product::Precision;
@@ -9,15 +7,9 @@ use learned_dropout_kernels::random::{Philox, unit};
 use learned_dropout_kernels::{embedding, experts, feed_forward, gelu, group_product, layer_norm};
 use proptest::prelude::*;
 
-/// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
-const TOLERANCE: f64 = 2e-5;
-
-fn values(count: usize, seed: u64) -> Vec<f32> {
-    let generator = Philox::new(seed, 0);
-    (0..count as u64)
-        .map(|i| generator.normal_pair(i)[0] as f32)
-        .collect()
-}
+mod common;
+use common::bounded::TOLERANCE;
+use common::{on_any_threads, values};
 
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f64]) {
@@ -38,23 +30,6 @@ fn assert_within(found: &[f32], expected: &[f64], multiple: f64) {
             "element {index}: {found}, expected {expected}"
         );
     }
-}
-
-/// Runs a kernel on 1, 2 and 5 threads; all must give the same bits.
-fn on_any_threads<T: PartialEq + Send>(kernel: impl Fn() -> T + Sync) -> T {
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .expect("threads");
-        pool.install(&kernel)
-    };
-    let result = run(1);
-    assert!(
-        run(2) == result && run(5) == result,
-        "the result depends on the threads"
-    );
-    result
 }
 
 /// A linear layer in f64.
@@ -135,37 +110,6 @@ impl NaiveLinear<'_> {
         }
         (dx, dnorm, dweight)
     }
-}
-
-fn naive_attention(packed: &[f32], shape: attention::Shape) -> Vec<f64> {
-    let attention::Shape {
-        batch,
-        time,
-        heads,
-        size,
-    } = shape;
-    let width = heads * size;
-    let at = |b: usize, t: usize, part: usize, h: usize, c: usize| {
-        f64::from(packed[(b * time + t) * 3 * width + part * width + h * size + c])
-    };
-    let mut output = vec![0.0; batch * time * width];
-    for (b, t, h) in
-        (0..batch).flat_map(|b| (0..time).flat_map(move |t| (0..heads).map(move |h| (b, t, h))))
-    {
-        let score = |s: usize| -> f64 {
-            let dot: f64 = (0..size)
-                .map(|c| at(b, t, 0, h, c) * at(b, s, 1, h, c))
-                .sum();
-            dot / (size as f64).sqrt()
-        };
-        let weights: Vec<f64> = (0..=t).map(|s| score(s).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        for c in 0..size {
-            let sum: f64 = (0..=t).map(|s| weights[s] * at(b, s, 2, h, c)).sum();
-            output[(b * time + t) * width + h * size + c] = sum / total;
-        }
-    }
-    output
 }
 
 proptest! {
@@ -299,69 +243,6 @@ proptest! {
             }
         }
         assert_close(&sums, &expected);
-    }
-
-    #[test]
-    fn attention_of_heads(batch in 1usize..3, time in 1usize..110, heads in 1usize..4, size in 1usize..40) {
-        let shape = attention::Shape { batch, time, heads, size };
-        let packed = values(batch * time * 3 * heads * size, 3);
-        let attend = || attention::forward(&packed, shape, None);
-        assert_close(&on_any_threads(attend), &naive_attention(&packed, shape));
-        let gradient = values(batch * time * heads * size, 4);
-        on_any_threads(|| attention::backward(&gradient, &packed, shape, None));
-    }
-
-    #[test]
-    fn losses(tokens in 1usize..110, width in 1usize..8, vocabulary in 1usize..1300, rising in any::<bool>()) {
-        let hidden = values(tokens * width, 5);
-        let mut weight = values(vocabulary * width, 6);
-        if rising {
-            // Larger and larger logits, so that what was summed before must be scaled down.
-            for (word, row) in weight.chunks_mut(width).enumerate() {
-                row.iter_mut().for_each(|value| *value *= word as f32 / 100.0);
-            }
-        }
-        let targets: Vec<u32> = (0..tokens).map(|i| (i * 31 % vocabulary) as u32).collect();
-        let shape = cross_entropy::Shape { tokens, width, vocabulary };
-        let (loss, gradients) = on_any_threads(|| {
-            let (loss, gradients) = linear_cross_entropy(
-                &hidden, &weight, &targets, shape, true, Precision::F32,
-            );
-            let gradients = gradients.expect("asked for");
-            (loss, (gradients.hidden, gradients.weight))
-        });
-        let mut expected = 0.0;
-        let mut dhidden = vec![0.0; tokens * width];
-        let mut dweight = vec![0.0; vocabulary * width];
-        for token in 0..tokens {
-            let hidden = &hidden[token * width..][..width];
-            let logits: Vec<f64> = weight
-                .chunks(width)
-                .map(|row| row.iter().zip(hidden).map(|(&w, &h)| f64::from(w) * f64::from(h)).sum())
-                .collect();
-            let largest = logits.iter().copied().fold(f64::MIN, f64::max);
-            let total: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-            let target = targets[token] as usize;
-            expected += (total.ln() + largest - logits[target]) / tokens as f64;
-            for (word, logit) in logits.iter().enumerate() {
-                let one = f64::from(u8::from(word == target));
-                let share = ((logit - largest).exp() / total - one) / tokens as f64;
-                for c in 0..width {
-                    dhidden[token * width + c] += share * f64::from(weight[word * width + c]);
-                    dweight[word * width + c] += share * f64::from(hidden[c]);
-                }
-            }
-        }
-        let (without, none) =
-            linear_cross_entropy(&hidden, &weight, &targets, shape, false, Precision::F32);
-        assert!(none.is_none());
-        assert_close(&[without], &[expected]);
-        assert_close(&[loss], &[expected]);
-        // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to
-        // 1e-3.
-        let bound = if rising { 100.0 } else { 1.0 };
-        assert_within(&gradients.0, &dhidden, bound);
-        assert_within(&gradients.1, &dweight, bound);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use crate::pass::{Pass, Purpose};
 /// Causal attention over packed queries, keys and values, without any projection.
 ///
 /// Scores are scaled by `1 / sqrt(head size)` and masked before the softmax. `rate` is the
-/// ordinary dropout on the probabilities.
+/// ordinary dropout on the probabilities. The CPU backend rounds the operands of its products to
+/// `precision`.
 ///
 /// # Shapes
 /// - `packed`: `[batch, time, 3 · channels]`: queries, keys, values, each head by head
@@ -26,9 +27,11 @@ pub fn causal_attention(
     rate: f64,
     pass: &Pass,
     layer: usize,
+    precision: Precision,
 ) -> Tensor<3> {
     let purpose = Purpose::AttentionProbabilityDropout;
-    tensor::causal_attention(packed, heads, active_dropout(rate, pass, purpose, layer))
+    let dropout = active_dropout(rate, pass, purpose, layer);
+    tensor::causal_attention(packed, heads, dropout, precision)
 }
 
 /// Attention with its projections: packed queries, keys and values in, one output.
@@ -64,7 +67,7 @@ impl Attention {
         .flatten()
     }
 
-    /// Sets what the linear layers round their operands to.
+    /// Sets what operands of products are rounded to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.query_key_value.precision = precision;
         self.output.precision = precision;
@@ -123,7 +126,8 @@ impl Attention {
             masks.push(made);
             rate = 0.0;
         }
-        let mut attended = causal_attention(packed, self.heads, rate, pass, self.layer);
+        let precision = self.query_key_value.precision;
+        let mut attended = causal_attention(packed, self.heads, rate, pass, self.layer, precision);
         if let Some(module) = &self.head_learned_dropout {
             let made = mask(module, &mut attended);
             attended = made.product(attended);

@@ -327,7 +327,8 @@ impl LearnedDropout {
             (MaskSource::Plain(input), false) => layer.forward_attended(input, heads),
             (MaskSource::Plain(input), true) => layer.forward_attended(input.detach(), heads),
             (MaskSource::Normalized(norm, input), false) => {
-                causal_attention(layer.forward_normalized(norm, input), heads, None)
+                let packed = layer.forward_normalized(norm, input);
+                causal_attention(packed, heads, None, layer.precision)
             }
             (MaskSource::Normalized(norm, input), true) => {
                 layer.forward_attended(norm.forward(input).detach(), heads)

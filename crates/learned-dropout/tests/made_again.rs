@@ -38,7 +38,7 @@ fn assert_same_attention([batch, time, inputs]: [usize; 3], heads: usize, size: 
         linear_attention(x, weight, heads, precision)
     });
     let expected = differentiate(x, weight, |x, weight| {
-        causal_attention(linear(x, weight, precision), heads, None)
+        causal_attention(linear(x, weight, precision), heads, None, precision)
     });
     for (found, expected) in found.iter().zip(&expected) {
         // The same operations on the same values.

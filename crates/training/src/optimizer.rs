@@ -46,6 +46,24 @@ pub struct AdamW {
     state: BTreeMap<String, Moments>,
 }
 
+/// What one update is made with. A learning rate alone leaves gradients as they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// What gradients are multiplied by before anything else: below 1 where they are clipped.
+    pub gradient_scale: f64,
+}
+
+impl From<f64> for Rates {
+    fn from(learning_rate: f64) -> Self {
+        Self {
+            learning_rate,
+            gradient_scale: 1.0,
+        }
+    }
+}
+
 /// The state of one parameter; the tensors are flat.
 #[derive(Debug)]
 struct Moments {
@@ -72,7 +90,7 @@ impl AdamW {
         name: &str,
         parameter: Tensor<D>,
         gradient: Tensor<D>,
-        learning_rate: f64,
+        rates: impl Into<Rates>,
     ) -> Tensor<D> {
         let shape = parameter.dims();
         let parameter = parameter.flatten::<1>(0, D - 1);
@@ -85,7 +103,7 @@ impl AdamW {
             parameter,
             gradient,
             moments,
-            self.step(updates, learning_rate, D >= 2),
+            self.step(updates, rates.into(), D >= 2),
         );
         self.state.insert(
             name.into(),
@@ -100,7 +118,11 @@ impl AdamW {
     }
 
     /// What the elements of a parameter need of its update number `updates`, from 1.
-    fn step(&self, updates: u64, learning_rate: f64, decays: bool) -> tensor::AdamW {
+    fn step(&self, updates: u64, rates: Rates, decays: bool) -> tensor::AdamW {
+        let Rates {
+            learning_rate,
+            gradient_scale,
+        } = rates;
         let [beta_1, beta_2] = self.config.betas;
         let correction = |beta: f64| 1.0 - beta.powf(updates as f64);
         let decay = if decays {
@@ -110,6 +132,7 @@ impl AdamW {
         };
         tensor::AdamW {
             betas: [beta_1 as f32, beta_2 as f32],
+            gradient_scale: gradient_scale as f32,
             epsilon: self.config.epsilon as f32,
             keep: (1.0 - learning_rate * decay) as f32,
             rate: (learning_rate / correction(beta_1)) as f32,

@@ -1,9 +1,12 @@
 //! A block of queries side by side: whatever belongs to one of them is a column of a panel, so that
 //! nothing is ever summed across the lanes of a register.
 
+use std::hint::black_box;
+
 use crate::level::levelled;
 use crate::math::exp;
 use crate::product::PANEL;
+use crate::square::{SIDE, transpose};
 
 /// Queries of a block.
 pub(crate) const QUERIES: usize = PANEL;
@@ -11,29 +14,30 @@ pub(crate) const QUERIES: usize = PANEL;
 /// One number for each query of a block.
 pub(crate) type PerQuery = [f32; QUERIES];
 
-/// Writes rows of `size` channels as the columns of a panel `[size, QUERIES]`, times `scale`; columns
-/// without a row are 0.
-pub(crate) fn put_columns<'a>(
+/// Reads the columns of a panel `[size, QUERIES]` as rows, each times its scale. There is room for
+/// whole squares in the panel, which holds something else afterwards.
+pub(crate) fn read_columns<'a>(
+    rows: impl Iterator<Item = &'a mut [f32]>,
     panel: &mut [f32],
-    rows: impl ExactSizeIterator<Item = &'a [f32]>,
-    scale: f32,
+    scales: &PerQuery,
 ) {
     let (lines, _) = panel.as_chunks_mut::<QUERIES>();
-    if rows.len() < QUERIES {
-        lines.iter_mut().for_each(|line| line.fill(0.0));
-    }
-    for (column, row) in rows.enumerate() {
-        for (line, value) in lines.iter_mut().zip(row) {
-            line[column] = value * scale;
+    let (squares, _) = lines.as_chunks_mut::<SIDE>();
+    for square in squares.iter_mut() {
+        for line in square.iter_mut() {
+            for (value, scale) in line.iter_mut().zip(scales) {
+                *value *= scale;
+            }
         }
+        transpose(square);
     }
-}
-
-/// Reads a column of a panel, times `scale`.
-pub(crate) fn read_column(output: &mut [f32], panel: &[f32], column: usize, scale: f32) {
-    let (lines, _) = panel.as_chunks::<QUERIES>();
-    for (output, line) in output.iter_mut().zip(lines) {
-        *output = line[column] * scale;
+    for (index, row) in rows.enumerate() {
+        for (row, square) in row.chunks_mut(SIDE).zip(squares.iter()) {
+            match row.first_chunk_mut() {
+                Some(row) => *row = square[index],
+                None => row.copy_from_slice(&square[index][..row.len()]),
+            }
+        }
     }
 }
 
@@ -46,9 +50,9 @@ pub(crate) fn hide(scores: &mut [f32], column: usize, visible: usize) {
 }
 
 levelled! {
-    /// Replaces scores, `[keys, QUERIES]`, by their exponentials relative to the largest of the query;
-    /// gives their sums.
-    pub(crate) fn exponentials(scores: &mut [f32]) -> PerQuery {
+    /// Replaces scores, `[keys, QUERIES]`, by exponentials of `scale` times what they are relative to the
+    /// largest of the query; gives their sums.
+    pub(crate) fn exponentials(scores: &mut [f32], scale: f32) -> PerQuery {
         let (lines, _) = scores.as_chunks_mut::<QUERIES>();
         let mut largest = [f32::NEG_INFINITY; QUERIES];
         for line in lines.iter() {
@@ -59,7 +63,7 @@ levelled! {
         let mut sums = [0.0; QUERIES];
         for line in lines {
             for ((sum, score), largest) in sums.iter_mut().zip(line).zip(largest) {
-                *score = exp::<FUSED>(*score - largest);
+                *score = exp::<FUSED>((*score - largest) * scale);
                 *sum += *score;
             }
         }
@@ -68,31 +72,32 @@ levelled! {
 }
 
 levelled! {
-    /// Turns gradients of probabilities into gradients of scores before their scale, in place, for
-    /// probabilities `P = reciprocal · exponentials`: `dS = scale · P · (dP − Σ P dP)`.
+    /// Turns exponentials into probabilities `P = reciprocal · exponentials`, and gradients of them into
+    /// gradients of scores before their scale: `dS = scale · P · (dP − Σ P dP)`.
     pub(crate) fn softmax_backward(
         gradients: &mut [f32],
-        exponentials: &[f32],
+        exponentials: &mut [f32],
         reciprocals: &PerQuery,
         scale: f32,
     ) {
         let (gradients, _) = gradients.as_chunks_mut::<QUERIES>();
-        let (exponentials, _) = exponentials.as_chunks::<QUERIES>();
+        let (exponentials, _) = exponentials.as_chunks_mut::<QUERIES>();
         let mut means = [0.0; QUERIES];
-        for (gradients, weights) in gradients.iter().zip(exponentials) {
+        for (gradients, weights) in gradients.iter().zip(exponentials.iter()) {
             for ((mean, gradient), weight) in means.iter_mut().zip(gradients).zip(weights) {
                 *mean += gradient * weight;
             }
         }
-        let mut factors = [0.0; QUERIES];
-        for ((mean, factor), reciprocal) in means.iter_mut().zip(&mut factors).zip(reciprocals) {
+        for (mean, reciprocal) in means.iter_mut().zip(reciprocals) {
             *mean *= reciprocal;
-            *factor = reciprocal * scale;
         }
         for (gradients, weights) in gradients.iter_mut().zip(exponentials) {
-            let lanes = gradients.iter_mut().zip(weights).zip(means.iter().zip(&factors));
-            for ((gradient, weight), (mean, factor)) in lanes {
-                *gradient = weight * factor * (*gradient - mean);
+            // Else compilers take the same column of several lines together, which are far apart.
+            let (gradients, weights) = black_box((gradients, weights));
+            let lanes = gradients.iter_mut().zip(weights).zip(means.iter().zip(reciprocals));
+            for ((gradient, weight), (mean, reciprocal)) in lanes {
+                *weight *= reciprocal;
+                *gradient = scale * *weight * (*gradient - mean);
             }
         }
     }

@@ -32,75 +32,15 @@ levelled! {
     }
 }
 
-/// Neighbours as pairs; an odd last value is paired with 0.
-pub(super) fn pairs(output: &mut [f32], values: &[f32]) {
-    assert!(
-        output.len() >= values.len().div_ceil(2),
-        "room for all pairs"
-    );
-    let done = whole_registers(output, values);
-    plain_pairs(&mut output[done / 2..], &values[done..]);
-}
-
-/// Converts what fills whole registers where the processor has an instruction for it; gives the
-/// number of values converted.
-#[cfg(target_arch = "x86_64")]
-fn whole_registers(output: &mut [f32], values: &[f32]) -> usize {
-    use std::arch::x86_64::*;
-
-    use crate::level::Level;
-
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    fn convert(output: &mut [[f32; 16]], values: &[[f32; 32]]) {
-        for (output, values) in output.iter_mut().zip(values) {
-            // SAFETY: both arrays are as long as the registers; both register types are 64 bytes of
-            // any bits.
-            unsafe {
-                let low = _mm512_loadu_ps(values.as_ptr());
-                let high = _mm512_loadu_ps(values.as_ptr().add(16));
-                let pairs = _mm512_cvtne2ps_pbh(high, low);
-                let pairs = std::mem::transmute::<__m512bh, __m512>(pairs);
-                _mm512_storeu_ps(output.as_mut_ptr(), pairs);
-            }
-        }
-    }
-
-    if Level::highest() < Level::Avx512 || !is_x86_feature_detected!("avx512bf16") {
-        return 0;
-    }
-    let (values, _) = values.as_chunks::<32>();
-    let (output, _) = output.as_chunks_mut::<16>();
-    // SAFETY: the processor has both parts of AVX-512.
-    unsafe { convert(output, values) };
-    32 * values.len()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn whole_registers(_output: &mut [f32], _values: &[f32]) -> usize {
-    0
-}
-
 levelled! {
-    fn plain_pairs(output: &mut [f32], values: &[f32]) {
+    /// Neighbours as pairs; an odd last value is paired with 0.
+    pub(super) fn pairs(output: &mut [f32], values: &[f32]) {
         let (whole, rest) = values.as_chunks::<2>();
         for (output, &[first, second]) in output.iter_mut().zip(whole) {
             *output = pair(first, second);
         }
         if let [last] = rest {
             output[whole.len()] = pair(*last, 0.0);
-        }
-    }
-}
-
-/// Side of the squares that are moved together.
-pub(super) const SQUARE: usize = 16;
-
-/// `output[j · stride + i] = square[i][j]`.
-pub(super) fn put_transposed(output: &mut [f32], stride: usize, square: &[[f32; SQUARE]; SQUARE]) {
-    for j in 0..SQUARE {
-        let output = &mut output[j * stride..][..SQUARE];
-        for (output, line) in output.iter_mut().zip(square) {
-            *output = line[j];
         }
     }
 }

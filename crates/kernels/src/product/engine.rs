@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn is_amx(self) -> bool {
+    pub(crate) fn is_amx(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Amx => true,
@@ -176,7 +176,7 @@ impl Engine {
     }
 
     /// Units of `inner` terms in whole steps of the engine.
-    pub(super) fn units(self, inner: usize) -> usize {
+    pub(crate) fn units(self, inner: usize) -> usize {
         if self.is_amx() {
             self.filled(inner).next_multiple_of(16)
         } else {

@@ -1,47 +1,149 @@
 //! The left operand of a product, as its tiles read it.
 
+use std::marker::PhantomData;
+
+use super::engine::Engine;
 use super::packed::{self, Packed};
+use super::pairs;
 use super::target::BLOCK;
 use crate::matrix::View;
-use crate::scratch::{Scratch, scratch};
+use crate::scratch::{Scratch, Shared, scratch};
 
 /// The left operand in the units of the engine.
-pub(super) struct LeftOperand<'a> {
+pub(crate) struct LeftOperand<'a> {
     /// Rows of units, `row` apart, unless the operand is flipped.
     pub(super) start: *const f32,
     pub(super) row: usize,
     pub(super) units: usize,
+    /// Rows that there are; of pairs for tiles, up to a multiple of 16.
+    pub(super) rows: usize,
+    /// Terms of each sum.
+    pub(super) terms: usize,
     /// An operand of f32 values whose rows do not lie one after the other.
     pub(super) flipped: Option<View<'a>>,
-    /// What `start` points into.
+    /// What `start` points into, unless it is the matrix itself or a room of somebody else's.
     _held: Option<Scratch>,
+    _borrowed: PhantomData<&'a [f32]>,
 }
 
 impl<'a> LeftOperand<'a> {
-    pub(super) fn new(left: View<'a>, right: &Packed) -> Self {
-        let engine = right.engine();
-        if !engine.takes_pairs() && !right.is_rounded() {
-            return Self {
-                start: left.values().as_ptr(),
-                row: left.row_stride(),
-                units: left.columns(),
-                flipped: (left.column_stride() != 1).then_some(left),
-                _held: None,
-            };
+    /// A matrix `[rows, terms]`, rounded to bf16 where `rounded`.
+    pub(crate) fn new(left: View<'a>, engine: Engine, rounded: bool) -> Self {
+        if let Some(whole) = Self::as_it_is(left, engine, rounded) {
+            return whole;
         }
-        let units = engine.units(left.columns());
-        let rows = left
-            .rows()
-            .next_multiple_of(if engine.is_amx() { 16 } else { 1 });
-        let mut held = scratch(rows * units);
-        packed::rows(&mut held, units, left, engine.takes_pairs());
+        let mut held = scratch(Self::room(left.rows(), left.columns(), engine));
+        let packed = Self::packed_into(left, engine, &mut held);
         Self {
-            start: held.as_ptr(),
+            _held: Some(held),
+            ..packed
+        }
+    }
+
+    /// The same in `room`, unless the operand is taken as it is.
+    ///
+    /// # Panics
+    /// If the [room](Self::room) is too short.
+    pub(crate) fn new_in(
+        left: View<'a>,
+        engine: Engine,
+        rounded: bool,
+        room: &'a mut [f32],
+    ) -> Self {
+        Self::as_it_is(left, engine, rounded)
+            .unwrap_or_else(|| Self::packed_into(left, engine, room))
+    }
+
+    /// Room for a matrix in the units of an engine, in values.
+    pub(crate) fn room(rows: usize, terms: usize, engine: Engine) -> usize {
+        Self::whole_rows(rows, engine) * engine.units(terms)
+    }
+
+    /// Rows up to whole tiles.
+    pub(crate) fn whole_rows(rows: usize, engine: Engine) -> usize {
+        rows.next_multiple_of(if engine.is_amx() { 16 } else { 1 })
+    }
+
+    fn as_it_is(left: View<'a>, engine: Engine, rounded: bool) -> Option<Self> {
+        (!engine.takes_pairs() && !rounded).then(|| Self {
+            start: left.values().as_ptr(),
+            row: left.row_stride(),
+            units: left.columns(),
+            rows: left.rows(),
+            terms: left.columns(),
+            flipped: (left.column_stride() != 1).then_some(left),
+            _held: None,
+            _borrowed: PhantomData,
+        })
+    }
+
+    /// What is left behind in `room`, which must outlive the operand.
+    fn packed_into(left: View<'_>, engine: Engine, room: &mut [f32]) -> Self {
+        let (units, rows) = (engine.units(left.columns()), left.rows());
+        let room = &mut room[..Self::room(rows, left.columns(), engine)];
+        packed::rows(room, units, left, engine.takes_pairs());
+        Self {
+            start: room.as_ptr(),
             row: units,
             units,
+            rows: Self::whole_rows(rows, engine),
+            terms: left.columns(),
             flipped: None,
-            _held: Some(held),
+            _held: None,
+            _borrowed: PhantomData,
         }
+    }
+
+    /// Pairs that [`pack_into`](Self::pack_into) or [`pack_rows`](Self::pack_rows) has packed, rows
+    /// `engine.units(terms)` apart.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub(crate) fn packed(values: &'a [f32], rows: usize, terms: usize, engine: Engine) -> Self {
+        let units = engine.units(terms);
+        assert!(engine.takes_pairs() && values.len() >= rows * units);
+        assert!(!engine.is_amx() || rows.is_multiple_of(16), "whole tiles");
+        Self {
+            start: values.as_ptr(),
+            row: units,
+            units,
+            rows,
+            terms,
+            flipped: None,
+            _held: None,
+            _borrowed: PhantomData,
+        }
+    }
+
+    /// Packs the rows of a matrix as pairs, `engine.units(terms)` apart.
+    ///
+    /// # Panics
+    /// If the room is too short.
+    pub(crate) fn pack_rows(room: &mut [f32], left: View<'_>, engine: Engine) {
+        pairs::rows(room, engine.units(left.columns()), left);
+    }
+
+    /// Packs the pairs of a matrix whose columns lie one after the other, `[rows, terms]`: row `i` to
+    /// the `units` values from `from + i · stride` on.
+    ///
+    /// # Panics
+    /// If the rows do not lie in `shared`.
+    ///
+    /// # Safety
+    /// No other part of `shared` that is in use holds any of these values.
+    pub(crate) unsafe fn pack_into(
+        shared: Shared<'_>,
+        from: usize,
+        (stride, units): (usize, usize),
+        left: View<'_>,
+    ) {
+        // SAFETY: passed on to the caller.
+        unsafe { pairs::rows_across(shared, from, (stride, units), left.transposed()) };
+    }
+
+    /// The left operand of products by `right`.
+    pub(crate) fn of(left: View<'a>, right: &Packed) -> Self {
+        Self::new(left, right.engine(), right.is_rounded())
     }
 }
 
@@ -75,7 +177,7 @@ const COPIED: usize = 8;
 
 impl Strips {
     /// Room for `rows` rows in tiles of `tile` rows.
-    pub(super) fn room(rows: usize, tile: usize) -> Self {
+    pub(crate) fn room(rows: usize, tile: usize) -> Self {
         Self {
             held: scratch(rows.div_ceil(tile) * (BLOCK / 2 * tile + COPIED)),
             rows: tile,

@@ -15,6 +15,7 @@ pub mod bfloat;
 mod engine;
 mod left_operand;
 mod packed;
+mod pairs;
 mod panel;
 mod portable;
 mod scattered;
@@ -26,11 +27,11 @@ pub(crate) use amx::is_usable as amx_is_usable;
 pub use engine::{Engine, Precision};
 pub use packed::Packed;
 pub(crate) use packed::across;
-pub(crate) use panel::{PANEL, multiply_panel};
+pub(crate) use panel::{PANEL, PanelEngine, multiply_panel, put_columns};
 pub use scattered::{Block, multiply_scattered};
 
 use crate::matrix::View;
-use left_operand::LeftOperand;
+pub(crate) use left_operand::LeftOperand;
 use target::Target;
 
 /// `output = left · right`, or `output += left · right` where `accumulate`, on this thread.
@@ -63,12 +64,37 @@ pub fn multiply_columns(
     columns: usize,
     accumulate: bool,
 ) {
-    let (rows, inner) = (left.rows(), left.columns());
+    let operand = LeftOperand::of(left, right);
+    multiply_operand(
+        output,
+        row_stride,
+        &operand,
+        left.rows(),
+        right,
+        columns,
+        accumulate,
+    );
+}
+
+/// [`multiply_columns`] with the first `rows` rows of a left operand that is used more than once.
+///
+/// # Panics
+/// As there.
+pub(crate) fn multiply_operand(
+    output: &mut [f32],
+    row_stride: usize,
+    left: &LeftOperand<'_>,
+    rows: usize,
+    right: &Packed,
+    columns: usize,
+    accumulate: bool,
+) {
     assert!(
         columns <= right.columns(),
         "more columns than the right operand has"
     );
-    assert!(inner <= right.inner(), "inner dimensions differ");
+    assert!(left.terms <= right.inner(), "inner dimensions differ");
+    assert!(rows <= left.rows, "more rows than the left operand has");
     assert!(row_stride >= columns, "rows of the output overlap");
     if rows == 0 || columns == 0 {
         return;
@@ -77,7 +103,6 @@ pub fn multiply_columns(
         output.len() >= (rows - 1) * row_stride + columns,
         "output too short"
     );
-    let left = LeftOperand::new(left, right);
     let mut target = Target {
         output,
         row_stride,
@@ -89,8 +114,8 @@ pub fn multiply_columns(
     if right.engine().is_amx() {
         // SAFETY: the engine exists only where the tile unit is usable.
         let mut tiles = unsafe { amx::Hardware::configured() };
-        target.blocks(&mut tiles, &left, right);
+        target.blocks(&mut tiles, left, right);
         return;
     }
-    target.tiles(&left, right);
+    target.tiles(left, right);
 }

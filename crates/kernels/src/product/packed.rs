@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Engine, Precision, bfloat};
+use super::{Engine, Precision, bfloat, pairs};
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
-use crate::scratch::{Scratch, scratch};
+use crate::scratch::{Scratch, Shared, scratch};
 
 /// A right operand, `[inner, columns]`, in panels of two registers of columns: all terms of one
 /// panel, then those of the next. A last panel of one register may follow. Columns up to a whole
@@ -18,6 +18,9 @@ pub struct Packed {
     engine: Engine,
     rounded: bool,
 }
+
+/// Units of pairs that a thread packs at a time.
+const UNITS: usize = 32;
 
 /// One panel.
 pub(super) struct Panel<'a> {
@@ -68,6 +71,11 @@ impl Packed {
     /// Packs a matrix for a given engine, on this thread.
     pub fn for_engine(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
         let mut packed = Self::room(matrix, engine, precision);
+        if let Some((shared, width, units)) = packed.by_units(matrix) {
+            // SAFETY: nothing else uses the values.
+            unsafe { pairs::panels(shared, width, units, 0..units, matrix) };
+            return packed;
+        }
         let Self { values, units, .. } = &mut packed;
         let width = 2 * engine.lanes();
         for (index, values) in values.chunks_mut(width * *units).enumerate() {
@@ -80,6 +88,15 @@ impl Packed {
     pub fn in_parallel(matrix: View<'_>, precision: Precision) -> Self {
         let engine = Engine::of(precision);
         let mut packed = Self::room(matrix, engine, precision);
+        if let Some((shared, width, units)) = packed.by_units(matrix) {
+            let parts = (0..units.div_ceil(UNITS)).into_par_iter();
+            parts.for_each(|part| {
+                let range = part * UNITS..units.min((part + 1) * UNITS);
+                // SAFETY: each part has its own units.
+                unsafe { pairs::panels(shared, width, units, range, matrix) };
+            });
+            return packed;
+        }
         let Self { values, units, .. } = &mut packed;
         let (width, units) = (2 * engine.lanes(), *units);
         values
@@ -89,6 +106,14 @@ impl Packed {
                 panel(values, units, matrix, index * width, engine, precision);
             });
         packed
+    }
+
+    /// Where the units of pairs go, the width of a panel and its units: for a matrix whose rows can be
+    /// packed one pair after the other.
+    fn by_units(&mut self, matrix: View<'_>) -> Option<(Shared<'_>, usize, usize)> {
+        let fits = self.engine.takes_pairs() && matrix.column_stride() == 1;
+        let (width, units) = (2 * self.engine.lanes(), self.units);
+        fits.then(|| (Shared::new(&mut self.values), width, units))
     }
 
     fn room(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
@@ -150,25 +175,22 @@ fn panel(
     let width = values.len() / units;
     let valid = width.min(matrix.columns() - column);
     let part = matrix.part(column, valid);
-    // Units that no term fills are multiplied too: whatever lay there before could be NaN.
-    if valid < width || engine.filled(matrix.rows()) < units {
+    if engine.takes_pairs() {
+        return pairs::lines(values, width, units, part);
+    }
+    if valid < width {
         values.fill(0.0);
     }
-    match (engine.takes_pairs(), matrix.column_stride() == 1) {
-        (true, true) => pairs_of_rows(values, width, part),
-        (true, false) => pairs_across(values, width, part),
-        (false, true) => {
-            if valid == width {
-                whole_rows(values, width, part.values(), part.row_stride(), part.rows());
-            } else {
-                for (unit, values) in values.chunks_exact_mut(width).take(part.rows()).enumerate() {
-                    values[..valid].copy_from_slice(&part.row(unit)[..valid]);
-                }
-            }
+    if matrix.column_stride() != 1 {
+        across(values, width, part);
+    } else if valid == width {
+        whole_rows(values, width, part.values(), part.row_stride(), part.rows());
+    } else {
+        for (unit, values) in values.chunks_exact_mut(width).take(part.rows()).enumerate() {
+            values[..valid].copy_from_slice(&part.row(unit)[..valid]);
         }
-        (false, false) => across(values, width, part),
     }
-    if precision == Precision::Bf16 && !engine.takes_pairs() {
+    if precision == Precision::Bf16 {
         values
             .iter_mut()
             .for_each(|value| *value = bfloat::from_bits(bfloat::to_bits(*value)));
@@ -188,61 +210,6 @@ crate::level::levelled! {
         }
     }
 }
-
-fn pairs_of_rows(values: &mut [f32], width: usize, part: View<'_>) {
-    let valid = part.columns();
-    for unit in 0..part.rows().div_ceil(2) {
-        let output = &mut values[unit * width..][..valid];
-        let first = &part.row(2 * unit)[..valid];
-        if 2 * unit + 1 < part.rows() {
-            bfloat::pairs_of_rows(output, first, &part.row(2 * unit + 1)[..valid]);
-        } else {
-            for (output, &first) in output.iter_mut().zip(first) {
-                *output = bfloat::pair(first, 0.0);
-            }
-        }
-    }
-}
-
-/// Rounds the columns of a matrix that lies the other way, 16 columns and 32 terms at a time.
-fn pairs_across(values: &mut [f32], width: usize, part: View<'_>) {
-    let (terms, columns) = (part.rows(), part.columns());
-    let flipped = part.transposed();
-    let whole = if flipped.column_stride() == 1 {
-        columns / SIDE * SIDE
-    } else {
-        0
-    };
-    let mut square = [[0.0; SIDE]; SIDE];
-    for first in (0..whole).step_by(SIDE) {
-        for unit in (0..terms / 2)
-            .step_by(SIDE)
-            .filter(|unit| 2 * (unit + SIDE) <= terms)
-        {
-            for (column, line) in square.iter_mut().enumerate() {
-                let source = &flipped.row(first + column)[2 * unit..][..2 * SIDE];
-                bfloat::pairs(line, source);
-            }
-            bfloat::put_transposed(&mut values[unit * width + first..], width, &square);
-        }
-    }
-    let done = terms / (2 * SIDE) * SIDE;
-    for column in 0..columns {
-        let from = if column < whole { done } else { 0 };
-        for unit in from..terms.div_ceil(2) {
-            let first = part.at(2 * unit, column);
-            let second = if 2 * unit + 1 < terms {
-                part.at(2 * unit + 1, column)
-            } else {
-                0.0
-            };
-            values[unit * width + column] = bfloat::pair(first, second);
-        }
-    }
-}
-
-/// Side of a square of pairs.
-const SIDE: usize = bfloat::SQUARE;
 
 /// Terms that are moved together: a square of 8 × 8 stays in registers.
 const SQUARE: usize = 8;
@@ -295,59 +262,21 @@ crate::level::levelled! {
 }
 
 /// The rows of a left operand, `units` apart, in pairs or rounded.
-pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>, pairs: bool) {
-    let (rows, inner) = (left.rows(), left.columns());
-    if left.column_stride() != 1 {
-        return rows_across(output, units, left, pairs);
+pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>, in_pairs: bool) {
+    if in_pairs {
+        return pairs::rows(output, units, left);
     }
-    for row in 0..rows {
-        let values = &left.row(row)[..inner];
-        let output = &mut output[row * units..(row + 1) * units];
-        if pairs {
-            bfloat::pairs(output, values);
-            output[inner.div_ceil(2)..].fill(0.0);
+    for (row, output) in output
+        .chunks_exact_mut(units.max(1))
+        .enumerate()
+        .take(left.rows())
+    {
+        if left.column_stride() == 1 {
+            bfloat::round(output, &left.row(row)[..units]);
         } else {
-            bfloat::round(output, values);
-        }
-    }
-}
-
-/// The same for a matrix that lies the other way, 16 rows and 16 units at a time.
-fn rows_across(output: &mut [f32], units: usize, left: View<'_>, pairs: bool) {
-    let (rows, inner) = (left.rows(), left.columns());
-    let flipped = left.transposed();
-    let (whole_rows, whole_units) = if pairs && flipped.column_stride() == 1 {
-        (rows / SIDE * SIDE, inner / (2 * SIDE) * SIDE)
-    } else {
-        (0, 0)
-    };
-    let mut square = [[0.0; SIDE]; SIDE];
-    for row in (0..whole_rows).step_by(SIDE) {
-        for unit in (0..whole_units).step_by(SIDE) {
-            for (place, line) in square.iter_mut().enumerate() {
-                let term = 2 * (unit + place);
-                let [first, second] =
-                    [term, term + 1].map(|term| &flipped.row(term)[row..][..SIDE]);
-                bfloat::pairs_of_rows(line, first, second);
+            for (term, output) in output.iter_mut().enumerate() {
+                *output = bfloat::from_bits(bfloat::to_bits(left.at(row, term)));
             }
-            bfloat::put_transposed(&mut output[row * units + unit..], units, &square);
-        }
-    }
-    let at = |row: usize, term: usize| {
-        if term < inner {
-            left.at(row, term)
-        } else {
-            0.0
-        }
-    };
-    for row in 0..rows {
-        let from = if row < whole_rows { whole_units } else { 0 };
-        for unit in from..units {
-            output[row * units + unit] = if pairs {
-                bfloat::pair(at(row, 2 * unit), at(row, 2 * unit + 1))
-            } else {
-                bfloat::from_bits(bfloat::to_bits(at(row, unit)))
-            };
         }
     }
 }

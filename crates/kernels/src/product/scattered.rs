@@ -48,7 +48,7 @@ pub fn multiply_scattered(mut block: Block<'_>, rows: &[u32], left: View<'_>, ri
     let count = block.values.len() / columns.len();
     let within = |&row: &u32| (first_row..first_row + count).contains(&(row as usize));
     assert!(rows.iter().all(within), "rows of the block");
-    let left = LeftOperand::new(left, right);
+    let left = LeftOperand::of(left, right);
     let width = 2 * right.engine().lanes();
     let panels = right.panels(columns.end).skip(columns.start / width);
     #[cfg(target_arch = "x86_64")]
@@ -189,7 +189,7 @@ mod tests {
             let (left, right) = (values(rows.len() * inner, 1), values(inner * width, 2));
             let right_view = View::new(&right, inner, width, width);
             let packed = Packed::for_engine(right_view, Engine(Kind::Amx), Precision::Bf16);
-            let left_operand = LeftOperand::new(View::new(&left, rows.len(), inner, inner), &packed);
+            let left_operand = LeftOperand::of(View::new(&left, rows.len(), inner, inner), &packed);
             let first = if second && width > 32 { 32 } else { 0 };
             let before = values(all * (width - first), 3);
             let mut found = before.clone();

@@ -142,7 +142,8 @@ impl Target<'_> {
         }
     }
 
-    /// Has a tile written to its place; where it reaches over the edge, by way of a buffer.
+    /// Has a tile written to its place; where it reaches over the edge, by way of a buffer that holds
+    /// what is there, so that sums have the same bits.
     fn put(&mut self, place: Place, accumulate: bool, compute: impl FnOnce(*mut f32, usize, bool)) {
         let Place {
             row,
@@ -159,21 +160,19 @@ impl Target<'_> {
                 accumulate,
             );
         }
-        let mut corner: Corner = [0.0; 1024];
-        compute(corner.as_mut_ptr(), width, false);
         let valid = width.min(self.columns - column);
+        let count = count.min(self.rows - row);
+        let mut corner: Corner = [0.0; 1024];
+        if accumulate {
+            for (index, sums) in corner.chunks_exact_mut(width).enumerate().take(count) {
+                let line = &self.output[start + index * self.row_stride..][..valid];
+                sums[..valid].copy_from_slice(line);
+            }
+        }
+        compute(corner.as_mut_ptr(), width, accumulate);
         for (index, sums) in corner.chunks_exact(width).enumerate().take(count) {
-            if row + index >= self.rows {
-                break;
-            }
-            let output = &mut self.output[start + index * self.row_stride..][..valid];
-            if accumulate {
-                for (output, sum) in output.iter_mut().zip(sums) {
-                    *output += sum;
-                }
-            } else {
-                output.copy_from_slice(&sums[..valid]);
-            }
+            let line = &mut self.output[start + index * self.row_stride..][..valid];
+            line.copy_from_slice(&sums[..valid]);
         }
     }
 }
@@ -222,7 +221,7 @@ mod tests {
             let before = values(rows * row_stride, 3);
             let mut output = before.clone();
             let mut target = Target { output: &mut output, row_stride, rows, columns, accumulate };
-            let left_operand = LeftOperand::new(left, &packed);
+            let left_operand = LeftOperand::of(left, &packed);
             target.blocks(&mut amx::Software::default(), &left_operand, &packed);
             let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
             for (index, &found) in output.iter().enumerate() {

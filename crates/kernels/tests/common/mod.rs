@@ -4,6 +4,28 @@
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::random::{Philox, unit};
 
+pub mod bounded;
+
+/// Values from a normal distribution, times `scale`.
+pub fn scaled_values(count: usize, seed: u64, scale: f32) -> Vec<f32> {
+    let values = values(count, seed).into_iter();
+    values.map(|value| scale * value).collect()
+}
+
+/// Runs a kernel on 1, 2 and 5 threads; all must give the same bits.
+pub fn on_any_threads<T: PartialEq + Send>(kernel: impl Fn() -> T + Sync) -> T {
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("threads").install(&kernel)
+    };
+    let result = run(1);
+    assert!(
+        run(2) == result && run(5) == result,
+        "the result depends on the threads"
+    );
+    result
+}
+
 /// Values from a normal distribution.
 pub fn values(count: usize, seed: u64) -> Vec<f32> {
     let generator = Philox::new(seed, 0);

@@ -164,6 +164,7 @@ pub trait TransformerOps: Backend {
         packed: FloatTensor<Self>,
         heads: usize,
         dropout: Option<Dropout>,
+        _precision: Precision,
     ) -> FloatTensor<Self> {
         reference::causal_attention::<Self>(packed, heads, dropout)
     }
@@ -174,6 +175,7 @@ pub trait TransformerOps: Backend {
         packed: FloatTensor<Self>,
         heads: usize,
         dropout: Option<Dropout>,
+        _precision: Precision,
     ) -> FloatTensor<Self> {
         reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout)
     }
@@ -188,7 +190,7 @@ pub trait TransformerOps: Backend {
         precision: Precision,
     ) -> FloatTensor<Self> {
         let packed = Self::linear_without_bias(x, weight, precision);
-        Self::causal_attention(packed, heads, None)
+        Self::causal_attention(packed, heads, None, precision)
     }
 
     /// `x · weightᵀ` for `x` of `[batch, time, inputs]` and `weight` of `[outputs, inputs]`.

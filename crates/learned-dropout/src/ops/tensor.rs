@@ -70,11 +70,17 @@ pub fn cosine_series(attended: Tensor<3>, angles: Tensor<2>, weights: Tensor<2>)
 /// # Shapes
 /// - `packed`: `[batch, time, 3 · channels]`: queries, keys, values, each head by head
 /// - result: `[batch, time, channels]`
-pub fn causal_attention(packed: Tensor<3>, heads: usize, dropout: Option<Dropout>) -> Tensor<3> {
+pub fn causal_attention(
+    packed: Tensor<3>,
+    heads: usize,
+    dropout: Option<Dropout>,
+    precision: Precision,
+) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as TransformerOps>::causal_attention(
         packed.into_dispatch(),
         heads,
         dropout,
+        precision,
     ))
 }
 

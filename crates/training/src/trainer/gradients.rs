@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use learned_dropout::ops::tensor::{scaled, sum_of_squares, sum_of_two};
+use learned_dropout::ops::tensor::{sum_of_squares, sum_of_two};
 use learned_dropout::parameters::{ParameterMapper, ParameterVisitor};
 use learned_dropout::transformer::Transformer;
 
-use crate::optimizer::AdamW;
+use crate::optimizer::{AdamW, Rates};
 
 /// Sums of gradients; flat tensors outside of autodiff. Parameters without a gradient are absent.
 #[derive(Default)]
@@ -36,22 +36,12 @@ impl Gradients {
         squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt()
     }
 
-    /// Scales the gradients down so that their norm, which is `norm`, is at most `most`.
-    pub(super) fn clip(&mut self, norm: f64, most: f64) {
-        if norm <= most {
-            return;
-        }
-        for gradient in self.0.values_mut() {
-            *gradient = scaled(gradient.clone(), (most / norm) as f32);
-        }
-    }
-
     /// Updates the parameters of a model, in place where nothing else holds them.
-    pub(super) fn apply(self, model: &mut Transformer, optimizer: &mut AdamW, learning_rate: f64) {
+    pub(super) fn apply(self, model: &mut Transformer, optimizer: &mut AdamW, rates: Rates) {
         model.map_parameters(&mut Apply {
             gradients: self.0,
             optimizer,
-            learning_rate,
+            rates,
         });
     }
 }
@@ -78,7 +68,7 @@ impl ParameterVisitor for Collect<'_> {
 struct Apply<'a> {
     gradients: BTreeMap<String, Tensor<1>>,
     optimizer: &'a mut AdamW,
-    learning_rate: f64,
+    rates: Rates,
 }
 
 impl ParameterMapper for Apply<'_> {
@@ -89,7 +79,7 @@ impl ParameterMapper for Apply<'_> {
         let gradient = gradient.reshape(parameter.dims());
         let updated = self
             .optimizer
-            .update(name, parameter.inner(), gradient, self.learning_rate);
+            .update(name, parameter.inner(), gradient, self.rates);
         Tensor::from_inner(updated).require_grad()
     }
 }

@@ -16,7 +16,7 @@ use super::scalar;
 use super::windows::Batch;
 use crate::config::RunConfig;
 use crate::metrics::{FeedForwardMetrics, MaskMetrics};
-use crate::optimizer::AdamW;
+use crate::optimizer::{AdamW, Rates};
 use crate::schedule::Schedule;
 
 /// One optimizer step.
@@ -148,10 +148,14 @@ impl Step<'_> {
         }
         let gradient_norm = gradients.norm();
         self.check("norm of the gradients", gradient_norm)?;
-        if let Some(most) = self.clip {
-            gradients.clip(gradient_norm, most);
-        }
-        gradients.apply(model, optimizer, self.learning_rate);
+        let rates = Rates {
+            learning_rate: self.learning_rate,
+            gradient_scale: self
+                .clip
+                .filter(|&most| gradient_norm > most)
+                .map_or(1.0, |most| most / gradient_norm),
+        };
+        gradients.apply(model, optimizer, rates);
         Ok(StepValues {
             cross_entropy,
             penalty,

@@ -57,7 +57,7 @@ pub fn measure(shape: Shape, precision: Precision, begins: &dyn Fn(&'static str)
     stopwatch.linear(shape, precision);
     stopwatch.feed_forward(shape, precision);
     stopwatch.experts(shape, precision);
-    stopwatch.attention(shape);
+    stopwatch.attention(shape, precision);
     stopwatch.cross_entropy(shape, precision);
     stopwatch.layer_norm(shape);
     stopwatch.mask(shape);
@@ -238,7 +238,7 @@ impl Stopwatch<'_> {
         );
     }
 
-    fn attention(&mut self, shape: Shape) {
+    fn attention(&mut self, shape: Shape, precision: Precision) {
         let Shape { width, time, .. } = shape;
         let layer = attention::Shape {
             batch: shape.tokens / time,
@@ -253,12 +253,12 @@ impl Stopwatch<'_> {
         self.time(
             "attention forward",
             Amount::Operations(2.0 * product),
-            || attention::forward(&packed, layer, None),
+            || attention::forward(&packed, layer, None, precision),
         );
         self.time(
             "attention backward",
             Amount::Operations(4.0 * product),
-            || attention::backward(&gradient, &packed, layer, None),
+            || attention::backward(&gradient, &packed, layer, None, precision),
         );
     }
 
@@ -372,6 +372,7 @@ impl Stopwatch<'_> {
             epsilon: 1e-8,
             keep: 1.0 - 1e-4,
             rate: 1e-3,
+            gradient_scale: 1.0,
             root_scale: 1.0,
         };
         self.time("AdamW", bytes(7 * count), || {

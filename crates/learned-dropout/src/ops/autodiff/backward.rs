@@ -108,7 +108,7 @@ impl<B: TransformerOps> Backward<B, 2> for GroupedProduct {
 pub(super) struct CausalAttention;
 
 impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
-    type State = (FloatTensor<B>, usize, Option<Dropout>);
+    type State = (FloatTensor<B>, usize, Option<Dropout>, Precision);
 
     fn backward(
         self,
@@ -116,9 +116,9 @@ impl<B: TransformerOps> Backward<B, 1> for CausalAttention {
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let (packed, heads, dropout) = ops.state;
+        let (packed, heads, dropout, precision) = ops.state;
         unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
-            B::causal_attention_backward(gradient, packed, heads, dropout)
+            B::causal_attention_backward(gradient, packed, heads, dropout, precision)
         });
     }
 }
@@ -145,7 +145,7 @@ impl<B: TransformerOps> Backward<B, 2> for LinearAttention {
         let ([x, weight], kept, heads, precision) = ops.state;
         let packed =
             kept.unwrap_or_else(|| B::linear_without_bias(x.clone(), weight.clone(), precision));
-        let dpacked = B::causal_attention_backward(gradient, packed, heads, None);
+        let dpacked = B::causal_attention_backward(gradient, packed, heads, None, precision);
         let (dx, dweight) = B::linear_without_bias_backward(dpacked, x, weight, precision);
         register!(gradients, ops.parents, [dx, dweight]);
     }

@@ -129,6 +129,7 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         packed: FloatTensor<Self>,
         heads: usize,
         dropout: Option<Dropout>,
+        precision: Precision,
     ) -> FloatTensor<Self> {
         let (packed, node) = packed.into_parts();
         match Backward::<B, 1>::prepare::<C>(CausalAttention, [node])
@@ -136,10 +137,13 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
             .stateful()
         {
             OpsKind::Tracked(prep) => {
-                let state = (packed.clone(), heads, dropout);
-                prep.finish(state, B::causal_attention(packed, heads, dropout))
+                let state = (packed.clone(), heads, dropout, precision);
+                let output = B::causal_attention(packed, heads, dropout, precision);
+                prep.finish(state, output)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::causal_attention(packed, heads, dropout)),
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::causal_attention(packed, heads, dropout, precision))
+            }
         }
     }
 
@@ -154,7 +158,7 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         let [x, weight] = inputs.clone();
         let packed = B::linear_without_bias(x, weight, precision);
         let kept = (packed.shape().num_elements() <= KEPT_VALUES).then(|| packed.clone());
-        let output = B::causal_attention(packed, heads, None);
+        let output = B::causal_attention(packed, heads, None, precision);
         match Backward::<B, 2>::prepare::<C>(LinearAttention, nodes)
             .compute_bound()
             .stateful()

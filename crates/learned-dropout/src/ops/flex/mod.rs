@@ -155,14 +155,19 @@ impl TransformerOps for Flex {
         (tensor(dx, x.shape()), tensor(dfactors, factors.shape()))
     }
 
-    fn causal_attention(packed: Float, heads: usize, dropout: Option<Dropout>) -> Float {
+    fn causal_attention(
+        packed: Float,
+        heads: usize,
+        dropout: Option<Dropout>,
+        precision: Precision,
+    ) -> Float {
         if !is_f32(&[&packed]) {
             return reference::causal_attention::<Self>(packed, heads, dropout);
         }
         let packed = packed.to_contiguous();
         let [batch, time, width] = packed.shape().dims();
         let shape = attention_shape(&packed, heads);
-        let output = attention::forward(slice(&packed), shape, dropout);
+        let output = attention::forward(slice(&packed), shape, dropout, precision);
         tensor(output, Shape::new([batch, time, width / 3]))
     }
 
@@ -171,13 +176,15 @@ impl TransformerOps for Flex {
         packed: Float,
         heads: usize,
         dropout: Option<Dropout>,
+        precision: Precision,
     ) -> Float {
         if !is_f32(&[&gradient, &packed]) {
             return reference::causal_attention_backward::<Self>(gradient, packed, heads, dropout);
         }
         let [gradient, packed] = [gradient, packed].map(|tensor| tensor.to_contiguous());
         let shape = attention_shape(&packed, heads);
-        let output = attention::backward(slice(&gradient), slice(&packed), shape, dropout);
+        let (gradient, values) = (slice(&gradient), slice(&packed));
+        let output = attention::backward(gradient, values, shape, dropout, precision);
         tensor(output, packed.shape())
     }
 

@@ -17,6 +17,7 @@ pub fn adamw<B: Backend>(
         let old = B::float_mul_scalar(moment, beta.into());
         B::float_add(old, B::float_mul_scalar(term, (1.0 - beta).into()))
     };
+    let gradient = B::float_mul_scalar(gradient, step.gradient_scale.into());
     let square = B::float_mul(gradient.clone(), gradient.clone());
     let first = moved(first, step.betas[0], gradient);
     let second = moved(second, step.betas[1], square);

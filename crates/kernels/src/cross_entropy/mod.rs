@@ -1,17 +1,21 @@
 //! Output layer and cross-entropy together: no logits tensor, gradients in the same sweep.
 //!
-//! The vocabulary is gone through in blocks. A tile of tokens keeps the largest logit so far and
-//! the sum of exponentials relative to it; when a block brings a larger one, what was summed
-//! before is scaled down (Milakov and Gimelshein, "Online normalizer calculation for softmax",
-//! 2018). The exponentials of a chunk of tokens stay until the gradient of the weight is made.
+//! The vocabulary is gone through in blocks. A tile of tokens keeps for each of them the sum of
+//! exponentials relative to a logit of the first block; when a block brings a far larger one, it takes
+//! its place, and what was summed before is scaled down (after Milakov and Gimelshein, "Online
+//! normalizer calculation for softmax", 2018). The exponentials of a chunk of tokens stay until the
+//! gradient of the weight is made.
+
+mod held;
 
 use rayon::prelude::*;
 
 use crate::level::levelled;
 use crate::math::exp;
 use crate::matrix::View;
-use crate::product::{Engine, Packed, Precision, multiply};
-use crate::scratch::{Shared, scratch, uninitialized};
+use crate::product::{Engine, LeftOperand, Packed, Precision, multiply_operand};
+use crate::scratch::{scratch, uninitialized};
+use held::{Held, Places};
 
 /// Rows of the weight in a block.
 const BLOCK: usize = 512;
@@ -20,13 +24,28 @@ const BLOCK: usize = 512;
 /// different sets of the cache.
 const STRIDE: usize = BLOCK + 16;
 
-/// Tokens that a thread takes through the vocabulary at a time, at most. Fewer would read the weight,
-/// which is in no cache, more often.
-const MOST: usize = 96;
+/// Tokens that a thread takes through the vocabulary at a time, at most: what it makes of them stays in
+/// the second-level cache. Fewer would read the weight, which is in no cache, more often.
+fn most_tokens(precision: Precision) -> usize {
+    // Processors with a tile unit have 2 MiB of that cache, and little time to wait for the weight.
+    if Engine::of(precision).is_amx() {
+        192
+    } else {
+        96
+    }
+}
 
 /// Tiles of a chunk, whose exponentials are held at a time: four threads share them out evenly, and the
 /// chunk's part in the gradient of the weight stays in the second-level cache.
 const TILES: usize = 4;
+
+/// Tokens whose exponentials are made, and packed while they lie in a near cache, before those of the
+/// next: in pairs, a whole line of them for each word.
+const GROUP: usize = 32;
+
+/// How far above its reference a logit may be: exponentials up to e⁴⁰, and sums of them, are far from
+/// the largest f32, and a reference that hardly ever changes is one that most blocks have in common.
+const HEADROOM: f32 = 40.0;
 
 /// The shape of an output layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +77,17 @@ impl Shape {
         self.vocabulary.div_ceil(BLOCK)
     }
 
-    /// Tokens of a tile: as many in the last chunk as in the others, but for whole tiles of the engine.
-    fn tile(&self, precision: Precision) -> usize {
-        let tiles = TILES * self.tokens.div_ceil(TILES * MOST);
-        let rows = Engine::of(precision).rows();
-        self.tokens.div_ceil(tiles).next_multiple_of(rows)
+    /// Tokens of a chunk: all but the last are as large as each other, and of whole tiles.
+    fn chunk(&self, precision: Precision) -> usize {
+        let most = TILES * most_tokens(precision);
+        TILES * tile(self.tokens.div_ceil(self.tokens.div_ceil(most)), precision)
     }
+}
+
+/// Tokens of a tile of a chunk: an even number, in whole tiles of the engine.
+fn tile(chunk: usize, precision: Precision) -> usize {
+    let rows = Engine::of(precision).rows();
+    chunk.div_ceil(TILES).next_multiple_of(rows)
 }
 
 /// The gradients of a mean cross-entropy.
@@ -77,9 +101,9 @@ pub struct Gradients {
 /// What the softmax of one token is made of so far.
 #[derive(Clone, Copy)]
 struct Softmax {
-    /// The largest logit.
-    largest: f32,
-    /// The sum of the exponentials of logits relative to the largest.
+    /// What logits are taken relative to: the largest is at most [`HEADROOM`] above it.
+    reference: f32,
+    /// The sum of the exponentials of logits relative to the reference.
     sum: f32,
     /// The logit of the target.
     at_target: f32,
@@ -87,13 +111,13 @@ struct Softmax {
 
 impl Softmax {
     const NOTHING: Self = Self {
-        largest: f32::NEG_INFINITY,
+        reference: f32::NEG_INFINITY,
         sum: 0.0,
         at_target: f32::NAN,
     };
 
     fn loss(&self) -> f64 {
-        f64::from(self.sum).ln() + f64::from(self.largest) - f64::from(self.at_target)
+        f64::from(self.sum).ln() + f64::from(self.reference) - f64::from(self.at_target)
     }
 }
 
@@ -108,6 +132,18 @@ levelled! {
             }
         }
         largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+}
+
+levelled! {
+    /// Rows of `width` values, each times its factor.
+    fn scale_rows(output: &mut [f32], values: &[f32], factors: &[f32], width: usize) {
+        let rows = output.chunks_exact_mut(width).zip(values.chunks_exact(width));
+        for ((output, values), factor) in rows.zip(factors) {
+            for (output, value) in output.iter_mut().zip(values) {
+                *output = value * factor;
+            }
+        }
     }
 }
 
@@ -168,65 +204,72 @@ struct Tile<'a> {
     hidden: &'a [f32],
     targets: &'a [u32],
     states: &'a mut [Softmax],
-    /// For each token and block, the largest logit when the block's exponentials were made.
+    /// For each token and block, the reference of the block's exponentials.
     references: &'a mut [f32],
     dhidden: &'a mut [f32],
 }
 
 impl Tile<'_> {
-    /// Goes through the vocabulary. Exponentials go to their place among those of all `count`
-    /// tokens of the chunk, `[block, token, STRIDE]`; without gradients, where there is one block
-    /// only, those of a block replace those of the last.
-    fn sweep(&mut self, weight: &Weight, shape: Shape, held: Shared<'_>, count: usize) {
+    /// Goes through the vocabulary. Exponentials go to their places among those of all tokens of the
+    /// chunk; without gradients, where there is one block only, those of a block replace those of the
+    /// last.
+    fn sweep(&mut self, weight: &Weight, shape: Shape, places: Places<'_>) {
         let (tokens, width) = (self.targets.len(), shape.width);
         let left = View::new(self.hidden, tokens, width, width);
+        let left = LeftOperand::of(left, &weight.forward[0]);
         let holds = !weight.backward.is_empty();
-        for block in 0..shape.blocks() {
-            let rows = BLOCK.min(shape.vocabulary - block * BLOCK);
-            let place = if holds { block * count } else { 0 } + self.first;
-            // SAFETY: these rows of this block are those of this tile's tokens alone.
-            let logits = unsafe { held.part(place * STRIDE, tokens * STRIDE) };
-            multiply(logits, STRIDE, left, &weight.forward[block], false);
-            for (token, logits) in logits.chunks_exact_mut(STRIDE).enumerate() {
-                let largest = self.softmax(token, &mut logits[..rows], block, holds);
-                if holds {
-                    self.references[token * shape.blocks() + block] = largest;
+        let ours = (self.first, tokens);
+        let (mut buffer, mut lefts) = (None, places.lefts(tokens));
+        for (block, forward) in weight.forward.iter().enumerate() {
+            let (rows, held) = (forward.columns(), if holds { block } else { 0 });
+            // SAFETY: this block of these tokens is this tile's alone.
+            let logits = unsafe { places.logits(held, ours, &mut buffer) };
+            multiply_operand(logits, STRIDE, &left, tokens, forward, rows, false);
+            let mut first = 0;
+            for logits in logits.chunks_mut(GROUP * STRIDE) {
+                let group = logits.len() / STRIDE;
+                for (token, logits) in (first..).zip(logits.chunks_exact_mut(STRIDE)) {
+                    let reference = self.softmax(token, &mut logits[..rows], block, holds);
+                    if holds {
+                        self.references[token * shape.blocks() + block] = reference;
+                    }
                 }
+                if holds {
+                    lefts.put(first, rows, logits);
+                    // SAFETY: as above.
+                    unsafe { places.keep(block, (self.first + first, group), rows, logits) };
+                }
+                first += group;
             }
             if holds {
-                let left = View::new(logits, tokens, rows, STRIDE);
-                multiply(
-                    self.dhidden,
-                    width,
-                    left,
-                    &weight.backward[block],
-                    block > 0,
-                );
+                let (left, right) = (lefts.operand(rows, logits), &weight.backward[block]);
+                let accumulate = block > 0;
+                multiply_operand(self.dhidden, width, &left, tokens, right, width, accumulate);
             }
         }
     }
 
-    /// Replaces the logits of a token in a block by exponentials relative to the largest logit so
-    /// far, which it gives.
+    /// Replaces the logits of a token in a block by exponentials relative to its reference, which it
+    /// gives.
     fn softmax(&mut self, token: usize, logits: &mut [f32], block: usize, holds: bool) -> f32 {
         let state = &mut self.states[token];
         let target = (self.targets[token] as usize).wrapping_sub(block * BLOCK);
         if target < logits.len() {
             state.at_target = logits[target];
         }
-        let largest = state.largest.max(largest_of(logits));
-        if largest > state.largest {
-            let factor = exp::<false>(state.largest - largest);
+        let largest = largest_of(logits);
+        if largest > state.reference + HEADROOM {
+            let factor = exp::<false>(state.reference - largest);
             state.sum *= factor;
             if holds && block > 0 {
                 let width = self.dhidden.len() / self.targets.len();
                 let dhidden = &mut self.dhidden[token * width..][..width];
                 dhidden.iter_mut().for_each(|value| *value *= factor);
             }
-            state.largest = largest;
+            state.reference = largest;
         }
-        state.sum += exponentials(logits, largest);
-        largest
+        state.sum += exponentials(logits, state.reference);
+        state.reference
     }
 
     /// Turns sums of weighted rows into the gradient of the hidden state.
@@ -265,7 +308,7 @@ pub fn linear_cross_entropy(
     let mut dhidden = unsafe { uninitialized(counted(hidden.len())) };
     // SAFETY: as above.
     let mut dweight = unsafe { uninitialized(counted(weight.len())) };
-    let (width, chunk) = (shape.width, TILES * shape.tile(precision));
+    let (width, chunk) = (shape.width, shape.chunk(precision));
     let mut sum = 0.0;
     for start in (0..shape.tokens).step_by(chunk) {
         let count = chunk.min(shape.tokens - start);
@@ -306,14 +349,14 @@ impl Chunk<'_> {
         precision: Precision,
     ) -> f64 {
         let (shape, count) = (self.shape, self.targets.len());
-        let (tile, blocks) = (shape.tile(precision), shape.blocks());
+        let (tile, blocks) = (tile(count, precision), shape.blocks());
         let with_gradients = !dweight.is_empty();
         let held_blocks = if with_gradients { blocks } else { 1 };
         let tiles = count.div_ceil(tile);
         let mut states = vec![Softmax::NOTHING; count];
         let mut references = scratch(count * blocks);
-        let mut held = scratch(count * held_blocks * STRIDE);
-        let shared = Shared::new(&mut held);
+        let mut held = Held::new(count, held_blocks, precision);
+        let places = held.places();
         // Without gradients there is nothing to write, but as many parts as tiles.
         let mut nothing = vec![0.0; if with_gradients { 0 } else { tiles }];
         let (dhidden, dhidden_part) = if with_gradients {
@@ -338,7 +381,7 @@ impl Chunk<'_> {
                         references,
                         dhidden,
                     };
-                    part.sweep(packed, shape, shared, count);
+                    part.sweep(packed, shape, places);
                     if with_gradients {
                         part.finish(weight, shape, self.scale);
                     }
@@ -362,27 +405,16 @@ impl Chunk<'_> {
         accumulate: bool,
         precision: Precision,
     ) {
-        let (width, blocks) = (self.shape.width, self.shape.blocks());
-        let (count, states) = (self.targets.len(), exponentials.states);
+        let width = self.shape.width;
+        let last = self.scaled(exponentials, None, precision);
         let parts = dweight.par_chunks_mut(BLOCK * width).enumerate();
         parts.for_each(|(block, dweight)| {
             let rows = dweight.len() / width;
-            let mut scaled = scratch(count * width);
-            let tokens = scaled
-                .chunks_exact_mut(width)
-                .zip(self.hidden.chunks_exact(width));
-            for (token, (scaled, hidden)) in tokens.enumerate() {
-                let reference = exponentials.references[token * blocks + block];
-                let state = &states[token];
-                let factor = exp::<false>(reference - state.largest) * self.scale / state.sum;
-                for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
-                    *scaled = hidden * factor;
-                }
-            }
-            let right = Packed::new(View::new(&scaled, count, width, width), precision);
-            let held = &exponentials.held[block * count * STRIDE..];
-            let left = View::new(held, count, rows, STRIDE).transposed();
-            multiply(dweight, width, left, &right, accumulate);
+            let own = (!exponentials.has_last_references(block))
+                .then(|| self.scaled(exponentials, Some(block), precision));
+            let right = own.as_ref().unwrap_or(&last);
+            let left = exponentials.held.block(block, rows);
+            multiply_operand(dweight, width, &left, rows, right, width, accumulate);
             for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
                 let row = (target as usize).wrapping_sub(block * BLOCK);
                 if row < rows {
@@ -395,10 +427,48 @@ impl Chunk<'_> {
     }
 }
 
+impl Chunk<'_> {
+    /// The hidden state of each token times what turns its exponentials in a block into shares of the
+    /// gradient: in those whose reference is the last one, if no block is given.
+    fn scaled(
+        &self,
+        exponentials: &Exponentials<'_>,
+        block: Option<usize>,
+        precision: Precision,
+    ) -> Packed {
+        let (width, count) = (self.shape.width, self.targets.len());
+        let mut factors = scratch(count);
+        for (token, (factor, state)) in factors.iter_mut().zip(exponentials.states).enumerate() {
+            *factor = self.scale / state.sum;
+            if let Some(block) = block {
+                let reference = exponentials.references(token)[block];
+                *factor *= exp::<false>(reference - state.reference);
+            }
+        }
+        let mut scaled = scratch(count * width);
+        scale_rows(&mut scaled, self.hidden, &factors, width);
+        Packed::new(View::new(&scaled, count, width, width), precision)
+    }
+}
+
+impl Exponentials<'_> {
+    /// The references of a token, one for each block.
+    fn references(&self, token: usize) -> &[f32] {
+        let blocks = self.references.len() / self.states.len();
+        &self.references[token * blocks..][..blocks]
+    }
+
+    /// Whether each token had its last reference already in this block.
+    fn has_last_references(&self, block: usize) -> bool {
+        let mut states = self.states.iter().enumerate();
+        states.all(|(token, state)| self.references(token)[block] == state.reference)
+    }
+}
+
 /// What a sweep leaves for the gradient of the weight.
 #[derive(Clone, Copy)]
 struct Exponentials<'a> {
     states: &'a [Softmax],
     references: &'a [f32],
-    held: &'a [f32],
+    held: &'a Held,
 }

@@ -1,0 +1,385 @@
+//! Operands whose lanes hold two neighbouring terms of a sum as bf16 values, in the four orders in
+//! which products read them.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use super::bfloat::{pair, pairs, pairs_of_rows};
+use std::ops::Range;
+
+use crate::matrix::View;
+use crate::scratch::Shared;
+use crate::square::{SIDE, transpose};
+
+/// Writes the rows of a left operand, each as `units` pairs. Pairs behind the last term are 0.
+///
+/// # Panics
+/// If the output is too short.
+pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>) {
+    assert!(output.len() >= left.rows() * units, "room for all rows");
+    let turned = left.transposed();
+    match (left.column_stride() == 1, turned.column_stride() == 1) {
+        (true, _) => along(output, units, units, left),
+        (false, true) => {
+            // SAFETY: the output is this function's alone.
+            unsafe { rows_across(Shared::new(output), 0, (units, units), turned) };
+        }
+        (false, false) => one_by_one(output, (units, 1), units, left),
+    }
+}
+
+/// Writes a right operand of up to `width` columns as lines of `width` pairs, one for each unit.
+/// Columns and units that the matrix does not fill are 0.
+///
+/// # Panics
+/// If the output is too short.
+pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<'_>) {
+    assert!(
+        width.is_multiple_of(SIDE) && right.columns() <= width,
+        "width"
+    );
+    assert!(output.len() >= units * width, "room for all units");
+    let turned = right.transposed();
+    match (right.column_stride() == 1, turned.column_stride() == 1) {
+        (true, _) => {
+            // SAFETY: the output is this function's alone.
+            unsafe { panels(Shared::new(output), width, units, 0..units, right) };
+        }
+        (false, true) => along_across(output, width, units, turned),
+        (false, false) => {
+            output[..units * width].fill(0.0);
+            one_by_one(output, (1, width), units, turned);
+        }
+    }
+}
+
+/// Writes some units of a right operand whose columns lie side by side, in panels of up to `width`
+/// columns, each of all `of_panel` units: all panels of a unit together, so that rows are read as they
+/// lie. Columns up to a multiple of 16, and units, that the matrix does not fill are 0.
+///
+/// # Panics
+/// If the panels do not lie in `output`.
+///
+/// # Safety
+/// No other part of `output` that is in use holds any of these units.
+pub(super) unsafe fn panels(
+    output: Shared<'_>,
+    width: usize,
+    of_panel: usize,
+    units: Range<usize>,
+    rows: View<'_>,
+) {
+    let columns = rows.columns().next_multiple_of(SIDE);
+    let place = |unit: usize, column: usize| {
+        let panel = column / width * width;
+        let of_line = width.min(columns - panel);
+        let from = panel * of_panel + unit * of_line + column - panel;
+        // SAFETY: passed on to the caller.
+        let place = unsafe { output.part(from, SIDE) };
+        place.first_chunk_mut().expect("16 values")
+    };
+    #[cfg(target_arch = "x86_64")]
+    if avx512::is_usable() {
+        // SAFETY: the processor has the instructions.
+        return unsafe { avx512::of_rows(place, units, columns, rows) };
+    }
+    plain::of_rows(place, units, columns, rows);
+}
+
+/// Writes the columns of a matrix of neighbouring terms, each as pairs: column `i` to the `units` values
+/// from `from + i · stride` on. Pairs behind the last term are 0.
+///
+/// # Panics
+/// If they do not lie in `output`.
+///
+/// # Safety
+/// No other part of `output` that is in use holds any of these values.
+pub(super) unsafe fn rows_across(
+    output: Shared<'_>,
+    from: usize,
+    (stride, units): (usize, usize),
+    matrix: View<'_>,
+) {
+    // SAFETY: passed on to the caller.
+    let place = |column: usize, unit: usize, count: usize| unsafe {
+        output.part(from + column * stride + unit, count)
+    };
+    #[cfg(target_arch = "x86_64")]
+    if avx512::is_usable() {
+        // SAFETY: the processor has the instructions.
+        return unsafe { avx512::of_rows_across(place, units, matrix) };
+    }
+    plain::of_rows_across(place, units, matrix);
+}
+
+/// Defines a function that takes its instructions where the processor has them, and else goes the
+/// plain way.
+macro_rules! dispatched {
+    ($($name:ident)*) => {
+        $(
+            fn $name(output: &mut [f32], stride: usize, units: usize, matrix: View<'_>) {
+                #[cfg(target_arch = "x86_64")]
+                if avx512::is_usable() {
+                    // SAFETY: the processor has the instructions.
+                    return unsafe { avx512::$name(output, stride, units, matrix) };
+                }
+                plain::$name(output, stride, units, matrix);
+            }
+        )*
+    };
+}
+
+dispatched!(along along_across);
+
+/// The pair of a row's terms `2 · unit` and `2 · unit + 1`; 0 where there is none.
+fn pair_at(matrix: View<'_>, row: usize, unit: usize) -> f32 {
+    let at = |term| {
+        if term < matrix.columns() {
+            matrix.at(row, term)
+        } else {
+            0.0
+        }
+    };
+    pair(at(2 * unit), at(2 * unit + 1))
+}
+
+/// Pairs of a row's terms at the distances of rows and units.
+fn one_by_one(output: &mut [f32], strides: (usize, usize), units: usize, matrix: View<'_>) {
+    for row in 0..matrix.rows() {
+        for unit in 0..units {
+            output[row * strides.0 + unit * strides.1] = pair_at(matrix, row, unit);
+        }
+    }
+}
+
+/// Slow twins of the AVX-512 functions.
+mod plain {
+    use super::*;
+
+    pub(super) fn along(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
+        let terms = lines.columns();
+        for row in 0..lines.rows() {
+            let output = &mut output[row * stride..][..units];
+            pairs(output, &lines.row(row)[..terms]);
+            output[terms.div_ceil(2)..].fill(0.0);
+        }
+    }
+
+    /// `place(unit, column)` is where 16 columns of a unit go.
+    pub(super) fn of_rows<'a>(
+        place: impl Fn(usize, usize) -> &'a mut [f32; SIDE],
+        units: Range<usize>,
+        columns: usize,
+        rows: View<'_>,
+    ) {
+        let turned = rows.transposed();
+        for unit in units {
+            for column in (0..columns).step_by(SIDE) {
+                let output = place(unit, column);
+                if 2 * unit + 1 < rows.rows() && column + SIDE <= rows.columns() {
+                    let [first, second] =
+                        [2 * unit, 2 * unit + 1].map(|row| &rows.row(row)[column..][..SIDE]);
+                    pairs_of_rows(output, first, second);
+                } else {
+                    for (output, column) in output.iter_mut().zip(column..) {
+                        *output = if column < rows.columns() {
+                            pair_at(turned, column, unit)
+                        } else {
+                            0.0
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    /// `place(column, unit, count)` is where `count` pairs of a column go from a unit on.
+    pub(super) fn of_rows_across<'a>(
+        place: impl Fn(usize, usize, usize) -> &'a mut [f32],
+        units: usize,
+        rows: View<'_>,
+    ) {
+        let whole_columns = rows.columns() / SIDE * SIDE;
+        let whole_units = rows.rows() / (2 * SIDE) * SIDE;
+        let mut square = [[0.0; SIDE]; SIDE];
+        for column in (0..whole_columns).step_by(SIDE) {
+            for unit in (0..whole_units).step_by(SIDE) {
+                for (index, line) in square.iter_mut().enumerate() {
+                    let row = 2 * (unit + index);
+                    let [first, second] =
+                        [row, row + 1].map(|row| &rows.row(row)[column..][..SIDE]);
+                    pairs_of_rows(line, first, second);
+                }
+                transpose(&mut square);
+                for (index, line) in square.iter().enumerate() {
+                    place(column + index, unit, SIDE).copy_from_slice(line);
+                }
+            }
+        }
+        let turned = rows.transposed();
+        for column in 0..rows.columns() {
+            let from = if column < whole_columns {
+                whole_units
+            } else {
+                0
+            };
+            let output = place(column, from, units - from);
+            for (output, unit) in output.iter_mut().zip(from..) {
+                *output = pair_at(turned, column, unit);
+            }
+        }
+    }
+
+    pub(super) fn along_across(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
+        let whole_lines = lines.rows() / SIDE * SIDE;
+        let whole_units = lines.columns() / (2 * SIDE) * SIDE;
+        let mut square = [[0.0; SIDE]; SIDE];
+        for line in (0..whole_lines).step_by(SIDE) {
+            for unit in (0..whole_units).step_by(SIDE) {
+                for (place, pairs_of_line) in square.iter_mut().enumerate() {
+                    pairs(
+                        pairs_of_line,
+                        &lines.row(line + place)[2 * unit..][..2 * SIDE],
+                    );
+                }
+                transpose(&mut square);
+                for (index, values) in square.iter().enumerate() {
+                    output[(unit + index) * stride + line..][..SIDE].copy_from_slice(values);
+                }
+            }
+        }
+        for line in 0..stride {
+            let from = if line < whole_lines { whole_units } else { 0 };
+            for unit in from..units {
+                output[unit * stride + line] = if line < lines.rows() {
+                    pair_at(lines, line, unit)
+                } else {
+                    0.0
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::{Philox, unit};
+
+    /// One of the functions that packs.
+    type Pack = fn(&mut [f32], usize, usize, View<'_>);
+
+    fn values(count: usize) -> Vec<f32> {
+        let generator = Philox::new(3, 1);
+        (0..count)
+            .map(|index| unit(generator.number(index as u64)) - 0.5)
+            .collect()
+    }
+
+    /// A matrix as lines of pairs of its rows, perhaps the plain way.
+    fn lines_of(width: usize, units: usize, matrix: View<'_>, plain: bool) -> Vec<f32> {
+        let mut output = vec![f32::NAN; units * width];
+        if plain {
+            let shared = Shared::new(&mut output);
+            let place = |unit, column| {
+                // SAFETY: the output is this function's alone, and each place is in use by itself.
+                let place = unsafe { shared.part(unit * width + column, SIDE) };
+                place.first_chunk_mut().expect("16 values")
+            };
+            plain::of_rows(place, 0..units, width, matrix);
+        } else {
+            lines(&mut output, width, units, matrix);
+        }
+        output
+    }
+
+    /// The columns of a matrix as rows of pairs, perhaps the plain way.
+    fn rows_into(output: &mut [f32], units: usize, matrix: View<'_>, plain: bool) {
+        output.fill(f32::NAN);
+        let output = Shared::new(output);
+        if plain {
+            // SAFETY: the output is this function's alone, and each line is in use by itself.
+            let place = |line, unit, count| unsafe { output.part(line * units + unit, count) };
+            plain::of_rows_across(place, units, matrix);
+        } else {
+            // SAFETY: as above.
+            unsafe { rows_across(output, 0, (units, units), matrix) };
+        }
+    }
+
+    /// What lies at a line and a unit.
+    fn assert_packed(
+        output: &[f32],
+        strides: (usize, usize),
+        lines: usize,
+        units: usize,
+        matrix: View<'_>,
+    ) {
+        for line in 0..lines {
+            for unit in 0..units {
+                let expected = if line < matrix.rows() {
+                    pair_at(matrix, line, unit)
+                } else {
+                    0.0
+                };
+                let found = output[line * strides.0 + unit * strides.1];
+                assert_eq!(
+                    found.to_bits(),
+                    expected.to_bits(),
+                    "line {line}, unit {unit}"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        /// All functions, plain and with the instructions that there are, put each pair at its place.
+        #[test]
+        fn pairs_are_where_they_belong(
+            rows in 1usize..50, columns in 1usize..70, gap in 0usize..20, more in 0usize..20,
+        ) {
+            let all = values(rows * (columns + gap));
+            let matrix = View::new(&all, rows, columns, columns + gap);
+            // By rows: pairs of neighbours in a row.
+            let units = columns.div_ceil(2) + more;
+            for pack in [along as Pack, plain::along] {
+                let mut output = vec![f32::NAN; rows * units];
+                pack(&mut output, units, units, matrix);
+                assert_packed(&output, (units, 1), rows, units, matrix);
+            }
+            let width = rows.next_multiple_of(SIDE);
+            for pack in [along_across as Pack, plain::along_across] {
+                let mut output = vec![f32::NAN; units * width];
+                pack(&mut output, width, units, matrix);
+                assert_packed(&output, (1, width), width, units, matrix);
+            }
+            // Pairs of neighbouring rows.
+            let (turned, units) = (matrix.transposed(), rows.div_ceil(2) + more);
+            let width = columns.next_multiple_of(SIDE);
+            let output = lines_of(width, units, matrix, false);
+            assert_packed(&output, (1, width), width, units, turned);
+            let output = lines_of(width, units, matrix, true);
+            assert_packed(&output, (1, width), width, units, turned);
+            // The same in several panels, some units after the others.
+            let mut output = vec![f32::NAN; units * width];
+            let shared = Shared::new(&mut output);
+            for range in [units / 2..units, 0..units / 2] {
+                // SAFETY: the output is this function's alone.
+                unsafe { panels(shared, 2 * SIDE, units, range, matrix) };
+            }
+            for panel in (0..columns).step_by(2 * SIDE) {
+                let count = (columns - panel).min(2 * SIDE);
+                let width = count.next_multiple_of(SIDE);
+                let turned = matrix.part(panel, count).transposed();
+                assert_packed(&output[panel * units..], (1, width), width, units, turned);
+            }
+            let mut output = vec![f32::NAN; columns * units];
+            rows_into(&mut output, units, matrix, false);
+            assert_packed(&output, (units, 1), columns, units, turned);
+            rows_into(&mut output, units, matrix, true);
+            assert_packed(&output, (units, 1), columns, units, turned);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The same packing with AVX-512 and its bf16 part, up to 16 × 16 lanes at a time. At edges loads are
+//! masked: what lies outside of the matrix is not read and counts as 0.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::SIDE;
+use crate::matrix::View;
+use crate::prefetch::prefetch_values;
+use crate::square::transposed_lanes as transposed;
+
+/// Whether this processor has the instructions. The level in use does not matter: rounding gives the
+/// same bits at all of them.
+pub(super) fn is_usable() -> bool {
+    use std::sync::OnceLock;
+
+    use crate::level::Level;
+
+    static USABLE: OnceLock<bool> = OnceLock::new();
+    *USABLE
+        .get_or_init(|| Level::highest() >= Level::Avx512 && is_x86_feature_detected!("avx512bf16"))
+}
+
+/// The lanes below `count`.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    ((1u32 << count.min(SIDE)) - 1) as __mmask16
+}
+
+/// A whole register of values.
+#[inline(always)]
+fn load(values: &[f32; SIDE]) -> __m512 {
+    // SAFETY: the callers' target features have the instruction; the array is as long as a register.
+    unsafe { _mm512_loadu_ps(values.as_ptr()) }
+}
+
+/// The first values of a slice, up to a register of them, then 0.
+#[inline(always)]
+fn load_part(values: &[f32]) -> __m512 {
+    if values.is_empty() {
+        // A masked load from an address without memory, even of no lane at all, traps into microcode.
+        // SAFETY: as for `load`.
+        return unsafe { _mm512_setzero_ps() };
+    }
+    // SAFETY: as for `load`; lanes that are read lie in the slice.
+    unsafe { _mm512_maskz_loadu_ps(first(values.len()), values.as_ptr()) }
+}
+
+#[inline(always)]
+fn store(to: &mut [f32; SIDE], lanes: __m512) {
+    // SAFETY: as for `load`.
+    unsafe { _mm512_storeu_ps(to.as_mut_ptr(), lanes) }
+}
+
+/// Fills a slice from the first lanes.
+#[inline(always)]
+fn store_part(to: &mut [f32], lanes: __m512) {
+    // SAFETY: as for `load`; lanes that are written lie in the slice.
+    unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(to.len()), lanes) }
+}
+
+/// 32 terms as 16 pairs of neighbours.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn neighbours(terms: [__m512; 2]) -> __m512 {
+    // SAFETY: both types are 64 bytes of any bits.
+    unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(terms[1], terms[0])) }
+}
+
+/// Lane by lane the pair of a value of the first and one of the second register.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn interleaved(terms: [__m512; 2]) -> __m512 {
+    // The word of lane i of the first register is i, that of the second 16 + i.
+    const ORDER: [u32; SIDE] = {
+        let mut order = [0; SIDE];
+        let mut lane = 0;
+        while lane < SIDE {
+            order[lane] = (lane | (SIDE + lane) << 16) as u32;
+            lane += 1;
+        }
+        order
+    };
+    // SAFETY: 64 bytes of any bits.
+    let order = unsafe { std::mem::transmute::<[u32; SIDE], __m512i>(ORDER) };
+    let words = _mm512_castps_si512(neighbours(terms));
+    _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, words))
+}
+
+/// Up to 32 terms as pairs of neighbours, then 0.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn some_neighbours(terms: &[f32]) -> __m512 {
+    let (low, high) = terms.split_at(terms.len().min(SIDE));
+    neighbours([load_part(low), load_part(high)])
+}
+
+/// Lines of pairs of neighbours, of which the terms are filled and 0 follows.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn along(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
+    let terms = lines.columns();
+    for row in 0..lines.rows() {
+        let (whole, rest) = lines.row(row)[..terms].as_chunks::<{ 2 * SIDE }>();
+        let (filled, empty) = output[row * stride..][..units].split_at_mut(SIDE * whole.len());
+        let (filled, _) = filled.as_chunks_mut::<SIDE>();
+        for (filled, terms) in filled.iter_mut().zip(whole) {
+            let (halves, _) = terms.as_chunks::<SIDE>();
+            store(filled, neighbours([load(&halves[0]), load(&halves[1])]));
+        }
+        let mut rest = rest;
+        for empty in empty.chunks_mut(SIDE) {
+            store_part(empty, some_neighbours(rest));
+            rest = &[];
+        }
+    }
+}
+
+/// Rows that are asked for before they are needed: each lies in a page of its own.
+const AHEAD: usize = 8;
+
+/// Lines of pairs of rows for some units, `columns` lanes each: a multiple of 16. What the matrix does
+/// not fill is 0. `place(unit, column)` is where 16 columns of a unit go.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn of_rows<'a>(
+    place: impl Fn(usize, usize) -> &'a mut [f32; SIDE],
+    units: Range<usize>,
+    columns: usize,
+    rows: View<'_>,
+) {
+    let none: &[f32] = &[];
+    let row_at = |row: usize| match row < rows.rows() {
+        true => &rows.row(row)[..rows.columns()],
+        false => none,
+    };
+    for unit in units {
+        let [first, second] = [row_at(2 * unit), row_at(2 * unit + 1)];
+        for row in [2 * unit + AHEAD, 2 * unit + AHEAD + 1] {
+            prefetch_values(
+                rows.values().as_ptr().wrapping_add(row * rows.row_stride()),
+                rows.columns(),
+            );
+        }
+        let mut column = 0;
+        if !second.is_empty() {
+            let (first, _) = first.as_chunks::<SIDE>();
+            let (second, _) = second.as_chunks::<SIDE>();
+            for (first, second) in first.iter().zip(second) {
+                store(
+                    place(unit, column),
+                    interleaved([load(first), load(second)]),
+                );
+                column += SIDE;
+            }
+        }
+        while column < columns {
+            let [first, second] = [first, second].map(|row| {
+                let from = column.min(row.len());
+                &row[from..row.len().min(column + SIDE)]
+            });
+            let pairs = interleaved([load_part(first), load_part(second)]);
+            store(place(unit, column), pairs);
+            column += SIDE;
+        }
+    }
+}
+
+/// The pairs of 32 rows, 16 columns of them, as a line for each column. 0 below the last row.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [__m512; SIDE] {
+    let mut square = [_mm512_setzero_ps(); SIDE];
+    let stride = rows.row_stride();
+    if 2 * (unit + SIDE) <= rows.rows() && count == SIDE {
+        let all = &rows.values()[2 * unit * stride + column..];
+        let last = (2 * SIDE - 1) * stride;
+        assert!(all.len() >= last + SIDE, "all rows of the square");
+        for (index, lanes) in square.iter_mut().enumerate() {
+            let from = all.as_ptr().wrapping_add(2 * index * stride);
+            // SAFETY: the last of the rows ends in the slice.
+            let terms = unsafe {
+                [
+                    _mm512_loadu_ps(from),
+                    _mm512_loadu_ps(from.wrapping_add(stride)),
+                ]
+            };
+            *lanes = interleaved(terms);
+        }
+    } else {
+        for (lanes, row) in square.iter_mut().zip((2 * unit..rows.rows()).step_by(2)) {
+            let second = if row + 1 < rows.rows() {
+                load_part(&rows.row(row + 1)[column..][..count])
+            } else {
+                _mm512_setzero_ps()
+            };
+            *lanes = interleaved([load_part(&rows.row(row)[column..][..count]), second]);
+        }
+    }
+    transposed(square)
+}
+
+/// Lines of pairs of rows with rows and columns of the lanes exchanged: a line for each column.
+/// `place(column, unit, count)` is where `count` pairs of a column go from a unit on.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn of_rows_across<'a>(
+    place: impl Fn(usize, usize, usize) -> &'a mut [f32],
+    units: usize,
+    rows: View<'_>,
+) {
+    for column in (0..rows.columns()).step_by(SIDE) {
+        let count = (rows.columns() - column).min(SIDE);
+        for unit in (0..units).step_by(SIDE) {
+            for row in 2 * (unit + SIDE)..2 * (unit + 2 * SIDE) {
+                let from = rows.values().as_ptr().wrapping_add(row * rows.row_stride());
+                prefetch_values(from.wrapping_add(column), 1);
+            }
+            let square = square_of_rows(rows, unit, column, count);
+            let valid = (units - unit).min(SIDE);
+            for (index, lanes) in square.into_iter().enumerate().take(count) {
+                let to = place(column + index, unit, valid);
+                match to.as_mut_array() {
+                    Some(to) => store(to, lanes),
+                    None => store_part(to, lanes),
+                }
+            }
+        }
+    }
+}
+
+/// [`along`] with rows and columns of the lanes exchanged: a line of `stride` lanes for each unit, of
+/// which one for each line of the matrix is filled and 0 follows.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn along_across(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
+    let terms = lines.columns();
+    for column in (0..stride).step_by(SIDE) {
+        let count = lines.rows().saturating_sub(column).min(SIDE);
+        for unit in (0..units).step_by(SIDE) {
+            let from = (2 * unit).min(terms);
+            let end = (from + 2 * SIDE).min(terms);
+            let mut square = [_mm512_setzero_ps(); SIDE];
+            for (index, lanes) in square.iter_mut().enumerate().take(count) {
+                let terms = &lines.row(column + index)[from..end];
+                *lanes = match terms.as_chunks::<SIDE>() {
+                    ([low, high], _) => neighbours([load(low), load(high)]),
+                    _ => some_neighbours(terms),
+                };
+            }
+            let valid = (units - unit).min(SIDE);
+            for (index, lanes) in transposed(square).into_iter().enumerate().take(valid) {
+                let line = &mut output[(unit + index) * stride + column..];
+                store(line.first_chunk_mut().expect("16 lanes"), lanes);
+            }
+        }
+    }
+}

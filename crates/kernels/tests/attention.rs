@@ -1,0 +1,161 @@
+//! Attention against definitions in f64, with bounds that follow from the rounding of operands.
+
+use learned_dropout_kernels::attention::{self, Shape};
+use learned_dropout_kernels::product::Precision;
+use proptest::prelude::*;
+
+mod common;
+use common::bounded::{BF16, Bounded, assert_bounded, product, softmax, sum};
+use common::{on_any_threads, scaled_values};
+
+/// One head of one sequence.
+struct Head {
+    queries: Vec<Vec<Bounded>>,
+    keys: Vec<Vec<Bounded>>,
+    values: Vec<Vec<Bounded>>,
+    gradients: Vec<Vec<Bounded>>,
+    scale: f64,
+    /// What rounding an operand changes it by, of itself: 2⁻⁸ at most in bf16.
+    relative: f64,
+}
+
+impl Head {
+    fn new(
+        packed: &[f32],
+        gradient: &[f32],
+        shape: Shape,
+        place: [usize; 2],
+        relative: f64,
+    ) -> Self {
+        let [sequence, head] = place;
+        let Shape {
+            time, heads, size, ..
+        } = shape;
+        let part = |values: &[f32], parts: usize, part: usize| {
+            (0..time)
+                .map(|t| {
+                    let row = (sequence * time + t) * parts + part;
+                    let row = &values[(row * heads + head) * size..][..size];
+                    row.iter()
+                        .map(|&value| Bounded::new(f64::from(value), 0.0).rounded(relative))
+                        .collect()
+                })
+                .collect()
+        };
+        Self {
+            queries: part(packed, 3, 0),
+            keys: part(packed, 3, 1),
+            values: part(packed, 3, 2),
+            gradients: part(gradient, 1, 0),
+            scale: 1.0 / (size as f64).sqrt(),
+            relative,
+        }
+    }
+
+    fn time(&self) -> usize {
+        self.queries.len()
+    }
+
+    /// The probabilities of a query.
+    fn probabilities(&self, query: usize) -> Vec<Bounded> {
+        let scores: Vec<Bounded> = self.keys[..=query]
+            .iter()
+            .map(|key| product(self.queries[query].iter().zip(key)))
+            .collect();
+        softmax(&scores, self.scale)
+    }
+
+    fn output(&self, query: usize) -> Vec<Bounded> {
+        let probabilities = self.probabilities(query);
+        let weights = || {
+            probabilities
+                .iter()
+                .map(|weight| weight.rounded(self.relative))
+        };
+        (0..self.queries[0].len())
+            .map(|c| {
+                let terms = weights().zip(&self.values);
+                sum(terms.map(|(weight, values)| weight.times(values[c])))
+            })
+            .collect()
+    }
+
+    /// The gradients of queries, keys and values.
+    fn backward(&self) -> [Vec<Vec<Bounded>>; 3] {
+        let size = self.queries[0].len();
+        let mut gradients = [(); 3].map(|()| vec![vec![Bounded::default(); size]; self.time()]);
+        let [dqueries, dkeys, dvalues] = &mut gradients;
+        let add = |to: &mut Bounded, term: Bounded| {
+            *to = Bounded::new(to.value + term.value, to.error + term.error);
+        };
+        for query in 0..self.time() {
+            let probabilities = self.probabilities(query);
+            let dprobabilities: Vec<Bounded> = self.values[..=query]
+                .iter()
+                .map(|values| product(self.gradients[query].iter().zip(values)))
+                .collect();
+            let mean = product(probabilities.iter().zip(&dprobabilities));
+            for (key, (&weight, &dweight)) in probabilities.iter().zip(&dprobabilities).enumerate()
+            {
+                let scale = Bounded::new(self.scale, 0.0);
+                let dscore = weight.times(dweight.minus(mean)).times(scale);
+                let (dscore, weight) =
+                    (dscore.rounded(self.relative), weight.rounded(self.relative));
+                for c in 0..size {
+                    add(&mut dqueries[query][c], dscore.times(self.keys[key][c]));
+                    add(&mut dkeys[key][c], dscore.times(self.queries[query][c]));
+                    add(&mut dvalues[key][c], weight.times(self.gradients[query][c]));
+                }
+            }
+        }
+        gradients
+    }
+}
+
+/// The rows of a head among those of all heads, each in `parts` parts.
+fn rows_of(values: &[f32], shape: Shape, place: [usize; 2], [part, parts]: [usize; 2]) -> Vec<f32> {
+    let [sequence, head] = place;
+    let Shape {
+        time, heads, size, ..
+    } = shape;
+    (0..time)
+        .flat_map(|t| {
+            let at = ((sequence * time + t) * parts + part) * heads + head;
+            &values[at * size..][..size]
+        })
+        .copied()
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn heads_forward_and_backward(
+        batch in 1usize..3, time in 1usize..110, heads in 1usize..4, size in 1usize..40,
+        rounds in any::<bool>(),
+    ) {
+        let shape = Shape { batch, time, heads, size };
+        let (precision, relative) = if rounds {
+            (Precision::Bf16, BF16)
+        } else {
+            (Precision::F32, 0.0)
+        };
+        // Small values keep the error of scores small, so that the bounds are narrow.
+        let packed = scaled_values(batch * time * 3 * heads * size, 3, 0.5);
+        let gradient = scaled_values(batch * time * heads * size, 4, 1.0);
+        let output = on_any_threads(|| attention::forward(&packed, shape, None, precision));
+        let dpacked =
+            on_any_threads(|| attention::backward(&gradient, &packed, shape, None, precision));
+        for place in (0..batch * heads).map(|number| [number / heads, number % heads]) {
+            let head = Head::new(&packed, &gradient, shape, place, relative);
+            let outputs: Vec<_> = (0..time).map(|query| head.output(query)).collect();
+            let found = rows_of(&output, shape, place, [0, 1]);
+            assert_bounded(&found, outputs.iter().flatten(), 1.0);
+            for (part, rows) in head.backward().iter().enumerate() {
+                let found = rows_of(&dpacked, shape, place, [part, 3]);
+                assert_bounded(&found, rows.iter().flatten(), 1.0);
+            }
+        }
+    }
+}

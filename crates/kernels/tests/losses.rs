@@ -1,0 +1,125 @@
+//! The output layer with its loss against its definition in f64, with bounds that follow from the
+//! rounding of operands.
+
+use learned_dropout_kernels::cross_entropy::{Shape, linear_cross_entropy};
+use learned_dropout_kernels::product::Precision;
+use proptest::prelude::*;
+
+mod common;
+use common::bounded::{BF16, Bounded, assert_bounded, product, softmax};
+use common::{on_any_threads, values};
+
+/// A layer in f64.
+struct Naive<'a> {
+    hidden: &'a [f32],
+    weight: &'a [f32],
+    targets: &'a [u32],
+    shape: Shape,
+    /// What rounding an operand changes it by, of itself.
+    relative: f64,
+}
+
+impl Naive<'_> {
+    fn rows(&self, values: &[f32]) -> Vec<Vec<Bounded>> {
+        let exact = |&value: &f32| Bounded::new(f64::from(value), 0.0);
+        let rows = values.chunks(self.shape.width);
+        rows.map(|row| row.iter().map(exact).collect()).collect()
+    }
+
+    fn rounded(&self, row: &[Bounded]) -> Vec<Bounded> {
+        row.iter()
+            .map(|value| value.rounded(self.relative))
+            .collect()
+    }
+
+    /// The loss, and its gradients with respect to hidden state and weight.
+    fn losses(&self) -> (Bounded, [Vec<Bounded>; 2]) {
+        let Shape { tokens, width, .. } = self.shape;
+        let (hidden, weight) = (self.rows(self.hidden), self.rows(self.weight));
+        let rounded: Vec<_> = weight.iter().map(|row| self.rounded(row)).collect();
+        let mut loss = Bounded::default();
+        let mut gradients =
+            [self.hidden, self.weight].map(|values| vec![Bounded::default(); values.len()]);
+        let mut add = |which: usize, at: usize, term: Bounded| {
+            let place: &mut Bounded = &mut gradients[which][at];
+            *place = Bounded::new(place.value + term.value, place.error + term.error);
+        };
+        let scale = Bounded::new(1.0 / tokens as f64, 0.0);
+        let minus = Bounded::new(-scale.value, 0.0);
+        for (token, hidden) in hidden.iter().enumerate() {
+            let target = self.targets[token] as usize;
+            let operand = self.rounded(hidden);
+            let logits: Vec<Bounded> = rounded
+                .iter()
+                .map(|row| product(row.iter().zip(&operand)))
+                .collect();
+            let shares = softmax(&logits, 1.0);
+            let worst = logits.iter().map(|logit| logit.error).fold(0.0, f64::max);
+            loss.value -= shares[target].value.ln() * scale.value;
+            loss.error += 2.0 * worst * scale.value;
+            for (word, share) in shares.iter().enumerate() {
+                let share = share.rounded(self.relative).times(scale);
+                for c in 0..width {
+                    add(0, token * width + c, share.times(rounded[word][c]));
+                    add(1, word * width + c, share.times(operand[c]));
+                }
+            }
+            for c in 0..width {
+                add(0, token * width + c, minus.times(weight[target][c]));
+                add(1, target * width + c, minus.times(hidden[c]));
+            }
+        }
+        (loss, gradients)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn losses_and_gradients(
+        tokens in 1usize..110, width in 1usize..8, vocabulary in 1usize..1300,
+        rising in any::<bool>(), many in any::<bool>(), rounds in any::<bool>(),
+    ) {
+        // So many tokens that they are cut into several chunks.
+        let (tokens, vocabulary) = if many {
+            (900 + tokens, vocabulary % 50 + 1)
+        } else {
+            (tokens, vocabulary)
+        };
+        let hidden = values(tokens * width, 5);
+        let mut weight = values(vocabulary * width, 6);
+        if rising {
+            // Larger and larger logits, so that what was summed before must be scaled down.
+            for (word, row) in weight.chunks_mut(width).enumerate() {
+                row.iter_mut().for_each(|value| *value *= word as f32 / 100.0);
+            }
+        }
+        let targets: Vec<u32> = (0..tokens).map(|i| (i * 31 % vocabulary) as u32).collect();
+        let shape = Shape { tokens, width, vocabulary };
+        let (precision, relative) = if rounds {
+            (Precision::Bf16, BF16)
+        } else {
+            (Precision::F32, 0.0)
+        };
+        let (loss, gradients) = on_any_threads(|| {
+            let (loss, gradients) =
+                linear_cross_entropy(&hidden, &weight, &targets, shape, true, precision);
+            let gradients = gradients.expect("asked for");
+            (loss, [gradients.hidden, gradients.weight])
+        });
+        let naive = Naive { hidden: &hidden, weight: &weight, targets: &targets, shape, relative };
+        let (expected, expected_gradients) = naive.losses();
+        let (without, none) =
+            linear_cross_entropy(&hidden, &weight, &targets, shape, false, precision);
+        prop_assert!(none.is_none());
+        assert_bounded(&[without], &[expected], 1.0);
+        assert_bounded(&[loss], &[expected], 1.0);
+        // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to
+        // 1e-3.
+        let multiple = if rising { 100.0 } else { 1.0 };
+        for (found, expected) in gradients.iter().zip(&expected_gradients) {
+            assert_bounded(found, expected, multiple);
+        }
+    }
+}
