@@ -41,17 +41,9 @@ impl<'a> Initializer<'a> {
 }
 
 fn normal(generator: &Philox, position: &mut u64, count: usize, deviation: f64) -> Vec<f32> {
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
-        values.extend(
-            generator
-                .normal_pair(*position)
-                .map(|value| (value * deviation) as f32),
-        );
-        *position += 1;
-    }
-    values.truncate(count);
-    values
+    let first = *position;
+    *position += count.div_ceil(2) as u64;
+    generator.normals(first, count, deviation)
 }
 
 /// Initial weights of a transformer: matrices from `N(0, 0.02²)`, the projections that write to

@@ -91,14 +91,20 @@ levelled! {
         for (mean, reciprocal) in means.iter_mut().zip(reciprocals) {
             *mean *= reciprocal;
         }
+        let reciprocals = *reciprocals;
         for (gradients, weights) in gradients.iter_mut().zip(exponentials) {
             // Else compilers take the same column of several lines together, which are far apart.
-            let (gradients, weights) = black_box((gradients, weights));
-            let lanes = gradients.iter_mut().zip(weights).zip(means.iter().zip(reciprocals));
-            for ((gradient, weight), (mean, reciprocal)) in lanes {
-                *weight *= reciprocal;
-                *gradient = scale * *weight * (*gradient - mean);
+            let gradients = black_box(gradients);
+            let mut shares = *weights;
+            for (share, reciprocal) in shares.iter_mut().zip(&reciprocals) {
+                *share *= reciprocal;
             }
+            *weights = shares;
+            let mut dscores = *gradients;
+            for ((dscore, share), mean) in dscores.iter_mut().zip(&shares).zip(&means) {
+                *dscore = scale * share * (*dscore - mean);
+            }
+            *gradients = dscores;
         }
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<
     assert!(output.len() >= units * width, "room for all units");
     let turned = right.transposed();
     match (right.column_stride() == 1, turned.column_stride() == 1) {
+        (true, _) if width == SIDE => narrow(output, width, units, right),
         (true, _) => {
             // SAFETY: the output is this function's alone.
             unsafe { panels(Shared::new(output), width, units, 0..units, right) };
@@ -129,7 +130,7 @@ macro_rules! dispatched {
     };
 }
 
-dispatched!(along along_across);
+dispatched!(along along_across narrow);
 
 /// The pair of a row's terms `2 · unit` and `2 · unit + 1`; 0 where there is none.
 fn pair_at(matrix: View<'_>, row: usize, unit: usize) -> f32 {
@@ -162,6 +163,22 @@ mod plain {
             let output = &mut output[row * stride..][..units];
             pairs(output, &lines.row(row)[..terms]);
             output[terms.div_ceil(2)..].fill(0.0);
+        }
+    }
+
+    pub(super) fn narrow(output: &mut [f32], stride: usize, units: usize, rows: View<'_>) {
+        let turned = rows.transposed();
+        for (unit, line) in output.chunks_exact_mut(stride).enumerate().take(units) {
+            let (line, rest) = line.split_at_mut(rows.columns());
+            rest.fill(0.0);
+            if 2 * unit + 1 < rows.rows() {
+                let [first, second] = [2 * unit, 2 * unit + 1].map(|row| rows.row(row));
+                pairs_of_rows(line, first, second);
+            } else {
+                for (column, place) in line.iter_mut().enumerate() {
+                    *place = pair_at(turned, column, unit);
+                }
+            }
         }
     }
 
@@ -358,6 +375,13 @@ mod tests {
             // Pairs of neighbouring rows.
             let (turned, units) = (matrix.transposed(), rows.div_ceil(2) + more);
             let width = columns.next_multiple_of(SIDE);
+            if width == SIDE {
+                for pack in [narrow as Pack, plain::narrow] {
+                    let mut output = vec![f32::NAN; units * width];
+                    pack(&mut output, width, units, matrix);
+                    assert_packed(&output, (1, width), width, units, turned);
+                }
+            }
             let output = lines_of(width, units, matrix, false);
             assert_packed(&output, (1, width), width, units, turned);
             let output = lines_of(width, units, matrix, true);

@@ -7,8 +7,11 @@
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 
+use rayon::prelude::*;
+
 #[cfg(target_arch = "x86_64")]
 use crate::level::Level;
+use crate::scratch::uninitialized;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -110,7 +113,26 @@ impl Philox {
         let angle = std::f64::consts::TAU * unit(c, d);
         [radius * angle.cos(), radius * angle.sin()]
     }
+
+    /// `count` normal values with a standard deviation, two from each block from `first` on.
+    pub fn normals(&self, first: u64, count: usize, deviation: f64) -> Vec<f32> {
+        // SAFETY: every value is overwritten.
+        let mut values = unsafe { uninitialized(count) };
+        let parts = values.par_chunks_mut(NORMALS).enumerate();
+        parts.for_each(|(part, values)| {
+            let blocks = first + (part * NORMALS / 2) as u64..;
+            for (values, block) in values.chunks_mut(2).zip(blocks) {
+                for (value, normal) in values.iter_mut().zip(self.normal_pair(block)) {
+                    *value = (normal * deviation) as f32;
+                }
+            }
+        });
+        values
+    }
 }
+
+/// Normal values that a thread makes at a time: an even number.
+const NORMALS: usize = 1 << 14;
 
 /// The smallest unit that is not 0.
 const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
@@ -190,6 +212,19 @@ mod tests {
     fn units_are_below_one() {
         assert_eq!(unit(0), 0.0);
         assert!(unit(u32::MAX) < 1.0);
+    }
+
+    #[test]
+    fn many_normal_values_are_the_single_pairs() {
+        let generator = Philox::new(5, 1);
+        for count in [0, 1, 7, NORMALS, 2 * NORMALS + 3] {
+            let values = generator.normals(11, count, 0.02);
+            assert_eq!(values.len(), count);
+            for (i, &value) in values.iter().enumerate() {
+                let normal = generator.normal_pair(11 + i as u64 / 2)[i % 2];
+                assert_eq!(value, (normal * 0.02) as f32, "{i} of {count}");
+            }
+        }
     }
 
     #[test]

@@ -118,6 +118,38 @@ pub(super) fn along(output: &mut [f32], stride: usize, units: usize, lines: View
     }
 }
 
+/// Lines of pairs of rows of up to 16 columns. What the matrix does not fill is 0.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn narrow(output: &mut [f32], _stride: usize, units: usize, rows: View<'_>) {
+    let (columns, count, stride) = (rows.columns(), rows.rows(), rows.row_stride());
+    let (lines, _) = output[..units * SIDE].as_chunks_mut::<SIDE>();
+    let (filled, empty) = lines.split_at_mut(count / 2);
+    let mask = first(columns);
+    let from = rows.values().as_ptr();
+    for (unit, line) in filled.iter_mut().enumerate() {
+        let from = from.wrapping_add(2 * unit * stride);
+        // SAFETY: lanes that are read lie in the two rows, and all elements of a view in its slice.
+        let terms = unsafe {
+            [
+                _mm512_maskz_loadu_ps(mask, from),
+                _mm512_maskz_loadu_ps(mask, from.wrapping_add(stride)),
+            ]
+        };
+        store(line, interleaved(terms));
+    }
+    for (index, line) in empty.iter_mut().enumerate() {
+        let mut pairs = _mm512_setzero_ps();
+        if index == 0 && count % 2 == 1 {
+            let last = load_part(&rows.row(count - 1)[..columns]);
+            pairs = interleaved([last, _mm512_setzero_ps()]);
+        }
+        store(line, pairs);
+    }
+}
+
 /// Rows that are asked for before they are needed: each lies in a page of its own.
 const AHEAD: usize = 8;
 
