@@ -125,21 +125,13 @@ impl<'a> Head<'a> {
         View::new(values, tokens.len(), self.shape.size, width)
     }
 
-    /// The exponentials of the scores of a block of queries, `[keys up to them, QUERIES]`, and the
+    /// Turns the scores of a block of queries, `[keys up to them, QUERIES]`, into exponentials; gives the
     /// reciprocals of their sums.
-    fn exponentials(&self, block: Block, keys: &LeftOperand<'_>, room: &mut Room) -> PerQuery {
-        let queries = self.part(0, block.clone());
-        self.scores(
-            &mut room.weights,
-            (keys, block.end),
-            queries,
-            &mut room.operands,
-        );
-        let weights = &mut room.weights[..block.end * QUERIES];
+    fn exponentials(&self, scores: &mut [f32], block: Block) -> PerQuery {
         for (column, query) in block.enumerate() {
-            hide(weights, column, query + 1);
+            hide(scores, column, query + 1);
         }
-        exponentials(weights, self.shape.scale()).map(|sum| 1.0 / sum)
+        exponentials(scores, self.shape.scale()).map(|sum| 1.0 / sum)
     }
 
     /// What dropout multiplies the probabilities of a block by, `[keys up to them, QUERIES]`.
@@ -161,78 +153,71 @@ impl<'a> Head<'a> {
         Some(factors)
     }
 
-    /// Products of the first `seen` rows of an operand with up to 16 other rows, `[seen, QUERIES]`.
-    fn scores(
-        &self,
-        scores: &mut [f32],
-        (left, seen): (&LeftOperand<'_>, usize),
-        right: View<'_>,
-        operands: &mut Operands,
-    ) {
-        let panel = self.engine.panel(right.transposed(), &mut operands.panel);
-        let panel = (panel, self.shape.size);
-        self.engine.multiply(scores, left, seen, panel, false);
-    }
-
-    /// Sums of the first `seen` rows of what `turned` holds as columns, weighted by the columns of a
-    /// panel `[seen, QUERIES]`: `[size, QUERIES]`.
-    fn weighted(
-        &self,
-        columns: &mut [f32],
-        turned: &LeftOperand<'_>,
-        (weights, seen): (&[f32], usize),
-        operands: &mut Operands,
-    ) {
-        let weights = View::new(weights, seen, QUERIES, QUERIES);
-        let panel = (self.engine.panel(weights, &mut operands.panel), seen);
-        let size = self.shape.size;
-        self.engine.multiply(columns, turned, size, panel, false);
-    }
-
     fn forward(&self, output: Shared<'_>) {
         let Shape { time, size, .. } = self.shape;
+        let engine = self.engine;
         let [keys, values] = [1, 2].map(|part| gathered(self.part(part, 0..time)));
-        let keys = self.engine.left(View::new(&keys, time, size, size));
+        let keys = engine.left(View::new(&keys, time, size, size));
         let values = View::new(&values, time, size, size).transposed();
-        let values = self.engine.left(values);
-        let mut room = Room::new(self.shape, self.engine);
+        let values = engine.left(values);
+        let mut room = Room::new(self.shape, engine);
         for block in blocks(time) {
             request(self.part(0, next(&block, time)));
             self.request_places(output, block.clone(), 1, 0);
-            let reciprocals = self.exponentials(block.clone(), &keys, &mut room);
+            let (seen, weights) = (block.end, &mut room.weights);
+            let queries = self.part(0, block.clone()).transposed();
+            let queries = engine.panel(queries, &mut room.queries);
+            engine.multiply(weights, &keys, seen, (queries, size), false);
+            let lines = &mut weights[..seen * QUERIES];
+            let reciprocals = self.exponentials(lines, block.clone());
             if let Some(factors) = self.dropped(block.clone()) {
-                multiply_chunk(&mut room.weights, &factors);
+                multiply_chunk(lines, &factors);
             }
-            let weights = (&room.weights[..], block.end);
-            self.weighted(&mut room.columns, &values, weights, &mut room.operands);
+            let lines = View::new(lines, seen, QUERIES, QUERIES);
+            let panel = (engine.panel(lines, &mut room.panel), seen);
+            engine.multiply(&mut room.columns, &values, size, panel, false);
             let outputs = block.map(|query| self.place(output, query, 1, 0));
             read_columns(outputs, &mut room.columns, &reciprocals);
         }
     }
 
+    /// Operands are made before the first of several products, as far as they can be: a tile unit waits
+    /// long for what was written just before.
     fn backward(&self, gradient: &[f32], dpacked: Shared<'_>) {
         let Shape { time, size, .. } = self.shape;
+        let engine = self.engine;
         let [keys, values] = [1, 2].map(|part| gathered(self.part(part, 0..time)));
         let [keys, values] = [&keys, &values].map(|part| View::new(part, time, size, size));
-        let turned_keys = self.engine.left(keys.transposed());
-        let [keys, values] = [keys, values].map(|rows| self.engine.left(rows));
-        let mut room = Room::new(self.shape, self.engine);
-        let mut dscores = scratch(PanelEngine::output(time));
+        let turned_keys = engine.left(keys.transposed());
+        let [keys, values] = [keys, values].map(|rows| engine.left(rows));
+        let mut room = Room::new(self.shape, engine);
+        let mut more = BackwardRoom::new(self.shape, engine);
         let [mut dkeys, mut dvalues] = [(); 2].map(|()| Panels::zero(time, size));
         for block in blocks(time) {
             request(self.part(0, next(&block, time)));
             request(self.gradient(gradient, next(&block, time)));
             self.request_places(dpacked, block.clone(), 3, 0);
-            let reciprocals = self.exponentials(block.clone(), &keys, &mut room);
+            let seen = block.end;
             let [queries, gradient] = [
                 self.part(0, block.clone()),
                 self.gradient(gradient, block.clone()),
             ];
-            let operands = &mut room.operands;
-            self.scores(&mut dscores, (&values, block.end), gradient, operands);
-            let factors = self.dropped(block.clone());
+            let query_panel = engine.panel(queries.transposed(), &mut room.queries);
+            let gradient_panel = engine.panel(gradient.transposed(), &mut more.gradients);
+            engine.fill_panels(&mut more.query_rows, queries);
+            engine.fill_panels(&mut more.gradient_rows, gradient);
+            engine.multiply(&mut room.weights, &keys, seen, (query_panel, size), false);
+            engine.multiply(
+                &mut more.dscores,
+                &values,
+                seen,
+                (gradient_panel, size),
+                false,
+            );
             let [weights, dscores] =
-                [&mut room.weights, &mut dscores].map(|lines| &mut lines[..block.end * QUERIES]);
+                [&mut room.weights, &mut more.dscores].map(|lines| &mut lines[..seen * QUERIES]);
+            let reciprocals = self.exponentials(weights, block.clone());
+            let factors = self.dropped(block.clone());
             if let Some(factors) = &factors {
                 multiply_chunk(dscores, factors);
             }
@@ -240,13 +225,18 @@ impl<'a> Head<'a> {
             if let Some(factors) = &factors {
                 multiply_chunk(weights, factors);
             }
-            let sums = (&dscores[..], block.end);
-            self.weighted(&mut room.columns, &turned_keys, sums, operands);
-            let outputs = block.clone().map(|query| self.place(dpacked, query, 3, 0));
+            let lines = |values| View::new(values, seen, QUERIES, QUERIES);
+            let [weights, dscores] = [weights, dscores].map(|values| lines(values));
+            let panel = (engine.panel(dscores, &mut room.panel), seen);
+            let [dscores, weights] = [dscores, weights].map(|lines| lines.part(0, block.len()));
+            let dscores = engine.left_in(dscores, &mut more.left_dscores);
+            let weights = engine.left_in(weights, &mut more.left_weights);
+            engine.multiply(&mut room.columns, &turned_keys, size, panel, false);
+            let of_block = (seen, block.len(), engine);
+            dkeys.add_products(&dscores, &more.query_rows, of_block);
+            dvalues.add_products(&weights, &more.gradient_rows, of_block);
+            let outputs = block.map(|query| self.place(dpacked, query, 3, 0));
             read_columns(outputs, &mut room.columns, &[1.0; QUERIES]);
-            let left = |values| View::new(values, block.end, block.len(), QUERIES);
-            dkeys.add_products(left(dscores), queries, self.engine, operands);
-            dvalues.add_products(left(weights), gradient, self.engine, operands);
         }
         for (part, sums) in [(1, &dkeys), (2, &dvalues)] {
             self.request_places(dpacked, 0..time, 3, part);
@@ -281,32 +271,54 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Buffers of a head.
+/// Buffers of a head. Operands are in the units of the engine.
 struct Room {
-    /// What goes into a product or comes out of it, `[size, QUERIES]`.
-    columns: Scratch,
+    /// Queries as the columns of a panel.
+    queries: Scratch,
     /// Scores, then their exponentials, `[keys, QUERIES]`.
     weights: Scratch,
-    operands: Operands,
-}
-
-/// Buffers for operands in the units of the engine.
-struct Operands {
+    /// The same or their gradients as an operand.
     panel: Scratch,
-    /// `[keys, QUERIES]` as a left operand.
-    rows: Scratch,
+    /// Sums of values or keys, `[size, QUERIES]`.
+    columns: Scratch,
 }
 
 impl Room {
     fn new(shape: Shape, engine: PanelEngine) -> Self {
-        let panel = engine.room(shape.time.max(shape.size).max(QUERIES));
         Self {
-            columns: scratch(PanelEngine::output(shape.size)),
+            queries: scratch(engine.room(shape.size)),
             weights: scratch(PanelEngine::output(shape.time)),
-            operands: Operands {
-                panel: scratch(panel),
-                rows: scratch(engine.left_room(shape.time, QUERIES)),
-            },
+            panel: scratch(engine.room(shape.time)),
+            columns: scratch(PanelEngine::output(shape.size)),
+        }
+    }
+}
+
+/// What the backward pass needs beside it.
+struct BackwardRoom {
+    /// Gradients of a head's output as the columns of a panel.
+    gradients: Scratch,
+    /// Gradients of probabilities, then of scores, `[keys, QUERIES]`.
+    dscores: Scratch,
+    /// `[keys, QUERIES]` as left operands.
+    left_dscores: Scratch,
+    left_weights: Scratch,
+    /// `[QUERIES, size]` in panels.
+    query_rows: Scratch,
+    gradient_rows: Scratch,
+}
+
+impl BackwardRoom {
+    fn new(shape: Shape, engine: PanelEngine) -> Self {
+        let left = || scratch(engine.left_room(shape.time, QUERIES));
+        let rows = || scratch(engine.room(QUERIES) * shape.size.div_ceil(PANEL));
+        Self {
+            gradients: scratch(engine.room(shape.size)),
+            dscores: scratch(PanelEngine::output(shape.time)),
+            left_dscores: left(),
+            left_weights: left(),
+            query_rows: rows(),
+            gradient_rows: rows(),
         }
     }
 }
@@ -326,21 +338,17 @@ impl Panels {
         Self { values, stride }
     }
 
-    /// Adds `left · right` to the first rows.
+    /// Adds the products of a left operand of so many rows and terms and panels that lie one after the
+    /// other to the first rows.
     fn add_products(
         &mut self,
-        left: View<'_>,
-        right: View<'_>,
-        engine: PanelEngine,
-        Operands { panel, rows: room }: &mut Operands,
+        left: &LeftOperand<'_>,
+        right: &[f32],
+        (rows, terms, engine): (usize, usize, PanelEngine),
     ) {
-        let (rows, terms) = (left.rows(), left.columns());
-        let left = engine.left_in(left, room);
-        for (index, sums) in self.values.chunks_exact_mut(self.stride).enumerate() {
-            let first = index * PANEL;
-            let right = right.part(first, PANEL.min(right.columns() - first));
-            let panel = engine.panel(right, panel);
-            engine.multiply(sums, &left, rows, (panel, terms), true);
+        let panels = right.chunks_exact(engine.room(terms));
+        for (sums, panel) in self.values.chunks_exact_mut(self.stride).zip(panels) {
+            engine.multiply(sums, left, rows, (panel, terms), true);
         }
     }
 

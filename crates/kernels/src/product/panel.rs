@@ -63,16 +63,36 @@ impl PanelEngine {
     /// # Panics
     /// If there are more columns, or the room is too short.
     pub(crate) fn panel<'a>(self, matrix: View<'a>, room: &'a mut [f32]) -> &'a [f32] {
+        let lies_so = matrix.columns() == PANEL
+            && matrix.column_stride() == 1
+            && matrix.row_stride() == PANEL;
+        if lies_so && !self.rounded {
+            return &matrix.values()[..matrix.rows() * PANEL];
+        }
+        let room = &mut room[..self.room(matrix.rows())];
+        self.fill_panel(room, matrix);
+        room
+    }
+
+    /// All columns of a matrix as panels, one after the other, each as long as its [room](Self::room).
+    ///
+    /// # Panics
+    /// If the room is too short.
+    pub(crate) fn fill_panels(self, room: &mut [f32], matrix: View<'_>) {
+        let columns = matrix.columns();
+        let firsts = (0..columns).step_by(PANEL);
+        let length = self.room(matrix.rows());
+        assert!(room.len() >= firsts.len() * length, "room for all panels");
+        for (first, room) in firsts.zip(room.chunks_exact_mut(length)) {
+            self.fill_panel(room, matrix.part(first, PANEL.min(columns - first)));
+        }
+    }
+
+    fn fill_panel(self, room: &mut [f32], matrix: View<'_>) {
         let (terms, columns) = (matrix.rows(), matrix.columns());
         assert!(columns <= PANEL, "columns of a panel");
-        let room = &mut room[..self.room(terms)];
         if self.engine.takes_pairs() {
-            pairs::lines(room, PANEL, self.engine.units(terms), matrix);
-            return room;
-        }
-        let lies_so = columns == PANEL && matrix.column_stride() == 1;
-        if lies_so && matrix.row_stride() == PANEL && !self.rounded {
-            return &matrix.values()[..terms * PANEL];
+            return pairs::lines(room, PANEL, self.engine.units(terms), matrix);
         }
         if matrix.column_stride() == 1 {
             for (line, term) in room.chunks_exact_mut(PANEL).zip(0..terms) {
@@ -87,7 +107,6 @@ impl PanelEngine {
             room.iter_mut()
                 .for_each(|value| *value = bfloat::from_bits(bfloat::to_bits(*value)));
         }
-        room
     }
 
     /// `output = left · panel`, or `output += left · panel` where `accumulate`, of the first `rows`
