@@ -15,8 +15,9 @@ const SIZE: usize = 256;
 /// Products of one measurement.
 const REPEATS: usize = 20;
 
-/// The best of several measurements of matrix products, of operands that are packed already, on all threads of the current rayon pool, in
-/// floating-point operations per second. Takes some tens of milliseconds.
+/// The best of several measurements of matrix products, with operands that are packed once, on all
+/// threads of the current rayon pool, in floating-point operations per second. Takes some tens of
+/// milliseconds.
 pub fn matrix_product_flops(precision: Precision) -> f64 {
     let left = vec![1.0; SIZE * SIZE];
     let right = Packed::new(View::new(&left, SIZE, SIZE, SIZE), precision);

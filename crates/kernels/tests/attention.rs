@@ -1,7 +1,9 @@
 //! Attention against definitions in f64, with bounds that follow from the rounding of operands.
 
 use learned_dropout_kernels::attention::{self, Shape};
+use learned_dropout_kernels::dropout::{self, Dropout};
 use learned_dropout_kernels::product::Precision;
+use learned_dropout_kernels::random::Philox;
 use proptest::prelude::*;
 
 mod common;
@@ -15,6 +17,8 @@ struct Head {
     values: Vec<Vec<Bounded>>,
     gradients: Vec<Vec<Bounded>>,
     scale: f64,
+    /// What dropout multiplies probabilities by, `[time, time]`.
+    factors: Vec<f32>,
     /// What rounding an operand changes it by, of itself: 2⁻⁸ at most in bf16.
     relative: f64,
 }
@@ -25,7 +29,7 @@ impl Head {
         gradient: &[f32],
         shape: Shape,
         place: [usize; 2],
-        relative: f64,
+        (factors, relative): (&[f32], f64),
     ) -> Self {
         let [sequence, head] = place;
         let Shape {
@@ -48,6 +52,7 @@ impl Head {
             values: part(packed, 3, 2),
             gradients: part(gradient, 1, 0),
             scale: 1.0 / (size as f64).sqrt(),
+            factors: factors[(sequence * heads + head) * time * time..][..time * time].to_vec(),
             relative,
         }
     }
@@ -56,7 +61,11 @@ impl Head {
         self.queries.len()
     }
 
-    /// The probabilities of a query.
+    fn factor(&self, query: usize, key: usize) -> Bounded {
+        Bounded::new(f64::from(self.factors[query * self.time() + key]), 0.0)
+    }
+
+    /// The probabilities of a query, before dropout.
     fn probabilities(&self, query: usize) -> Vec<Bounded> {
         let scores: Vec<Bounded> = self.keys[..=query]
             .iter()
@@ -68,9 +77,10 @@ impl Head {
     fn output(&self, query: usize) -> Vec<Bounded> {
         let probabilities = self.probabilities(query);
         let weights = || {
-            probabilities
-                .iter()
-                .map(|weight| weight.rounded(self.relative))
+            probabilities.iter().enumerate().map(|(key, weight)| {
+                let dropped = weight.times(self.factor(query, key));
+                dropped.rounded(self.relative)
+            })
         };
         (0..self.queries[0].len())
             .map(|c| {
@@ -88,21 +98,26 @@ impl Head {
         let add = |to: &mut Bounded, term: Bounded| {
             *to = Bounded::new(to.value + term.value, to.error + term.error);
         };
-        for query in 0..self.time() {
+        for (query, dquery) in dqueries.iter_mut().enumerate() {
             let probabilities = self.probabilities(query);
             let dprobabilities: Vec<Bounded> = self.values[..=query]
                 .iter()
-                .map(|values| product(self.gradients[query].iter().zip(values)))
+                .enumerate()
+                .map(|(key, values)| {
+                    let gradient = product(self.gradients[query].iter().zip(values));
+                    gradient.times(self.factor(query, key))
+                })
                 .collect();
             let mean = product(probabilities.iter().zip(&dprobabilities));
             for (key, (&weight, &dweight)) in probabilities.iter().zip(&dprobabilities).enumerate()
             {
                 let scale = Bounded::new(self.scale, 0.0);
                 let dscore = weight.times(dweight.minus(mean)).times(scale);
+                let weight = weight.times(self.factor(query, key));
                 let (dscore, weight) =
                     (dscore.rounded(self.relative), weight.rounded(self.relative));
                 for c in 0..size {
-                    add(&mut dqueries[query][c], dscore.times(self.keys[key][c]));
+                    add(&mut dquery[c], dscore.times(self.keys[key][c]));
                     add(&mut dkeys[key][c], dscore.times(self.queries[query][c]));
                     add(&mut dvalues[key][c], weight.times(self.gradients[query][c]));
                 }
@@ -133,7 +148,7 @@ proptest! {
     #[test]
     fn heads_forward_and_backward(
         batch in 1usize..3, time in 1usize..110, heads in 1usize..4, size in 1usize..40,
-        rounds in any::<bool>(),
+        rounds in any::<bool>(), drops in any::<bool>(),
     ) {
         let shape = Shape { batch, time, heads, size };
         let (precision, relative) = if rounds {
@@ -144,11 +159,15 @@ proptest! {
         // Small values keep the error of scores small, so that the bounds are narrow.
         let packed = scaled_values(batch * time * 3 * heads * size, 3, 0.5);
         let gradient = scaled_values(batch * time * heads * size, 4, 1.0);
-        let output = on_any_threads(|| attention::forward(&packed, shape, None, precision));
+        let generator = Philox::new(6, 2);
+        let dropout = drops.then_some(Dropout { rate: 0.3, generator });
+        let ones = vec![1.0; batch * heads * time * time];
+        let factors = dropout.map_or(ones.clone(), |dropout| dropout::forward(&ones, dropout));
+        let output = on_any_threads(|| attention::forward(&packed, shape, dropout, precision));
         let dpacked =
-            on_any_threads(|| attention::backward(&gradient, &packed, shape, None, precision));
+            on_any_threads(|| attention::backward(&gradient, &packed, shape, dropout, precision));
         for place in (0..batch * heads).map(|number| [number / heads, number % heads]) {
-            let head = Head::new(&packed, &gradient, shape, place, relative);
+            let head = Head::new(&packed, &gradient, shape, place, (&factors, relative));
             let outputs: Vec<_> = (0..time).map(|query| head.output(query)).collect();
             let found = rows_of(&output, shape, place, [0, 1]);
             assert_bounded(&found, outputs.iter().flatten(), 1.0);

@@ -73,6 +73,66 @@ impl Naive<'_> {
     }
 }
 
+/// Compares losses and gradients in a precision; logits rise with the words, or they do not.
+fn assert_losses(shape: Shape, rising: bool, rounds: bool) {
+    let Shape {
+        tokens,
+        width,
+        vocabulary,
+    } = shape;
+    let hidden = values(tokens * width, 5);
+    let mut weight = values(vocabulary * width, 6);
+    if rising {
+        // Larger and larger logits, so that what was summed before must be scaled down.
+        for (word, row) in weight.chunks_mut(width).enumerate() {
+            row.iter_mut()
+                .for_each(|value| *value *= word as f32 / 100.0);
+        }
+    }
+    let targets: Vec<u32> = (0..tokens).map(|i| (i * 31 % vocabulary) as u32).collect();
+    let (precision, relative) = if rounds {
+        (Precision::Bf16, BF16)
+    } else {
+        (Precision::F32, 0.0)
+    };
+    let (loss, gradients) = on_any_threads(|| {
+        let (loss, gradients) =
+            linear_cross_entropy(&hidden, &weight, &targets, shape, true, precision);
+        let gradients = gradients.expect("asked for");
+        (loss, [gradients.hidden, gradients.weight])
+    });
+    let naive = Naive {
+        hidden: &hidden,
+        weight: &weight,
+        targets: &targets,
+        shape,
+        relative,
+    };
+    let (expected, expected_gradients) = naive.losses();
+    let (without, none) = linear_cross_entropy(&hidden, &weight, &targets, shape, false, precision);
+    assert!(none.is_none());
+    assert_bounded(&[without], &[expected], 1.0);
+    assert_bounded(&[loss], &[expected], 1.0);
+    // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to 1e-3.
+    let multiple = if rising { 100.0 } else { 1.0 };
+    for (found, expected) in gradients.iter().zip(&expected_gradients) {
+        assert_bounded(found, expected, multiple);
+    }
+}
+
+/// Tokens in several chunks, words in several blocks, and references that change between them.
+#[test]
+fn many_tokens_and_many_words() {
+    for rounds in [false, true] {
+        let shape = Shape {
+            tokens: 803,
+            width: 2,
+            vocabulary: 1_101,
+        };
+        assert_losses(shape, true, rounds);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
@@ -87,39 +147,6 @@ proptest! {
         } else {
             (tokens, vocabulary)
         };
-        let hidden = values(tokens * width, 5);
-        let mut weight = values(vocabulary * width, 6);
-        if rising {
-            // Larger and larger logits, so that what was summed before must be scaled down.
-            for (word, row) in weight.chunks_mut(width).enumerate() {
-                row.iter_mut().for_each(|value| *value *= word as f32 / 100.0);
-            }
-        }
-        let targets: Vec<u32> = (0..tokens).map(|i| (i * 31 % vocabulary) as u32).collect();
-        let shape = Shape { tokens, width, vocabulary };
-        let (precision, relative) = if rounds {
-            (Precision::Bf16, BF16)
-        } else {
-            (Precision::F32, 0.0)
-        };
-        let (loss, gradients) = on_any_threads(|| {
-            let (loss, gradients) =
-                linear_cross_entropy(&hidden, &weight, &targets, shape, true, precision);
-            let gradients = gradients.expect("asked for");
-            (loss, [gradients.hidden, gradients.weight])
-        });
-        let naive = Naive { hidden: &hidden, weight: &weight, targets: &targets, shape, relative };
-        let (expected, expected_gradients) = naive.losses();
-        let (without, none) =
-            linear_cross_entropy(&hidden, &weight, &targets, shape, false, precision);
-        prop_assert!(none.is_none());
-        assert_bounded(&[without], &[expected], 1.0);
-        assert_bounded(&[loss], &[expected], 1.0);
-        // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to
-        // 1e-3.
-        let multiple = if rising { 100.0 } else { 1.0 };
-        for (found, expected) in gradients.iter().zip(&expected_gradients) {
-            assert_bounded(found, expected, multiple);
-        }
+        assert_losses(Shape { tokens, width, vocabulary }, rising, rounds);
     }
 }

@@ -259,7 +259,7 @@ impl LearnedDropout {
         self.reads
     }
 
-    /// Sets what the linear layers round their operands to.
+    /// Sets what operands of products are rounded to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.query_key_value.precision = precision;
         if let Some(output) = &mut self.output {

@@ -5,7 +5,8 @@ use crate::matrix::View;
 use crate::product::{Engine, LeftOperand, Precision};
 use crate::scratch::{Scratch, Shared, scratch};
 
-/// Room for the exponentials of `tokens` tokens, block by block of the vocabulary.
+/// Room for the exponentials of `tokens` tokens, block by block of the vocabulary; for those of one block,
+/// where they are not to be held.
 ///
 /// Where products take pairs of bf16 values, they are rounded and turned while they lie in the cache:
 /// `[block, BLOCK, units]`, a unit two tokens. Else they stay where the products put the logits:
@@ -18,15 +19,16 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(tokens: usize, blocks: usize, precision: Precision) -> Self {
+    pub(super) fn new(tokens: usize, blocks: Option<usize>, precision: Precision) -> Self {
         let engine = Engine::of(precision);
-        let of_block = if engine.takes_pairs() {
-            BLOCK * engine.units(tokens)
+        let room = if engine.takes_pairs() {
+            // Every tile has a buffer of its own for the logits.
+            blocks.unwrap_or(0) * BLOCK * engine.units(tokens)
         } else {
-            tokens * STRIDE
+            blocks.unwrap_or(1) * tokens * STRIDE
         };
         Self {
-            values: scratch(blocks * of_block),
+            values: scratch(room),
             tokens,
             engine,
             rounded: precision == Precision::Bf16,
@@ -115,8 +117,13 @@ impl<'a> Places<'a> {
         if !self.engine.takes_pairs() {
             return;
         }
+        let is_last = first + tokens == self.tokens;
+        debug_assert!(
+            first % 2 == 0 && (tokens % 2 == 0 || is_last),
+            "whole units"
+        );
         let stride = self.engine.units(self.tokens);
-        let units = if first + tokens == self.tokens {
+        let units = if is_last {
             stride - first / 2
         } else {
             tokens / 2

@@ -219,7 +219,7 @@ impl Tile<'_> {
         let left = LeftOperand::of(left, &weight.forward[0]);
         let holds = !weight.backward.is_empty();
         let ours = (self.first, tokens);
-        let (mut buffer, mut lefts) = (None, places.lefts(tokens));
+        let (mut buffer, mut lefts) = (None, holds.then(|| places.lefts(tokens)));
         for (block, forward) in weight.forward.iter().enumerate() {
             let (rows, held) = (forward.columns(), if holds { block } else { 0 });
             // SAFETY: this block of these tokens is this tile's alone.
@@ -234,14 +234,14 @@ impl Tile<'_> {
                         self.references[token * shape.blocks() + block] = reference;
                     }
                 }
-                if holds {
+                if let Some(lefts) = &mut lefts {
                     lefts.put(first, rows, logits);
                     // SAFETY: as above.
                     unsafe { places.keep(block, (self.first + first, group), rows, logits) };
                 }
                 first += group;
             }
-            if holds {
+            if let Some(lefts) = &lefts {
                 let (left, right) = (lefts.operand(rows, logits), &weight.backward[block]);
                 let accumulate = block > 0;
                 multiply_operand(self.dhidden, width, &left, tokens, right, width, accumulate);
@@ -351,11 +351,10 @@ impl Chunk<'_> {
         let (shape, count) = (self.shape, self.targets.len());
         let (tile, blocks) = (tile(count, precision), shape.blocks());
         let with_gradients = !dweight.is_empty();
-        let held_blocks = if with_gradients { blocks } else { 1 };
         let tiles = count.div_ceil(tile);
         let mut states = vec![Softmax::NOTHING; count];
         let mut references = scratch(count * blocks);
-        let mut held = Held::new(count, held_blocks, precision);
+        let mut held = Held::new(count, with_gradients.then_some(blocks), precision);
         let places = held.places();
         // Without gradients there is nothing to write, but as many parts as tiles.
         let mut nothing = vec![0.0; if with_gradients { 0 } else { tiles }];

@@ -19,6 +19,8 @@ pub(crate) struct LeftOperand<'a> {
     pub(super) rows: usize,
     /// Terms of each sum.
     pub(super) terms: usize,
+    /// What it is made for: no other engine can read it.
+    pub(super) engine: Engine,
     /// An operand of f32 values whose rows do not lie one after the other.
     pub(super) flipped: Option<View<'a>>,
     /// What `start` points into, unless it is the matrix itself or a room of somebody else's.
@@ -33,7 +35,8 @@ impl<'a> LeftOperand<'a> {
             return whole;
         }
         let mut held = scratch(Self::room(left.rows(), left.columns(), engine));
-        let packed = Self::packed_into(left, engine, &mut held);
+        // SAFETY: the buffer stays where it is, and the operand holds it.
+        let packed = unsafe { Self::packed_into(left, engine, &mut held) };
         Self {
             _held: Some(held),
             ..packed
@@ -50,8 +53,9 @@ impl<'a> LeftOperand<'a> {
         rounded: bool,
         room: &'a mut [f32],
     ) -> Self {
+        // SAFETY: the operand's lifetime is that of the room.
         Self::as_it_is(left, engine, rounded)
-            .unwrap_or_else(|| Self::packed_into(left, engine, room))
+            .unwrap_or_else(|| unsafe { Self::packed_into(left, engine, room) })
     }
 
     /// Room for a matrix in the units of an engine, in values.
@@ -71,14 +75,18 @@ impl<'a> LeftOperand<'a> {
             units: left.columns(),
             rows: left.rows(),
             terms: left.columns(),
+            engine,
             flipped: (left.column_stride() != 1).then_some(left),
             _held: None,
             _borrowed: PhantomData,
         })
     }
 
-    /// What is left behind in `room`, which must outlive the operand.
-    fn packed_into(left: View<'_>, engine: Engine, room: &mut [f32]) -> Self {
+    /// A matrix packed into `room`.
+    ///
+    /// # Safety
+    /// The room outlives the operand, and nobody changes it as long.
+    unsafe fn packed_into(left: View<'_>, engine: Engine, room: &mut [f32]) -> Self {
         let (units, rows) = (engine.units(left.columns()), left.rows());
         let room = &mut room[..Self::room(rows, left.columns(), engine)];
         packed::rows(room, units, left, engine.takes_pairs());
@@ -88,6 +96,7 @@ impl<'a> LeftOperand<'a> {
             units,
             rows: Self::whole_rows(rows, engine),
             terms: left.columns(),
+            engine,
             flipped: None,
             _held: None,
             _borrowed: PhantomData,
@@ -109,6 +118,7 @@ impl<'a> LeftOperand<'a> {
             units,
             rows,
             terms,
+            engine,
             flipped: None,
             _held: None,
             _borrowed: PhantomData,
@@ -177,7 +187,7 @@ const COPIED: usize = 8;
 
 impl Strips {
     /// Room for `rows` rows in tiles of `tile` rows.
-    pub(crate) fn room(rows: usize, tile: usize) -> Self {
+    pub(super) fn room(rows: usize, tile: usize) -> Self {
         Self {
             held: scratch(rows.div_ceil(tile) * (BLOCK / 2 * tile + COPIED)),
             rows: tile,

@@ -2,8 +2,8 @@
 //!
 //! The right operand is [packed](Packed) once and used for many tiles of the left one. A sum is
 //! made in the order of its terms, in blocks whose size is fixed, whatever the number of threads,
-//! the tile it falls into, and the rows beside it. A right operand of one narrow panel
-//! needs no packing; its sums are made in one go.
+//! the tile it falls into, and the rows beside it. In f32, a right operand of one narrow panel needs no
+//! packing. Sums by a panel are made in one go.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -93,6 +93,7 @@ pub(crate) fn multiply_operand(
         columns <= right.columns(),
         "more columns than the right operand has"
     );
+    assert_eq!(left.engine, right.engine(), "operands of one engine");
     assert!(left.terms <= right.inner(), "inner dimensions differ");
     assert!(rows <= left.rows, "more rows than the left operand has");
     assert!(row_stride >= columns, "rows of the output overlap");

@@ -28,16 +28,15 @@ pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>) {
     }
 }
 
-/// Writes a right operand of up to `width` columns as lines of `width` pairs, one for each unit.
+/// Writes a right operand as lines of `width` pairs, one for each unit: as many columns as there are,
+/// filled up to a multiple of 16.
 /// Columns and units that the matrix does not fill are 0.
 ///
 /// # Panics
 /// If the output is too short.
 pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<'_>) {
-    assert!(
-        width.is_multiple_of(SIDE) && right.columns() <= width,
-        "width"
-    );
+    let columns = right.columns().next_multiple_of(SIDE);
+    assert_eq!(columns, width, "columns filled up to whole registers");
     assert!(output.len() >= units * width, "room for all units");
     let turned = right.transposed();
     match (right.column_stride() == 1, turned.column_stride() == 1) {

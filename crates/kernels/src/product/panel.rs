@@ -114,7 +114,7 @@ impl PanelEngine {
     ///
     /// `output` is `[rows, PANEL]`, with [room](Self::output) for whole tiles, whose other rows get any
     /// values. The left operand is read once, and the panel once for each tile of rows. In pairs, terms
-    /// of the left operand behind the last one are multiplied by 0.
+    /// of the left operand behind the last one are multiplied by 0, which infinities among them make NaN.
     ///
     /// # Panics
     /// If an operand is too short.
@@ -126,6 +126,7 @@ impl PanelEngine {
         (panel, terms): (&[f32], usize),
         accumulate: bool,
     ) {
+        assert_eq!(left.engine, self.engine, "operands of one engine");
         assert!(rows <= left.rows, "more rows than the left operand has");
         assert!(terms <= left.terms, "more terms than the left operand has");
         assert!(panel.len() >= self.room(terms), "panel too short");

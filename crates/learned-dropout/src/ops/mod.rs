@@ -159,7 +159,8 @@ pub trait TransformerOps: Backend {
     }
 
     /// Causal attention over packed queries, keys and values: `[batch, time, 3 · channels]` to
-    /// `[batch, time, channels]`; `dropout` is on the probabilities.
+    /// `[batch, time, channels]`; `dropout` is on the probabilities. The CPU backend rounds the operands
+    /// of all products to the precision.
     fn causal_attention(
         packed: FloatTensor<Self>,
         heads: usize,

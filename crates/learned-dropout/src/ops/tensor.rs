@@ -65,7 +65,8 @@ pub fn cosine_series(attended: Tensor<3>, angles: Tensor<2>, weights: Tensor<2>)
     ))
 }
 
-/// Causal attention over packed queries, keys and values; `dropout` is on the probabilities.
+/// Causal attention over packed queries, keys and values; `dropout` is on the probabilities. The CPU
+/// backend rounds the operands of all products to `precision`.
 ///
 /// # Shapes
 /// - `packed`: `[batch, time, 3 · channels]`: queries, keys, values, each head by head

@@ -10,7 +10,8 @@ use crate::prefetch::prefetch_values;
 use crate::square::transposed_lanes as transposed;
 
 /// Whether this processor has the instructions. The level in use does not matter: rounding gives the
-/// same bits at all of them.
+/// same bits at all of them, but for subnormal values, which these instructions and all products of
+/// pairs take for 0.
 pub(super) fn is_usable() -> bool {
     use std::sync::OnceLock;
 
@@ -125,6 +126,10 @@ pub(super) fn along(output: &mut [f32], stride: usize, units: usize, lines: View
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn narrow(output: &mut [f32], _stride: usize, units: usize, rows: View<'_>) {
     let (columns, count, stride) = (rows.columns(), rows.rows(), rows.row_stride());
+    assert!(
+        (1..=SIDE).contains(&columns) && rows.column_stride() == 1,
+        "narrow rows"
+    );
     let (lines, _) = output[..units * SIDE].as_chunks_mut::<SIDE>();
     let (filled, empty) = lines.split_at_mut(count / 2);
     let mask = first(columns);
