@@ -8,10 +8,11 @@ use rayon::prelude::*;
 use crate::attention::panel::{self, QUERIES, read_columns};
 use crate::kept_groups::KeptGroups;
 use crate::level::levelled;
-use crate::math::{exp, multiply_add};
+use crate::math::multiply_add;
 use crate::matrix::View;
 use crate::product::{PanelEngine, multiply_panel, put_columns};
 use crate::scratch::{Shared, scratch};
+use crate::softmax_row::{exponentials, largest_of};
 use crate::team::Team;
 
 /// Tokens up to which each goes through the keys and values by itself.
@@ -19,35 +20,6 @@ const FEW: usize = 4;
 
 /// Fewest multiplications for a token that are worth a second thread.
 const WORTH_A_THREAD: usize = 1 << 15;
-
-levelled! {
-    /// Replaces scores by their exponentials times `scale`, relative to the largest; gives the
-    /// reciprocal of the sum.
-    fn exponentials(scores: &mut [f32], scale: f32) -> f32 {
-        let mut largest = [f32::NEG_INFINITY; 16];
-        let (chunks, rest) = scores.as_chunks::<16>();
-        for chunk in chunks {
-            for (largest, &score) in largest.iter_mut().zip(chunk) {
-                *largest = if score > *largest { score } else { *largest };
-            }
-        }
-        let largest = largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sums = [0.0f32; 16];
-        let (chunks, rest) = scores.as_chunks_mut::<16>();
-        for chunk in chunks {
-            for (sum, score) in sums.iter_mut().zip(chunk) {
-                *score = exp::<FUSED>((*score - largest) * scale);
-                *sum += *score;
-            }
-        }
-        let mut sum = sums.iter().sum::<f32>();
-        for score in rest {
-            *score = exp::<FUSED>((*score - largest) * scale);
-            sum += *score;
-        }
-        1.0 / sum
-    }
-}
 
 /// The keys and values of one attention over one sequence, `[heads, context, size]` each.
 pub struct Cache {
@@ -229,7 +201,8 @@ impl Head<'_> {
                 self.of(&self.cache.values, seen),
             );
             products(&mut scores, self.query(row), keys);
-            let reciprocal = exponentials(&mut scores, self.scale());
+            let largest = largest_of(&scores);
+            let reciprocal = 1.0 / exponentials(&mut scores, largest, self.scale());
             // SAFETY: these channels of this token belong to this head alone.
             let output = unsafe { output.part(self.place(row), self.cache.size) };
             sums(output, &scores, reciprocal, values);

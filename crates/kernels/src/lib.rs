@@ -29,6 +29,7 @@ pub mod random;
 pub mod routing;
 mod scratch;
 pub mod series;
+mod softmax_row;
 mod square;
 pub mod team;
 mod tiling;

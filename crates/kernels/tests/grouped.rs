@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{assert_close, keeps, mask, normal, values};
+use common::bounded::TOLERANCE;
+use common::{assert_close, keeps, mask, normal, on_any_threads, values};
 use learned_dropout_kernels::feed_forward::{self, Shape, Weights};
 use learned_dropout_kernels::grouped::{self, Prepared};
 use learned_dropout_kernels::kept_groups::KeptGroups;
@@ -12,23 +13,6 @@ use learned_dropout_kernels::product::{
     Block, Engine, Packed, Precision, bfloat, multiply_scattered,
 };
 use proptest::prelude::*;
-
-/// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
-const TOLERANCE: f64 = 2e-5;
-
-/// Runs a kernel on 1, 2 and 3 threads; all must give the same bits.
-fn on_any_threads<T: PartialEq + Send>(kernel: impl Fn() -> T + Sync) -> T {
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("threads").install(&kernel)
-    };
-    let result = run(1);
-    assert!(
-        run(2) == result && run(3) == result,
-        "the result depends on the threads"
-    );
-    result
-}
 
 /// A feed-forward in f64, with the gradients of everything.
 struct Naive<'a> {

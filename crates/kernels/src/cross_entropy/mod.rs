@@ -15,6 +15,7 @@ use crate::math::exp;
 use crate::matrix::View;
 use crate::product::{Engine, LeftOperand, Packed, Precision, multiply_operand};
 use crate::scratch::{scratch, uninitialized};
+use crate::softmax_row::{exponentials, largest_of};
 use held::{Held, Places};
 
 /// Rows of the weight in a block.
@@ -122,20 +123,6 @@ impl Softmax {
 }
 
 levelled! {
-    /// The largest of some logits.
-    fn largest_of(logits: &[f32]) -> f32 {
-        let mut largest = [f32::NEG_INFINITY; 16];
-        let (chunks, rest) = logits.as_chunks::<16>();
-        for chunk in chunks {
-            for (largest, &logit) in largest.iter_mut().zip(chunk) {
-                *largest = if logit > *largest { logit } else { *largest };
-            }
-        }
-        largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
-    }
-}
-
-levelled! {
     /// Rows of `width` values, each times its factor.
     fn scale_rows(output: &mut [f32], values: &[f32], factors: &[f32], width: usize) {
         let rows = output.chunks_exact_mut(width).zip(values.chunks_exact(width));
@@ -144,26 +131,6 @@ levelled! {
                 *output = value * factor;
             }
         }
-    }
-}
-
-levelled! {
-    /// Replaces logits by exponentials relative to `largest`; gives their sum.
-    fn exponentials(logits: &mut [f32], largest: f32) -> f32 {
-        let mut sums = [0.0f32; 16];
-        let (chunks, rest) = logits.as_chunks_mut::<16>();
-        for chunk in chunks {
-            for (sum, logit) in sums.iter_mut().zip(chunk) {
-                *logit = exp::<FUSED>(*logit - largest);
-                *sum += *logit;
-            }
-        }
-        let mut sum = sums.iter().sum::<f32>();
-        for logit in rest {
-            *logit = exp::<FUSED>(*logit - largest);
-            sum += *logit;
-        }
-        sum
     }
 }
 
@@ -268,7 +235,7 @@ impl Tile<'_> {
             }
             state.reference = largest;
         }
-        state.sum += exponentials(logits, state.reference);
+        state.sum += exponentials(logits, state.reference, 1.0);
         state.reference
     }
 
