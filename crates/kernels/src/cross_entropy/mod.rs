@@ -391,9 +391,7 @@ impl Chunk<'_> {
             }
         });
     }
-}
 
-impl Chunk<'_> {
     /// The hidden state of each token times what turns its exponentials in a block into shares of the
     /// gradient: in those whose reference is the last one, if no block is given.
     fn scaled(

@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Units that `inner` terms fill: f32 values, or pairs, the last perhaps with a 0.
-    pub(super) fn filled(self, inner: usize) -> usize {
+    fn filled(self, inner: usize) -> usize {
         if self.takes_pairs() {
             inner.div_ceil(2)
         } else {

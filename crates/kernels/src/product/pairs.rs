@@ -4,9 +4,9 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use super::bfloat::{pair, pairs, pairs_of_rows};
 use std::ops::Range;
 
+use super::bfloat::{pair, pairs, pairs_of_rows};
 use crate::matrix::View;
 use crate::scratch::Shared;
 use crate::square::{SIDE, transpose};
@@ -29,8 +29,7 @@ pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>) {
 }
 
 /// Writes a right operand as lines of `width` pairs, one for each unit: as many columns as there are,
-/// filled up to a multiple of 16.
-/// Columns and units that the matrix does not fill are 0.
+/// filled up to a multiple of 16. Columns and units that the matrix does not fill are 0.
 ///
 /// # Panics
 /// If the output is too short.
