@@ -129,9 +129,12 @@ impl<'a> Places<'a> {
             tokens / 2
         };
         let left = View::new(exponentials, tokens, rows, STRIDE).transposed();
-        let from = block * BLOCK * stride + first / 2;
+        let from = block * BLOCK * stride;
+        let operand = (self.tokens, self.engine);
         // SAFETY: these units of these rows belong to these tokens alone.
-        unsafe { LeftOperand::pack_into(self.values, from, (stride, units), left) };
+        unsafe {
+            LeftOperand::pack_into(self.values, from, operand, (first / 2, units), left);
+        }
     }
 }
 

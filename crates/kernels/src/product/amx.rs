@@ -12,6 +12,10 @@ use std::sync::OnceLock;
 pub(super) const BLOCK: usize = 32;
 /// Pairs of one step.
 pub(super) const PAIRS: usize = 16;
+/// Pairs of a tile.
+const TILE: usize = 16 * PAIRS;
+/// Bytes of a row of a tile.
+const ROW: usize = 4 * PAIRS;
 
 /// Whether the processor has the tile unit and the operating system lets this process use it.
 pub(crate) fn is_usable() -> bool {
@@ -93,9 +97,10 @@ fn configure() {
 pub(super) struct Block {
     /// Steps of 16 pairs.
     pub(super) steps: usize,
-    /// Row `i` of the left operand begins at `i · left_row` pairs; 16 or 32 rows of `16 · steps`.
+    /// A tile of the left operand for each step, one after the other; those of the other 16 rows, if
+    /// there are any, lie behind the last one, for all `left_steps` steps of the operand.
     pub(super) left: *const f32,
-    pub(super) left_row: usize,
+    pub(super) left_steps: usize,
     /// Pair `k` of the right operand begins at `k · right_row`; 16 or 32 columns.
     pub(super) right: *const f32,
     pub(super) right_row: usize,
@@ -236,11 +241,12 @@ unsafe fn begin<T: Tiles>(tiles: &mut T, block: Block) {
 #[inline(always)]
 unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut T, block: Block) {
     let (mut left, mut right) = (block.left, block.right);
-    let (left_row, right_row) = (block.left_row * 4, block.right_row * 4);
+    let right_row = block.right_row * 4;
+    let below = block.left_steps * TILE;
     for _ in 0..block.steps {
         // SAFETY: passed on to the caller.
         unsafe {
-            tiles.load::<4>(left, left_row);
+            tiles.load::<4>(left, ROW);
             tiles.load::<6>(right, right_row);
             tiles.multiply_add::<0, 4, 6>();
             if COLUMNS {
@@ -248,14 +254,14 @@ unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut 
                 tiles.multiply_add::<1, 4, 7>();
             }
             if ROWS {
-                tiles.load::<5>(left.wrapping_add(16 * block.left_row), left_row);
+                tiles.load::<5>(left.wrapping_add(below), ROW);
                 tiles.multiply_add::<2, 5, 6>();
             }
             if ROWS && COLUMNS {
                 tiles.multiply_add::<3, 5, 7>();
             }
         }
-        left = left.wrapping_add(PAIRS);
+        left = left.wrapping_add(TILE);
         right = right.wrapping_add(PAIRS * block.right_row);
     }
 }

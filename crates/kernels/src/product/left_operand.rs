@@ -8,10 +8,50 @@ use super::pairs;
 use super::target::BLOCK;
 use crate::matrix::View;
 use crate::scratch::{Scratch, Shared, scratch};
+use crate::square::SIDE;
+
+/// Where the units of a left operand lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Layout {
+    /// Rows of so many units, one after the other.
+    Rows(usize),
+    /// 16 rows of so many units, one after the other: of each, tiles of 16 units, so that a tile is read
+    /// as it lies, in one page.
+    Tiles(usize),
+}
+
+impl Layout {
+    fn of(engine: Engine, terms: usize) -> Self {
+        let units = engine.units(terms);
+        if engine.is_amx() {
+            Self::Tiles(units)
+        } else {
+            Self::Rows(units)
+        }
+    }
+
+    /// Units of a row.
+    pub(super) fn units(self) -> usize {
+        match self {
+            Self::Rows(units) | Self::Tiles(units) => units,
+        }
+    }
+
+    /// The place of a unit. Those behind it lie beside it, up to the end of the row or of the tile.
+    pub(super) fn at(self, row: usize, unit: usize) -> usize {
+        match self {
+            Self::Rows(units) => row * units + unit,
+            Self::Tiles(units) => {
+                let tile = row / SIDE * SIDE * units + unit / SIDE * SIDE * SIDE;
+                tile + row % SIDE * SIDE + unit % SIDE
+            }
+        }
+    }
+}
 
 /// The left operand in the units of the engine.
 pub(crate) struct LeftOperand<'a> {
-    /// Rows of units, `row` apart, unless the operand is flipped.
+    /// Rows of units, `row` apart, unless the operand is flipped; for the tile unit, [`Layout::Tiles`].
     pub(super) start: *const f32,
     pub(super) row: usize,
     pub(super) units: usize,
@@ -87,9 +127,14 @@ impl<'a> LeftOperand<'a> {
     /// # Safety
     /// The room outlives the operand, and nobody changes it as long.
     unsafe fn packed_into(left: View<'_>, engine: Engine, room: &mut [f32]) -> Self {
-        let (units, rows) = (engine.units(left.columns()), left.rows());
+        let (layout, rows) = (Layout::of(engine, left.columns()), left.rows());
         let room = &mut room[..Self::room(rows, left.columns(), engine)];
-        packed::rows(room, units, left, engine.takes_pairs());
+        if engine.takes_pairs() {
+            pairs::rows(room, layout, left);
+        } else {
+            packed::rounded_rows(room, left);
+        }
+        let units = layout.units();
         Self {
             start: room.as_ptr(),
             row: units,
@@ -103,8 +148,7 @@ impl<'a> LeftOperand<'a> {
         }
     }
 
-    /// Pairs that [`pack_into`](Self::pack_into) or [`pack_rows`](Self::pack_rows) has packed, rows
-    /// `engine.units(terms)` apart.
+    /// Pairs that [`pack_into`](Self::pack_into) or [`pack_rows`](Self::pack_rows) has packed.
     ///
     /// # Panics
     /// If there are not as many.
@@ -125,30 +169,36 @@ impl<'a> LeftOperand<'a> {
         }
     }
 
-    /// Packs the rows of a matrix as pairs, `engine.units(terms)` apart.
+    /// Packs the rows of a matrix as pairs. Rows of an operand can be packed by themselves, from a
+    /// multiple of 16 on: that of row `i` begins at `i · engine.units(terms)`.
     ///
     /// # Panics
     /// If the room is too short.
     pub(crate) fn pack_rows(room: &mut [f32], left: View<'_>, engine: Engine) {
-        pairs::rows(room, engine.units(left.columns()), left);
+        pairs::rows(room, Layout::of(engine, left.columns()), left);
     }
 
-    /// Packs the pairs of a matrix whose columns lie one after the other, `[rows, terms]`: row `i` to
-    /// the `units` values from `from + i · stride` on.
+    /// Packs the pairs of a matrix whose columns lie one after the other, `[rows, some of the terms]`,
+    /// as `units` of an operand of `terms` terms that begins at `from`: those behind the first
+    /// `first_unit`, a multiple of 16. Units that the matrix does not fill are 0.
     ///
     /// # Panics
     /// If the rows do not lie in `shared`.
     ///
     /// # Safety
-    /// No other part of `shared` that is in use holds any of these values.
+    /// No other part of `shared` that is in use holds any of these units.
     pub(crate) unsafe fn pack_into(
         shared: Shared<'_>,
         from: usize,
-        (stride, units): (usize, usize),
+        (terms, engine): (usize, Engine),
+        (first_unit, units): (usize, usize),
         left: View<'_>,
     ) {
+        assert!(first_unit.is_multiple_of(SIDE), "whole tiles");
+        let place =
+            |row: usize, unit: usize| from + Layout::of(engine, terms).at(row, first_unit + unit);
         // SAFETY: passed on to the caller.
-        unsafe { pairs::rows_across(shared, from, (stride, units), left.transposed()) };
+        unsafe { pairs::rows_across(shared, place, units, left.transposed()) };
     }
 
     /// The left operand of products by `right`.

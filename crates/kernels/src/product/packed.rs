@@ -261,18 +261,16 @@ crate::level::levelled! {
     }
 }
 
-/// The rows of a left operand, `units` apart, in pairs or rounded.
-pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>, in_pairs: bool) {
-    if in_pairs {
-        return pairs::rows(output, units, left);
-    }
+/// The rows of a left operand, rounded, one after the other.
+pub(super) fn rounded_rows(output: &mut [f32], left: View<'_>) {
+    let terms = left.columns();
     for (row, output) in output
-        .chunks_exact_mut(units.max(1))
+        .chunks_exact_mut(terms.max(1))
         .enumerate()
         .take(left.rows())
     {
         if left.column_stride() == 1 {
-            bfloat::round(output, &left.row(row)[..units]);
+            bfloat::round(output, &left.row(row)[..terms]);
         } else {
             for (term, output) in output.iter_mut().enumerate() {
                 *output = bfloat::from_bits(bfloat::to_bits(left.at(row, term)));

@@ -7,25 +7,39 @@ mod avx512;
 use std::ops::Range;
 
 use super::bfloat::{pair, pairs, pairs_of_rows};
+use super::left_operand::Layout;
 use crate::matrix::View;
 use crate::scratch::Shared;
 use crate::square::{SIDE, transpose};
 
-/// Writes the rows of a left operand, each as `units` pairs. Pairs behind the last term are 0.
+/// Writes the rows of a left operand. Pairs behind the last term are 0.
 ///
 /// # Panics
 /// If the output is too short.
-pub(super) fn rows(output: &mut [f32], units: usize, left: View<'_>) {
-    assert!(output.len() >= left.rows() * units, "room for all rows");
+pub(super) fn rows(output: &mut [f32], layout: Layout, left: View<'_>) {
+    let units = layout.units();
     let turned = left.transposed();
+    let place = |row, unit| layout.at(row, unit);
     match (left.column_stride() == 1, turned.column_stride() == 1) {
-        (true, _) => along(output, units, units, left),
-        (false, true) => {
-            // SAFETY: the output is this function's alone.
-            unsafe { rows_across(Shared::new(output), 0, (units, units), turned) };
-        }
-        (false, false) => one_by_one(output, (units, 1), units, left),
+        (true, _) => along(output, place, units, left),
+        // SAFETY: the output is this function's alone.
+        (false, true) => unsafe { rows_across(Shared::new(output), place, units, turned) },
+        (false, false) => one_by_one(output, place, units, left),
     }
+}
+
+/// Writes the lines of a matrix as pairs of neighbouring terms: `place(line, unit)` is where up to 16
+/// pairs of a line go from a multiple of 16 on. Pairs behind the last term are 0.
+///
+/// # Panics
+/// If they do not lie in `output`.
+fn along(output: &mut [f32], place: impl Fn(usize, usize) -> usize, units: usize, lines: View<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::is_usable() {
+        // SAFETY: the processor has the instructions.
+        return unsafe { avx512::along(output, place, units, lines) };
+    }
+    plain::along(output, place, units, lines);
 }
 
 /// Writes a right operand as lines of `width` pairs, one for each unit: as many columns as there are,
@@ -47,7 +61,7 @@ pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<
         (false, true) => along_across(output, width, units, turned),
         (false, false) => {
             output[..units * width].fill(0.0);
-            one_by_one(output, (1, width), units, turned);
+            one_by_one(output, |row, unit| unit * width + row, units, turned);
         }
     }
 }
@@ -85,8 +99,8 @@ pub(super) unsafe fn panels(
     plain::of_rows(place, units, columns, rows);
 }
 
-/// Writes the columns of a matrix of neighbouring terms, each as pairs: column `i` to the `units` values
-/// from `from + i · stride` on. Pairs behind the last term are 0.
+/// Writes the columns of a matrix of neighbouring terms, each as pairs: `place(column, unit)` is where
+/// up to 16 pairs of a column go from a multiple of 16 on. Pairs behind the last term are 0.
 ///
 /// # Panics
 /// If they do not lie in `output`.
@@ -95,13 +109,13 @@ pub(super) unsafe fn panels(
 /// No other part of `output` that is in use holds any of these values.
 pub(super) unsafe fn rows_across(
     output: Shared<'_>,
-    from: usize,
-    (stride, units): (usize, usize),
+    place: impl Fn(usize, usize) -> usize,
+    units: usize,
     matrix: View<'_>,
 ) {
     // SAFETY: passed on to the caller.
     let place = |column: usize, unit: usize, count: usize| unsafe {
-        output.part(from + column * stride + unit, count)
+        output.part(place(column, unit), count)
     };
     #[cfg(target_arch = "x86_64")]
     if avx512::is_usable() {
@@ -128,7 +142,7 @@ macro_rules! dispatched {
     };
 }
 
-dispatched!(along along_across narrow);
+dispatched!(along_across narrow);
 
 /// The pair of a row's terms `2 · unit` and `2 · unit + 1`; 0 where there is none.
 fn pair_at(matrix: View<'_>, row: usize, unit: usize) -> f32 {
@@ -142,11 +156,16 @@ fn pair_at(matrix: View<'_>, row: usize, unit: usize) -> f32 {
     pair(at(2 * unit), at(2 * unit + 1))
 }
 
-/// Pairs of a row's terms at the distances of rows and units.
-fn one_by_one(output: &mut [f32], strides: (usize, usize), units: usize, matrix: View<'_>) {
+/// Pairs of a row's terms, each at its place.
+fn one_by_one(
+    output: &mut [f32],
+    place: impl Fn(usize, usize) -> usize,
+    units: usize,
+    matrix: View<'_>,
+) {
     for row in 0..matrix.rows() {
         for unit in 0..units {
-            output[row * strides.0 + unit * strides.1] = pair_at(matrix, row, unit);
+            output[place(row, unit)] = pair_at(matrix, row, unit);
         }
     }
 }
@@ -155,12 +174,22 @@ fn one_by_one(output: &mut [f32], strides: (usize, usize), units: usize, matrix:
 mod plain {
     use super::*;
 
-    pub(super) fn along(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
-        let terms = lines.columns();
+    pub(super) fn along(
+        output: &mut [f32],
+        place: impl Fn(usize, usize) -> usize,
+        units: usize,
+        lines: View<'_>,
+    ) {
         for row in 0..lines.rows() {
-            let output = &mut output[row * stride..][..units];
-            pairs(output, &lines.row(row)[..terms]);
-            output[terms.div_ceil(2)..].fill(0.0);
+            let terms = &lines.row(row)[..lines.columns()];
+            for unit in (0..units).step_by(SIDE) {
+                let count = SIDE.min(units - unit);
+                let from = (2 * unit).min(terms.len());
+                let terms = &terms[from..(from + 2 * count).min(terms.len())];
+                let output = &mut output[place(row, unit)..][..count];
+                pairs(output, terms);
+                output[terms.len().div_ceil(2)..].fill(0.0);
+            }
         }
     }
 
@@ -238,9 +267,11 @@ mod plain {
             } else {
                 0
             };
-            let output = place(column, from, units - from);
-            for (output, unit) in output.iter_mut().zip(from..) {
-                *output = pair_at(turned, column, unit);
+            for from in (from..units).step_by(SIDE) {
+                let output = place(column, from, SIDE.min(units - from));
+                for (output, unit) in output.iter_mut().zip(from..) {
+                    *output = pair_at(turned, column, unit);
+                }
             }
         }
     }
@@ -320,7 +351,7 @@ mod tests {
             plain::of_rows_across(place, units, matrix);
         } else {
             // SAFETY: as above.
-            unsafe { rows_across(output, 0, (units, units), matrix) };
+            unsafe { rows_across(output, |line, unit| line * units + unit, units, matrix) };
         }
     }
 
@@ -349,6 +380,26 @@ mod tests {
         }
     }
 
+    /// A left operand, of which the tile unit reads 16 × 16 pairs one row after the other.
+    fn assert_packed_in_tiles(matrix: View<'_>) {
+        let units = matrix.columns().div_ceil(2).next_multiple_of(SIDE);
+        let mut output = vec![f32::NAN; matrix.rows().next_multiple_of(SIDE) * units];
+        rows(&mut output, Layout::Tiles(units), matrix);
+        let (tiles, _) = output.as_chunks::<{ SIDE * SIDE }>();
+        for row in 0..matrix.rows() {
+            for unit in 0..units {
+                let tile = tiles[row / SIDE * (units / SIDE) + unit / SIDE];
+                let found = tile[row % SIDE * SIDE + unit % SIDE];
+                let expected = pair_at(matrix, row, unit);
+                assert_eq!(
+                    found.to_bits(),
+                    expected.to_bits(),
+                    "row {row}, unit {unit}"
+                );
+            }
+        }
+    }
+
     proptest! {
         /// All functions, plain and with the instructions that there are, put each pair at its place.
         #[test]
@@ -359,11 +410,14 @@ mod tests {
             let matrix = View::new(&all, rows, columns, columns + gap);
             // By rows: pairs of neighbours in a row.
             let units = columns.div_ceil(2) + more;
-            for pack in [along as Pack, plain::along] {
+            let by_rows = |row: usize, unit: usize| row * units + unit;
+            for pack in [along, plain::along] {
                 let mut output = vec![f32::NAN; rows * units];
-                pack(&mut output, units, units, matrix);
+                pack(&mut output, by_rows, units, matrix);
                 assert_packed(&output, (units, 1), rows, units, matrix);
             }
+            assert_packed_in_tiles(matrix);
+            assert_packed_in_tiles(matrix.transposed());
             let width = rows.next_multiple_of(SIDE);
             for pack in [along_across as Pack, plain::along_across] {
                 let mut output = vec![f32::NAN; units * width];

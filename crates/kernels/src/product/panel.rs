@@ -200,7 +200,7 @@ fn blocks<T: amx::Tiles>(
         let block = amx::Block {
             steps: terms.div_ceil(2 * amx::PAIRS),
             left: left.tile(index * amx::BLOCK, 0).0,
-            left_row: left.row,
+            left_steps: left.units / amx::PAIRS,
             right: panel.as_ptr(),
             right_row: PANEL,
             output: output.as_mut_ptr(),

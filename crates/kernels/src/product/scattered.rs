@@ -133,7 +133,7 @@ impl Block<'_> {
             let block = amx::Block {
                 steps: left.units / amx::PAIRS,
                 left: left.start.wrapping_add(index * amx::BLOCK * left.row),
-                left_row: left.row,
+                left_steps: left.units / amx::PAIRS,
                 right: panel.values.as_ptr(),
                 right_row: panel.width,
                 output: corner.as_mut_ptr(),

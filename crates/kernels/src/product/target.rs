@@ -112,7 +112,7 @@ impl Target<'_> {
                 let block = amx::Block {
                     steps: left.units / amx::PAIRS,
                     left: left.start.wrapping_add(row * left.row),
-                    left_row: left.row,
+                    left_steps: left.units / amx::PAIRS,
                     right: panel.values.as_ptr(),
                     right_row: panel.width,
                     output: std::ptr::null_mut(),

@@ -96,24 +96,32 @@ fn some_neighbours(terms: &[f32]) -> __m512 {
     neighbours([load_part(low), load_part(high)])
 }
 
-/// Lines of pairs of neighbours, of which the terms are filled and 0 follows.
+/// Lines of pairs of neighbours, of which the terms are filled and 0 follows. `place(line, unit)` is
+/// where up to 16 pairs go.
 ///
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn along(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
+pub(super) fn along(
+    output: &mut [f32],
+    place: impl Fn(usize, usize) -> usize,
+    units: usize,
+    lines: View<'_>,
+) {
     let terms = lines.columns();
     for row in 0..lines.rows() {
         let (whole, rest) = lines.row(row)[..terms].as_chunks::<{ 2 * SIDE }>();
-        let (filled, empty) = output[row * stride..][..units].split_at_mut(SIDE * whole.len());
-        let (filled, _) = filled.as_chunks_mut::<SIDE>();
-        for (filled, terms) in filled.iter_mut().zip(whole) {
+        for (index, terms) in whole.iter().enumerate() {
             let (halves, _) = terms.as_chunks::<SIDE>();
-            store(filled, neighbours([load(&halves[0]), load(&halves[1])]));
+            let to = output[place(row, index * SIDE)..].first_chunk_mut();
+            let to = to.expect("room for 16 pairs");
+            store(to, neighbours([load(&halves[0]), load(&halves[1])]));
         }
         let mut rest = rest;
-        for empty in empty.chunks_mut(SIDE) {
-            store_part(empty, some_neighbours(rest));
+        for unit in (SIDE * whole.len()..units).step_by(SIDE) {
+            let count = SIDE.min(units - unit);
+            let to = &mut output[place(row, unit)..][..count];
+            store_part(to, some_neighbours(rest));
             rest = &[];
         }
     }
