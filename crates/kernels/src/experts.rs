@@ -7,11 +7,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::gelu;
-use crate::linear::{self, weight_gradient_into};
+use crate::linear;
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Scratch, scratch, uninitialized};
 use crate::tiling::tile;
+use crate::weight_gradient;
 
 /// The shape of a layer of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -400,8 +401,8 @@ impl Kept {
             let deep = range.start * hidden..range.end * hidden;
             let (x, gradient) = (&self.x[wide.clone()], &self.gradient[wide]);
             let (units, dunits) = (&self.units[deep.clone()], &self.dunits[deep]);
-            weight_gradient_into(up, dunits, x, layer(width, hidden), precision);
-            weight_gradient_into(down, gradient, units, layer(hidden, width), precision);
+            weight_gradient::of_whole(up, dunits, x, layer(width, hidden), precision);
+            weight_gradient::of_whole(down, gradient, units, layer(hidden, width), precision);
         }
         (up, down)
     }

@@ -5,12 +5,13 @@ use rayon::prelude::*;
 
 use crate::gelu;
 use crate::group_product::{dot_groups, keep_only, scale_groups};
-use crate::layer_norm::{backward_rows, forward_rows};
-use crate::linear::{self, Norm, add_all, normalized, weight_gradient};
+use crate::layer_norm::backward_rows;
+use crate::linear::{self, Norm, add_all, normalized};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Shared, scratch, uninitialized};
 use crate::tiling::tile;
+use crate::weight_gradient::{Places, WeightGradient};
 
 /// The shape of a feed-forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,102 +244,154 @@ fn go_back(
     precision: Precision,
 ) -> Gradients {
     shape.check(x, weights);
-    let values = shape.values(factors);
     let Shape {
         tokens,
         width,
         hidden,
     } = shape;
     assert_eq!(gradient.len(), x.len(), "gradient");
-    let up = View::new(weights.up, hidden, width, width);
-    let down = View::new(weights.down, width, hidden, hidden);
-    let up_again = kept
-        .is_empty()
-        .then(|| Packed::in_parallel(up.transposed(), precision));
-    let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
-    // SAFETY: every row is overwritten below.
-    let mut dx = unsafe { uninitialized(tokens * width) };
-    let mut normals = scratch(if weights.norm.is_some() {
-        tokens * width
-    } else {
-        0
-    });
-    let (mut units, mut dunits) = (scratch(tokens * hidden), scratch(tokens * hidden));
-    let mut dfactors = vec![0.0; tokens * values];
-    let tile = tile(tokens, precision);
-    let shared = Shared::new(&mut normals);
-    let shared_factors = Shared::new(&mut dfactors);
-    let partial: Vec<Vec<f32>> = dx
-        .par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .zip(gradient.par_chunks(tile * width))
-        .zip(units.par_chunks_mut(tile * hidden))
-        .zip(dunits.par_chunks_mut(tile * hidden))
-        .enumerate()
-        .map(|(index, ((((dx, x), gradient), units), dunits))| {
-            let rows = x.len() / width;
-            let normal = match weights.norm {
-                None => x,
-                Some(norm) => {
-                    // SAFETY: each tile has its own rows.
-                    let normal = unsafe { shared.part(index * tile * width, x.len()) };
-                    forward_rows(normal, x, norm.weight, norm.epsilon);
-                    normal
-                }
-            };
-            let mut again = scratch(if up_again.is_some() { rows * hidden } else { 0 });
-            let before = match &up_again {
-                Some(up) => {
-                    let left = View::new(normal, rows, width, width);
-                    multiply(&mut again, hidden, left, up, false);
-                    &again[..]
-                }
-                None => part(kept, index * tile * hidden, rows * hidden),
-            };
-            let left = View::new(gradient, rows, width, width);
-            multiply(dunits, hidden, left, &down, false);
-            let ours = factors.map(|factors| {
-                let (first, count) = (index * tile * values, rows * values);
-                let ours = part(factors.values, first, count);
-                // SAFETY: each tile has its own rows.
-                let dfactors = unsafe { shared_factors.part(first, count) };
-                gelu::of(units, before);
-                dot_groups(dfactors, units, dunits, factors.group);
-                if factors.kept_only {
-                    keep_only(dfactors, ours);
-                }
-                scale_groups(dunits, ours, factors.group);
-                (ours, factors.group)
-            });
-            gelu::value_and_gradient(units, dunits, before);
-            if let Some((ours, group)) = ours {
-                scale_groups(units, ours, group);
-            }
-            let left = View::new(dunits, rows, hidden, hidden);
-            let Some(norm) = weights.norm else {
-                multiply(dx, width, left, &up, false);
-                return Vec::new();
-            };
-            let mut dnormal = scratch(x.len());
-            multiply(&mut dnormal, width, left, &up, false);
-            let mut dnorm = vec![0.0; width];
-            backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
-            dnorm
-        })
-        .collect();
-    let mut dnorm = vec![0.0; weights.norm.map_or(0, |_| width)];
-    add_all(&mut dnorm, &partial);
-    let x = if weights.norm.is_some() { &normals } else { x };
     let layer = |inputs, outputs| linear::Shape {
         tokens,
         inputs,
         outputs,
     };
+    let mut dup = WeightGradient::new(layer(width, hidden), precision);
+    let mut ddown = WeightGradient::new(layer(hidden, width), precision);
+    let holds = !dup.keeps_gradients();
+    let mut dunits = scratch(if holds { tokens * hidden } else { 0 });
+    let mut dfactors = vec![0.0; tokens * shape.values(factors)];
+    // SAFETY: every row is overwritten below.
+    let mut dx = unsafe { uninitialized(tokens * width) };
+    let up = View::new(weights.up, hidden, width, width);
+    let down = View::new(weights.down, width, hidden, hidden);
+    let backward = Backward {
+        shape,
+        norm: weights.norm,
+        factors,
+        kept,
+        up_again: kept
+            .is_empty()
+            .then(|| Packed::in_parallel(up.transposed(), precision)),
+        up: Packed::in_parallel(up, precision),
+        down: Packed::in_parallel(down, precision),
+        dup: dup.places(),
+        ddown: ddown.places(),
+        dunits: holds.then(|| Shared::new(&mut dunits)),
+        dfactors: Shared::new(&mut dfactors),
+    };
+    let tile = tile(tokens, precision);
+    let partial: Vec<Vec<f32>> = dx
+        .par_chunks_mut(tile * width)
+        .zip(x.par_chunks(tile * width))
+        .zip(gradient.par_chunks(tile * width))
+        .enumerate()
+        .map(|(index, ((dx, x), gradient))| backward.tile(dx, x, gradient, index * tile))
+        .collect();
+    let mut dnorm = vec![0.0; weights.norm.map_or(0, |_| width)];
+    add_all(&mut dnorm, &partial);
     Gradients {
         x: dx,
         norm: dnorm,
-        up: weight_gradient(&dunits, x, layer(width, hidden), precision),
-        down: weight_gradient(gradient, &units, layer(hidden, width), precision),
+        up: dup.product(&dunits),
+        down: ddown.product(gradient),
         factors: dfactors,
+    }
+}
+
+/// What the tiles of tokens of a backward pass share.
+struct Backward<'a> {
+    shape: Shape,
+    norm: Option<Norm<'a>>,
+    factors: Option<Factors<'a>>,
+    /// What the hidden units are before the GELU, unless they are computed again.
+    kept: &'a [f32],
+    up_again: Option<Packed>,
+    up: Packed,
+    down: Packed,
+    /// Where the operands of the weights' gradients go.
+    dup: Places<'a>,
+    ddown: Places<'a>,
+    /// Room for the gradients of the hidden units of all tokens, if it is needed.
+    dunits: Option<Shared<'a>>,
+    dfactors: Shared<'a>,
+}
+
+impl Backward<'_> {
+    /// The tile of the tokens from `first` on: overwrites the gradient of the input, and gives that of
+    /// the norm.
+    fn tile(&self, dx: &mut [f32], x: &[f32], gradient: &[f32], first: usize) -> Vec<f32> {
+        let Shape { width, hidden, .. } = self.shape;
+        let rows = x.len() / width;
+        let mut buffer = None;
+        let normal = normalized(x, self.norm, &mut buffer);
+        let mut own = scratch(if self.dunits.is_some() {
+            0
+        } else {
+            rows * hidden
+        });
+        let dunits = match &self.dunits {
+            // SAFETY: each tile has its own rows.
+            Some(all) => unsafe { all.part(first * hidden, rows * hidden) },
+            None => &mut own[..],
+        };
+        // SAFETY: each tile has its own tokens.
+        unsafe {
+            self.dup.put_x(first, normal);
+            self.ddown.put_gradient(first, gradient);
+        }
+        let left = View::new(gradient, rows, width, width);
+        multiply(dunits, hidden, left, &self.down, false);
+        let mut units = scratch(rows * hidden);
+        self.hidden_units(&mut units, dunits, normal, first);
+        // SAFETY: as above.
+        unsafe {
+            self.ddown.put_x(first, &units);
+            self.dup.put_gradient(first, dunits);
+        }
+        let left = View::new(dunits, rows, hidden, hidden);
+        let Some(norm) = self.norm else {
+            multiply(dx, width, left, &self.up, false);
+            return Vec::new();
+        };
+        let mut dnormal = scratch(x.len());
+        multiply(&mut dnormal, width, left, &self.up, false);
+        let mut dnorm = vec![0.0; width];
+        backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
+        dnorm
+    }
+
+    /// Makes the hidden units of a tile, and turns their gradients into those of what the GELU is taken
+    /// of.
+    fn hidden_units(&self, units: &mut [f32], dunits: &mut [f32], normal: &[f32], first: usize) {
+        let Shape { width, hidden, .. } = self.shape;
+        let rows = units.len() / hidden;
+        let mut again = scratch(if self.up_again.is_some() {
+            rows * hidden
+        } else {
+            0
+        });
+        let before = match &self.up_again {
+            Some(up) => {
+                let left = View::new(normal, rows, width, width);
+                multiply(&mut again, hidden, left, up, false);
+                &again[..]
+            }
+            None => part(self.kept, first * hidden, rows * hidden),
+        };
+        let Some(factors) = self.factors else {
+            return gelu::value_and_gradient(units, dunits, before);
+        };
+        let (values, group) = (self.shape.values(self.factors), factors.group);
+        let ours = part(factors.values, first * values, rows * values);
+        // SAFETY: each tile has its own rows.
+        let dfactors = unsafe { self.dfactors.part(first * values, rows * values) };
+        gelu::of(units, before);
+        dot_groups(dfactors, units, dunits, group);
+        if factors.kept_only {
+            keep_only(dfactors, ours);
+        }
+        scale_groups(dunits, ours, group);
+        gelu::value_and_gradient(units, dunits, before);
+        scale_groups(units, ours, group);
     }
 }

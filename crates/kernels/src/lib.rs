@@ -34,3 +34,4 @@ mod square;
 pub mod team;
 mod tiling;
 pub mod update;
+mod weight_gradient;

@@ -4,9 +4,10 @@ use rayon::prelude::*;
 
 use crate::layer_norm::{backward_rows, forward_rows};
 use crate::matrix::View;
-use crate::product::{Engine, Packed, Precision, multiply};
-use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::product::{Packed, Precision, multiply};
+use crate::scratch::{Scratch, scratch, uninitialized};
 use crate::tiling::tile;
+use crate::weight_gradient::WeightGradient;
 
 /// The shape of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +126,8 @@ pub fn backward(
     assert_eq!(gradient.len(), tokens * outputs, "gradient");
     let tile = tile(tokens, precision);
     let packed = Packed::in_parallel(View::new(weight, outputs, inputs, inputs), precision);
-    let mut normals = scratch(if norm.is_some() { x.len() } else { 0 });
-    let shared = Shared::new(&mut normals);
+    let mut dweight = WeightGradient::new(shape, precision);
+    let places = dweight.places();
     // SAFETY: every row is overwritten below.
     let mut dx = unsafe { uninitialized(tokens * inputs) };
     let partial: Vec<Vec<f32>> = dx
@@ -135,14 +136,18 @@ pub fn backward(
         .zip(gradient.par_chunks(tile * outputs))
         .enumerate()
         .map(|(index, ((dx, x), gradient))| {
+            let mut buffer = None;
+            let normal = normalized(x, norm, &mut buffer);
+            // SAFETY: each tile has its own tokens.
+            unsafe {
+                places.put_x(index * tile, normal);
+                places.put_gradient(index * tile, gradient);
+            }
             let left = View::new(gradient, x.len() / inputs, outputs, outputs);
             let Some(norm) = norm else {
                 multiply(dx, inputs, left, &packed, false);
                 return Vec::new();
             };
-            // SAFETY: each tile has its own rows.
-            let normal = unsafe { shared.part(index * tile * inputs, x.len()) };
-            forward_rows(normal, x, norm.weight, norm.epsilon);
             let mut dnormal = scratch(x.len());
             multiply(&mut dnormal, inputs, left, &packed, false);
             let mut dnorm = vec![0.0; inputs];
@@ -152,11 +157,10 @@ pub fn backward(
         .collect();
     let mut dnorm = vec![0.0; norm.map_or(0, |norm| norm.weight.len())];
     add_all(&mut dnorm, &partial);
-    let x = if norm.is_some() { &normals } else { x };
     Gradients {
         x: dx,
         norm: dnorm,
-        weight: weight_gradient(gradient, x, shape, precision),
+        weight: dweight.product(gradient),
     }
 }
 
@@ -167,51 +171,4 @@ pub(crate) fn add_all(sums: &mut [f32], partial: &[Vec<f32>]) {
             *sum += value;
         }
     }
-}
-
-/// `gradientᵀ · x`, `[outputs, inputs]`.
-pub(crate) fn weight_gradient(
-    gradient: &[f32],
-    x: &[f32],
-    shape: Shape,
-    precision: Precision,
-) -> Vec<f32> {
-    // SAFETY: every element is overwritten below.
-    let mut dweight = unsafe { uninitialized(shape.outputs * shape.inputs) };
-    weight_gradient_into(&mut dweight, gradient, x, shape, precision);
-    dweight
-}
-
-/// Overwrites `dweight` by `gradientᵀ · x`.
-pub(crate) fn weight_gradient_into(
-    dweight: &mut [f32],
-    gradient: &[f32],
-    x: &[f32],
-    shape: Shape,
-    precision: Precision,
-) {
-    let Shape {
-        tokens,
-        inputs,
-        outputs,
-    } = shape;
-    let x = Packed::in_parallel(View::new(x, tokens, inputs, inputs), precision);
-    let gradient = View::new(gradient, tokens, outputs, outputs);
-    let rows = rows_of_task(outputs, Engine::of(precision));
-    dweight
-        .par_chunks_mut(rows * inputs)
-        .enumerate()
-        .for_each(|(index, dweight)| {
-            let left = gradient.part(index * rows, dweight.len() / inputs);
-            multiply(dweight, inputs, left.transposed(), &x, false);
-        });
-}
-
-/// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not
-/// depend on it.
-fn rows_of_task(rows: usize, engine: Engine) -> usize {
-    let tasks = 4 * rayon::current_num_threads();
-    rows.div_ceil(tasks)
-        .clamp(1, 96)
-        .next_multiple_of(engine.rows())
 }

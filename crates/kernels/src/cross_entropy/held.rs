@@ -117,24 +117,11 @@ impl<'a> Places<'a> {
         if !self.engine.takes_pairs() {
             return;
         }
-        let is_last = first + tokens == self.tokens;
-        debug_assert!(
-            first % 2 == 0 && (tokens % 2 == 0 || is_last),
-            "whole units"
-        );
-        let stride = self.engine.units(self.tokens);
-        let units = if is_last {
-            stride - first / 2
-        } else {
-            tokens / 2
-        };
         let left = View::new(exponentials, tokens, rows, STRIDE).transposed();
-        let from = block * BLOCK * stride;
+        let from = block * BLOCK * self.engine.units(self.tokens);
         let operand = (self.tokens, self.engine);
         // SAFETY: these units of these rows belong to these tokens alone.
-        unsafe {
-            LeftOperand::pack_into(self.values, from, operand, (first / 2, units), left);
-        }
+        unsafe { LeftOperand::pack_into(self.values, from, operand, first, left) };
     }
 }
 

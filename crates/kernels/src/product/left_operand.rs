@@ -179,11 +179,12 @@ impl<'a> LeftOperand<'a> {
     }
 
     /// Packs the pairs of a matrix whose columns lie one after the other, `[rows, some of the terms]`,
-    /// as `units` of an operand of `terms` terms that begins at `from`: those behind the first
-    /// `first_unit`, a multiple of 16. Units that the matrix does not fill are 0.
+    /// as the terms from `first` on of an operand of `terms` terms that begins at `from`. They are whole
+    /// units, for the tile unit whole tiles, unless they are the last: with those, what is left of the
+    /// units is 0.
     ///
     /// # Panics
-    /// If the rows do not lie in `shared`.
+    /// If the terms are not whole units, or do not lie in `shared`.
     ///
     /// # Safety
     /// No other part of `shared` that is in use holds any of these units.
@@ -191,12 +192,17 @@ impl<'a> LeftOperand<'a> {
         shared: Shared<'_>,
         from: usize,
         (terms, engine): (usize, Engine),
-        (first_unit, units): (usize, usize),
+        first: usize,
         left: View<'_>,
     ) {
-        assert!(first_unit.is_multiple_of(SIDE), "whole tiles");
-        let place =
-            |row: usize, unit: usize| from + Layout::of(engine, terms).at(row, first_unit + unit);
+        let layout = Layout::of(engine, terms);
+        let part = match layout {
+            Layout::Rows(_) => 1,
+            Layout::Tiles(_) => SIDE,
+        };
+        let (first_unit, units) =
+            packed::units_of(first, left.columns(), (terms, layout.units()), part);
+        let place = |row: usize, unit: usize| from + layout.at(row, first_unit + unit);
         // SAFETY: passed on to the caller.
         unsafe { pairs::rows_across(shared, place, units, left.transposed()) };
     }

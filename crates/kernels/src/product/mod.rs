@@ -26,6 +26,7 @@ mod tile;
 pub(crate) use amx::is_usable as amx_is_usable;
 pub use engine::{Engine, Precision};
 pub use packed::Packed;
+pub(crate) use packed::RowPlaces;
 pub(crate) use packed::across;
 pub(crate) use panel::{PANEL, PanelEngine, multiply_panel, put_columns};
 pub use scattered::{Block, multiply_scattered};

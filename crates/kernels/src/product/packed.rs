@@ -70,10 +70,10 @@ impl Packed {
 
     /// Packs a matrix for a given engine, on this thread.
     pub fn for_engine(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
-        let mut packed = Self::room(matrix, engine, precision);
+        let mut packed = Self::room(matrix.rows(), matrix.columns(), engine, precision);
         if let Some((shared, width, units)) = packed.by_units(matrix) {
             // SAFETY: nothing else uses the values.
-            unsafe { pairs::panels(shared, width, units, 0..units, matrix) };
+            unsafe { pairs::panels(shared, (width, units), 0, 0..units, matrix) };
             return packed;
         }
         let Self { values, units, .. } = &mut packed;
@@ -87,13 +87,13 @@ impl Packed {
     /// Packs a matrix on all threads.
     pub fn in_parallel(matrix: View<'_>, precision: Precision) -> Self {
         let engine = Engine::of(precision);
-        let mut packed = Self::room(matrix, engine, precision);
+        let mut packed = Self::room(matrix.rows(), matrix.columns(), engine, precision);
         if let Some((shared, width, units)) = packed.by_units(matrix) {
             let parts = (0..units.div_ceil(UNITS)).into_par_iter();
             parts.for_each(|part| {
                 let range = part * UNITS..units.min((part + 1) * UNITS);
                 // SAFETY: each part has its own units.
-                unsafe { pairs::panels(shared, width, units, range, matrix) };
+                unsafe { pairs::panels(shared, (width, units), 0, range, matrix) };
             });
             return packed;
         }
@@ -116,8 +116,28 @@ impl Packed {
         fits.then(|| (Shared::new(&mut self.values), width, units))
     }
 
-    fn room(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
-        let (inner, columns) = (matrix.rows(), matrix.columns());
+    /// Room for a matrix whose rows are put in some at a time.
+    pub(crate) fn of_rows(inner: usize, columns: usize, precision: Precision) -> Self {
+        Self::room(inner, columns, Engine::of(precision), precision)
+    }
+
+    /// Where the rows go.
+    pub(crate) fn row_places(&mut self) -> RowPlaces<'_> {
+        RowPlaces {
+            inner: self.inner,
+            columns: self.columns,
+            units: self.units,
+            engine: self.engine,
+            precision: if self.rounded {
+                Precision::Bf16
+            } else {
+                Precision::F32
+            },
+            values: Shared::new(&mut self.values),
+        }
+    }
+
+    fn room(inner: usize, columns: usize, engine: Engine, precision: Precision) -> Self {
         let units = engine.units(inner).max(1);
         Self {
             values: scratch(columns.next_multiple_of(engine.lanes()) * units),
@@ -161,6 +181,70 @@ impl Packed {
                 values,
             })
     }
+}
+
+/// Where rows of a right operand go.
+#[derive(Clone, Copy)]
+pub(crate) struct RowPlaces<'a> {
+    inner: usize,
+    columns: usize,
+    units: usize,
+    engine: Engine,
+    precision: Precision,
+    values: Shared<'a>,
+}
+
+impl RowPlaces<'_> {
+    /// Packs the rows from `first` on. They are whole units, unless they are the last: with those, what
+    /// is left of the units is filled up.
+    ///
+    /// # Panics
+    /// If they are not the operand's.
+    ///
+    /// # Safety
+    /// No other task packs these rows.
+    pub(crate) unsafe fn put(&self, first: usize, rows: View<'_>) {
+        assert_eq!(rows.columns(), self.columns, "columns");
+        let width = 2 * self.engine.lanes();
+        if self.engine.takes_pairs() {
+            let (first, count) = units_of(first, rows.rows(), (self.inner, self.units), 1);
+            let panel = (width, self.units);
+            // SAFETY: passed on to the caller.
+            unsafe { pairs::panels(self.values, panel, first, 0..count, rows) };
+            return;
+        }
+        let (all, count) = (
+            self.columns.next_multiple_of(self.engine.lanes()),
+            rows.rows(),
+        );
+        for column in (0..all).step_by(width) {
+            let width = width.min(all - column);
+            let from = column * self.units + first * width;
+            // SAFETY: passed on to the caller.
+            let values = unsafe { self.values.part(from, count * width) };
+            panel(values, count, rows, column, self.engine, self.precision);
+        }
+    }
+}
+
+/// The first of the units of `count` terms from `first` on, and their number; of all `terms` terms, which
+/// fill up to `units` units. They are whole parts of `part` units, unless they are the last.
+///
+/// # Panics
+/// If they are not.
+pub(super) fn units_of(
+    first: usize,
+    count: usize,
+    (terms, units): (usize, usize),
+    part: usize,
+) -> (usize, usize) {
+    let is_last = first + count == terms;
+    assert!(
+        first.is_multiple_of(2 * part) && (is_last || count.is_multiple_of(2 * part)),
+        "whole units"
+    );
+    let end = if is_last { units } else { (first + count) / 2 };
+    (first / 2, end - first / 2)
 }
 
 /// Fills one panel that begins at `column`.

@@ -56,7 +56,7 @@ pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<
         (true, _) if width == SIDE => narrow(output, width, units, right),
         (true, _) => {
             // SAFETY: the output is this function's alone.
-            unsafe { panels(Shared::new(output), width, units, 0..units, right) };
+            unsafe { panels(Shared::new(output), (width, units), 0, 0..units, right) };
         }
         (false, true) => along_across(output, width, units, turned),
         (false, false) => {
@@ -66,9 +66,9 @@ pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<
     }
 }
 
-/// Writes some units of a right operand whose columns lie side by side, in panels of up to `width`
-/// columns, each of all `of_panel` units: all panels of a unit together, so that rows are read as they
-/// lie. Columns up to a multiple of 16, and units, that the matrix does not fill are 0.
+/// Writes some units of rows of a right operand, in panels of up to `width` columns, each of all
+/// `of_panel` units: all panels of a unit together, so that rows are read as they lie. The first row
+/// belongs to unit `first`. Columns up to a multiple of 16, and units, that the rows do not fill are 0.
 ///
 /// # Panics
 /// If the panels do not lie in `output`.
@@ -77,8 +77,8 @@ pub(super) fn lines(output: &mut [f32], width: usize, units: usize, right: View<
 /// No other part of `output` that is in use holds any of these units.
 pub(super) unsafe fn panels(
     output: Shared<'_>,
-    width: usize,
-    of_panel: usize,
+    (width, of_panel): (usize, usize),
+    first: usize,
     units: Range<usize>,
     rows: View<'_>,
 ) {
@@ -86,7 +86,7 @@ pub(super) unsafe fn panels(
     let place = |unit: usize, column: usize| {
         let panel = column / width * width;
         let of_line = width.min(columns - panel);
-        let from = panel * of_panel + unit * of_line + column - panel;
+        let from = panel * of_panel + (first + unit) * of_line + column - panel;
         // SAFETY: passed on to the caller.
         let place = unsafe { output.part(from, SIDE) };
         place.first_chunk_mut().expect("16 values")
@@ -443,7 +443,7 @@ mod tests {
             let shared = Shared::new(&mut output);
             for range in [units / 2..units, 0..units / 2] {
                 // SAFETY: the output is this function's alone.
-                unsafe { panels(shared, 2 * SIDE, units, range, matrix) };
+                unsafe { panels(shared, (2 * SIDE, units), 0, range, matrix) };
             }
             for panel in (0..columns).step_by(2 * SIDE) {
                 let count = (columns - panel).min(2 * SIDE);

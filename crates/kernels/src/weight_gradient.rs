@@ -1,0 +1,170 @@
+//! The gradient of a weight, `gradientᵀ · x`. Its operands are put into the order in which products
+//! read them a tile of tokens at a time, while they lie in the cache.
+
+use rayon::prelude::*;
+
+use crate::linear::Shape;
+use crate::matrix::View;
+use crate::product::{
+    Engine, LeftOperand, Packed, Precision, RowPlaces, multiply, multiply_operand,
+};
+use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+
+/// The operands for a layer of a shape.
+pub(crate) struct WeightGradient {
+    shape: Shape,
+    engine: Engine,
+    x: Packed,
+    /// `[outputs, tokens]` in pairs; nothing where products take f32, and read gradients where they are.
+    gradients: Scratch,
+}
+
+impl WeightGradient {
+    pub(crate) fn new(shape: Shape, precision: Precision) -> Self {
+        let engine = Engine::of(precision);
+        let room = if engine.takes_pairs() {
+            LeftOperand::room(shape.outputs, shape.tokens, engine)
+        } else {
+            0
+        };
+        Self {
+            shape,
+            engine,
+            x: Packed::of_rows(shape.tokens, shape.inputs, precision),
+            gradients: scratch(room),
+        }
+    }
+
+    /// Whether [`Places::put_gradient`] keeps gradients; else [`product`](Self::product) reads them.
+    pub(crate) fn keeps_gradients(&self) -> bool {
+        self.engine.takes_pairs()
+    }
+
+    /// Where the operands go, tile by tile.
+    pub(crate) fn places(&mut self) -> Places<'_> {
+        Places {
+            shape: self.shape,
+            engine: self.engine,
+            x: self.x.row_places(),
+            gradients: Shared::new(&mut self.gradients),
+        }
+    }
+
+    /// `gradientᵀ · x`, `[outputs, inputs]`, of the gradients that are kept, else of `gradient`,
+    /// `[tokens, outputs]`.
+    ///
+    /// # Panics
+    /// If `gradient` is too short where it is read.
+    pub(crate) fn product(&self, gradient: &[f32]) -> Vec<f32> {
+        let Shape {
+            tokens,
+            inputs,
+            outputs,
+        } = self.shape;
+        // SAFETY: every element is overwritten below.
+        let mut dweight = unsafe { uninitialized(outputs * inputs) };
+        if !self.keeps_gradients() {
+            of_rows(&mut dweight, gradient, &self.x, self.shape, self.engine);
+            return dweight;
+        }
+        let rows = rows_of_task(outputs, self.engine);
+        let room = LeftOperand::room(rows, tokens, self.engine);
+        dweight
+            .par_chunks_mut(rows * inputs)
+            .zip(self.gradients.par_chunks(room))
+            .for_each(|(dweight, gradients)| {
+                let rows = dweight.len() / inputs;
+                let whole = LeftOperand::whole_rows(rows, self.engine);
+                let left = LeftOperand::packed(gradients, whole, tokens, self.engine);
+                multiply_operand(dweight, inputs, &left, rows, &self.x, inputs, false);
+            });
+        dweight
+    }
+}
+
+/// Where the operands of some tokens go.
+#[derive(Clone, Copy)]
+pub(crate) struct Places<'a> {
+    shape: Shape,
+    engine: Engine,
+    x: RowPlaces<'a>,
+    gradients: Shared<'a>,
+}
+
+impl Places<'_> {
+    /// Takes the inputs of the layer for the tokens from `first` on, `[tokens, inputs]`.
+    ///
+    /// # Panics
+    /// If there are not as many tokens, or `first` is odd.
+    ///
+    /// # Safety
+    /// No other task puts inputs of these tokens.
+    pub(crate) unsafe fn put_x(&self, first: usize, x: &[f32]) {
+        let inputs = self.shape.inputs;
+        // SAFETY: passed on to the caller.
+        unsafe {
+            self.x
+                .put(first, View::new(x, x.len() / inputs, inputs, inputs));
+        }
+    }
+
+    /// Takes the gradients of the layer's output for the tokens from `first` on, `[tokens, outputs]`,
+    /// where they are kept.
+    ///
+    /// # Panics
+    /// If there are not as many tokens, or `first` is odd.
+    ///
+    /// # Safety
+    /// No other task puts gradients of these tokens.
+    pub(crate) unsafe fn put_gradient(&self, first: usize, gradient: &[f32]) {
+        if !self.engine.takes_pairs() {
+            return;
+        }
+        let Shape {
+            tokens, outputs, ..
+        } = self.shape;
+        let left = View::new(gradient, gradient.len() / outputs, outputs, outputs).transposed();
+        // SAFETY: passed on to the caller.
+        unsafe { LeftOperand::pack_into(self.gradients, 0, (tokens, self.engine), first, left) };
+    }
+}
+
+/// Overwrites `dweight` by `gradientᵀ · x`.
+pub(crate) fn of_whole(
+    dweight: &mut [f32],
+    gradient: &[f32],
+    x: &[f32],
+    shape: Shape,
+    precision: Precision,
+) {
+    let x = View::new(x, shape.tokens, shape.inputs, shape.inputs);
+    let x = Packed::in_parallel(x, precision);
+    of_rows(dweight, gradient, &x, shape, Engine::of(precision));
+}
+
+/// The same with a packed input.
+fn of_rows(dweight: &mut [f32], gradient: &[f32], x: &Packed, shape: Shape, engine: Engine) {
+    let Shape {
+        tokens,
+        inputs,
+        outputs,
+    } = shape;
+    let gradient = View::new(gradient, tokens, outputs, outputs);
+    let rows = rows_of_task(outputs, engine);
+    dweight
+        .par_chunks_mut(rows * inputs)
+        .enumerate()
+        .for_each(|(index, dweight)| {
+            let left = gradient.part(index * rows, dweight.len() / inputs);
+            multiply(dweight, inputs, left.transposed(), x, false);
+        });
+}
+
+/// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not
+/// depend on it.
+fn rows_of_task(rows: usize, engine: Engine) -> usize {
+    let tasks = 4 * rayon::current_num_threads();
+    rows.div_ceil(tasks)
+        .clamp(1, 96)
+        .next_multiple_of(engine.rows())
+}
