@@ -101,12 +101,15 @@ pub(super) struct Block {
     /// there are any, lie behind the last one, for all `left_steps` steps of the operand.
     pub(super) left: *const f32,
     pub(super) left_steps: usize,
-    /// Pair `k` of the right operand begins at `k · right_row`; 16 or 32 columns.
+    /// Pair `k` of the right operand begins at `k · right_row`: 16 columns. The other 16, if there are
+    /// any, are `right_other` values away.
     pub(super) right: *const f32,
     pub(super) right_row: usize,
-    /// The sums, rows `output_row` apart.
+    pub(super) right_other: usize,
+    /// The sums, rows `output_row` apart. Those of the other columns are `output_other` values away.
     pub(super) output: *mut f32,
     pub(super) output_row: usize,
+    pub(super) output_other: usize,
     /// Whether the sums are added to what the output holds.
     pub(super) accumulate: bool,
     /// Whether there are 32 rows, not 16.
@@ -250,7 +253,7 @@ unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut 
             tiles.load::<6>(right, right_row);
             tiles.multiply_add::<0, 4, 6>();
             if COLUMNS {
-                tiles.load::<7>(right.wrapping_add(16), right_row);
+                tiles.load::<7>(right.wrapping_add(block.right_other), right_row);
                 tiles.multiply_add::<1, 4, 7>();
             }
             if ROWS {
@@ -292,7 +295,12 @@ impl Block {
     #[inline(always)]
     fn corners(&self) -> [*mut f32; 3] {
         let below = self.output.wrapping_add(16 * self.output_row);
-        [self.output.wrapping_add(16), below, below.wrapping_add(16)]
+        let other = self.output_other;
+        [
+            self.output.wrapping_add(other),
+            below,
+            below.wrapping_add(other),
+        ]
     }
 }
 

@@ -148,6 +148,20 @@ impl<'a> LeftOperand<'a> {
         }
     }
 
+    /// The columns of two panels `[rows, 16]` side by side, as many rows as the second one has, for the
+    /// tile unit. Rows that the first lacks are 0.
+    ///
+    /// # Panics
+    /// If the room is too short.
+    pub(crate) fn of_panels(panels: [&[f32]; 2], engine: Engine, room: &'a mut [f32]) -> Self {
+        let [first, second] = panels.map(|panel| panel.as_chunks().0);
+        let terms = 2 * SIDE;
+        let rows = Self::whole_rows(second.len(), engine);
+        let room = &mut room[..Self::room(rows, terms, engine)];
+        pairs::side_by_side(room, Layout::of(engine, terms), [first, second]);
+        Self::packed(room, rows, terms, engine)
+    }
+
     /// Pairs that [`pack_into`](Self::pack_into) or [`pack_rows`](Self::pack_rows) has packed.
     ///
     /// # Panics

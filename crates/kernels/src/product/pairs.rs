@@ -42,6 +42,22 @@ fn along(output: &mut [f32], place: impl Fn(usize, usize) -> usize, units: usize
     plain::along(output, place, units, lines);
 }
 
+/// Writes the lines of two panels side by side as rows of a left operand, as many as the second one has.
+/// Lines that the first lacks are 0.
+///
+/// # Panics
+/// If the output is too short.
+pub(super) fn side_by_side(output: &mut [f32], layout: Layout, panels: [&[[f32; SIDE]]; 2]) {
+    assert_eq!(layout.units(), SIDE, "units of two lines");
+    let place = |row| layout.at(row, 0);
+    #[cfg(target_arch = "x86_64")]
+    if avx512::is_usable() {
+        // SAFETY: the processor has the instructions.
+        return unsafe { avx512::side_by_side(output, place, panels) };
+    }
+    plain::side_by_side(output, place, panels);
+}
+
 /// Writes a right operand as lines of `width` pairs, one for each unit: as many columns as there are,
 /// filled up to a multiple of 16. Columns and units that the matrix does not fill are 0.
 ///
@@ -190,6 +206,18 @@ mod plain {
                 pairs(output, terms);
                 output[terms.len().div_ceil(2)..].fill(0.0);
             }
+        }
+    }
+
+    pub(super) fn side_by_side(
+        output: &mut [f32],
+        place: impl Fn(usize) -> usize,
+        [first, second]: [&[[f32; SIDE]]; 2],
+    ) {
+        for (row, line) in second.iter().enumerate() {
+            let (low, high) = output[place(row)..][..SIDE].split_at_mut(SIDE / 2);
+            pairs(low, first.get(row).unwrap_or(&[0.0; SIDE]));
+            pairs(high, line);
         }
     }
 
@@ -380,6 +408,37 @@ mod tests {
         }
     }
 
+    /// The first 16 and the next 16 columns of a matrix, of which the first ones may have fewer rows.
+    fn assert_packed_side_by_side(matrix: View<'_>, fewer: usize) {
+        let columns = matrix.columns();
+        let [first, second] =
+            [(0, matrix.rows() - fewer), (SIDE, matrix.rows())].map(|(from, rows)| {
+                let at = |row: usize, column: usize| match from + column < columns {
+                    true => matrix.at(row, from + column),
+                    false => 0.0,
+                };
+                let line = |row| std::array::from_fn(|column| at(row, column));
+                (0..rows).map(line).collect::<Vec<[f32; SIDE]>>()
+            });
+        let mut output = vec![f32::NAN; matrix.rows() * SIDE];
+        let mut plainly = output.clone();
+        side_by_side(&mut output, Layout::Rows(SIDE), [&first, &second]);
+        plain::side_by_side(&mut plainly, |row| SIDE * row, [&first, &second]);
+        for output in [output, plainly] {
+            for (row, line) in output.chunks_exact(SIDE).enumerate() {
+                let both = [first.get(row).copied().unwrap_or_default(), second[row]].concat();
+                for (unit, found) in line.iter().enumerate() {
+                    let expected = pair(both[2 * unit], both[2 * unit + 1]);
+                    assert_eq!(
+                        found.to_bits(),
+                        expected.to_bits(),
+                        "row {row}, unit {unit}"
+                    );
+                }
+            }
+        }
+    }
+
     /// A left operand, of which the tile unit reads 16 × 16 pairs one row after the other.
     fn assert_packed_in_tiles(matrix: View<'_>) {
         let units = matrix.columns().div_ceil(2).next_multiple_of(SIDE);
@@ -418,6 +477,7 @@ mod tests {
             }
             assert_packed_in_tiles(matrix);
             assert_packed_in_tiles(matrix.transposed());
+            assert_packed_side_by_side(matrix, rows / 3);
             let width = rows.next_multiple_of(SIDE);
             for pack in [along_across as Pack, plain::along_across] {
                 let mut output = vec![f32::NAN; units * width];

@@ -30,9 +30,14 @@ impl PanelEngine {
         }
     }
 
-    /// A left operand for several products.
-    pub(crate) fn left(self, left: View<'_>) -> LeftOperand<'_> {
-        LeftOperand::new(left, self.engine, self.rounded)
+    /// Panels whose products are best made together.
+    pub(crate) fn together(self) -> usize {
+        if self.engine.is_amx() { 2 } else { 1 }
+    }
+
+    /// Whether operands are copied, be it into pairs or rounded.
+    pub(crate) fn copies(self) -> bool {
+        self.rounded || self.engine.takes_pairs()
     }
 
     /// Room for a left operand in the units of the engine, in values.
@@ -40,7 +45,7 @@ impl PanelEngine {
         LeftOperand::room(rows, terms, self.engine)
     }
 
-    /// A left operand for several products, in `room` unless it is taken as it is.
+    /// A left operand for one or several products, in `room` unless it is taken as it is.
     ///
     /// # Panics
     /// If the room is too short.
@@ -58,42 +63,76 @@ impl PanelEngine {
         rows.next_multiple_of(WHOLE) * PANEL
     }
 
-    /// A matrix of up to 16 columns as products take it: as it is, or in `room`.
-    ///
-    /// # Panics
-    /// If there are more columns, or the room is too short.
-    pub(crate) fn panel<'a>(self, matrix: View<'a>, room: &'a mut [f32]) -> &'a [f32] {
-        let lies_so = matrix.columns() == PANEL
-            && matrix.column_stride() == 1
-            && matrix.row_stride() == PANEL;
-        if lies_so && !self.rounded {
-            return &matrix.values()[..matrix.rows() * PANEL];
-        }
-        let room = &mut room[..self.room(matrix.rows())];
-        self.fill_panel(room, matrix);
-        room
-    }
-
     /// All columns of a matrix as panels, one after the other, each as long as its [room](Self::room).
     ///
     /// # Panics
     /// If the room is too short.
-    pub(crate) fn fill_panels(self, room: &mut [f32], matrix: View<'_>) {
+    pub(crate) fn panels<'a>(self, matrix: View<'_>, room: &'a mut [f32]) -> &'a [f32] {
         let columns = matrix.columns();
-        let firsts = (0..columns).step_by(PANEL);
         let length = self.room(matrix.rows());
-        assert!(room.len() >= firsts.len() * length, "room for all panels");
-        for (first, room) in firsts.zip(room.chunks_exact_mut(length)) {
+        let room = &mut room[..columns.div_ceil(PANEL) * length];
+        for (index, room) in room.chunks_exact_mut(length).enumerate() {
+            let first = index * PANEL;
             self.fill_panel(room, matrix.part(first, PANEL.min(columns - first)));
         }
+        room
     }
 
+    /// Panels `[rows, PANEL]` as products of `terms` terms take them, one after the other, each as long
+    /// as its [room](Self::room): a single one of f32 values as it is, else in `room`. Rows that one
+    /// lacks are 0.
+    ///
+    /// # Panics
+    /// If one has more rows than terms, or the room is too short.
+    pub(crate) fn operands<'a>(
+        self,
+        panels: &[&'a [f32]],
+        terms: usize,
+        room: &'a mut [f32],
+    ) -> &'a [f32] {
+        match panels {
+            [panel] if !self.copies() && panel.len() == terms * PANEL => return panel,
+            _ => {}
+        }
+        let length = self.room(terms);
+        let room = &mut room[..panels.len() * length];
+        for (panel, room) in panels.iter().zip(room.chunks_exact_mut(length)) {
+            let rows = panel.len() / PANEL;
+            assert!(rows <= terms, "rows of a panel");
+            self.fill_panel(room, View::new(panel, rows, PANEL, PANEL));
+        }
+        room
+    }
+
+    /// The first `terms` columns of panels `[rows, PANEL]` as a left operand of as many rows as the last
+    /// one has, in `room` unless it is taken as it is: of one panel, or, with their columns side by side,
+    /// of as many as products are made [together](Self::together). Rows that one lacks are 0.
+    ///
+    /// # Panics
+    /// If there are more panels, or the room is too short.
+    pub(crate) fn left_of_panels<'a>(
+        self,
+        panels: &[&'a [f32]],
+        terms: usize,
+        room: &'a mut [f32],
+    ) -> LeftOperand<'a> {
+        let rows = panels.last().map_or(0, |panel| panel.len() / PANEL);
+        if let &[panel] = panels {
+            return self.left_in(View::new(panel, rows, terms, PANEL), room);
+        }
+        assert!(panels.len() <= self.together(), "panels side by side");
+        LeftOperand::of_panels([panels[0], panels[1]], self.engine, room)
+    }
+
+    /// Fills the room with a panel; rows that it lacks are 0.
     fn fill_panel(self, room: &mut [f32], matrix: View<'_>) {
         let (terms, columns) = (matrix.rows(), matrix.columns());
         assert!(columns <= PANEL, "columns of a panel");
         if self.engine.takes_pairs() {
-            return pairs::lines(room, PANEL, self.engine.units(terms), matrix);
+            return pairs::lines(room, PANEL, room.len() / PANEL, matrix);
         }
+        let (room, rest) = room.split_at_mut(terms * PANEL);
+        rest.fill(0.0);
         if matrix.column_stride() == 1 {
             for (line, term) in room.chunks_exact_mut(PANEL).zip(0..terms) {
                 line[..columns].copy_from_slice(&matrix.row(term)[..columns]);
@@ -109,16 +148,57 @@ impl PanelEngine {
         }
     }
 
-    /// `output = left · panel`, or `output += left · panel` where `accumulate`, of the first `rows`
-    /// rows and `terms` terms of `left`, on this thread.
+    /// For each of several panels `output = left · panel`, or `output += left · panel` where
+    /// `accumulate`, of the first `rows` rows and `terms` terms of `left`, on this thread.
     ///
-    /// `output` is `[rows, PANEL]`, with [room](Self::output) for whole tiles, whose other rows get any
-    /// values. The left operand is read once, and the panel once for each tile of rows. In pairs, terms
-    /// of the left operand behind the last one are multiplied by 0, which infinities among them make NaN.
+    /// Outputs are `[rows, PANEL]`, each with [room](Self::output) for whole tiles, whose other rows get
+    /// any values, and begin `stride` apart. In pairs, terms of the left operand behind the last one are
+    /// multiplied by 0, which infinities among them make NaN.
     ///
     /// # Panics
     /// If an operand is too short.
     pub(crate) fn multiply(
+        self,
+        outputs: (&mut [f32], usize),
+        left: &LeftOperand<'_>,
+        rows: usize,
+        (panels, terms): (&[f32], usize),
+        accumulate: bool,
+    ) {
+        assert_eq!(left.engine, self.engine, "operands of one engine");
+        assert!(rows <= left.rows, "more rows than the left operand has");
+        assert!(terms <= left.terms, "more terms than the left operand has");
+        let ((outputs, stride), length) = (outputs, self.room(terms));
+        assert!(stride >= Self::output(rows), "room for whole tiles");
+        if length == 0 {
+            return;
+        }
+        let together = self.together();
+        for (panels, outputs) in panels
+            .chunks(together * length)
+            .zip(outputs.chunks_mut(together * stride))
+        {
+            #[cfg(target_arch = "x86_64")]
+            if self.engine.is_amx() {
+                // SAFETY: the engine exists only where the tile unit is usable.
+                let mut tiles = unsafe { amx::Hardware::configured() };
+                let panels = (panels, terms);
+                blocks(
+                    &mut tiles,
+                    (outputs, stride),
+                    left,
+                    rows,
+                    panels,
+                    accumulate,
+                );
+                continue;
+            }
+            self.multiply_one(outputs, left, rows, (panels, terms), accumulate);
+        }
+    }
+
+    /// The product by one panel, without the tile unit.
+    fn multiply_one(
         self,
         output: &mut [f32],
         left: &LeftOperand<'_>,
@@ -126,17 +206,7 @@ impl PanelEngine {
         (panel, terms): (&[f32], usize),
         accumulate: bool,
     ) {
-        assert_eq!(left.engine, self.engine, "operands of one engine");
-        assert!(rows <= left.rows, "more rows than the left operand has");
-        assert!(terms <= left.terms, "more terms than the left operand has");
         assert!(panel.len() >= self.room(terms), "panel too short");
-        #[cfg(target_arch = "x86_64")]
-        if self.engine.is_amx() {
-            assert!(output.len() >= Self::output(rows), "output too short");
-            // SAFETY: the engine exists only where the tile unit is usable.
-            let mut tiles = unsafe { amx::Hardware::configured() };
-            return blocks(&mut tiles, output, left, rows, (panel, terms), accumulate);
-        }
         assert!(output.len() >= rows * PANEL, "output too short");
         let (most, registers) = (self.engine.rows(), PANEL / self.engine.lanes());
         let whole = self.engine.tiles::<false>(most.min(rows.max(1)), registers);
@@ -183,31 +253,45 @@ pub(crate) fn put_columns<'a>(panel: &mut [f32], rows: impl Iterator<Item = &'a 
     }
 }
 
-/// The same with the tile unit, 32 rows at a time. The output has room for whole tiles.
+/// The products by one panel or two with the tile unit, 32 rows at a time. Outputs have room for whole
+/// tiles.
 #[cfg(target_arch = "x86_64")]
 fn blocks<T: amx::Tiles>(
     tiles: &mut T,
-    output: &mut [f32],
+    (outputs, stride): (&mut [f32], usize),
     left: &LeftOperand<'_>,
     rows: usize,
-    (panel, terms): (&[f32], usize),
+    (panels, terms): (&[f32], usize),
     accumulate: bool,
 ) {
-    for (index, output) in output[..PanelEngine::output(rows)]
-        .chunks_mut(amx::BLOCK * PANEL)
-        .enumerate()
-    {
+    let steps = terms.div_ceil(2 * amx::PAIRS);
+    let length = steps * amx::PAIRS * PANEL;
+    let both_columns = panels.len() > length;
+    let before = if both_columns { stride } else { 0 };
+    assert!(panels.len() >= length, "panel too short");
+    assert!(
+        !both_columns || panels.len() >= 2 * length,
+        "panel too short"
+    );
+    assert!(
+        outputs.len() >= before + PanelEngine::output(rows),
+        "output too short"
+    );
+    let whole = rows.next_multiple_of(WHOLE);
+    for row in (0..whole).step_by(amx::BLOCK) {
         let block = amx::Block {
-            steps: terms.div_ceil(2 * amx::PAIRS),
-            left: left.tile(index * amx::BLOCK, 0).0,
+            steps,
+            left: left.tile(row, 0).0,
             left_steps: left.units / amx::PAIRS,
-            right: panel.as_ptr(),
+            right: panels.as_ptr(),
             right_row: PANEL,
-            output: output.as_mut_ptr(),
+            right_other: length,
+            output: outputs[row * PANEL..].as_mut_ptr(),
             output_row: PANEL,
+            output_other: stride,
             accumulate,
-            both_rows: output.len() > amx::BLOCK / 2 * PANEL,
-            both_columns: false,
+            both_rows: row + WHOLE < whole,
+            both_columns,
         };
         // SAFETY: whoever has the tiles can run them; the left operand has rows up to a multiple of 16
         // and pairs up to whole steps, as has the panel, and the output has room for whole tiles.
@@ -223,9 +307,9 @@ fn blocks<T: amx::Tiles>(
 /// If one of both is too short.
 pub(crate) fn multiply_panel(output: &mut [f32], left: View<'_>, panel: &[f32], accumulate: bool) {
     let engine = PanelEngine::of(Precision::F32);
-    let operand = engine.left(left);
+    let operand = engine.left_in(left, &mut []);
     let panel = (panel, left.columns());
-    engine.multiply(output, &operand, left.rows(), panel, accumulate);
+    engine.multiply_one(output, &operand, left.rows(), panel, accumulate);
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -242,12 +326,36 @@ mod tests {
         (0..count).map(value).collect()
     }
 
+    const AMX: PanelEngine = PanelEngine {
+        engine: Engine(Kind::Amx),
+        rounded: true,
+    };
+
+    fn rounded(value: f32) -> f64 {
+        f64::from(bfloat::from_bits(bfloat::to_bits(value)))
+    }
+
+    /// The products with tiles made of software, `[panel, stride]`, and what was there before.
+    fn products(
+        left: &LeftOperand<'_>,
+        rows: usize,
+        panels: (&[f32], usize),
+        (stride, accumulate): (usize, bool),
+    ) -> [Vec<f32>; 2] {
+        let before = values(2 * stride, 3);
+        let mut outputs = before.clone();
+        let mut tiles = amx::Software::default();
+        let to = (&mut outputs[..], stride);
+        blocks(&mut tiles, to, left, rows, panels, accumulate);
+        [outputs, before]
+    }
+
     proptest! {
         /// The way of the tile unit, on tiles made of software, with some of the rows and terms.
         #[test]
-        fn blocks_make_up_a_product_by_a_panel(
+        fn blocks_make_up_a_product_by_panels(
             rows in 1usize..70, more_rows in 0usize..20, terms in 1usize..80, more_terms in 0usize..40,
-            flipped in any::<bool>(), accumulate in any::<bool>(),
+            columns in 1usize..=2 * PANEL, flipped in any::<bool>(), accumulate in any::<bool>(),
         ) {
             let (all_rows, all_terms) = (rows + more_rows, terms + more_terms);
             let left = values(all_rows * all_terms, 1);
@@ -256,23 +364,59 @@ mod tests {
             } else {
                 View::new(&left, all_rows, all_terms, all_terms)
             };
-            let right = values(terms * PANEL, 2);
-            let engine = PanelEngine { engine: Engine(Kind::Amx), rounded: true };
-            let mut room = vec![f32::NAN; engine.room(terms)];
-            let panel = engine.panel(View::new(&right, terms, PANEL, PANEL), &mut room);
-            let before = values(PanelEngine::output(rows), 3);
-            let mut output = before.clone();
-            let mut tiles = amx::Software::default();
-            blocks(&mut tiles, &mut output, &engine.left(left), rows, (panel, terms), accumulate);
-            let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
-            for (index, &found) in output.iter().enumerate().take(rows * PANEL) {
-                let (row, column) = (index / PANEL, index % PANEL);
-                let products = (0..terms)
-                    .map(|i| rounded(left.at(row, i)) * rounded(right[i * PANEL + column]));
-                let start = if accumulate { f64::from(before[index]) } else { 0.0 };
+            let right = values(terms * columns, 2);
+            let right = View::new(&right, terms, columns, columns);
+            let mut room = vec![f32::NAN; 2 * AMX.room(terms)];
+            let panels = (AMX.panels(right, &mut room), terms);
+            let stride = PanelEngine::output(rows) + 5;
+            let mut room = vec![f32::NAN; AMX.left_room(all_rows, all_terms)];
+            let operand = AMX.left_in(left, &mut room);
+            let [found, before] = products(&operand, rows, panels, (stride, accumulate));
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
+                let place = column / PANEL * stride + row * PANEL + column % PANEL;
+                let products = (0..terms).map(|i| rounded(left.at(row, i)) * rounded(right.at(i, column)));
+                let start = if accumulate { f64::from(before[place]) } else { 0.0 };
                 let expected = start + products.sum::<f64>();
                 // At most 81 additions to sums of at most 81, each off by 2⁻²⁴ of the sum.
-                prop_assert!((f64::from(found) - expected).abs() <= 81.0 * 81.0 / f64::from(1 << 24));
+                let bound = 81.0 * 81.0 / f64::from(1 << 24);
+                prop_assert!((f64::from(found[place]) - expected).abs() <= bound);
+            }
+        }
+
+        /// Two panels, the first perhaps with fewer rows, as a left and as a right operand.
+        #[test]
+        fn panels_side_by_side_are_operands(rows in 1usize..70, fewer in 0usize..20) {
+            let counts = [rows.saturating_sub(fewer), rows];
+            let panels = [1, 2].map(|stream| values(rows * PANEL, stream));
+            let lines = [0, 1].map(|index| &panels[index][..counts[index] * PANEL]);
+            let at = |row: usize, column: usize| match row < counts[column / PANEL] {
+                true => rounded(panels[column / PANEL][row * PANEL + column % PANEL]),
+                false => 0.0,
+            };
+            let bound = 70.0 * 70.0 / f64::from(1 << 24);
+            // [rows, 32] · [32, PANEL].
+            let right = values(2 * PANEL * PANEL, 4);
+            let mut rooms = [(); 2].map(|()| vec![f32::NAN; 2 * AMX.room(rows).max(AMX.left_room(rows, 32))]);
+            let [left_room, right_room] = &mut rooms;
+            let left = AMX.left_of_panels(&lines, 2 * PANEL, left_room);
+            let right_panel = AMX.panels(View::new(&right, 2 * PANEL, PANEL, PANEL), right_room);
+            let stride = PanelEngine::output(rows);
+            let [found, _] = products(&left, rows, (right_panel, 2 * PANEL), (stride, false));
+            for (index, found) in found[..rows * PANEL].iter().enumerate() {
+                let products = (0..2 * PANEL)
+                    .map(|i| at(index / PANEL, i) * rounded(right[i * PANEL + index % PANEL]));
+                prop_assert!((f64::from(*found) - products.sum::<f64>()).abs() <= bound);
+            }
+            // [3, rows] · [rows, 32].
+            let left = values(3 * rows, 5);
+            let operand = AMX.left_in(View::new(&left, 3, rows, rows), left_room);
+            let right_panels = AMX.operands(&lines, rows, right_room);
+            let stride = PanelEngine::output(3);
+            let [found, _] = products(&operand, 3, (right_panels, rows), (stride, false));
+            for (row, column) in (0..3).flat_map(|row| (0..2 * PANEL).map(move |c| (row, c))) {
+                let place = column / PANEL * stride + row * PANEL + column % PANEL;
+                let products = (0..rows).map(|i| rounded(left[row * rows + i]) * at(i, column));
+                prop_assert!((f64::from(found[place]) - products.sum::<f64>()).abs() <= bound);
             }
         }
     }

@@ -127,6 +127,28 @@ pub(super) fn along(
     }
 }
 
+/// Lines of the pairs of two lines, as many as there are second ones; first ones that are missing are
+/// 0. `place(line)` is where one goes.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn side_by_side(
+    output: &mut [f32],
+    place: impl Fn(usize) -> usize,
+    [first, second]: [&[[f32; SIDE]]; 2],
+) {
+    for (row, line) in second.iter().enumerate() {
+        let before = match first.get(row) {
+            Some(line) => load(line),
+            None => _mm512_setzero_ps(),
+        };
+        let to = output[place(row)..].first_chunk_mut();
+        let to = to.expect("room for 16 pairs");
+        store(to, neighbours([before, load(line)]));
+    }
+}
+
 /// Lines of pairs of rows of up to 16 columns. What the matrix does not fill is 0.
 ///
 /// # Safety
