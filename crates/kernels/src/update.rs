@@ -102,6 +102,59 @@ pub fn add(left: &[f32], right: &[f32]) -> Vec<f32> {
 }
 
 levelled! {
+    fn accumulate_chunk(sums: &mut [f32], values: &[f32]) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+}
+
+/// `left[i] + repeated[i mod n]` for the `n` values that are repeated.
+///
+/// # Panics
+/// If they do not fill `left` a whole number of times.
+pub fn add_repeated(left: &[f32], repeated: &[f32]) -> Vec<f32> {
+    check_repeats(left, repeated.len());
+    // SAFETY: every chunk is overwritten.
+    let mut output = unsafe { uninitialized(left.len()) };
+    let chunks = output.par_chunks_mut(CHUNK).zip(left.par_chunks(CHUNK));
+    chunks
+        .enumerate()
+        .for_each(|(index, (mut output, mut left))| {
+            let mut from = index * CHUNK % repeated.len();
+            while !left.is_empty() {
+                let count = left.len().min(repeated.len() - from);
+                let (part, rest) = output.split_at_mut(count);
+                add_chunk(part, &left[..count], &repeated[from..][..count]);
+                (output, left, from) = (rest, &left[count..], 0);
+            }
+        });
+    output
+}
+
+/// The sums `Σₖ values[k · n + i]` of what lies `n` apart: the gradient of what
+/// [`add_repeated`] repeats.
+///
+/// # Panics
+/// If `values` are not a whole number of times `n`.
+pub fn sum_repeated(values: &[f32], n: usize) -> Vec<f32> {
+    check_repeats(values, n);
+    let mut sums = vec![0.0; n];
+    sums.par_chunks_mut(CHUNK / 4)
+        .enumerate()
+        .for_each(|(index, sums)| {
+            for values in values.chunks_exact(n) {
+                accumulate_chunk(sums, &values[index * (CHUNK / 4)..][..sums.len()]);
+            }
+        });
+    sums
+}
+
+fn check_repeats(values: &[f32], n: usize) {
+    assert!(n > 0 && values.len().is_multiple_of(n), "whole repeats");
+}
+
+levelled! {
     pub(crate) fn scale_chunk(values: &mut [f32], factor: f32) {
         for value in values {
             *value *= factor;

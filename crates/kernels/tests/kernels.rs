@@ -4,7 +4,9 @@ use learned_dropout_kernels::linear::{self, Norm};
 use learned_dropout_kernels::mask::{self, Keep, Moment};
 use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::random::{Philox, unit};
-use learned_dropout_kernels::{embedding, experts, feed_forward, gelu, group_product, layer_norm};
+use learned_dropout_kernels::{
+    embedding, experts, feed_forward, gelu, group_product, layer_norm, update,
+};
 use proptest::prelude::*;
 
 mod common;
@@ -243,6 +245,20 @@ proptest! {
             }
         }
         assert_close(&sums, &expected);
+    }
+
+    /// Over the edges of what a task takes, 16,384 values, wherever they fall among the repeats.
+    #[test]
+    fn values_that_are_repeated(repeats in 1usize..9, n in 1usize..9000) {
+        let (x, shared) = (values(repeats * n, 1), values(n, 2));
+        let sums = on_any_threads(|| update::add_repeated(&x, &shared));
+        let back = on_any_threads(|| update::sum_repeated(&x, n));
+        let mut expected = vec![0.0; n];
+        for (i, x) in x.iter().enumerate() {
+            prop_assert_eq!(sums[i], x + shared[i % n]);
+            expected[i % n] += f64::from(*x);
+        }
+        assert_close(&back, &expected);
     }
 
     #[test]

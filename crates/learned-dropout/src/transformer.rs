@@ -16,7 +16,9 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, duplicated, linear_cross_entropy, sum_of_two, tied_rows};
+use crate::ops::tensor::{
+    Precision, duplicated, linear_cross_entropy, sum_of_two, sum_with_shared, tied_rows,
+};
 use crate::pass::{OUTSIDE_BLOCKS, Pass, Purpose};
 use crate::site::{MaskInput, Site};
 use crate::statistics::MaskStatistics;
@@ -214,7 +216,7 @@ impl Transformer {
         let (tokens, output) = tied_rows(table, ids.reshape([batch * time]));
         let tokens = tokens.reshape([batch, time, width]);
         let positions = self.positional_embedding.weight.val().narrow(0, 0, time);
-        let embedded = tokens + positions.unsqueeze();
+        let embedded = sum_with_shared(tokens, positions);
         let (mut masks, mut activities) = (Vec::new(), Vec::new());
         let (mut hidden, mask_input) = self.embed(embedded, &mut masks, pass);
         for block in &self.blocks {

@@ -12,7 +12,7 @@ use learned_dropout::ops::tensor::{
     AdamW, Dropout, Keep, Moment, NormSettings, Precision, adamw, best_gates, causal_attention,
     dropped, gated_experts, gelu, layer_norm, linear, linear_cross_entropy, mask_mean,
     masked_product, mean, mean_softmax, norm_feed_forward, norm_linear, relu, scaled,
-    sum_of_squares, sum_of_two, tied_rows, used_share,
+    sum_of_squares, sum_of_two, sum_with_shared, tied_rows, used_share,
 };
 use learned_dropout::pass::{NoiseKey, Pass, Place, Purpose};
 use learned_dropout::penalty::PenaltyKind;
@@ -408,10 +408,16 @@ proptest! {
                 (rows * other.clone()).matmul(table.transpose()) + other.sum_dim(1)
             }),
         );
-        // The other use may be missing.
+        // One of both uses may be missing.
         assert_agree(
             differentiate(inputs.clone(), |[table, other]| tied_rows(table, ids.clone()).0 * other),
-            differentiate(inputs, |[table, other]| table.select(0, ids.clone()) * other),
+            differentiate(inputs.clone(), |[table, other]| table.select(0, ids.clone()) * other),
+        );
+        assert_agree(
+            differentiate(inputs.clone(), |[table, other]| {
+                other.matmul(tied_rows(table, ids.clone()).1.transpose())
+            }),
+            differentiate(inputs, |[table, other]| other.matmul(table.transpose())),
         );
     }
 
@@ -486,7 +492,15 @@ proptest! {
         let inputs = [1, 2].map(|seed| random([batch, time, width], seed, &device));
         assert_agree(
             differentiate(inputs.clone(), |[left, right]| sum_of_two(left, right)),
-            differentiate(inputs, |[left, right]| left + right),
+            differentiate(inputs.clone(), |[left, right]| left + right),
+        );
+        let [x, _] = inputs;
+        let inputs = [x, random([1, time, width], 7, &device)];
+        assert_agree(
+            differentiate(inputs.clone(), |[x, shared]| {
+                sum_with_shared(x, shared.reshape([time, width]))
+            }),
+            differentiate(inputs, |[x, shared]| x + shared),
         );
         let device = device.inner();
         let count = batch * time * width;

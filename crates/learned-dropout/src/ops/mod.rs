@@ -473,6 +473,17 @@ pub trait TransformerOps: Backend {
         Self::float_add(left, right)
     }
 
+    /// `x + shared` for `x` of `[batch, time, channels]` and what all sequences share, `[time, channels]`.
+    fn sum_with_shared(x: FloatTensor<Self>, shared: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::sum_with_shared::<Self>(x, shared)
+    }
+
+    /// The gradient of what is shared in [`sum_with_shared`](Self::sum_with_shared): the sum of
+    /// `gradient`, `[batch, time, channels]`, over the batch.
+    fn sum_over_batch(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::sum_over_batch::<Self>(gradient)
+    }
+
     /// The same tensor twice, for two uses whose gradients are added by
     /// [`sum_of_two`](Self::sum_of_two).
     fn duplicated(tensor: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {

@@ -328,6 +328,24 @@ pub fn sum_of_two<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> Tensor<D
     ))
 }
 
+/// `x + shared`: what all sequences share is added to each.
+///
+/// # Shapes
+/// - `x`: `[batch, time, channels]`
+/// - `shared`: `[time, channels]`
+/// - result: `[batch, time, channels]`
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn sum_with_shared(x: Tensor<3>, shared: Tensor<2>) -> Tensor<3> {
+    let [_, time, channels] = x.dims();
+    assert_eq!(shared.dims(), [time, channels], "shapes differ");
+    Tensor::from_dispatch(<Dispatch as TransformerOps>::sum_with_shared(
+        x.into_dispatch(),
+        shared.into_dispatch(),
+    ))
+}
+
 /// The same tensor twice, for two uses whose gradients are added by a kernel. It must be the result
 /// of another operation, not a parameter.
 pub(crate) fn duplicated(tensor: Tensor<3>) -> [Tensor<3>; 2] {

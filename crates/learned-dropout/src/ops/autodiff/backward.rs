@@ -235,7 +235,8 @@ impl<B: TransformerOps> Backward<B, 5> for MaskedFeedForward {
 pub(super) struct TiedRows;
 
 impl<B: TransformerOps> Backward<B, 1> for TiedRows {
-    /// The ids, the shape of the table, and whether the other use has registered its gradient.
+    /// The ids, the shape of the table, and whether the [other use](TiedTable) has registered its
+    /// gradient.
     type State = (IntTensor<B>, Shape, Arc<AtomicBool>);
 
     fn backward(
@@ -248,7 +249,7 @@ impl<B: TransformerOps> Backward<B, 1> for TiedRows {
         let (ids, shape, registered) = ops.state;
         let [parent] = ops.parents;
         if let Some(node) = parent {
-            let table = if registered.swap(true, Ordering::Relaxed) {
+            let table = if registered.load(Ordering::Relaxed) {
                 gradients.consume::<B>(&node)
             } else {
                 B::float_zeros(shape, &gradient.device(), gradient.dtype().into())
@@ -256,6 +257,41 @@ impl<B: TransformerOps> Backward<B, 1> for TiedRows {
             gradients.register::<B>(node.id, B::add_to_rows(table, ids, gradient));
         }
     }
+}
+
+/// The table of [`TiedRows`] for its other use, and a [node](Later) that lets it come first in a backward
+/// pass, so that the gradient of the rows needs no table of its own.
+#[derive(Debug)]
+pub(super) struct TiedTable;
+
+impl<B: TransformerOps> Backward<B, 2> for TiedTable {
+    /// Whether this use has registered its gradient.
+    type State = Arc<AtomicBool>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [table, _] = ops.parents;
+        if let Some(node) = table {
+            ops.state.store(true, Ordering::Relaxed);
+            gradients.register::<B>(node.id, gradient);
+        }
+    }
+}
+
+/// A parent without a gradient: a backward pass goes from what has more ancestors in a line to what has
+/// fewer, and this is one.
+#[derive(Debug)]
+pub(super) struct Later;
+
+impl<B: TransformerOps> Backward<B, 1> for Later {
+    type State = ();
+
+    fn backward(self, _: Ops<(), 1>, _: &mut Gradients, _: &mut Checkpointer) {}
 }
 
 /// The tensor itself: a node whose gradient can be taken back before it reaches a parameter.
@@ -347,6 +383,29 @@ impl<B: TransformerOps> Backward<B, 2> for SumOfTwo {
         let gradient = gradients.consume::<B>(&ops.node);
         for node in ops.parents.into_iter().flatten() {
             gradients.register::<B>(node.id, gradient.clone());
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct SumWithShared;
+
+impl<B: TransformerOps> Backward<B, 2> for SumWithShared {
+    type State = ();
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [x, shared] = ops.parents;
+        if let Some(node) = shared {
+            gradients.register::<B>(node.id, B::sum_over_batch(gradient.clone()));
+        }
+        if let Some(node) = x {
+            gradients.register::<B>(node.id, gradient);
         }
     }
 }

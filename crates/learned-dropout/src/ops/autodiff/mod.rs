@@ -15,9 +15,10 @@ use kernels::memory::KEPT_VALUES;
 use kernels::product::Precision;
 
 use backward::{
-    CausalAttention, Dropped, Duplicated, ExactGelu, GroupedProduct, Identity,
+    CausalAttention, Dropped, Duplicated, ExactGelu, GroupedProduct, Identity, Later,
     LayerNormWithoutBias, Linear, LinearAttention, LinearCrossEntropy, MaskMean, MaskedFeedForward,
-    MaskedProduct, NormFeedForward, NormLinear, RoundedMask, SumOfTwo, TiedRows,
+    MaskedProduct, NormFeedForward, NormLinear, RoundedMask, SumOfTwo, SumWithShared, TiedRows,
+    TiedTable,
 };
 
 use super::experts::GatedExperts;
@@ -345,8 +346,11 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
             OpsKind::Tracked(prep) => prep.finish((ids, shape, Arc::clone(&registered)), rows),
             OpsKind::UnTracked(prep) => prep.finish(rows),
         };
+        let later = Backward::<B, 1>::prepare::<C>(Later, [table.node()])
+            .compute_bound()
+            .stateless(table.primitive().clone());
         let (table, node) = table.into_parts();
-        let prepared = Backward::<B, 1>::prepare::<C>(Duplicated, [node]);
+        let prepared = Backward::<B, 2>::prepare::<C>(TiedTable, [node, later.node()]);
         let table = match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(registered, table),
             OpsKind::UnTracked(prep) => prep.finish(table),
@@ -399,6 +403,14 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         Backward::<B, 2>::prepare::<C>(SumOfTwo, nodes)
             .compute_bound()
             .stateless(B::sum_of_two(left, right))
+    }
+
+    fn sum_with_shared(x: FloatTensor<Self>, shared: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [x.node(), shared.node()];
+        let [x, shared] = [x, shared].map(|tensor| tensor.into_primitive());
+        Backward::<B, 2>::prepare::<C>(SumWithShared, nodes)
+            .compute_bound()
+            .stateless(B::sum_with_shared(x, shared))
     }
 
     fn duplicated(tensor: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {

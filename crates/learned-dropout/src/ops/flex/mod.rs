@@ -464,6 +464,24 @@ impl TransformerOps for Flex {
         tensor(update::add(slice(&left), slice(&right)), left.shape())
     }
 
+    fn sum_with_shared(x: Float, shared: Float) -> Float {
+        if !is_f32(&[&x, &shared]) {
+            return reference::sum_with_shared::<Self>(x, shared);
+        }
+        let [x, shared] = [x, shared].map(|tensor| tensor.to_contiguous());
+        tensor(update::add_repeated(slice(&x), slice(&shared)), x.shape())
+    }
+
+    fn sum_over_batch(gradient: Float) -> Float {
+        if !is_f32(&[&gradient]) {
+            return reference::sum_over_batch::<Self>(gradient);
+        }
+        let [_, time, channels] = gradient.shape().dims();
+        let gradient = gradient.to_contiguous();
+        let sums = update::sum_repeated(slice(&gradient), time * channels);
+        tensor(sums, Shape::new([time, channels]))
+    }
+
     fn scaled(values: Float, factor: Float) -> Float {
         if !is_f32(&[&values, &factor]) {
             return reference::scaled::<Self>(values, factor);

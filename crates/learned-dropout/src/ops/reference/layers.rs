@@ -30,6 +30,19 @@ pub fn linear_backward<B: Backend>(
     (B::float_reshape(dx, shape), dweight)
 }
 
+/// Plain body of [`TransformerOps::sum_with_shared`](crate::ops::TransformerOps::sum_with_shared).
+pub fn sum_with_shared<B: Backend>(x: FloatTensor<B>, shared: FloatTensor<B>) -> FloatTensor<B> {
+    let [time, channels] = shared.shape().dims();
+    B::float_add(x, B::float_reshape(shared, Shape::new([1, time, channels])))
+}
+
+/// Plain body of [`TransformerOps::sum_over_batch`](crate::ops::TransformerOps::sum_over_batch).
+pub fn sum_over_batch<B: Backend>(gradient: FloatTensor<B>) -> FloatTensor<B> {
+    let [_, time, channels] = gradient.shape().dims();
+    let sums = B::float_sum_dim(gradient, 0);
+    B::float_reshape(sums, Shape::new([time, channels]))
+}
+
 /// Plain body of [`TransformerOps::add_to_rows`](crate::ops::TransformerOps::add_to_rows).
 pub fn add_to_rows<B: Backend>(
     table: FloatTensor<B>,

@@ -9,7 +9,7 @@ pub use attention::{causal_attention, causal_attention_backward, dropped};
 pub use layers::{
     add_to_rows, gelu, gelu_backward, layer_norm, layer_norm_backward, linear, linear_backward,
     masked_feed_forward, masked_feed_forward_backward, norm_feed_forward,
-    norm_feed_forward_backward, norm_linear, norm_linear_backward,
+    norm_feed_forward_backward, norm_linear, norm_linear_backward, sum_over_batch, sum_with_shared,
 };
 pub use masks::{
     grouped_product, grouped_product_backward, mask_mean, mask_mean_backward, masked_product,
