@@ -4,7 +4,7 @@ use super::Shape;
 use super::block::{Block, blocks};
 use super::head::{Head, request};
 use super::panel::{QUERIES, read_columns, softmax_backward};
-use crate::product::{LeftOperand, PANEL, PanelEngine};
+use crate::product::{LeftOperand, PANEL, PanelEngine, copy_short};
 use crate::scratch::{Scratch, Shared, scratch};
 use crate::update::multiply_chunk;
 
@@ -172,7 +172,7 @@ impl Panels {
     fn read_row(&self, row: usize, output: &mut [f32]) {
         let panels = self.values.chunks_exact(self.stride);
         for (output, panel) in output.chunks_mut(PANEL).zip(panels) {
-            output.copy_from_slice(&panel[row * PANEL..][..output.len()]);
+            copy_short(output, &panel[row * PANEL..][..output.len()]);
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::Shape;
-use super::panel::{PerQuery, QUERIES, exponentials, hide};
+use super::panel::{PerQuery, QUERIES, exponentials, hide_later};
 use crate::dropout::Dropout;
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
-use crate::product::PanelEngine;
+use crate::product::{PanelEngine, copy_short};
 use crate::scratch::{Scratch, Shared, scratch};
 
 /// One head of one sequence.
@@ -65,7 +65,7 @@ impl<'a> Head<'a> {
             return rows;
         }
         for (row, gathered) in room.chunks_exact_mut(size).enumerate().take(time) {
-            gathered.copy_from_slice(&rows.row(row)[..size]);
+            copy_short(gathered, &rows.row(row)[..size]);
         }
         View::new(room, time, size, size)
     }
@@ -82,9 +82,7 @@ impl<'a> Head<'a> {
     /// Turns the scores of a panel of queries, `[keys up to them, QUERIES]`, into exponentials; gives the
     /// reciprocals of their sums.
     pub(super) fn exponentials(&self, scores: &mut [f32], queries: Range<usize>) -> PerQuery {
-        for (column, query) in queries.enumerate() {
-            hide(scores, column, query + 1);
-        }
+        hide_later(scores, queries.start);
         exponentials(scores, self.shape.scale()).map(|sum| 1.0 / sum)
     }
 

@@ -49,6 +49,15 @@ pub(crate) fn hide(scores: &mut [f32], column: usize, visible: usize) {
     }
 }
 
+/// Takes the keys behind it from each query of a panel, whose first query is `first`: of scores,
+/// `[keys, QUERIES]`, up to the last query's key.
+pub(super) fn hide_later(scores: &mut [f32], first: usize) {
+    let (lines, _) = scores.as_chunks_mut::<QUERIES>();
+    for (queries, line) in lines.iter_mut().skip(first).enumerate() {
+        line[..queries].fill(f32::NEG_INFINITY);
+    }
+}
+
 levelled! {
     /// Replaces scores, `[keys, QUERIES]`, by exponentials of `scale` times what they are relative to the
     /// largest of the query; gives their sums.

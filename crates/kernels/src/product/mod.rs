@@ -28,7 +28,7 @@ pub use engine::{Engine, Precision};
 pub use packed::Packed;
 pub(crate) use packed::RowPlaces;
 pub(crate) use packed::across;
-pub(crate) use panel::{PANEL, PanelEngine, multiply_panel, put_columns};
+pub(crate) use panel::{PANEL, PanelEngine, copy_short, multiply_panel, put_columns};
 pub use scattered::{Block, multiply_scattered};
 
 use crate::matrix::View;

@@ -135,7 +135,7 @@ impl PanelEngine {
         rest.fill(0.0);
         if matrix.column_stride() == 1 {
             for (line, term) in room.chunks_exact_mut(PANEL).zip(0..terms) {
-                line[..columns].copy_from_slice(&matrix.row(term)[..columns]);
+                copy_short(&mut line[..columns], &matrix.row(term)[..columns]);
                 line[columns..].fill(0.0);
             }
         } else {
@@ -233,6 +233,23 @@ impl PanelEngine {
             // operands are checked above.
             unsafe { compute(tile) };
         }
+    }
+}
+
+/// Copies a row that is too short for a call of `memcpy`.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline]
+pub(crate) fn copy_short(to: &mut [f32], from: &[f32]) {
+    assert_eq!(to.len(), from.len(), "rows of one length");
+    let (to, to_rest) = to.as_chunks_mut::<PANEL>();
+    let (from, from_rest) = from.as_chunks::<PANEL>();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
     }
 }
 
