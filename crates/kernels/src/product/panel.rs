@@ -156,7 +156,7 @@ impl PanelEngine {
     /// multiplied by 0, which infinities among them make NaN.
     ///
     /// # Panics
-    /// If an operand is too short.
+    /// If there are no terms, or an operand or the outputs are too short.
     pub(crate) fn multiply(
         self,
         outputs: (&mut [f32], usize),
@@ -170,9 +170,10 @@ impl PanelEngine {
         assert!(terms <= left.terms, "more terms than the left operand has");
         let ((outputs, stride), length) = (outputs, self.room(terms));
         assert!(stride >= Self::output(rows), "room for whole tiles");
-        if length == 0 {
-            return;
-        }
+        assert!(
+            length > 0 && panels.len().div_ceil(length) <= outputs.len().div_ceil(stride),
+            "an output for each panel"
+        );
         let together = self.together();
         for (panels, outputs) in panels
             .chunks(together * length)
