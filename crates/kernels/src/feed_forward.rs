@@ -9,7 +9,7 @@ use crate::layer_norm::backward_rows;
 use crate::linear::{self, Norm, add_all, normalized};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Shared, scratch, uninitialized};
+use crate::scratch::{Scratch, Shared, scratch, uninitialized};
 use crate::tiling::tile;
 use crate::weight_gradient::{Places, WeightGradient};
 
@@ -244,42 +244,13 @@ fn go_back(
     precision: Precision,
 ) -> Gradients {
     shape.check(x, weights);
-    let Shape {
-        tokens,
-        width,
-        hidden,
-    } = shape;
+    let Shape { tokens, width, .. } = shape;
     assert_eq!(gradient.len(), x.len(), "gradient");
-    let layer = |inputs, outputs| linear::Shape {
-        tokens,
-        inputs,
-        outputs,
-    };
-    let mut dup = WeightGradient::new(layer(width, hidden), precision);
-    let mut ddown = WeightGradient::new(layer(hidden, width), precision);
-    let holds = !dup.keeps_gradients();
-    let mut dunits = scratch(if holds { tokens * hidden } else { 0 });
-    let mut dfactors = vec![0.0; tokens * shape.values(factors)];
+    let mut made = Made::new(shape, factors, precision);
+    let backward = Backward::new(&mut made, weights, factors, kept, shape, precision);
+    let tile = tile(tokens, precision);
     // SAFETY: every row is overwritten below.
     let mut dx = unsafe { uninitialized(tokens * width) };
-    let up = View::new(weights.up, hidden, width, width);
-    let down = View::new(weights.down, width, hidden, hidden);
-    let backward = Backward {
-        shape,
-        norm: weights.norm,
-        factors,
-        kept,
-        up_again: kept
-            .is_empty()
-            .then(|| Packed::in_parallel(up.transposed(), precision)),
-        up: Packed::in_parallel(up, precision),
-        down: Packed::in_parallel(down, precision),
-        dup: dup.places(),
-        ddown: ddown.places(),
-        dunits: holds.then(|| Shared::new(&mut dunits)),
-        dfactors: Shared::new(&mut dfactors),
-    };
-    let tile = tile(tokens, precision);
     let partial: Vec<Vec<f32>> = dx
         .par_chunks_mut(tile * width)
         .zip(x.par_chunks(tile * width))
@@ -292,9 +263,46 @@ fn go_back(
     Gradients {
         x: dx,
         norm: dnorm,
-        up: dup.product(&dunits),
-        down: ddown.product(gradient),
-        factors: dfactors,
+        up: made.dup.product(&made.dunits),
+        down: made.ddown.product(gradient),
+        factors: made.dfactors,
+    }
+}
+
+/// What the tiles of a backward pass make beside the gradient of the input.
+struct Made {
+    /// The operands of the weights' gradients.
+    dup: WeightGradient,
+    ddown: WeightGradient,
+    /// The gradients of the hidden units, if they are not among the operands.
+    dunits: Scratch,
+    dfactors: Vec<f32>,
+}
+
+impl Made {
+    fn new(shape: Shape, factors: Option<Factors<'_>>, precision: Precision) -> Self {
+        let Shape {
+            tokens,
+            width,
+            hidden,
+        } = shape;
+        let layer = |inputs, outputs| linear::Shape {
+            tokens,
+            inputs,
+            outputs,
+        };
+        let dup = WeightGradient::new(layer(width, hidden), precision);
+        let room = if dup.keeps_gradients() {
+            0
+        } else {
+            tokens * hidden
+        };
+        Self {
+            dup,
+            ddown: WeightGradient::new(layer(hidden, width), precision),
+            dunits: scratch(room),
+            dfactors: vec![0.0; tokens * shape.values(factors)],
+        }
     }
 }
 
@@ -316,7 +324,35 @@ struct Backward<'a> {
     dfactors: Shared<'a>,
 }
 
-impl Backward<'_> {
+impl<'a> Backward<'a> {
+    fn new(
+        made: &'a mut Made,
+        weights: &Weights<'a>,
+        factors: Option<Factors<'a>>,
+        kept: &'a [f32],
+        shape: Shape,
+        precision: Precision,
+    ) -> Self {
+        let Shape { width, hidden, .. } = shape;
+        let up = View::new(weights.up, hidden, width, width);
+        let down = View::new(weights.down, width, hidden, hidden);
+        let again = || Packed::in_parallel(up.transposed(), precision);
+        let holds = !made.dup.keeps_gradients();
+        Self {
+            shape,
+            norm: weights.norm,
+            factors,
+            kept,
+            up_again: kept.is_empty().then(again),
+            up: Packed::in_parallel(up, precision),
+            down: Packed::in_parallel(down, precision),
+            dup: made.dup.places(),
+            ddown: made.ddown.places(),
+            dunits: holds.then(|| Shared::new(&mut made.dunits)),
+            dfactors: Shared::new(&mut made.dfactors),
+        }
+    }
+
     /// The tile of the tokens from `first` on: overwrites the gradient of the input, and gives that of
     /// the norm.
     fn tile(&self, dx: &mut [f32], x: &[f32], gradient: &[f32], first: usize) -> Vec<f32> {

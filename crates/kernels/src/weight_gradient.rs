@@ -30,7 +30,7 @@ impl WeightGradient {
         Self {
             shape,
             engine,
-            x: Packed::of_rows(shape.tokens, shape.inputs, precision),
+            x: Packed::for_rows(shape.tokens, shape.inputs, engine, precision),
             gradients: scratch(room),
         }
     }
@@ -61,23 +61,26 @@ impl WeightGradient {
             inputs,
             outputs,
         } = self.shape;
+        if tokens == 0 {
+            return vec![0.0; outputs * inputs];
+        }
         // SAFETY: every element is overwritten below.
         let mut dweight = unsafe { uninitialized(outputs * inputs) };
         if !self.keeps_gradients() {
-            of_rows(&mut dweight, gradient, &self.x, self.shape, self.engine);
+            of_packed(&mut dweight, gradient, &self.x, self.shape, self.engine);
             return dweight;
         }
         let rows = rows_of_task(outputs, self.engine);
         let room = LeftOperand::room(rows, tokens, self.engine);
-        dweight
-            .par_chunks_mut(rows * inputs)
-            .zip(self.gradients.par_chunks(room))
-            .for_each(|(dweight, gradients)| {
-                let rows = dweight.len() / inputs;
-                let whole = LeftOperand::whole_rows(rows, self.engine);
-                let left = LeftOperand::packed(gradients, whole, tokens, self.engine);
-                multiply_operand(dweight, inputs, &left, rows, &self.x, inputs, false);
-            });
+        let parts = dweight.par_chunks_mut(rows * inputs);
+        let gradients = self.gradients.par_chunks(room);
+        assert_eq!(parts.len(), gradients.len(), "gradients of all rows");
+        parts.zip(gradients).for_each(|(dweight, gradients)| {
+            let rows = dweight.len() / inputs;
+            let whole = LeftOperand::whole_rows(rows, self.engine);
+            let left = LeftOperand::packed(gradients, whole, tokens, self.engine);
+            multiply_operand(dweight, inputs, &left, rows, &self.x, inputs, false);
+        });
         dweight
     }
 }
@@ -95,7 +98,7 @@ impl Places<'_> {
     /// Takes the inputs of the layer for the tokens from `first` on, `[tokens, inputs]`.
     ///
     /// # Panics
-    /// If there are not as many tokens, or `first` is odd.
+    /// If there are not as many tokens, or `first` is not a multiple of the engine's rows.
     ///
     /// # Safety
     /// No other task puts inputs of these tokens.
@@ -112,7 +115,7 @@ impl Places<'_> {
     /// where they are kept.
     ///
     /// # Panics
-    /// If there are not as many tokens, or `first` is odd.
+    /// If there are not as many tokens, or `first` is not a multiple of the engine's rows.
     ///
     /// # Safety
     /// No other task puts gradients of these tokens.
@@ -139,11 +142,11 @@ pub(crate) fn of_whole(
 ) {
     let x = View::new(x, shape.tokens, shape.inputs, shape.inputs);
     let x = Packed::in_parallel(x, precision);
-    of_rows(dweight, gradient, &x, shape, Engine::of(precision));
+    of_packed(dweight, gradient, &x, shape, Engine::of(precision));
 }
 
 /// The same with a packed input.
-fn of_rows(dweight: &mut [f32], gradient: &[f32], x: &Packed, shape: Shape, engine: Engine) {
+fn of_packed(dweight: &mut [f32], gradient: &[f32], x: &Packed, shape: Shape, engine: Engine) {
     let Shape {
         tokens,
         inputs,
@@ -167,4 +170,49 @@ fn rows_of_task(rows: usize, engine: Engine) -> usize {
     rows.div_ceil(tasks)
         .clamp(1, 96)
         .next_multiple_of(engine.rows())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::{Philox, unit};
+    use crate::tiling::tile;
+
+    fn values(count: usize, stream: u64) -> Vec<f32> {
+        let generator = Philox::new(7, stream);
+        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
+        (0..count).map(value).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn tiles_give_what_the_whole_gives(
+            tokens in 0usize..210, inputs in 1usize..80, outputs in 1usize..200, rounds in any::<bool>(),
+        ) {
+            let precision = if rounds { Precision::Bf16 } else { Precision::F32 };
+            let shape = Shape { tokens, inputs, outputs };
+            let (x, gradient) = (values(tokens * inputs, 1), values(tokens * outputs, 2));
+            let mut tiled = WeightGradient::new(shape, precision);
+            let places = tiled.places();
+            let tile = tile(tokens, precision);
+            x.par_chunks(tile * inputs)
+                .zip(gradient.par_chunks(tile * outputs))
+                .enumerate()
+                .for_each(|(index, (x, gradient))| {
+                    // SAFETY: each tile has its own tokens.
+                    unsafe {
+                        places.put_x(index * tile, x);
+                        places.put_gradient(index * tile, gradient);
+                    }
+                });
+            let found = tiled.product(&gradient);
+            let mut expected = vec![f32::NAN; outputs * inputs];
+            of_whole(&mut expected, &gradient, &x, shape, precision);
+            for (found, expected) in found.iter().zip(&expected) {
+                prop_assert_eq!(found.to_bits(), expected.to_bits());
+            }
+        }
+    }
 }

@@ -118,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn linear_layers(tokens in 1usize..130, inputs in 1usize..40, outputs in 1usize..40, normed in any::<bool>()) {
+    fn linear_layers(tokens in 0usize..130, inputs in 1usize..40, outputs in 1usize..40, normed in any::<bool>()) {
         let (x, weight) = (values(tokens * inputs, 1), values(outputs * inputs, 2));
         let (gain, gradient) = (values(inputs, 3), values(tokens * outputs, 4));
         let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
@@ -138,14 +138,17 @@ proptest! {
     }
 
     #[test]
-    fn feed_forwards(tokens in 1usize..110, width in 1usize..20, hidden in 1usize..50, normed in any::<bool>()) {
+    fn feed_forwards(
+        tokens in 0usize..110, width in 1usize..20, hidden in 1usize..50, normed in any::<bool>(),
+        rounds in any::<bool>(),
+    ) {
         let (x, gain) = (values(tokens * width, 1), values(width, 2));
         let (up, down) = (values(hidden * width, 3), values(hidden * width, 4));
         let gradient = values(tokens * width, 5);
         let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
         let weights = feed_forward::Weights { norm, up: &up, down: &down };
         let shape = feed_forward::Shape { tokens, width, hidden };
-        let precision = Precision::F32;
+        let precision = if rounds { Precision::Bf16 } else { Precision::F32 };
         let all = |found: feed_forward::Gradients| (found.x, found.norm, found.up, found.down);
         let (y, found) = on_any_threads(|| {
             let y = feed_forward::forward(&x, &weights, shape, precision);
@@ -158,12 +161,12 @@ proptest! {
         // The parts, which are tested by themselves, one after the other.
         let into = linear::Shape { tokens, inputs: width, outputs: hidden };
         let out = linear::Shape { tokens, inputs: hidden, outputs: width };
-        let before = linear::forward(&x, norm, &up, into, Precision::F32);
+        let before = linear::forward(&x, norm, &up, into, precision);
         let units = gelu::forward(&before);
-        let expected = linear::forward(&units, None, &down, out, Precision::F32);
-        let last = linear::backward(&gradient, &units, None, &down, out, Precision::F32);
+        let expected = linear::forward(&units, None, &down, out, precision);
+        let last = linear::backward(&gradient, &units, None, &down, out, precision);
         let dbefore = gelu::backward(&last.x, &before);
-        let first = linear::backward(&dbefore, &x, norm, &up, into, Precision::F32);
+        let first = linear::backward(&dbefore, &x, norm, &up, into, precision);
         let exact = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
         assert_close(&y, &exact(&expected));
         assert_close(&found.0, &exact(&first.x));

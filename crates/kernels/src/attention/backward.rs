@@ -57,7 +57,7 @@ impl Room {
             dscores: lines(),
             left_weights: scratch(engine.left_room(time, queries)),
             left_dscores: scratch(engine.left_room(time, queries)),
-            panels: scratch(panels * engine.room(time)),
+            panels: scratch(engine.operands_room(time)),
             columns: scratch(panels * PanelEngine::output(size)),
             dkeys: Panels::new(time, size),
             dvalues: Panels::new(time, size),
@@ -77,9 +77,8 @@ impl Head<'_> {
         let keys = engine.left_in(keys, &mut room.left_keys);
         let values = engine.left_in(values, &mut room.left_values);
         let (stride, of_columns) = (PanelEngine::output(time), PanelEngine::output(size));
-        for sums in [&mut room.dkeys, &mut room.dvalues] {
-            sums.values.fill(0.0);
-        }
+        room.dkeys.clear();
+        room.dvalues.clear();
         for block in blocks(time, engine.together()) {
             let next = block.next(time, engine.together());
             request(self.part(0, next.clone()));
@@ -105,20 +104,25 @@ impl Head<'_> {
             let weights = engine.left_of_panels(&weights, terms, &mut room.left_weights);
             let columns = (&mut room.columns[..], of_columns);
             engine.multiply(columns, &turned_keys, size, panels, false);
-            let of_block = (seen, engine);
-            room.dkeys.add(&dscores, (query_rows, terms), of_block);
-            room.dvalues.add(&weights, (gradient_rows, terms), of_block);
+            room.dkeys.add(&dscores, seen, (query_rows, terms), engine);
+            let gradient_rows = (gradient_rows, terms);
+            room.dvalues.add(&weights, seen, gradient_rows, engine);
             let columns = room.columns.chunks_mut(of_columns);
             for (queries, columns) in block.panels().zip(columns) {
                 let outputs = queries.map(|query| self.place(dpacked, query, 3, 0));
                 read_columns(outputs, columns, &[1.0; QUERIES]);
             }
         }
-        for (part, sums) in [(1, &room.dkeys), (2, &room.dvalues)] {
-            self.request_places(dpacked, 0..time, 3, part);
-            for token in 0..time {
-                sums.read_row(token, self.place(dpacked, token, 3, part));
-            }
+        self.put_sums(dpacked, 1, &room.dkeys);
+        self.put_sums(dpacked, 2, &room.dvalues);
+    }
+
+    /// Writes the gradients of all keys (1) or values (2) to their places.
+    fn put_sums(&self, dpacked: Shared<'_>, part: usize, sums: &Panels) {
+        let time = self.shape.time;
+        self.request_places(dpacked, 0..time, 3, part);
+        for token in 0..time {
+            sums.read_row(token, self.place(dpacked, token, 3, part));
         }
     }
 
@@ -159,12 +163,18 @@ impl Panels {
         }
     }
 
-    /// Adds the products of a left operand and panels that lie one after the other to the first rows.
+    fn clear(&mut self) {
+        self.values.fill(0.0);
+    }
+
+    /// Adds the products of the first rows of a left operand and panels, of so many terms, that lie one
+    /// after the other.
     fn add(
         &mut self,
         left: &LeftOperand<'_>,
+        rows: usize,
         panels: (&[f32], usize),
-        (rows, engine): (usize, PanelEngine),
+        engine: PanelEngine,
     ) {
         engine.multiply((&mut self.values, self.stride), left, rows, panels, true);
     }

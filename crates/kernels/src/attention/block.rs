@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::panel::QUERIES;
+use crate::product::PanelEngine;
 
 /// Neighbouring queries, in panels of 16 of which only the last may be narrower.
 #[derive(Clone, Debug)]
@@ -11,7 +12,7 @@ pub(super) struct Block {
 }
 
 /// The most panels of a block.
-const MOST: usize = 2;
+pub(super) const MOST: usize = PanelEngine::MOST_TOGETHER;
 
 /// All queries in blocks of so many panels.
 pub(super) fn blocks(time: usize, panels: usize) -> impl Iterator<Item = Block> {
@@ -72,5 +73,48 @@ impl<'a> std::ops::Deref for Lines<'a> {
 
     fn deref(&self) -> &Self::Target {
         &self.panels[..self.count]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_and_panels_follow_each_other() {
+        for panels in 1..=MOST {
+            for time in [1, 15, 16, 17, 32, 33, 48, 110] {
+                let mut after = 0;
+                for block in blocks(time, panels) {
+                    assert_eq!(block.queries.start, after);
+                    let mut end = after;
+                    for queries in block.panels() {
+                        assert_eq!(queries.start, end);
+                        assert!(queries.len() == QUERIES || queries.end == time);
+                        end = queries.end;
+                    }
+                    assert_eq!((end, block.seen()), (block.queries.end, block.queries.end));
+                    assert!(block.len() == panels * QUERIES || end == time);
+                    let following = end..time.min(end + panels * QUERIES);
+                    assert_eq!(block.next(time, panels), following);
+                    after = end;
+                }
+                assert_eq!(after, time);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_end_with_the_last_query_of_a_panel() {
+        let values: Vec<f32> = (0..2 * 50 * QUERIES).map(|index| index as f32).collect();
+        let block = blocks(40, MOST).nth(1).unwrap();
+        assert_eq!(
+            block.lines(&values, 50 * QUERIES)[..],
+            [&values[..40 * QUERIES]]
+        );
+        let block = blocks(40, MOST).next().unwrap();
+        let second = &values[50 * QUERIES..][..32 * QUERIES];
+        let lines = block.lines(&values, 50 * QUERIES);
+        assert_eq!(lines[..], [&values[..16 * QUERIES], second]);
     }
 }

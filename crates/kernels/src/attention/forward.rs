@@ -1,7 +1,7 @@
 //! The forward pass of one head.
 
 use super::Shape;
-use super::block::{Block, blocks};
+use super::block::{Block, MOST, blocks};
 use super::head::{Head, request};
 use super::panel::{PerQuery, QUERIES, read_columns};
 use crate::product::PanelEngine;
@@ -37,7 +37,7 @@ impl Room {
             turned_values: scratch(engine.left_room(size, time)),
             queries: scratch(panels * engine.room(size)),
             weights: scratch(panels * PanelEngine::output(time)),
-            panels: scratch(panels * engine.room(time)),
+            panels: scratch(engine.operands_room(time)),
             columns: scratch(panels * PanelEngine::output(size)),
         }
     }
@@ -75,8 +75,8 @@ impl Head<'_> {
 
     /// Turns the scores of a block into the exponentials that weigh values, after dropout; gives the
     /// reciprocals of their sums for each panel.
-    fn probabilities(&self, weights: &mut [f32], stride: usize, block: &Block) -> [PerQuery; 2] {
-        let mut reciprocals = [[0.0; QUERIES]; 2];
+    fn probabilities(&self, weights: &mut [f32], stride: usize, block: &Block) -> [PerQuery; MOST] {
+        let mut reciprocals = [[0.0; QUERIES]; MOST];
         let panels = block.panels().zip(weights.chunks_mut(stride));
         for ((queries, weights), reciprocals) in panels.zip(&mut reciprocals) {
             let lines = &mut weights[..queries.end * QUERIES];

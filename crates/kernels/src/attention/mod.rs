@@ -108,20 +108,21 @@ pub fn backward(
     dpacked
 }
 
-/// Goes through the heads of all sequences on all threads, each with its own room.
+/// Goes through the heads of all sequences on all threads. Neighbours that one task goes through share a
+/// room; where the program is tested, each gets one of which it may use no value that it did not write.
 fn for_each_head<R>(
     packed: &[f32],
     shape: Shape,
     dropout: Option<Dropout>,
     precision: Precision,
-    room: impl Fn(PanelEngine) -> R + Sync + Send,
+    new_room: impl Fn(PanelEngine) -> R + Sync + Send,
     work: impl Fn(Head<'_>, &mut R) + Sync + Send,
 ) {
     let engine = PanelEngine::of(precision);
     (0..shape.batch * shape.heads)
         .into_par_iter()
         .for_each_init(
-            || room(engine),
+            || new_room(engine),
             |room, number| {
                 let head = Head {
                     shape,
@@ -130,6 +131,9 @@ fn for_each_head<R>(
                     dropout,
                     engine,
                 };
+                if cfg!(debug_assertions) {
+                    *room = new_room(engine);
+                }
                 work(head, room);
             },
         );

@@ -1,5 +1,5 @@
-//! A block of queries side by side: whatever belongs to one of them is a column of a panel, so that
-//! nothing is ever summed across the lanes of a register.
+//! A panel of queries side by side: whatever belongs to one of them is a column, so that nothing is ever
+//! summed across the lanes of a register.
 
 use std::hint::black_box;
 
@@ -8,10 +8,10 @@ use crate::math::exp;
 use crate::product::PANEL;
 use crate::square::{SIDE, transpose};
 
-/// Queries of a block.
+/// Queries of a panel.
 pub(crate) const QUERIES: usize = PANEL;
 
-/// One number for each query of a block.
+/// One number for each query of a panel.
 pub(crate) type PerQuery = [f32; QUERIES];
 
 /// Reads the columns of a panel `[size, QUERIES]` as rows, each times its scale. There is room for

@@ -103,7 +103,8 @@ impl<'a> Places<'a> {
     }
 
     /// Takes the exponentials of some tokens and a block of `rows` words, unless they are in their
-    /// place. The first token is even, and with the last one what is left of the units is filled up.
+    /// place. The first token is a multiple of [`GROUP`](super::GROUP), and with the last one what is left of
+    /// the units is filled up.
     ///
     /// # Safety
     /// As for [`logits`](Self::logits).

@@ -41,7 +41,7 @@ fn most_tokens(precision: Precision) -> usize {
 const TILES: usize = 4;
 
 /// Tokens whose exponentials are made, and packed while they lie in a near cache, before those of the
-/// next: in pairs, a whole line of them for each word.
+/// next: in pairs, a whole line of them for each word. Operands take whole tiles: it is a multiple of 32.
 const GROUP: usize = 32;
 
 /// How far above its reference a logit may be: exponentials up to e⁴⁰, and sums of them, are far from

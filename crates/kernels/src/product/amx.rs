@@ -97,8 +97,8 @@ fn configure() {
 pub(super) struct Block {
     /// Steps of 16 pairs.
     pub(super) steps: usize,
-    /// A tile of the left operand for each step, one after the other; those of the other 16 rows, if
-    /// there are any, lie behind the last one, for all `left_steps` steps of the operand.
+    /// A tile of the left operand for each step, one after the other. Those of the other 16 rows, if there
+    /// are any, begin `left_steps` tiles further on.
     pub(super) left: *const f32,
     pub(super) left_steps: usize,
     /// Pair `k` of the right operand begins at `k · right_row`: 16 columns. The other 16, if there are

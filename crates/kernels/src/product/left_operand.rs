@@ -15,8 +15,8 @@ use crate::square::SIDE;
 pub(super) enum Layout {
     /// Rows of so many units, one after the other.
     Rows(usize),
-    /// 16 rows of so many units, one after the other: of each, tiles of 16 units, so that a tile is read
-    /// as it lies, in one page.
+    /// Strips of 16 rows of so many units, a multiple of 16. A strip is its tiles of 16 × 16 units, one
+    /// after the other and each row by row, so that a tile is 1 KiB in one piece.
     Tiles(usize),
 }
 
@@ -152,7 +152,7 @@ impl<'a> LeftOperand<'a> {
     /// tile unit. Rows that the first lacks are 0.
     ///
     /// # Panics
-    /// If the room is too short.
+    /// If the room is too short, or the engine takes no pairs.
     pub(crate) fn of_panels(panels: [&[f32]; 2], engine: Engine, room: &'a mut [f32]) -> Self {
         let [first, second] = panels.map(|panel| panel.as_chunks().0);
         let terms = 2 * SIDE;
@@ -162,7 +162,8 @@ impl<'a> LeftOperand<'a> {
         Self::packed(room, rows, terms, engine)
     }
 
-    /// Pairs that [`pack_into`](Self::pack_into) or [`pack_rows`](Self::pack_rows) has packed.
+    /// Pairs that are packed already: by [`pack_into`](Self::pack_into) or
+    /// [`pack_rows`](Self::pack_rows).
     ///
     /// # Panics
     /// If there are not as many.
@@ -228,8 +229,16 @@ impl<'a> LeftOperand<'a> {
 }
 
 impl LeftOperand<'_> {
-    /// Where a row begins at a term, and the distances of rows and terms.
+    /// Where the tiles from a row on begin, a multiple of 16, and the steps of the operand.
+    pub(super) fn tiles_from(&self, row: usize) -> (*const f32, usize) {
+        debug_assert!(self.engine.is_amx() && row.is_multiple_of(SIDE));
+        (self.start.wrapping_add(row * self.row), self.units / SIDE)
+    }
+
+    /// Where a row begins at a term, and the distances of rows and terms, unless the operand lies in
+    /// tiles.
     pub(super) fn tile(&self, row: usize, term: usize) -> (*const f32, usize, usize) {
+        debug_assert!(!self.engine.is_amx(), "rows");
         let (row_stride, step) = match self.flipped {
             Some(view) => (view.row_stride(), view.column_stride()),
             None => (self.row, 1),
@@ -296,5 +305,41 @@ impl Strips {
     pub(super) fn tile(&self, row: usize) -> (*const f32, usize, usize) {
         let start = &self.held[row / self.rows * self.length()..];
         (start.as_ptr(), 1, self.rows)
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::product::engine::Kind;
+    use crate::random::{Philox, unit};
+
+    proptest! {
+        #[test]
+        fn terms_that_are_packed_in_parts_make_up_the_whole(
+            rows in 1usize..40, terms in 1usize..150, part in 1usize..4,
+        ) {
+            let generator = Philox::new(9, 2);
+            let number = |index| unit(generator.number(index as u64));
+            let values: Vec<f32> = (0..rows * terms).map(number).collect();
+            let matrix = View::new(&values, terms, rows, rows).transposed();
+            for engine in [Engine(Kind::Amx), Engine(Kind::Avx512Pairs)] {
+                let room = LeftOperand::room(rows, terms, engine);
+                // Rows up to whole tiles hold any values.
+                let [mut found, mut expected] = [vec![0.0; room], vec![0.0; room]];
+                LeftOperand::new_in(matrix, engine, true, &mut expected);
+                let shared = Shared::new(&mut found);
+                for first in (0..terms).step_by(32 * part) {
+                    let some = matrix.part(first, (terms - first).min(32 * part));
+                    // SAFETY: one part after the other.
+                    unsafe { LeftOperand::pack_into(shared, 0, (terms, engine), first, some) };
+                }
+                let [found, expected] =
+                    [&found, &expected].map(|values| values.iter().map(|value| value.to_bits()));
+                prop_assert!(found.eq(expected), "{engine:?}");
+            }
+        }
     }
 }

@@ -116,9 +116,14 @@ impl Packed {
         fits.then(|| (Shared::new(&mut self.values), width, units))
     }
 
-    /// Room for a matrix whose rows are put in some at a time.
-    pub(crate) fn of_rows(inner: usize, columns: usize, precision: Precision) -> Self {
-        Self::room(inner, columns, Engine::of(precision), precision)
+    /// Room for a matrix whose rows are put in some at a time. It holds any values until all are.
+    pub(crate) fn for_rows(
+        inner: usize,
+        columns: usize,
+        engine: Engine,
+        precision: Precision,
+    ) -> Self {
+        Self::room(inner, columns, engine, precision)
     }
 
     /// Where the rows go.
@@ -205,6 +210,7 @@ impl RowPlaces<'_> {
     /// No other task packs these rows.
     pub(crate) unsafe fn put(&self, first: usize, rows: View<'_>) {
         assert_eq!(rows.columns(), self.columns, "columns");
+        assert!(first + rows.rows() <= self.inner, "rows of the operand");
         let width = 2 * self.engine.lanes();
         if self.engine.takes_pairs() {
             let (first, count) = units_of(first, rows.rows(), (self.inner, self.units), 1);
@@ -231,13 +237,14 @@ impl RowPlaces<'_> {
 /// fill up to `units` units. They are whole parts of `part` units, unless they are the last.
 ///
 /// # Panics
-/// If they are not.
+/// If they are not, or there are not as many terms.
 pub(super) fn units_of(
     first: usize,
     count: usize,
     (terms, units): (usize, usize),
     part: usize,
 ) -> (usize, usize) {
+    assert!(first + count <= terms, "terms of the operand");
     let is_last = first + count == terms;
     assert!(
         first.is_multiple_of(2 * part) && (is_last || count.is_multiple_of(2 * part)),
@@ -358,6 +365,42 @@ pub(super) fn rounded_rows(output: &mut [f32], left: View<'_>) {
         } else {
             for (term, output) in output.iter_mut().enumerate() {
                 *output = bfloat::from_bits(bfloat::to_bits(left.at(row, term)));
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::product::engine::Kind;
+    use crate::random::{Philox, unit};
+
+    proptest! {
+        /// Whatever the engine: this only puts values to their places.
+        #[test]
+        fn rows_that_are_put_in_parts_make_up_the_whole(
+            inner in 1usize..150, columns in 1usize..80, part in 1usize..4,
+        ) {
+            let generator = Philox::new(9, 1);
+            let number = |index| unit(generator.number(index as u64));
+            let values: Vec<f32> = (0..inner * columns).map(number).collect();
+            let matrix = View::new(&values, inner, columns, columns);
+            for kind in [Kind::Amx, Kind::Avx512Pairs, Kind::Avx512, Kind::Avx2, Kind::Portable] {
+                let (engine, precision) = (Engine(kind), Precision::Bf16);
+                let whole = Packed::for_engine(matrix, engine, precision);
+                let mut parts = Packed::for_rows(inner, columns, engine, precision);
+                let places = parts.row_places();
+                for first in (0..inner).step_by(32 * part).collect::<Vec<_>>().into_iter().rev() {
+                    let count = (inner - first).min(32 * part);
+                    // SAFETY: one part after the other.
+                    unsafe { places.put(first, matrix.rows_from(first, count)) };
+                }
+                let [found, expected] =
+                    [&parts, &whole].map(|packed| packed.values.iter().map(|value| value.to_bits()));
+                prop_assert!(found.eq(expected), "{engine:?}");
             }
         }
     }

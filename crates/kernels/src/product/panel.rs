@@ -30,9 +30,16 @@ impl PanelEngine {
         }
     }
 
+    /// The most panels whose products are made together.
+    pub(crate) const MOST_TOGETHER: usize = 2;
+
     /// Panels whose products are best made together.
     pub(crate) fn together(self) -> usize {
-        if self.engine.is_amx() { 2 } else { 1 }
+        if self.engine.is_amx() {
+            Self::MOST_TOGETHER
+        } else {
+            1
+        }
     }
 
     /// Whether operands are copied, be it into pairs or rounded.
@@ -40,9 +47,23 @@ impl PanelEngine {
         self.rounded || self.engine.takes_pairs()
     }
 
-    /// Room for a left operand in the units of the engine, in values.
+    /// Room for a [left operand](Self::left_in), in values: none where it is taken as it is.
     pub(crate) fn left_room(self, rows: usize, terms: usize) -> usize {
-        LeftOperand::room(rows, terms, self.engine)
+        if self.copies() {
+            LeftOperand::room(rows, terms, self.engine)
+        } else {
+            0
+        }
+    }
+
+    /// Room for the [operands](Self::operands) of products that are made together, in values: none where
+    /// a panel of all terms is taken as it is.
+    pub(crate) fn operands_room(self, terms: usize) -> usize {
+        if self.copies() {
+            self.together() * self.room(terms)
+        } else {
+            0
+        }
     }
 
     /// A left operand for one or several products, in `room` unless it is taken as it is.
@@ -105,8 +126,8 @@ impl PanelEngine {
     }
 
     /// The first `terms` columns of panels `[rows, PANEL]` as a left operand of as many rows as the last
-    /// one has, in `room` unless it is taken as it is: of one panel, or, with their columns side by side,
-    /// of as many as products are made [together](Self::together). Rows that one lacks are 0.
+    /// one has, in `room` unless it is taken as it is: of one panel, or of two, with their columns side by
+    /// side, where products are made [together](Self::together). Rows that the first lacks are 0.
     ///
     /// # Panics
     /// If there are more panels, or the room is too short.
@@ -117,11 +138,11 @@ impl PanelEngine {
         room: &'a mut [f32],
     ) -> LeftOperand<'a> {
         let rows = panels.last().map_or(0, |panel| panel.len() / PANEL);
-        if let &[panel] = panels {
-            return self.left_in(View::new(panel, rows, terms, PANEL), room);
+        match *panels {
+            [panel] => self.left_in(View::new(panel, rows, terms, PANEL), room),
+            [first, second] => LeftOperand::of_panels([first, second], self.engine, room),
+            _ => panic!("{} panels side by side", panels.len()),
         }
-        assert!(panels.len() <= self.together(), "panels side by side");
-        LeftOperand::of_panels([panels[0], panels[1]], self.engine, room)
     }
 
     /// Fills the room with a panel; rows that it lacks are 0.
@@ -162,39 +183,20 @@ impl PanelEngine {
         outputs: (&mut [f32], usize),
         left: &LeftOperand<'_>,
         rows: usize,
-        (panels, terms): (&[f32], usize),
+        panels: (&[f32], usize),
         accumulate: bool,
     ) {
         assert_eq!(left.engine, self.engine, "operands of one engine");
-        assert!(rows <= left.rows, "more rows than the left operand has");
-        assert!(terms <= left.terms, "more terms than the left operand has");
-        let ((outputs, stride), length) = (outputs, self.room(terms));
-        assert!(stride >= Self::output(rows), "room for whole tiles");
-        assert!(
-            length > 0 && panels.len().div_ceil(length) <= outputs.len().div_ceil(stride),
-            "an output for each panel"
-        );
-        let together = self.together();
-        for (panels, outputs) in panels
-            .chunks(together * length)
-            .zip(outputs.chunks_mut(together * stride))
-        {
-            #[cfg(target_arch = "x86_64")]
-            if self.engine.is_amx() {
-                // SAFETY: the engine exists only where the tile unit is usable.
-                let mut tiles = unsafe { amx::Hardware::configured() };
-                let panels = (panels, terms);
-                blocks(
-                    &mut tiles,
-                    (outputs, stride),
-                    left,
-                    rows,
-                    panels,
-                    accumulate,
-                );
-                continue;
-            }
-            self.multiply_one(outputs, left, rows, (panels, terms), accumulate);
+        #[cfg(target_arch = "x86_64")]
+        if self.engine.is_amx() {
+            // SAFETY: the engine exists only where the tile unit is usable.
+            let mut tiles = unsafe { amx::Hardware::configured() };
+            return blocks(&mut tiles, outputs, left, rows, panels, accumulate);
+        }
+        let ((outputs, stride), (panels, terms)) = (outputs, panels);
+        let length = check(left, rows, terms, (outputs.len(), stride), panels.len());
+        for (panel, output) in panels.chunks(length).zip(outputs.chunks_mut(stride)) {
+            self.multiply_one(output, left, rows, (panel, terms), accumulate);
         }
     }
 
@@ -271,8 +273,38 @@ pub(crate) fn put_columns<'a>(panel: &mut [f32], rows: impl Iterator<Item = &'a 
     }
 }
 
-/// The products by one panel or two with the tile unit, 32 rows at a time. Outputs have room for whole
-/// tiles.
+/// The length of a panel, where the left operand has so many rows and terms, and there is an output for
+/// each panel, with room for whole tiles.
+///
+/// # Panics
+/// If it has not, or there are no terms.
+fn check(
+    left: &LeftOperand<'_>,
+    rows: usize,
+    terms: usize,
+    (outputs, stride): (usize, usize),
+    panels: usize,
+) -> usize {
+    assert!(rows <= left.rows, "more rows than the left operand has");
+    assert!(terms <= left.terms, "more terms than the left operand has");
+    let length = left.engine.units(terms) * PANEL;
+    assert!(
+        length > 0 && panels.is_multiple_of(length),
+        "panels of all terms"
+    );
+    let before = (panels / length).saturating_sub(1) * stride;
+    let room = PanelEngine::output(rows);
+    assert!(
+        stride >= room && outputs >= before + room,
+        "room for all outputs"
+    );
+    length
+}
+
+/// The products by panels with the tile unit, two panels and 32 rows at a time.
+///
+/// # Panics
+/// As for [`PanelEngine::multiply`].
 #[cfg(target_arch = "x86_64")]
 fn blocks<T: amx::Tiles>(
     tiles: &mut T,
@@ -282,38 +314,34 @@ fn blocks<T: amx::Tiles>(
     (panels, terms): (&[f32], usize),
     accumulate: bool,
 ) {
-    let steps = terms.div_ceil(2 * amx::PAIRS);
-    let length = steps * amx::PAIRS * PANEL;
-    let both_columns = panels.len() > length;
-    let before = if both_columns { stride } else { 0 };
-    assert!(panels.len() >= length, "panel too short");
-    assert!(
-        !both_columns || panels.len() >= 2 * length,
-        "panel too short"
-    );
-    assert!(
-        outputs.len() >= before + PanelEngine::output(rows),
-        "output too short"
-    );
+    assert!(left.engine.is_amx(), "an operand in tiles");
+    let length = check(left, rows, terms, (outputs.len(), stride), panels.len());
     let whole = rows.next_multiple_of(WHOLE);
-    for row in (0..whole).step_by(amx::BLOCK) {
-        let block = amx::Block {
-            steps,
-            left: left.tile(row, 0).0,
-            left_steps: left.units / amx::PAIRS,
-            right: panels.as_ptr(),
-            right_row: PANEL,
-            right_other: length,
-            output: outputs[row * PANEL..].as_mut_ptr(),
-            output_row: PANEL,
-            output_other: stride,
-            accumulate,
-            both_rows: row + WHOLE < whole,
-            both_columns,
-        };
-        // SAFETY: whoever has the tiles can run them; the left operand has rows up to a multiple of 16
-        // and pairs up to whole steps, as has the panel, and the output has room for whole tiles.
-        unsafe { amx::compute(tiles, block) };
+    for (panels, outputs) in panels
+        .chunks(2 * length)
+        .zip(outputs.chunks_mut(2 * stride))
+    {
+        for row in (0..whole).step_by(amx::BLOCK) {
+            let (start, left_steps) = left.tiles_from(row);
+            let block = amx::Block {
+                steps: terms.div_ceil(2 * amx::PAIRS),
+                left: start,
+                left_steps,
+                right: panels.as_ptr(),
+                right_row: PANEL,
+                right_other: length,
+                output: outputs[row * PANEL..].as_mut_ptr(),
+                output_row: PANEL,
+                output_other: stride,
+                accumulate,
+                both_rows: row + WHOLE < whole,
+                both_columns: panels.len() > length,
+            };
+            // SAFETY: whoever has the tiles can run them; the left operand has rows up to a multiple of
+            // 16 and pairs up to whole steps, as have the panels, and all outputs have room for whole
+            // tiles.
+            unsafe { amx::compute(tiles, block) };
+        }
     }
 }
 
@@ -360,7 +388,7 @@ mod tests {
         panels: (&[f32], usize),
         (stride, accumulate): (usize, bool),
     ) -> [Vec<f32>; 2] {
-        let before = values(2 * stride, 3);
+        let before = values(3 * stride, 3);
         let mut outputs = before.clone();
         let mut tiles = amx::Software::default();
         let to = (&mut outputs[..], stride);
@@ -373,7 +401,7 @@ mod tests {
         #[test]
         fn blocks_make_up_a_product_by_panels(
             rows in 1usize..70, more_rows in 0usize..20, terms in 1usize..80, more_terms in 0usize..40,
-            columns in 1usize..=2 * PANEL, flipped in any::<bool>(), accumulate in any::<bool>(),
+            columns in 1usize..=3 * PANEL, flipped in any::<bool>(), accumulate in any::<bool>(),
         ) {
             let (all_rows, all_terms) = (rows + more_rows, terms + more_terms);
             let left = values(all_rows * all_terms, 1);
@@ -384,7 +412,7 @@ mod tests {
             };
             let right = values(terms * columns, 2);
             let right = View::new(&right, terms, columns, columns);
-            let mut room = vec![f32::NAN; 2 * AMX.room(terms)];
+            let mut room = vec![f32::NAN; 3 * AMX.room(terms)];
             let panels = (AMX.panels(right, &mut room), terms);
             let stride = PanelEngine::output(rows) + 5;
             let mut room = vec![f32::NAN; AMX.left_room(all_rows, all_terms)];

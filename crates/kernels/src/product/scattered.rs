@@ -130,10 +130,11 @@ impl Block<'_> {
     ) {
         for (index, rows) in rows.chunks(amx::BLOCK).enumerate() {
             let mut corner: Corner = [0.0; 1024];
+            let (start, steps) = left.tiles_from(index * amx::BLOCK);
             let block = amx::Block {
-                steps: left.units / amx::PAIRS,
-                left: left.start.wrapping_add(index * amx::BLOCK * left.row),
-                left_steps: left.units / amx::PAIRS,
+                steps,
+                left: start,
+                left_steps: steps,
                 right: panel.values.as_ptr(),
                 right_row: panel.width,
                 right_other: 16,

@@ -109,10 +109,11 @@ impl Target<'_> {
         for panel in right.panels(self.columns) {
             for row in (0..self.rows).step_by(amx::BLOCK) {
                 let count = amx::BLOCK.min(self.rows - row);
+                let (start, steps) = left.tiles_from(row);
                 let block = amx::Block {
-                    steps: left.units / amx::PAIRS,
-                    left: left.start.wrapping_add(row * left.row),
-                    left_steps: left.units / amx::PAIRS,
+                    steps,
+                    left: start,
+                    left_steps: steps,
                     right: panel.values.as_ptr(),
                     right_row: panel.width,
                     right_other: 16,
