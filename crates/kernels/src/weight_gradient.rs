@@ -177,14 +177,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::random::{Philox, unit};
+    use crate::random::values;
     use crate::tiling::tile;
-
-    fn values(count: usize, stream: u64) -> Vec<f32> {
-        let generator = Philox::new(7, stream);
-        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
-        (0..count).map(value).collect()
-    }
 
     proptest! {
         #[test]

@@ -314,16 +314,14 @@ mod tests {
 
     use super::*;
     use crate::product::engine::Kind;
-    use crate::random::{Philox, unit};
+    use crate::random::values;
 
     proptest! {
         #[test]
         fn terms_that_are_packed_in_parts_make_up_the_whole(
             rows in 1usize..40, terms in 1usize..150, part in 1usize..4,
         ) {
-            let generator = Philox::new(9, 2);
-            let number = |index| unit(generator.number(index as u64));
-            let values: Vec<f32> = (0..rows * terms).map(number).collect();
+            let values = values(rows * terms, 2);
             let matrix = View::new(&values, terms, rows, rows).transposed();
             for engine in [Engine(Kind::Amx), Engine(Kind::Avx512Pairs)] {
                 let room = LeftOperand::room(rows, terms, engine);

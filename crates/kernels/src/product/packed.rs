@@ -376,7 +376,7 @@ mod tests {
 
     use super::*;
     use crate::product::engine::Kind;
-    use crate::random::{Philox, unit};
+    use crate::random::values;
 
     proptest! {
         /// Whatever the engine: this only puts values to their places.
@@ -384,9 +384,7 @@ mod tests {
         fn rows_that_are_put_in_parts_make_up_the_whole(
             inner in 1usize..150, columns in 1usize..80, part in 1usize..4,
         ) {
-            let generator = Philox::new(9, 1);
-            let number = |index| unit(generator.number(index as u64));
-            let values: Vec<f32> = (0..inner * columns).map(number).collect();
+            let values = values(inner * columns, 1);
             let matrix = View::new(&values, inner, columns, columns);
             for kind in [Kind::Amx, Kind::Avx512Pairs, Kind::Avx512, Kind::Avx2, Kind::Portable] {
                 let (engine, precision) = (Engine(kind), Precision::Bf16);

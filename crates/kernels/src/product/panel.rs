@@ -364,13 +364,7 @@ mod tests {
 
     use super::*;
     use crate::product::engine::Kind;
-    use crate::random::{Philox, unit};
-
-    fn values(count: usize, stream: u64) -> Vec<f32> {
-        let generator = Philox::new(5, stream);
-        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
-        (0..count).map(value).collect()
-    }
+    use crate::random::values;
 
     const AMX: PanelEngine = PanelEngine {
         engine: Engine(Kind::Amx),

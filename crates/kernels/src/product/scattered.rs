@@ -174,13 +174,7 @@ mod tests {
     use super::*;
     use crate::product::engine::{Engine, Kind};
     use crate::product::{Precision, bfloat};
-    use crate::random::{Philox, unit};
-
-    fn values(count: usize, stream: u64) -> Vec<f32> {
-        let generator = Philox::new(9, stream);
-        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
-        (0..count).map(value).collect()
-    }
+    use crate::random::values;
 
     proptest! {
         /// The way of the tile unit, on tiles made of software.

@@ -197,13 +197,7 @@ mod tests {
     use crate::matrix::View;
     use crate::product::engine::{Engine, Kind};
     use crate::product::{Precision, bfloat};
-    use crate::random::{Philox, unit};
-
-    fn values(count: usize, stream: u64) -> Vec<f32> {
-        let generator = Philox::new(7, stream);
-        let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
-        (0..count).map(value).collect()
-    }
+    use crate::random::values;
 
     proptest! {
         /// The way of the tile unit through a product, on tiles made of software.

@@ -166,6 +166,14 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
+/// Values from -1 to 1 for tests, from a stream of their own.
+#[cfg(test)]
+pub(crate) fn values(count: usize, stream: u64) -> Vec<f32> {
+    let generator = Philox::new(5, stream);
+    let value = |index| 2.0 * unit(generator.number(index as u64)) - 1.0;
+    (0..count).map(value).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,17 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::random::{Philox, unit};
+use crate::random::values;
 
 /// One of the functions that packs.
 type Pack = fn(&mut [f32], usize, usize, View<'_>);
-
-fn values(count: usize) -> Vec<f32> {
-    let generator = Philox::new(3, 1);
-    (0..count)
-        .map(|index| unit(generator.number(index as u64)) - 0.5)
-        .collect()
-}
 
 /// A matrix as lines of pairs of its rows, perhaps the plain way.
 fn lines_of(width: usize, units: usize, matrix: View<'_>, plain: bool) -> Vec<f32> {
@@ -128,7 +121,7 @@ proptest! {
     fn pairs_are_where_they_belong(
         rows in 1usize..50, columns in 1usize..70, gap in 0usize..20, more in 0usize..20,
     ) {
-        let all = values(rows * (columns + gap));
+        let all = values(rows * (columns + gap), 1);
         let matrix = View::new(&all, rows, columns, columns + gap);
         // By rows: pairs of neighbours in a row.
         let units = columns.div_ceil(2) + more;
