@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TokenizerChoice;
 use data::sources::Source;
-use learned_dropout::cut::CutInputs;
+use model::CutInputs;
 
 pub use bench::{
     BenchArguments, BenchCommand, BenchDecodeArguments, BenchInferenceArguments,

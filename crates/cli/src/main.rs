@@ -5,7 +5,7 @@ mod arguments;
 mod commands;
 mod failure;
 mod machine;
-mod model;
+mod named_model;
 mod quickstart;
 mod stop;
 mod terminal;

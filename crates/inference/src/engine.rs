@@ -6,11 +6,9 @@ use kernels::decode::{Columns, FeedForward, Format, Matrix};
 use kernels::level::Level;
 use kernels::product::Precision;
 use kernels::team::Team;
-use learned_dropout::config::MaskInput;
-use learned_dropout::cut::CutInputs;
-use learned_dropout::site::Site;
-use learned_dropout::weights::{self, Weights};
-use learned_dropout::{MaskConfig, TransformerConfig};
+use model::layout::layout;
+use model::weights::Weights;
+use model::{CutInputs, MaskConfig, MaskInput, Site, TransformerConfig};
 
 use crate::error::EngineError;
 use crate::experts::Experts;
@@ -45,16 +43,15 @@ impl Default for EngineOptions {
     }
 }
 
-/// Thresholds below which inputs of linear layers are taken as 0; see
-/// [`cut`](learned_dropout::cut).
+/// Thresholds below which inputs of linear layers are taken as 0, as
+/// `learned_dropout::threshold_sparsity` finds them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
     /// Which inputs have thresholds.
     pub inputs: CutInputs,
     /// The share of the inputs that is expected to be below them, from 0 to 1.
     pub sparsity: f64,
-    /// The thresholds, in the order of
-    /// [`cut_layers`](learned_dropout::Transformer::cut_layers).
+    /// The thresholds, in the order of the layers in a forward pass.
     pub values: Vec<f32>,
 }
 
@@ -326,7 +323,7 @@ fn skips(mask: &MaskConfig) -> bool {
 fn check(config: &TransformerConfig, weights: &Weights, format: Format) -> Result<(), EngineError> {
     /// The largest finite value of IEEE half precision.
     const LARGEST_HALF: f32 = 65_504.0;
-    for spec in weights::layout(config) {
+    for spec in layout(config) {
         let (name, expected) = (spec.name, spec.shape);
         let Some(tensor) = weights.get(&name) else {
             return Err(EngineError::Missing { name, expected });

@@ -3,7 +3,7 @@
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
 use kernels::product::Precision;
-use learned_dropout::feed_forward::FeedForwardConfig;
+use model::FeedForwardConfig;
 
 use crate::engine::{Engine, FEW_TOKENS};
 

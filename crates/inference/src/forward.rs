@@ -4,8 +4,7 @@ use kernels::gelu;
 use kernels::grouped::worth_it;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
-use learned_dropout::config::MaskInput;
-use learned_dropout::site::Site;
+use model::{MaskInput, Site};
 use rayon::prelude::*;
 
 use crate::engine::{Block, Engine, FEW_TOKENS, Hidden, Output};

@@ -6,7 +6,7 @@
 //! given tokens.
 //!
 //! ```
-//! use learned_dropout::{TransformerConfig, weights};
+//! use learned_dropout_model::{TransformerConfig, layout, weights};
 //! use learned_dropout_inference::{Engine, Session};
 //!
 //! let config = TransformerConfig {
@@ -15,7 +15,7 @@
 //!     learned_dropout: Some(Default::default()),
 //! };
 //! // All zeros: a model that finds every token equally likely.
-//! let weights = weights::layout(&config)
+//! let weights = layout::layout(&config)
 //!     .map(|spec| {
 //!         let values = vec![0.0; spec.shape.iter().product()];
 //!         (spec.name, weights::HostTensor { shape: spec.shape, values })

@@ -3,9 +3,7 @@
 use kernels::cached_attention::Cache;
 use kernels::decode::Matrix;
 use kernels::random::{Philox, unit};
-use learned_dropout::MaskConfig;
-use learned_dropout::rounding::Rounding;
-use learned_dropout::site::{MaskShape, Site};
+use model::{MaskConfig, MaskShape, Rounding, Site};
 
 use crate::engine::Engine;
 use crate::mask_function::Function;

@@ -1,6 +1,6 @@
 //! What an engine has to read and to compute for a token.
 
-use learned_dropout::site::Site;
+use model::Site;
 
 use crate::engine::{Engine, Hidden, Output};
 use crate::linear::Linear;

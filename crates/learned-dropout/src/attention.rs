@@ -10,7 +10,8 @@ use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
 use crate::ops::tensor::{self, Precision};
-use crate::pass::{Pass, Purpose};
+use model::Pass;
+use model::pass::Purpose;
 
 /// Causal attention over packed queries, keys and values, without any projection.
 ///
@@ -51,7 +52,7 @@ pub struct Attention {
     pub heads: usize,
     /// Ordinary dropout on probabilities and output, each where there is no learned mask.
     pub rate: f64,
-    /// Number of the block, or [`OUTSIDE_BLOCKS`](crate::pass::OUTSIDE_BLOCKS).
+    /// Number of the block, or [`OUTSIDE_BLOCKS`](model::pass::OUTSIDE_BLOCKS).
     pub layer: usize,
 }
 

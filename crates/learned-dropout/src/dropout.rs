@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 use kernels::random::{Philox, unit};
 
 use crate::ops::tensor::{Dropout, dropped};
-use crate::pass::{Pass, Purpose};
+use model::Pass;
+use model::pass::Purpose;
 
 /// Sets elements to 0 with probability `rate` and divides the others by `1 − rate`; the identity
 /// outside training.

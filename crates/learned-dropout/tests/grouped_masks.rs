@@ -5,15 +5,17 @@ mod support;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::random::{Philox, unit};
-use learned_dropout::function::fourier::Coefficients;
-use learned_dropout::function::{Fourier, Learned, MaskFunction};
+use learned_dropout::function;
+use learned_dropout::function::Coefficients;
+use learned_dropout::function::Learned;
 use learned_dropout::ops::tensor::{
     Keep, MaskedSettings, Moment, Precision, grouped_product, mask_mean, masked_feed_forward,
     masked_product, rounded_mask,
 };
-use learned_dropout::pass::Place;
-use learned_dropout::pass::{NoiseKey, Pass, Purpose};
-use learned_dropout::rounding::Rounding;
+use learned_dropout::rounding;
+use model::function::Fourier;
+use model::pass::{NoiseKey, Place, Purpose};
+use model::{MaskFunction, Pass, Rounding};
 use proptest::prelude::*;
 use support::{assert_close, device, random, read, values};
 
@@ -124,8 +126,8 @@ proptest! {
                 let keep = Keep::Random(key.stream_at(place));
                 rounded_mask(attended.clone(), shift.clone(), keep)
             } else {
-                let mask = MaskFunction::default().mask(attended.clone(), shift.clone());
-                Rounding::Stochastic.round(mask, 1.0, &Pass::Train(key), place).multiplier
+                let mask = function::mask(&MaskFunction::default(), attended.clone(), shift.clone());
+                rounding::round(Rounding::Stochastic, mask, 1.0, &Pass::Train(key), place).multiplier
             };
             let weight = random(output.dims(), 99, &device);
             let gradients = (output.clone() * weight).sum().backward();
@@ -160,10 +162,10 @@ proptest! {
             }),
         };
         let function = MaskFunction::Fourier(Fourier { terms, ..Fourier::default() });
-        let found = read(function.mask(attended.clone(), learned));
+        let found = read(function::mask(&function, attended.clone(), learned));
         prop_assert!(found.iter().all(|mask| (0.0..=1.0).contains(mask)), "{found:?}");
         if first {
-            let cosine = read(MaskFunction::default().mask(attended, shift));
+            let cosine = read(function::mask(&MaskFunction::default(), attended, shift));
             assert_close(&found, &cosine, TOLERANCE);
         }
     }
@@ -217,7 +219,7 @@ proptest! {
         let found = read(masked_product(ones.clone(), attended.clone(), shift.clone(), keep));
         let mask = ((attended.clone() + shift.clone().unsqueeze()).cos() + 1.0) * 0.5;
         let pass = Pass::TrainWithSpread { key, spread };
-        let rounded = Rounding::Stochastic.round(mask.clone(), 1.0, &pass, place).kept;
+        let rounded = rounding::round(Rounding::Stochastic, mask.clone(), 1.0, &pass, place).kept;
         let (rounded, mask) = (read(rounded), read(mask));
         let noise = |i: usize| (unit(key.stream_at(place).number(i as u64)) - 0.5) * spread + 0.5;
         for i in 0..found.len() {

@@ -7,16 +7,18 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use kernels::random::unit;
 use learned_dropout::dropout::dropout;
-use learned_dropout::function::MaskFunction;
+use learned_dropout::function;
 use learned_dropout::ops::tensor::{
     AdamW, Dropout, Keep, Moment, NormSettings, Precision, adamw, best_gates, causal_attention,
     dropped, gated_experts, gelu, layer_norm, linear, linear_cross_entropy, mask_mean,
     masked_product, mean, mean_softmax, norm_feed_forward, norm_linear, relu, scaled,
     sum_of_squares, sum_of_two, sum_with_shared, tied_rows, used_share,
 };
-use learned_dropout::pass::{NoiseKey, Pass, Place, Purpose};
-use learned_dropout::penalty::PenaltyKind;
-use learned_dropout::rounding::{Rounding, SIGMOID_SCALE};
+use learned_dropout::penalty;
+use learned_dropout::rounding::round;
+use model::pass::{NoiseKey, Place, Purpose};
+use model::rounding::SIGMOID_SCALE;
+use model::{MaskFunction, Pass, PenaltyKind, Rounding};
 use proptest::prelude::*;
 use support::{assert_close, device, random, read};
 
@@ -158,8 +160,8 @@ proptest! {
             masked_product(x, attended, shift.clone(), keep)
         };
         let plain = |[x, attended]: [Tensor<3>; 2]| {
-            let mask = MaskFunction::default().mask(attended, shift.clone());
-            x * rounding.round(mask, SIGMOID_SCALE, &pass, PLACE).multiplier
+            let mask = function::mask(&MaskFunction::default(), attended, shift.clone());
+            x * round(rounding, mask, SIGMOID_SCALE, &pass, PLACE).multiplier
         };
         let inputs = [x, attended.detach()];
         assert_agree(differentiate(inputs.clone(), fast), differentiate(inputs.clone(), plain));
@@ -191,7 +193,7 @@ proptest! {
                 }),
                 differentiate(inputs, |[attended, shift]| {
                     let shift = shift.reshape([width]);
-                    kind.mean(MaskFunction::default().mask(attended, shift))
+                    penalty::mean(kind, function::mask(&MaskFunction::default(), attended, shift))
                 }),
             );
         }

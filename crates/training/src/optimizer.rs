@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use learned_dropout::ops::tensor::{self, adamw};
-use learned_dropout::weights::TensorSpec;
+use learned_dropout::ops::tensor;
+use learned_dropout::ops::tensor::adamw;
+use model::tensor_spec::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::config::OptimizerConfig;
@@ -170,11 +171,9 @@ impl AdamW {
             path: path.into(),
             reason: error.to_string(),
         })?;
-        learned_dropout::files::write_atomically(path, &file).map_err(|source| {
-            OptimizerError::File {
-                path: path.into(),
-                source,
-            }
+        model::files::write_atomically(path, &file).map_err(|source| OptimizerError::File {
+            path: path.into(),
+            source,
         })
     }
 

@@ -5,16 +5,15 @@ pub mod threshold;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::{DataFolder, Split, Tokenizer, Window, windows};
 use learned_dropout::Transformer;
-use learned_dropout::TransformerConfig;
-use learned_dropout::pass::Pass;
 use learned_dropout::statistics::MaskValues;
+use model::{Pass, TransformerConfig};
 use serde::Serialize;
 use training::flops;
 use training::metrics::UsedShares;
 
 use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
 use crate::failure::Failure;
-use crate::model;
+use crate::named_model;
 use crate::terminal::{bar, grouped, print, print_json};
 
 #[derive(Serialize)]
@@ -58,14 +57,14 @@ struct Sums {
 pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let precision = common.precision(PrecisionName::F32)?;
-    let (config, weights) = model::read(&arguments.model)?;
+    let (config, weights) = named_model::read(&arguments.model)?;
     let folder = data_folder(&arguments)?;
     let split = match arguments.split {
         SplitName::Train => Split::Train,
         SplitName::Validation => Split::Validation,
     };
     let tokens = folder.split(split);
-    let tokenizer = model::tokenizer_of_data(&arguments.model, &config, &folder)?;
+    let tokenizer = named_model::tokenizer_of_data(&arguments.model, &config, &folder)?;
     let mut transformer =
         Transformer::from_weights(&config, &weights, &device).with_precision(precision);
     let cut = arguments.threshold.cut();
@@ -112,7 +111,7 @@ fn data_folder(arguments: &EvalArguments) -> Result<DataFolder, Failure> {
     if let Some(path) = &arguments.data {
         return Ok(DataFolder::open(path)?);
     }
-    model::data_of(&arguments.model)?.ok_or_else(|| {
+    named_model::data_of(&arguments.model)?.ok_or_else(|| {
         Failure::Usage(format!(
             "{}: not part of a run that says what data it was trained on; give --data",
             arguments.model.display()

@@ -1,11 +1,11 @@
 //! `ldrop export`.
 
-use learned_dropout::{pytorch, weights};
+use model::{pytorch, weights};
 use serde::Serialize;
 
 use crate::arguments::{Common, ExportArguments, ExportFormat};
 use crate::failure::Failure;
-use crate::model;
+use crate::named_model;
 use crate::terminal::{print, print_json, tell};
 
 #[derive(Serialize)]
@@ -15,7 +15,7 @@ struct Report<'a> {
 
 /// Runs `export`.
 pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
-    let (config, tensors) = model::read(&arguments.model)?;
+    let (config, tensors) = named_model::read(&arguments.model)?;
     match arguments.format {
         ExportFormat::Safetensors => weights::write(&arguments.out, &tensors)?,
         ExportFormat::PtNames => {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::arguments::{Common, GenerateArguments, PrecisionName};
 use crate::failure::Failure;
-use crate::model;
+use crate::named_model;
 use crate::terminal::{print_json, printable, tell};
 
 #[derive(Serialize)]
@@ -28,8 +28,8 @@ struct Report {
 /// Runs `generate`.
 pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
     common.on_cpu("generate")?;
-    let tokenizer = model::tokenizer_of(&arguments.model)?;
-    let engine = model::engine(
+    let tokenizer = named_model::tokenizer_of(&arguments.model)?;
+    let engine = named_model::engine(
         &arguments.model,
         common,
         PrecisionName::Auto,

@@ -1,6 +1,6 @@
 //! `ldrop info`.
 
-use learned_dropout::{MaskInput, Site, TransformerConfig, model_folder};
+use model::{MaskInput, Site, TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
@@ -8,7 +8,7 @@ use training::metrics::UsedShares;
 
 use crate::arguments::{Common, InfoArguments};
 use crate::failure::Failure;
-use crate::model;
+use crate::named_model;
 use crate::terminal::{grouped, print, print_json, tell};
 
 #[derive(Serialize)]
@@ -36,9 +36,11 @@ struct ForwardFlops {
 pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     let mut used = UsedShares::default();
     let config = match (&arguments.config, &arguments.model) {
-        (Some(file), _) => model::of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
+        (Some(file), _) => {
+            named_model::config_of_run(&RunConfig::read(file, &arguments.overrides)?, file)?
+        }
         (None, Some(folder)) => {
-            let folder = model::locate(folder)?;
+            let folder = named_model::locate(folder)?;
             used = UsedShares::at_checkpoint(&folder);
             model_folder::read_config(&folder)?
         }

@@ -1,11 +1,8 @@
 //! From a model's weights to the matrices of an engine.
 
 use kernels::decode::{Columns, FeedForward, Matrix};
-use learned_dropout::TransformerConfig;
-use learned_dropout::cut::CutInputs;
-use learned_dropout::feed_forward::FeedForwardConfig;
-use learned_dropout::site::Site;
-use learned_dropout::weights::Weights;
+use model::weights::Weights;
+use model::{CutInputs, FeedForwardConfig, Site, TransformerConfig};
 
 use super::{Block, EngineOptions, Hidden, Output, Thresholds, skips};
 use crate::experts::{Experts, group_of};

@@ -241,7 +241,7 @@ impl Outline {
     pub fn write(&self, folder: &Path) -> Result<(), OutlineError> {
         let path = folder.join(OUTLINE_FILE);
         let text = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
-        learned_dropout::files::write_atomically(&path, (text + "\n").as_bytes())
+        model::files::write_atomically(&path, (text + "\n").as_bytes())
             .map_err(|source| OutlineError::File { path, source })
     }
 

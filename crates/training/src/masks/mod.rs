@@ -5,7 +5,7 @@ mod bits;
 mod overlap;
 mod token_class;
 
-use learned_dropout::site::Site;
+use model::Site;
 use serde::Serialize;
 
 use bits::BitRows;

@@ -1,6 +1,6 @@
 //! An arm of a report: the runs of one configuration, and what they come to.
 
-use learned_dropout::TransformerConfig;
+use model::TransformerConfig;
 
 use super::run_record::{EvaluationPoint, RunRecord};
 use super::spread::Spread;

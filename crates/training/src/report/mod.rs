@@ -130,12 +130,12 @@ impl Report {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path, format: Format) -> Result<(), ReportError> {
-        learned_dropout::files::write_atomically(path, self.write(format).as_bytes()).map_err(
-            |source| ReportError::File {
+        model::files::write_atomically(path, self.write(format).as_bytes()).map_err(|source| {
+            ReportError::File {
                 path: path.into(),
                 source,
-            },
-        )
+            }
+        })
     }
 }
 

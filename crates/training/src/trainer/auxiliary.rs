@@ -1,8 +1,8 @@
 //! The auxiliary loss of feed-forwards: its coefficient, and what they used of themselves.
 
-use learned_dropout::TransformerConfig;
-use learned_dropout::feed_forward::Coefficient;
 use learned_dropout::transformer::Loss;
+use model::TransformerConfig;
+use model::feed_forward::Coefficient;
 
 use super::scalar;
 use crate::metrics::{FeedForwardLayerMetrics, FeedForwardMetrics};

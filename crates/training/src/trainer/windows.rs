@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::error::DataError;
 use data::folder::{DataFolder, Split};
-use learned_dropout::pass::{NoiseKey, Purpose};
+use model::pass::{NoiseKey, Purpose};
 
 /// Draws batches of windows from the data.
 pub(super) struct Windows<'a> {

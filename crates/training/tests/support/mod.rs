@@ -56,7 +56,7 @@ impl Place {
         std::fs::create_dir(&at).unwrap();
         Tokenizer::byte().save(at.join("tokenizer.json")).unwrap();
         let hash = xxhash_rust::xxh3::xxh3_128(&std::fs::read(at.join("tokenizer.json")).unwrap());
-        let text = include_str!("../run.rs");
+        let text = include_str!("training_text.txt");
         let tokens: Vec<u8> = text.bytes().flat_map(|byte| [byte, 0]).collect();
         let part = serde_json::json!({"tokens": text.len(), "text_bytes": null, "hash": null});
         for file in ["train.bin", "val.bin"] {

@@ -7,10 +7,10 @@ use burn::tensor::Device;
 use data::{DataFolder, Split};
 use inference::{Engine, MaskRule, MaskStatistics, Thresholds, Work};
 use kernels::random::Philox;
-use learned_dropout::cut::CutInputs;
-use learned_dropout::initialization::initial_weights;
-use learned_dropout::weights::Weights;
-use learned_dropout::{Transformer, TransformerConfig};
+use learned_dropout::Transformer;
+use model::initialization::initial_weights;
+use model::weights::Weights;
+use model::{CutInputs, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 
@@ -18,7 +18,7 @@ use super::super::eval::threshold::calibrate;
 use crate::arguments::{BenchInferenceArguments, Common, PrecisionName};
 use crate::failure::Failure;
 use crate::terminal::bar;
-use crate::{model, quickstart};
+use crate::{named_model, quickstart};
 
 /// A model, computed with and without what its masks drop.
 pub struct Engines {
@@ -175,7 +175,7 @@ impl Engines {
 /// The model that is measured, and its weights.
 fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weights), Failure> {
     if let Some(folder) = &arguments.model {
-        return model::read(folder);
+        return named_model::read(folder);
     }
     let mut overrides = arguments.overrides.clone();
     let (config, name) = match &arguments.config {
@@ -190,7 +190,7 @@ fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weig
             )
         }
     };
-    let config = model::of_run(&config, name)?;
+    let config = named_model::config_of_run(&config, name)?;
     let weights = initial_weights(&config, arguments.seed);
     Ok((config, weights))
 }
@@ -201,7 +201,7 @@ fn text(arguments: &BenchInferenceArguments) -> Result<Option<DataFolder>, Failu
     if let Some(path) = &arguments.data {
         return Ok(Some(DataFolder::open(path)?));
     }
-    let of_model = arguments.model.as_deref().map(model::data_of);
+    let of_model = arguments.model.as_deref().map(named_model::data_of);
     Ok(of_model.and_then(Result::ok).flatten())
 }
 

@@ -2,12 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::config::MaskGradient;
-use learned_dropout::function::MaskFunction;
-use learned_dropout::initialization::initial_weights;
-use learned_dropout::rounding::Rounding;
-use learned_dropout::weights::Weights;
-use learned_dropout::{TransformerConfig, model_folder};
+use model::initialization::initial_weights;
+use model::weights::Weights;
+use model::{MaskFunction, MaskGradient, Rounding, TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
@@ -17,7 +14,7 @@ use training::trainer::{StepTimer, StepTiming};
 use crate::arguments::{BenchTrainArguments, Common};
 use crate::failure::Failure;
 use crate::terminal::{bar, grouped, print, print_json};
-use crate::{machine, model, quickstart};
+use crate::{machine, named_model, quickstart};
 
 #[derive(Serialize)]
 struct Report {
@@ -59,7 +56,7 @@ struct Dense {
 pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let (config, name) = configuration(&arguments, common)?;
-    let model = model::of_run(&config, &name)?;
+    let model = named_model::config_of_run(&config, &name)?;
     let weights = weights(&arguments, &config, &model)?;
     let steps = arguments.steps.get();
     let bar = bar(
@@ -161,7 +158,11 @@ fn weights(
     config: &RunConfig,
     model: &TransformerConfig,
 ) -> Result<Weights, Failure> {
-    let given = arguments.model.as_deref().map(model::read).transpose()?;
+    let given = arguments
+        .model
+        .as_deref()
+        .map(named_model::read)
+        .transpose()?;
     // Overrides may have made another model of it.
     let given = given.filter(|(of, _)| of == model);
     let mut weights = match given {
@@ -223,7 +224,7 @@ fn configuration(
         return Ok((config, name.into()));
     };
     let mut config = RunConfig::parse(quickstart::CONFIG, name, &[])?;
-    config.model = model_folder::read_config(&model::locate(folder)?)?.into();
+    config.model = model_folder::read_config(&named_model::locate(folder)?)?.into();
     // Once more as text, so that overrides hold for the model too.
     let text = config.to_toml().map_err(Failure::work)?;
     let config = RunConfig::parse(&text, folder, &overrides)?;

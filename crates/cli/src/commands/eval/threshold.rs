@@ -3,8 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::{DataFolder, Split};
 use learned_dropout::Transformer;
-use learned_dropout::cut::CutInputs;
-use learned_dropout::pass::Pass;
+use model::{CutInputs, Pass};
 use training::flops;
 
 use super::{ForwardFlops, Used};

@@ -7,7 +7,7 @@ use training::report::mask_page;
 
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
-use crate::model;
+use crate::named_model;
 use crate::terminal::{bar, grouped, print, tell};
 
 /// The tokens of a text in windows of the context, at most so many.
@@ -23,7 +23,7 @@ pub fn of_data(
     folder: &DataFolder,
 ) -> Result<(Vec<Vec<u32>>, Tokenizer), Failure> {
     let config = engine.config();
-    let tokenizer = model::tokenizer_of_data(&arguments.model, config, folder)?;
+    let tokenizer = named_model::tokenizer_of_data(&arguments.model, config, folder)?;
     let mut left = arguments.max_tokens as usize;
     let mut all = Vec::new();
     for window in windows(folder.split(Split::Validation), config.context)? {
@@ -92,7 +92,7 @@ pub fn write_page(
     };
     let page = mask_page(study, &arguments.model.display().to_string(), source);
     let page = page.ok_or_else(|| no_masks(arguments))?;
-    learned_dropout::files::write_atomically(path, page.as_bytes())
+    model::files::write_atomically(path, page.as_bytes())
         .map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
     tell(&format!("wrote {}", path.display()));
     Ok(())

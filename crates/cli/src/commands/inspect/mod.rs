@@ -11,7 +11,7 @@ use training::masks::MaskAnalysis;
 
 use crate::arguments::{Common, InspectArguments, PrecisionName};
 use crate::failure::Failure;
-use crate::model;
+use crate::named_model;
 use crate::terminal::{print, print_json, tell};
 
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ struct Likely {
 /// Runs `inspect`.
 pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> {
     common.on_cpu("inspect")?;
-    let engine = model::engine(
+    let engine = named_model::engine(
         &arguments.model,
         common,
         PrecisionName::F32,
@@ -104,10 +104,10 @@ fn tokens_of(
     arguments: &InspectArguments,
 ) -> Result<(Vec<u32>, Option<Tokenizer>, String), Failure> {
     if let Some(ids) = &arguments.ids {
-        let tokenizer = model::tokenizer(&arguments.model)?;
+        let tokenizer = named_model::tokenizer(&arguments.model)?;
         return Ok((ids.clone(), tokenizer, "given tokens".into()));
     }
-    let tokenizer = model::tokenizer_of(&arguments.model)?;
+    let tokenizer = named_model::tokenizer_of(&arguments.model)?;
     let (text, source) = match (&arguments.file, &arguments.prompt) {
         (Some(path), _) => {
             let bytes = std::fs::read(path)
