@@ -2,9 +2,10 @@
 
 use model::Site;
 
-use crate::engine::{Engine, Hidden, Output};
+use crate::engine::Engine;
+use crate::layers::{Hidden, Output};
 use crate::linear::Linear;
-use crate::mask::MaskStatistics;
+use crate::mask_statistics::MaskStatistics;
 
 /// Work for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

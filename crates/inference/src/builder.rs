@@ -1,41 +1,42 @@
-//! From a model's weights to the matrices of an engine.
+//! From a model's weights to the layers of an engine.
 
 use kernels::decode::{Columns, FeedForward, Matrix};
 use model::weights::Weights;
 use model::{CutInputs, FeedForwardConfig, Site, TransformerConfig};
 
-use super::{Block, EngineOptions, Hidden, Output, Thresholds, skips};
 use crate::experts::{Experts, group_of};
+use crate::layers::{Block, Hidden, Output};
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_function::Function;
+use crate::options::{EngineOptions, Thresholds};
 
 /// Numbers of the feed-forward's layers among the linear layers of a block.
 const UP: usize = 2;
 const DOWN: usize = 3;
 
 /// Takes weights apart.
-pub(super) struct Parts<'a> {
-    pub(super) config: &'a TransformerConfig,
-    pub(super) weights: &'a mut Weights,
-    pub(super) options: EngineOptions,
-    pub(super) thresholds: Option<&'a Thresholds>,
+pub(crate) struct Builder<'a> {
+    pub(crate) config: &'a TransformerConfig,
+    pub(crate) weights: &'a mut Weights,
+    pub(crate) options: EngineOptions,
+    pub(crate) thresholds: Option<&'a Thresholds>,
     /// Masks taken so far.
-    pub(super) masks: usize,
+    pub(crate) masks: usize,
 }
 
-impl Parts<'_> {
-    pub(super) fn vector(&mut self, name: String) -> Vec<f32> {
+impl Builder<'_> {
+    pub(crate) fn vector(&mut self, name: String) -> Vec<f32> {
         let tensor = self.weights.remove(&name);
         tensor.expect("checked against the layout").values
     }
 
-    pub(super) fn matrix(&mut self, name: String, outputs: usize, inputs: usize) -> Matrix {
+    pub(crate) fn matrix(&mut self, name: String, outputs: usize, inputs: usize) -> Matrix {
         let values = self.vector(name);
         Matrix::new(&values, outputs, inputs, self.options.format)
     }
 
-    pub(super) fn block(&mut self, layer: usize) -> Block {
+    pub(crate) fn block(&mut self, layer: usize) -> Block {
         let name = |suffix: &str| format!("blocks.{layer}.{suffix}");
         let width = self.config.width;
         let sites = Site::ALL.into_iter().filter(|site| site.is_in_blocks());
@@ -81,8 +82,7 @@ impl Parts<'_> {
 
     /// Whether what masks drop is left out where it can be.
     fn skips(&self) -> bool {
-        let masks = self.config.learned_dropout.as_ref();
-        !self.options.dense && masks.is_some_and(skips)
+        self.options.leaves_out_dropped(self.config)
     }
 
     fn feed_forward(&mut self, layer: usize) -> Hidden {
@@ -120,13 +120,14 @@ impl Parts<'_> {
         }
     }
 
-    pub(super) fn mask(&mut self, site: Site, layer: usize) -> Option<Mask> {
+    pub(crate) fn mask(&mut self, site: Site, layer: usize) -> Option<Mask> {
         let shape = self.config.mask_shape(site)?;
-        let function = &self.config.learned_dropout.as_ref()?.function;
+        let config = self.config.learned_dropout.as_ref()?;
         let prefix = site.tensor_prefix(layer);
         let number = self.masks;
         self.masks += 1;
         Some(Mask {
+            config: config.clone(),
             shape,
             layer,
             number,
@@ -142,7 +143,9 @@ impl Parts<'_> {
                     shape.attention,
                 )
             }),
-            function: Function::new(function, |name| self.vector(format!("{prefix}.{name}"))),
+            function: Function::new(&config.function, |name| {
+                self.vector(format!("{prefix}.{name}"))
+            }),
         })
     }
 }
