@@ -15,7 +15,7 @@ use crate::initialization::Initializer;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, causal_attention};
+use crate::ops::{Precision, causal_attention};
 use crate::pass::{NoiseKey, Pass};
 use crate::penalty::PenaltyKind;
 use crate::rounding::{Rounding, SIGMOID_SCALE};

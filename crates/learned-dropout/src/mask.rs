@@ -5,9 +5,7 @@ use burn::tensor::Tensor;
 use crate::config::MaskGradient;
 use crate::function::{Learned, MaskFunction};
 use crate::learned_dropout::LearnedDropoutConfig;
-use crate::ops::tensor::{
-    Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask,
-};
+use crate::ops::{Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask};
 use crate::pass::{Pass, Place};
 use crate::site::Site;
 use crate::statistics::{MaskHistory, MaskStatistics};

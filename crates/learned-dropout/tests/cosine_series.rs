@@ -3,7 +3,7 @@
 mod support;
 
 use burn::tensor::{Device, Int, Tensor};
-use learned_dropout::ops::tensor::cosine_series;
+use learned_dropout::ops::cosine_series;
 use proptest::prelude::*;
 use support::{assert_close, device, random, read};
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kernels::random::{Philox, unit};
 use learned_dropout::function::fourier::Coefficients;
 use learned_dropout::function::{Fourier, Learned, MaskFunction};
-use learned_dropout::ops::tensor::{
+use learned_dropout::ops::{
     Keep, MaskedSettings, Moment, Precision, grouped_product, mask_mean, masked_feed_forward,
     masked_product, rounded_mask,
 };

@@ -8,7 +8,7 @@ use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use kernels::random::unit;
 use learned_dropout::dropout::dropout;
 use learned_dropout::function::MaskFunction;
-use learned_dropout::ops::tensor::{
+use learned_dropout::ops::{
     AdamW, Dropout, Keep, Moment, NormSettings, Precision, adamw, best_gates, causal_attention,
     dropped, gated_experts, gelu, layer_norm, linear, linear_cross_entropy, mask_mean,
     masked_product, mean, mean_softmax, norm_feed_forward, norm_linear, relu, scaled,

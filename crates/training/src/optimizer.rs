@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use learned_dropout::ops::tensor::{self, adamw};
+use learned_dropout::ops::{self, adamw};
 use learned_dropout::weights::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -118,7 +118,7 @@ impl AdamW {
     }
 
     /// What the elements of a parameter need of its update number `updates`, from 1.
-    fn step(&self, updates: u64, rates: Rates, decays: bool) -> tensor::AdamW {
+    fn step(&self, updates: u64, rates: Rates, decays: bool) -> ops::AdamW {
         let Rates {
             learning_rate,
             gradient_scale,
@@ -130,7 +130,7 @@ impl AdamW {
         } else {
             0.0
         };
-        tensor::AdamW {
+        ops::AdamW {
             betas: [beta_1 as f32, beta_2 as f32],
             gradient_scale: gradient_scale as f32,
             epsilon: self.config.epsilon as f32,

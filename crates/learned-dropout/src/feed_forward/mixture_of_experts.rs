@@ -9,7 +9,7 @@ use super::{Activity, Dense, Experts};
 use crate::config::LARGEST_DIMENSION;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, best_gates, duplicated, mean_softmax, used_share};
+use crate::ops::{Precision, best_gates, duplicated, mean_softmax, used_share};
 
 /// A mixture of experts of which each token takes the best few; no token is ever dropped.
 ///

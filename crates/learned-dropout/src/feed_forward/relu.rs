@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Activity;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, duplicated, mean, relu, used_share};
+use crate::ops::{Precision, duplicated, mean, relu, used_share};
 
 /// `down(relu(up(x)))`. The auxiliary loss is the mean of the hidden units, which are not negative,
 /// over units, tokens and layers: their L1 norm. Units that are 0 need no row of `down`.

@@ -8,7 +8,7 @@ use super::config::{AdaptiveCoefficient, Checks};
 use super::{Activity, Experts};
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, duplicated, mean, relu, used_share};
+use crate::ops::{Precision, duplicated, mean, relu, used_share};
 
 /// Experts with the gates `relu(router · x)`: a token takes those with a positive gate, and how
 /// many these are is learned. The auxiliary loss is the mean over tokens and layers of the sum of

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FunctionParameter, check_shift};
 use crate::config::ConfigProblem;
-use crate::ops::tensor::cosine_series;
+use crate::ops::cosine_series;
 
 /// Most terms of a series: the highest turns around once for every 0.4 of the attention's output.
 const MOST_TERMS: usize = 16;

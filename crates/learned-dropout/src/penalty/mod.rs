@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigProblem;
-use crate::ops::tensor::Moment;
+use crate::ops::Moment;
 
 /// What is averaged over the elements of a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

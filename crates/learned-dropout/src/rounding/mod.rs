@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use kernels::random::{Philox, unit};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::tensor::Keep;
+use crate::ops::Keep;
 use crate::pass::{NoiseKey, Pass, Place};
 
 /// The steepness that the seed gave its sigmoid roundings.

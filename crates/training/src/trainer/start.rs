@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use data::folder::{DataFolder, Split};
 use learned_dropout::TransformerConfig;
 use learned_dropout::model_folder;
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use learned_dropout::weights::{self, Weights};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use learned_dropout::TransformerConfig;
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use learned_dropout::pass::{NoiseKey, Purpose};
 use learned_dropout::transformer::Transformer;
 use learned_dropout::weights::Weights;

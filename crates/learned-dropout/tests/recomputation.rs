@@ -4,7 +4,7 @@
 mod support;
 
 use burn::tensor::Tensor;
-use learned_dropout::ops::tensor::{
+use learned_dropout::ops::{
     NormSettings, Precision, causal_attention, gelu, linear, linear_attention, norm_feed_forward,
     norm_linear,
 };
