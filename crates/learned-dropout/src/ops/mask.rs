@@ -109,7 +109,7 @@ pub trait MaskOps: Backend {
 }
 
 pub mod plain {
-    use std::f32::consts::LOG2_E;
+    use std::f64::consts::LOG2_E;
 
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};

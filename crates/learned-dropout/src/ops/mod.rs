@@ -79,8 +79,8 @@
 //!
 //! - `mod square;` and the line `square: SquareOps, square;` to the [list](OPERATIONS) at the end of this
 //!   file;
-//! - a case named `square` in `tests/operations/plain_bodies/`: a test fails while an operation of the list
-//!   has none.
+//! - a function `square` in `tests/operations/square.rs`, which says what the operation is compared with, and
+//!   its line in the list in `tests/operations/main.rs`: a test fails while an operation has none.
 //!
 //! Names of methods must differ from those of burn's backends, or calls of them are ambiguous
 //! (`linear_without_bias`, because burn has a `linear`). The macro `backend_extension` reads the text of a
@@ -109,7 +109,7 @@ macro_rules! operations {
             $(pub use super::$file::plain::*;)+
         }
 
-        /// The names of all operations. Tests of the plain bodies have a case for each.
+        /// The names of all operations. There is a test for each.
         pub const OPERATIONS: &[&str] = &[$($(stringify!($operation)),+),+];
     };
 }
