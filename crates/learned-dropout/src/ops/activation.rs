@@ -59,12 +59,12 @@ pub mod plain {
         B::float_mul_scalar(B::float_add_scalar(error, 1.0.into()), 0.5.into())
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn exact_gelu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
         B::float_mul(x.clone(), normal_distribution::<B>(x))
     }
 
-    /// Plain body of the operation of this name: `Φ(x) + x φ(x)` with the normal density `φ`.
+    /// Plain body of the method of this name: `Φ(x) + x φ(x)` with the normal density `φ`.
     pub fn exact_gelu_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,
@@ -76,12 +76,12 @@ pub mod plain {
         B::float_mul(gradient, B::float_add(normal_distribution::<B>(x), product))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn relu_units<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
         B::relu(x)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn relu_units_backward<B: Backend>(
         gradient: FloatTensor<B>,
         relu: FloatTensor<B>,

@@ -78,23 +78,23 @@ pub mod plain {
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::Shape;
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn sum_of_two<B: Backend>(left: FloatTensor<B>, right: FloatTensor<B>) -> FloatTensor<B> {
         B::float_add(left, right)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn scaled<B: Backend>(tensor: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
         let rank = tensor.shape().num_dims();
         B::float_mul(tensor, B::float_reshape(factor, Shape::from(vec![1; rank])))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn mean<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
         B::float_mean(values)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn mean_backward<B: Backend>(gradient: FloatTensor<B>, shape: Shape) -> FloatTensor<B> {
         let scaled = B::float_mul_scalar(gradient, (1.0 / shape.num_elements() as f64).into());
         let ones = Shape::from(vec![1; shape.num_dims()]);

@@ -132,7 +132,7 @@ pub mod plain {
         }
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn causal_attention<B: Backend>(
         packed: FloatTensor<B>,
         heads: usize,
@@ -146,7 +146,7 @@ pub mod plain {
         B::float_reshape(output, Shape::new([batch, time, width / 3]))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn causal_attention_backward<B: Backend>(
         gradient: FloatTensor<B>,
         packed: FloatTensor<B>,

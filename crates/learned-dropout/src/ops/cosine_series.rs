@@ -65,7 +65,7 @@ pub mod plain {
         B::float_add(turned, row::<B>(angles, term))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn cosine_series<B: Backend>(
         attended: FloatTensor<B>,
         angles: FloatTensor<B>,
@@ -84,7 +84,7 @@ pub mod plain {
         B::float_reshape(B::float_clamp(mask, 0.0.into(), 1.0.into()), shape)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn cosine_series_backward<B: Backend>(
         gradient: FloatTensor<B>,
         attended: FloatTensor<B>,

@@ -57,7 +57,7 @@ pub mod plain {
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::{IndexingUpdateOp, Shape};
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn linear_cross_entropy<B: Backend>(
         hidden: FloatTensor<B>,
         weight: FloatTensor<B>,
@@ -76,7 +76,7 @@ pub mod plain {
         B::float_neg(B::float_mean(B::float_gather(1, logarithms, targets)))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn linear_cross_entropy_with_gradients<B: Backend>(
         hidden: FloatTensor<B>,
         weight: FloatTensor<B>,

@@ -32,7 +32,7 @@ pub mod plain {
 
     use crate::ops::host_values::host_values;
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn dropped<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
         let shape = x.shape();
         let factors = factors(shape.num_elements(), dropout);

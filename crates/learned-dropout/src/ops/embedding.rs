@@ -84,12 +84,12 @@ pub mod plain {
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::{IndexingUpdateOp, Shape};
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn rows<B: Backend>(table: FloatTensor<B>, ids: IntTensor<B>) -> FloatTensor<B> {
         B::float_select(table, 0, ids)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn add_to_rows<B: Backend>(
         table: FloatTensor<B>,
         ids: IntTensor<B>,
@@ -98,7 +98,7 @@ pub mod plain {
         B::float_select_assign(table, 0, ids, gradient, IndexingUpdateOp::Add)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn sum_with_shared<B: Backend>(
         x: FloatTensor<B>,
         shared: FloatTensor<B>,
@@ -107,7 +107,7 @@ pub mod plain {
         B::float_add(x, B::float_reshape(shared, Shape::new([1, time, channels])))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn sum_over_batch<B: Backend>(gradient: FloatTensor<B>) -> FloatTensor<B> {
         let [_, time, channels] = gradient.shape().dims();
         let sums = B::float_sum_dim(gradient, 0);

@@ -90,7 +90,7 @@ pub mod plain {
         B::float_reshape(B::float_sum_dim(values, 0), like)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn gated_experts<B: Backend>(
         x: FloatTensor<B>,
         gates: FloatTensor<B>,
@@ -103,7 +103,7 @@ pub mod plain {
         sum_over_experts::<B>(B::float_mul(outputs, by_expert::<B>(gates)), shape)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn gated_experts_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,

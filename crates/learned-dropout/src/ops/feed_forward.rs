@@ -90,7 +90,7 @@ pub mod plain {
     use crate::ops::linear::plain::{linear_without_bias, linear_without_bias_backward};
     use crate::ops::norm::plain::{norm_linear, norm_linear_backward};
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn norm_feed_forward<B: Backend>(
         x: FloatTensor<B>,
         norm: FloatTensor<B>,
@@ -102,7 +102,7 @@ pub mod plain {
         linear_without_bias::<B>(exact_gelu::<B>(hidden), down)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn norm_feed_forward_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,

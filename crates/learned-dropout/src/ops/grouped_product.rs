@@ -80,7 +80,7 @@ pub mod plain {
         )
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn grouped_product<B: Backend>(
         x: FloatTensor<B>,
         factors: FloatTensor<B>,
@@ -97,7 +97,7 @@ pub mod plain {
         }
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn grouped_product_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,

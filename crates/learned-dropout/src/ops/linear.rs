@@ -50,7 +50,7 @@ pub mod plain {
 
     use crate::ops::tokens::by_token;
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn linear_without_bias<B: Backend>(
         x: FloatTensor<B>,
         weight: FloatTensor<B>,
@@ -61,7 +61,7 @@ pub mod plain {
         B::float_reshape(y, Shape::new([batch, time, outputs]))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn linear_without_bias_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,

@@ -174,7 +174,7 @@ pub mod plain {
         B::bool_into_float(sides, dtype)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn masked_product<B: Backend>(
         x: FloatTensor<B>,
         attended: FloatTensor<B>,
@@ -184,7 +184,7 @@ pub mod plain {
         B::float_mul(x, rounded_mask::<B>(attended, shift, keep))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn masked_product_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,
@@ -203,7 +203,7 @@ pub mod plain {
         )
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn rounded_mask<B: Backend>(
         attended: FloatTensor<B>,
         shift: FloatTensor<B>,
@@ -212,7 +212,7 @@ pub mod plain {
         kept::<B>(mask::<B>(shifted::<B>(attended, shift)), keep)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn rounded_mask_backward<B: Backend>(
         gradient: FloatTensor<B>,
         attended: FloatTensor<B>,
@@ -223,7 +223,7 @@ pub mod plain {
         (dattended.clone(), sum_over_tokens::<B>(dattended))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn mask_mean<B: Backend>(
         attended: FloatTensor<B>,
         shift: FloatTensor<B>,
@@ -242,7 +242,7 @@ pub mod plain {
         B::float_mean(values)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn mask_mean_backward<B: Backend>(
         gradient: FloatTensor<B>,
         attended: FloatTensor<B>,

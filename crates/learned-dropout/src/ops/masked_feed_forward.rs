@@ -97,7 +97,7 @@ pub mod plain {
     use crate::ops::linear::plain::{linear_without_bias, linear_without_bias_backward};
     use crate::ops::norm::plain::{norm_linear, norm_linear_backward};
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn masked_feed_forward<B: Backend>(
         x: FloatTensor<B>,
         norm: FloatTensor<B>,
@@ -114,7 +114,7 @@ pub mod plain {
     /// The gradients with respect to five inputs.
     type Five<T> = (T, T, T, T, T);
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn masked_feed_forward_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,

@@ -15,77 +15,105 @@
 //!
 //! # How to add an operation
 //!
-//! Here is one that multiplies a tensor by itself, in a file `square.rs`:
+//! Here is the sine, in a file `sine.rs`:
 //!
 //! ```ignore
-//! //! Squares.
+//! //! Sines.
 //!
 //! use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 //! use burn::backend::tensor::FloatTensor;
-//! use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+//! use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 //! use burn::tensor::Tensor;
 //!
 //! use super::cpu::{Float, kernel_inputs, tensor};
 //! use super::tape::Tape;
 //!
-//! /// `x²`, element by element.
-//! pub fn square(x: Tensor<3>) -> Tensor<3> {
-//!     on_backend!(squared(x))
+//! /// `sin(x)`, element by element.
+//! pub fn sine(x: Tensor<3>) -> Tensor<3> {
+//!     on_backend!(sine(x))
 //! }
 //!
-//! /// Squares on a backend.
+//! /// Sines on a backend.
 //! #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
-//! pub trait SquareOps: Backend {
-//!     /// `x²`.
-//!     fn squared(x: FloatTensor<Self>) -> FloatTensor<Self> {
-//!         plain::squared::<Self>(x)
+//! pub trait SineOps: Backend {
+//!     /// `sin(x)`.
+//!     fn sine(x: FloatTensor<Self>) -> FloatTensor<Self> {
+//!         plain::sine::<Self>(x)
 //!     }
 //!
-//!     /// The gradient of [`squared`](Self::squared).
-//!     fn squared_backward(gradient: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
-//!         plain::squared_backward::<Self>(gradient, x)
+//!     /// The gradient of [`sine`](Self::sine).
+//!     fn sine_backward(gradient: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+//!         plain::sine_backward::<Self>(gradient, x)
 //!     }
 //! }
 //!
 //! pub mod plain {
-//!     // ... squared and squared_backward of burn's operations, generic over the backend
+//!     use burn::backend::Backend;
+//!     use burn::backend::tensor::FloatTensor;
+//!
+//!     /// Plain body of the method of this name.
+//!     pub fn sine<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+//!         B::float_sin(x)
+//!     }
+//!
+//!     /// Plain body of the method of this name.
+//!     pub fn sine_backward<B: Backend>(
+//!         gradient: FloatTensor<B>,
+//!         x: FloatTensor<B>,
+//!     ) -> FloatTensor<B> {
+//!         B::float_mul(gradient, B::float_cos(x))
+//!     }
 //! }
 //!
-//! impl SquareOps for Flex {
-//!     fn squared(x: Float) -> Float {
+//! // A method that no kernel computes is left out here.
+//! impl SineOps for Flex {
+//!     fn sine(x: Float) -> Float {
 //!         match kernel_inputs([x]) {
-//!             Ok([x]) => tensor(kernels::square::forward(&x), x.shape()),
-//!             Err([x]) => plain::squared::<Self>(x),
+//!             Ok([x]) => tensor(kernels::sine::forward(&x), x.shape()),
+//!             Err([x]) => plain::sine::<Self>(x),
 //!         }
 //!     }
-//!     // ... and squared_backward
 //! }
 //!
+//! // The same with a GPU kernel.
 //! #[cfg(feature = "gpu")]
-//! impl SquareOps for burn::backend::Cube {}
+//! impl SineOps for burn::backend::Cube {}
 //!
-//! impl<B: SquareOps, C: CheckpointStrategy> SquareOps for Autodiff<B, C> {
-//!     fn squared(x: FloatTensor<Self>) -> FloatTensor<Self> {
+//! impl<B: SineOps, C: CheckpointStrategy> SineOps for Autodiff<B, C> {
+//!     fn sine(x: FloatTensor<Self>) -> FloatTensor<Self> {
 //!         Tape::<B, C>::saving_inputs(
 //!             [x],
-//!             |[x]| B::squared(x),
-//!             |gradient, [x]| [B::squared_backward(gradient, x)],
+//!             |[x]| B::sine(x),
+//!             |gradient, [x]| [B::sine_backward(gradient, x)],
 //!         )
 //!     }
 //! }
 //! ```
 //!
-//! Then add
+//! Add `mod sine;` and the line `sine: SineOps, sine;` to the list at the end of this file. Then say what the
+//! operation is compared with, in `tests/operations/sine.rs`,
 //!
-//! - `mod square;` and the line `square: SquareOps, square;` to the [list](OPERATIONS) at the end of this
-//!   file;
-//! - a function `square` in `tests/operations/square.rs`, which says what the operation is compared with, and
-//!   its line in the list in `tests/operations/main.rs`: a test fails while an operation has none.
+//! ```ignore
+//! pub fn sine(draw: &mut Draw) {
+//!     let (time, width) = (draw.size(1..60), draw.size(1..9));
+//!     Operation {
+//!         inputs: [draw.normal([2, time, width])],
+//!         operation: &|[x]| [ops::sine(tensor(x)).into_dispatch()],
+//!         plain: &|[x]| [plain::sine::<Dispatch>(x)],
+//!         plain_backward: Some(&|[gradient], [x]| [plain::sine_backward::<Dispatch>(gradient, x)]),
+//!         formula: &|[x]| [tensor::<3>(x).sin().into_dispatch()],
+//!     }
+//!     .check();
+//! }
+//! ```
 //!
-//! Names of methods must differ from those of burn's backends, or calls of them are ambiguous
-//! (`linear_without_bias`, because burn has a `linear`). The macro `backend_extension` reads the text of a
-//! signature: tensors must be called `FloatTensor<Self>` and `IntTensor<Self>` there, several outputs are a
-//! tuple, and no type alias may stand for either.
+//! and add `mod sine;` and the line `sine: sine;` to the list in `tests/operations/main.rs`. A test fails while
+//! an operation of the first list is not in the second.
+//!
+//! Two rules come from burn. The name of a method must differ from those of burn's backends, or calls of it are
+//! ambiguous: a linear layer is `linear_without_bias`, because burn has a `linear`. And `backend_extension` reads
+//! the text of signatures: tensors must be called `FloatTensor<Self>` and `IntTensor<Self>` there, several outputs
+//! are a tuple, and no type alias may stand for either.
 
 /// Calls a method of an operation's trait with tensors, and gives a tensor: `on_backend!(method(tensors;
 /// settings))`.

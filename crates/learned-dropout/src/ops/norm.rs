@@ -111,7 +111,7 @@ pub mod plain {
         (B::float_mul(centered, scale.clone()), scale)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn layer_norm_without_bias<B: Backend>(
         x: FloatTensor<B>,
         weight: FloatTensor<B>,
@@ -121,7 +121,7 @@ pub mod plain {
         B::float_mul(normalized::<B>(x, epsilon).0, weight)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn layer_norm_without_bias_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,
@@ -143,7 +143,7 @@ pub mod plain {
         (B::float_mul(dx, scale), dweight)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn norm_linear<B: Backend>(
         x: FloatTensor<B>,
         norm: FloatTensor<B>,
@@ -153,7 +153,7 @@ pub mod plain {
         linear_without_bias::<B>(layer_norm_without_bias::<B>(x, norm, epsilon), weight)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn norm_linear_backward<B: Backend>(
         gradient: FloatTensor<B>,
         x: FloatTensor<B>,

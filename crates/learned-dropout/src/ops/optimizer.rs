@@ -57,12 +57,12 @@ pub mod plain {
     use burn::backend::tensor::FloatTensor;
     use kernels::update::AdamW;
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn sum_of_squares<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
         B::float_sum(B::float_mul(tensor.clone(), tensor))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn adamw<B: Backend>(
         parameter: FloatTensor<B>,
         gradient: FloatTensor<B>,

@@ -77,12 +77,12 @@ pub mod plain {
         B::bool_into_float(used, dtype)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn used_share<B: Backend>(values: FloatTensor<B>) -> FloatTensor<B> {
         mean_over_tokens::<B>(used::<B>(values))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn best_gates<B: Backend>(scores: FloatTensor<B>, count: usize) -> FloatTensor<B> {
         let (shape, device) = (scores.shape(), scores.device());
         let last = shape.num_dims() - 1;
@@ -119,7 +119,7 @@ pub mod plain {
         B::float_mul(probabilities, B::float_sub(gradient, sum))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn best_gates_backward<B: Backend>(
         gradient: FloatTensor<B>,
         gates: FloatTensor<B>,
@@ -127,13 +127,13 @@ pub mod plain {
         softmax_backward::<B>(gradient, gates)
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn mean_softmax<B: Backend>(scores: FloatTensor<B>) -> FloatTensor<B> {
         let last = scores.shape().num_dims() - 1;
         mean_over_tokens::<B>(B::softmax(scores, last))
     }
 
-    /// Plain body of the operation of this name.
+    /// Plain body of the method of this name.
     pub fn mean_softmax_backward<B: Backend>(
         gradient: FloatTensor<B>,
         scores: FloatTensor<B>,
