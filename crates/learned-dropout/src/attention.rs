@@ -9,7 +9,7 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{self, Precision};
+use crate::ops::{self, Precision};
 use model::Pass;
 use model::pass::Purpose;
 
@@ -32,7 +32,7 @@ pub fn causal_attention(
 ) -> Tensor<3> {
     let purpose = Purpose::AttentionProbabilityDropout;
     let dropout = active_dropout(rate, pass, purpose, layer);
-    tensor::causal_attention(packed, heads, dropout, precision)
+    ops::causal_attention(packed, heads, dropout, precision)
 }
 
 /// Attention with its projections: packed queries, keys and values in, one output.

@@ -15,7 +15,7 @@ use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, causal_attention};
+use crate::ops::{Precision, causal_attention};
 use crate::statistics::MaskHistory;
 
 impl LearnedDropoutConfig {

@@ -21,7 +21,7 @@ use model::{MaskConfig, MaskFunction, MaskGradient, MaskShape, PenaltyKind, Roun
 ///     .with_input(Some(32)).with_rank(Some(16)).with_group(8).init(&device);
 /// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
 /// let input = Tensor::<3>::random([2, 16, 32], Distribution::Default, &device);
-/// let masked = narrow.apply(x, input, &learned_dropout::pass::Pass::Evaluate);
+/// let masked = narrow.apply(x, input, &learned_dropout::Pass::Evaluate);
 /// assert_eq!(masked.mask().dims(), [2, 16, 8]);
 /// ```
 #[derive(Config, Debug)]

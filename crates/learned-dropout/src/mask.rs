@@ -7,9 +7,7 @@ use model::{MaskFunction, MaskGradient, Pass, Site};
 
 use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
-use crate::ops::tensor::{
-    Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask,
-};
+use crate::ops::{Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask};
 use crate::penalty;
 use crate::rounding::round;
 use crate::statistics::{MaskHistory, MaskStatistics};

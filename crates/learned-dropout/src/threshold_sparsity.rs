@@ -7,7 +7,7 @@
 //! ```
 //! use burn::tensor::{Device, Int, Tensor};
 //! use learned_dropout::model::CutInputs;
-//! use learned_dropout::pass::Pass;
+//! use learned_dropout::Pass;
 //! use learned_dropout::{Transformer, TransformerConfig};
 //!
 //! let config = TransformerConfig {

@@ -21,7 +21,7 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{
+use crate::ops::{
     Precision, duplicated, linear_cross_entropy, sum_of_two, sum_with_shared, tied_rows,
 };
 use crate::statistics::MaskStatistics;

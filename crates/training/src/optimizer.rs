@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use learned_dropout::ops::adamw;
 use learned_dropout::ops::tensor;
-use learned_dropout::ops::tensor::adamw;
 use model::tensor_spec::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -119,7 +119,7 @@ impl AdamW {
     }
 
     /// What the elements of a parameter need of its update number `updates`, from 1.
-    fn step(&self, updates: u64, rates: Rates, decays: bool) -> tensor::AdamW {
+    fn step(&self, updates: u64, rates: Rates, decays: bool) -> ops::AdamW {
         let Rates {
             learning_rate,
             gradient_scale,
@@ -131,7 +131,7 @@ impl AdamW {
         } else {
             0.0
         };
-        tensor::AdamW {
+        ops::AdamW {
             betas: [beta_1 as f32, beta_2 as f32],
             gradient_scale: gradient_scale as f32,
             epsilon: self.config.epsilon as f32,

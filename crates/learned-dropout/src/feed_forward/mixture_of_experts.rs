@@ -8,7 +8,7 @@ use super::dense::Dense;
 use super::experts::Experts;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, best_gates, duplicated, mean_softmax, used_share};
+use crate::ops::{Precision, best_gates, duplicated, mean_softmax, used_share};
 
 /// The module of [`model::feed_forward::MixtureOfExperts`].
 #[derive(Module, Debug)]

@@ -18,7 +18,7 @@ use crate::learned_dropout::LearnedDropout;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::Precision;
+use crate::ops::Precision;
 use model::pass::Purpose;
 use model::{MaskInput, Pass};
 

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::activity::Activity;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, duplicated, mean, relu, used_share};
+use crate::ops::{Precision, duplicated, mean, relu, used_share};
 
 /// The module of [`model::feed_forward::Relu`].
 #[derive(Module, Debug)]

@@ -7,7 +7,7 @@ use super::activity::Activity;
 use super::experts::Experts;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, duplicated, mean, relu, used_share};
+use crate::ops::{Precision, duplicated, mean, relu, used_share};
 
 /// The module of [`model::feed_forward::ReluRoutedExperts`].
 #[derive(Module, Debug)]

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, activation::softmax};
 
-use crate::ops::tensor::cosine_series;
+use crate::ops::cosine_series;
 
 /// The learned coefficients of the terms after the first, as part of a module.
 ///

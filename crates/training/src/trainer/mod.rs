@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
 use model::weights::Weights;

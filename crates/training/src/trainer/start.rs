@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 use data::folder::{DataFolder, Split};
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
 use model::layout::layout;
