@@ -3,9 +3,9 @@
 
 mod arguments;
 mod commands;
+mod engine;
 mod failure;
 mod machine;
-mod model;
 mod quickstart;
 mod stop;
 mod terminal;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use data::sources::Source;
 use data::{PrepareOptions, TokenizerChoice, prepare};
+use training::config::{ConfigError, RunConfig};
 
 use crate::arguments::Common;
 use crate::failure::Failure;
@@ -20,10 +21,22 @@ pub const RUN_NAME: &str = "quickstart";
 
 /// Tokens of its vocabulary: few, so that the little time goes into the blocks and not into the
 /// output layer.
-pub const VOCABULARY: usize = 2048;
+const VOCABULARY: usize = 2048;
 
 /// Bytes of its text: several times what a few minutes of training see.
 const TEXT: u64 = 32_000_000;
+
+/// The configuration of the quick start, with overrides.
+pub fn config(overrides: &[String]) -> Result<RunConfig, ConfigError> {
+    RunConfig::parse(CONFIG, Path::new(CONFIG_NAME), overrides)
+}
+
+/// The configuration of the quick start with its vocabulary set, so that its data need not exist;
+/// and with overrides.
+pub fn config_without_data(overrides: &[String]) -> Result<RunConfig, ConfigError> {
+    let vocabulary = format!("model.vocabulary={VOCABULARY}");
+    config(&[&[vocabulary], overrides].concat())
+}
 
 /// Prepares the text of cargo's registry folder, unless that was done before.
 pub fn prepare_text(out: &Path, common: &Common) -> Result<(), Failure> {

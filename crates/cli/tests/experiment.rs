@@ -175,7 +175,7 @@ fn changes_are_refused(folder: &Path) {
     write(&STUDY.replace("\"byte\"", "\"char\""));
     let (code, message) = failure(folder, &command);
     assert!(
-        code == 1 && message.contains("prepared otherwise"),
+        code == 1 && message.contains("prepared in another way"),
         "{message}"
     );
     // Another arm is welcome: only it is trained.

@@ -2,10 +2,10 @@
 
 use learned_dropout::{pytorch, weights};
 use serde::Serialize;
+use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, ExportArguments, ExportFormat};
 use crate::failure::Failure;
-use crate::model;
 use crate::terminal::{print, print_json, tell};
 
 #[derive(Serialize)]
@@ -15,7 +15,7 @@ struct Report<'a> {
 
 /// Runs `export`.
 pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
-    let (config, tensors) = model::read(&arguments.model)?;
+    let (config, tensors) = StoredModel::find(&arguments.model)?.read()?;
     match arguments.format {
         ExportFormat::Safetensors => weights::write(&arguments.out, &tensors)?,
         ExportFormat::PtNames => {

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use data::{TextStream, Tokenizer};
 use inference::{
-    Engine, GenerateOptions, Generated, MaskRule, MaskSampling, Sampler, SamplingOptions,
-    StopReason, generate,
+    Engine, GenerateOptions, Generated, MaskRule, MaskSampling, SamplingOptions, StopReason,
+    generate,
 };
 use serde::Serialize;
+use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, GenerateArguments, PrecisionName};
+use crate::engine::engine_of;
 use crate::failure::Failure;
-use crate::model;
 use crate::terminal::{print_json, printable, tell};
 
 #[derive(Serialize)]
@@ -28,8 +29,8 @@ struct Report {
 /// Runs `generate`.
 pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
     common.on_cpu("generate")?;
-    let tokenizer = model::tokenizer_of(&arguments.model)?;
-    let engine = model::engine(
+    let tokenizer = StoredModel::find(&arguments.model)?.required_tokenizer()?;
+    let engine = engine_of(
         &arguments.model,
         common,
         PrecisionName::Auto,
@@ -38,7 +39,10 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
     let text = prompt_text(&arguments.prompt)?;
     let prompt = prompt_ids(&text, &tokenizer)?;
     let options = options(&arguments, &tokenizer);
-    check(&options)?;
+    // Refused before anything is shown.
+    options
+        .check()
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let began = Instant::now();
     let mut output = Output {
         text: String::new(),
@@ -103,20 +107,6 @@ fn options(arguments: &GenerateArguments, tokenizer: &Tokenizer) -> GenerateOpti
                 seed: arguments.seed,
             }),
         },
-    }
-}
-
-/// Refuses options before anything is shown.
-fn check(options: &GenerateOptions) -> Result<(), Failure> {
-    Sampler::new(options.sampling).map_err(|error| Failure::Usage(error.to_string()))?;
-    match options.mask_rule {
-        MaskRule::Sampled(masks) if !(masks.temperature > 0.0 && masks.temperature.is_finite()) => {
-            Err(Failure::Usage(format!(
-                "the mask temperature is {}; expected a finite number above 0",
-                masks.temperature
-            )))
-        }
-        _ => Ok(()),
     }
 }
 

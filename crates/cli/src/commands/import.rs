@@ -5,10 +5,10 @@ use learned_dropout::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
 use learned_dropout::pytorch;
 use serde::Serialize;
 use training::run_folder::CONFIG_FILE as RUN_CONFIG_FILE;
+use training::stored_model::write_model;
 
 use crate::arguments::{Common, ImportArguments};
 use crate::failure::Failure;
-use crate::model;
 use crate::terminal::{grouped, print, print_json, tell};
 
 /// Tokens of GPT-2's byte-pair encoding.
@@ -47,7 +47,7 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
     });
     std::fs::create_dir_all(out)
         .map_err(|error| Failure::work(format!("{}: {error}", out.display())))?;
-    model::write(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
+    write_model(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
     let parameters = imported.config.parameters();
     if common.json {
         return print_json(&Report {

@@ -1,14 +1,14 @@
 //! `ldrop info`.
 
-use learned_dropout::{MaskInput, Site, TransformerConfig, model_folder};
+use learned_dropout::{MaskInput, Site, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
 use training::metrics::UsedShares;
+use training::stored_model::{StoredModel, model_of_run};
 
 use crate::arguments::{Common, InfoArguments};
 use crate::failure::Failure;
-use crate::model;
 use crate::terminal::{grouped, print, print_json, tell};
 
 #[derive(Serialize)]
@@ -36,11 +36,11 @@ struct ForwardFlops {
 pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     let mut used = UsedShares::default();
     let config = match (&arguments.config, &arguments.model) {
-        (Some(file), _) => model::of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
+        (Some(file), _) => model_of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
         (None, Some(folder)) => {
-            let folder = model::locate(folder)?;
-            used = UsedShares::at_checkpoint(&folder);
-            model_folder::read_config(&folder)?
+            let stored = StoredModel::find(folder)?;
+            used = UsedShares::at_checkpoint(stored.folder());
+            stored.config()?
         }
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };

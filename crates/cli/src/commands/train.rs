@@ -129,29 +129,11 @@ fn configuration(
     }
     overrides.extend(common.precision_override());
     Ok(match (&arguments.config, arguments.resume) {
-        (Some(file), true) => resumed_configuration(file, overrides, folder)?,
+        (Some(file), true) => Setup::resumed_config(folder, file, &overrides)?,
         (Some(file), false) => RunConfig::read(file, &overrides)?,
         (None, true) => Setup::stored_config(folder, &overrides)?,
-        (None, false) => {
-            let name = Path::new(quickstart::CONFIG_NAME);
-            RunConfig::parse(quickstart::CONFIG, name, &overrides)?
-        }
+        (None, false) => quickstart::config(&overrides)?,
     })
-}
-
-/// The configuration of a resumed run. Where it leaves the schedule to its defaults, which follow
-/// from the number of steps, the schedule stays that of the run: the steps may be raised.
-fn resumed_configuration(
-    file: &Path,
-    mut overrides: Vec<String>,
-    folder: &Path,
-) -> Result<RunConfig, Failure> {
-    let mut config = RunConfig::read(file, &overrides)?;
-    overrides.push("train.schedule=".into());
-    if RunConfig::read(file, &overrides)?.train.schedule == config.train.schedule {
-        config.train.schedule = Setup::stored_config(folder, &[])?.train.schedule;
-    }
-    Ok(config)
 }
 
 /// Writes the text sample of an evaluation.

@@ -1,23 +1,23 @@
 //! `ldrop bench train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use learned_dropout::TransformerConfig;
 use learned_dropout::config::MaskGradient;
-use learned_dropout::function::MaskFunction;
 use learned_dropout::initialization::initial_weights;
-use learned_dropout::rounding::Rounding;
 use learned_dropout::weights::Weights;
-use learned_dropout::{TransformerConfig, model_folder};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
 use training::metrics::UsedShares;
-use training::trainer::{StepTimer, StepTiming};
+use training::stored_model::{StoredModel, model_of_run};
+use training::trainer::{KeptShareError, StepTimer, StepTiming, set_kept_share};
 
+use super::speed_up::print_speed_up;
 use crate::arguments::{BenchTrainArguments, Common};
 use crate::failure::Failure;
 use crate::terminal::{bar, grouped, print, print_json};
-use crate::{machine, model, quickstart};
+use crate::{machine, quickstart};
 
 #[derive(Serialize)]
 struct Report {
@@ -59,7 +59,7 @@ struct Dense {
 pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let (config, name) = configuration(&arguments, common)?;
-    let model = model::of_run(&config, &name)?;
+    let model = model_of_run(&config, &name)?;
     let weights = weights(&arguments, &config, &model)?;
     let steps = arguments.steps.get();
     let bar = bar(
@@ -161,42 +161,32 @@ fn weights(
     config: &RunConfig,
     model: &TransformerConfig,
 ) -> Result<Weights, Failure> {
-    let given = arguments.model.as_deref().map(model::read).transpose()?;
+    let given = match &arguments.model {
+        Some(folder) => Some(StoredModel::find(folder)?.read()?),
+        None => None,
+    };
     // Overrides may have made another model of it.
-    let given = given.filter(|(of, _)| of == model);
+    let given = given.filter(|(config, _)| config == model);
     let mut weights = match given {
         Some((_, weights)) => weights,
         None => initial_weights(model, config.seed),
     };
     if let Some(kept) = arguments.kept {
-        let masks = model.learned_dropout.as_ref();
-        let fits = masks.is_some_and(|masks| {
-            masks.rounding == Rounding::Stochastic
-                && matches!(masks.function, MaskFunction::Cosine(_))
-        });
-        if !fits {
-            return Err(Failure::Usage(
-                "--kept: expected a model with learned masks of the cosine that are rounded at \
-                 random; leave the option out, or set model.learned_dropout accordingly"
-                    .into(),
-            ));
-        }
-        keep_share(&mut weights, kept);
+        set_kept_share(&mut weights, model, kept).map_err(kept_share_failure)?;
     }
     Ok(weights)
 }
 
-/// Lets the masks be this share everywhere, before they are rounded: with weights of 0 they do not
-/// depend on the tokens, and 0.5 cos(shift) + 0.5 is the share.
-fn keep_share(weights: &mut Weights, kept: f64) {
-    let shift = (2.0 * kept - 1.0).acos() as f32;
-    let of_masks = weights
-        .iter_mut()
-        .filter(|(name, _)| name.contains("learned_dropout."));
-    for (name, tensor) in of_masks {
-        let value = if name.ends_with(".shift") { shift } else { 0.0 };
-        tensor.values.fill(value);
-    }
+/// Names the option that the problem comes from, and says what to do.
+fn kept_share_failure(error: KeptShareError) -> Failure {
+    Failure::Usage(match error {
+        KeptShareError::OtherMasks => {
+            format!(
+                "--kept: {error}; leave the option out, or set model.learned_dropout accordingly"
+            )
+        }
+        error => format!("--kept: {error}"),
+    })
 }
 
 /// The configuration, and what messages call it.
@@ -215,15 +205,12 @@ fn configuration(
     if let Some(file) = &arguments.config {
         return Ok((RunConfig::read(file, &overrides)?, file.clone()));
     }
-    let name = Path::new(quickstart::CONFIG_NAME);
     let Some(folder) = &arguments.model else {
-        // The data that would tell the vocabulary need not be there.
-        overrides.insert(0, format!("model.vocabulary={}", quickstart::VOCABULARY));
-        let config = RunConfig::parse(quickstart::CONFIG, name, &overrides)?;
-        return Ok((config, name.into()));
+        let config = quickstart::config_without_data(&overrides)?;
+        return Ok((config, quickstart::CONFIG_NAME.into()));
     };
-    let mut config = RunConfig::parse(quickstart::CONFIG, name, &[])?;
-    config.model = model_folder::read_config(&model::locate(folder)?)?.into();
+    let mut config = quickstart::config(&[])?;
+    config.model = StoredModel::find(folder)?.config()?.into();
     // Once more as text, so that overrides hold for the model too.
     let text = config.to_toml().map_err(Failure::work)?;
     let config = RunConfig::parse(&text, folder, &overrides)?;
@@ -252,14 +239,10 @@ fn print_report(report: &Report) -> Result<(), Failure> {
     }
     if let Some(beside) = &report.beside {
         print(&format!(
-            "dense         {} tokens/s without the masks\n\
-             speed-up      {:.2}, ideal {:.2}\n\
-             kept          {:.1}% of the mask values",
-            grouped(beside.dense.tokens_per_second as u64),
-            beside.speed_up,
-            beside.ideal_speed_up,
-            beside.kept * 100.0
+            "dense         {} tokens/s without the masks",
+            grouped(beside.dense.tokens_per_second as u64)
         ))?;
+        print_speed_up(beside.speed_up, beside.ideal_speed_up, beside.kept)?;
     }
     if let Some(bytes) = report.peak_memory_bytes {
         let mebibytes = grouped(bytes.div_ceil(1 << 20));

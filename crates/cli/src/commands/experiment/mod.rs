@@ -4,20 +4,14 @@ mod measure;
 mod progress;
 mod runner;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use data::sources::Source;
-use data::{DataFolder, PrepareOptions, prepare};
 use serde::Serialize;
-use training::config::RunConfig;
-use training::experiments::{
-    DATA_FOLDER, DataChoice, DefaultBase, Experiment, Outline, PlannedRun,
-};
+use training::experiments::{DefaultBase, Experiment, Outline, PlannedRun};
 use training::report::{Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::{CONFIG_FILE, RunFolder};
 
-use crate::arguments::{Common, ExperimentArguments};
+use crate::arguments::{Common, ExperimentArguments, PrecisionName};
 use crate::failure::Failure;
 use crate::terminal::{Stages, print, print_json, tell};
 use crate::{quickstart, stop};
@@ -44,9 +38,10 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     std::fs::create_dir_all(&out)?;
     // Two processes would make the same runs.
     let _lock = RunFolder::lock(&out)?;
-    check_preparation(&experiment, &out)?;
+    experiment.check_preparation(&out)?;
     prepare_data(&experiment, &out, common)?;
-    let runs = planned(&experiment, &out, common)?;
+    let precision = common.precision.map(PrecisionName::choice).transpose()?;
+    let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     experiment.outline.write(&out)?;
     stop::on_signals()?;
     let ended = make_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
@@ -66,93 +61,17 @@ fn folder(arguments: &ExperimentArguments) -> PathBuf {
     arguments.out.clone().unwrap_or_else(usual)
 }
 
-/// Refuses text that was prepared in another way than the experiment file says now.
-fn check_preparation(experiment: &Experiment, out: &Path) -> Result<(), Failure> {
-    let prepared =
-        matches!(experiment.data, Some(DataChoice::Prepare(_))) && out.join(DATA_FOLDER).exists();
-    let before = Outline::read(out)?.map(|outline| outline.preparation);
-    match before {
-        Some(before) if prepared && before != experiment.outline.preparation => {
-            Err(Failure::work(format!(
-                "{}: the text was prepared otherwise than the experiment file says now:\n    was \
-                 {before}\n    is {}\n  Put the file back as it was, or choose another folder with \
-                 --out",
-                out.join(DATA_FOLDER).display(),
-                experiment.outline.preparation
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
+/// Prepares the experiment's own text; or the quick start's, where an arm reads that.
 fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<(), Failure> {
-    let is_quickstart = |config: &RunConfig| config.data.path == Path::new(quickstart::DATA);
-    match &experiment.data {
-        None if experiment.configs.iter().any(is_quickstart) => {
-            quickstart::prepare_text(Path::new(quickstart::DATA), common)
-        }
-        Some(DataChoice::Prepare(how)) if !out.join(DATA_FOLDER).exists() => {
-            let missing = how.sources.iter().find_map(|source| match source {
-                Source::Path(path) if !path.exists() => Some(path.display()),
-                _ => None,
-            });
-            if let Some(path) = missing {
-                let file = experiment.outline.file.display();
-                return Err(Failure::work(format!(
-                    "{file}: `data.sources`: there is no {path}; paths are relative to the \
-                     experiment file"
-                )));
-            }
-            let options = PrepareOptions {
-                tokenizer: how.tokenizer,
-                validation: how.validation,
-                max_text_bytes: how.max_text_bytes,
-                threads: common.threads(),
-                ..PrepareOptions::new(how.sources.clone(), out.join(DATA_FOLDER))
-            };
-            prepare(&options, &Stages::new(common.quiet))?;
-            Ok(())
-        }
-        _ => Ok(()),
+    let reads_quickstart = || {
+        let mut configs = experiment.configs.iter();
+        configs.any(|config| config.data.path == Path::new(quickstart::DATA))
+    };
+    if experiment.data.is_none() && reads_quickstart() {
+        return quickstart::prepare_text(Path::new(quickstart::DATA), common);
     }
-}
-
-/// All runs, with everything decided that a run decides when it begins.
-fn planned(
-    experiment: &Experiment,
-    out: &Path,
-    common: &Common,
-) -> Result<Vec<PlannedRun>, Failure> {
-    let device = common.device()?;
-    let mut vocabularies: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    let mut runs = experiment.runs(out);
-    for run in &mut runs {
-        let config = &mut run.config;
-        let path = config.data.path.clone();
-        let vocabulary = match vocabularies.get(&path) {
-            Some(&vocabulary) => vocabulary,
-            None => DataFolder::open(&path)?.meta().vocabulary,
-        };
-        vocabularies.insert(path, vocabulary);
-        // Where the file says another, the run itself tells that it does not fit.
-        config.model.vocabulary.get_or_insert(vocabulary as usize);
-        if let Some(precision) = common.precision {
-            config.train.precision = precision.choice()?;
-        }
-    }
-    let mut changed = Vec::new();
-    for run in &runs {
-        changed.extend(run.changed()?.map(|changed| changed.to_string()));
-    }
-    if !changed.is_empty() {
-        return Err(Failure::work(changed.join("\n")));
-    }
-    for run in &mut runs {
-        let precision = run.config.train.precision.on(&device);
-        let precision = precision.map_err(|error| Failure::work(error.to_string()))?;
-        run.config.train.precision = precision.into();
-    }
-    Ok(runs)
+    let progress = Stages::new(common.quiet);
+    Ok(experiment.prepare_data(out, common.threads(), &progress)?)
 }
 
 fn make_runs(

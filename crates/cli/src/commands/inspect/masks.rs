@@ -4,10 +4,10 @@ use data::{DataFolder, Split, TextStream, Tokenizer, windows};
 use inference::{Engine, MaskValues};
 use training::masks::{MaskAnalysis, MaskStudy, MaskWindow, Overlap, StudiedToken};
 use training::report::mask_page;
+use training::stored_model::StoredModel;
 
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
-use crate::model;
 use crate::terminal::{bar, grouped, print, tell};
 
 /// The tokens of a text in windows of the context, at most so many.
@@ -23,7 +23,7 @@ pub fn of_data(
     folder: &DataFolder,
 ) -> Result<(Vec<Vec<u32>>, Tokenizer), Failure> {
     let config = engine.config();
-    let tokenizer = model::tokenizer_of_data(&arguments.model, config, folder)?;
+    let tokenizer = StoredModel::find(&arguments.model)?.tokenizer_for(config, folder)?;
     let mut left = arguments.max_tokens as usize;
     let mut all = Vec::new();
     for window in windows(folder.split(Split::Validation), config.context)? {

@@ -8,10 +8,11 @@ use data::{DataFolder, Tokenizer};
 use inference::{Engine, Inspection, LayerMask, SiteMask};
 use serde::Serialize;
 use training::masks::MaskAnalysis;
+use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, InspectArguments, PrecisionName};
+use crate::engine::engine_of;
 use crate::failure::Failure;
-use crate::model;
 use crate::terminal::{print, print_json, tell};
 
 #[derive(Serialize)]
@@ -56,7 +57,7 @@ struct Likely {
 /// Runs `inspect`.
 pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> {
     common.on_cpu("inspect")?;
-    let engine = model::engine(
+    let engine = engine_of(
         &arguments.model,
         common,
         PrecisionName::F32,
@@ -103,11 +104,12 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
 fn tokens_of(
     arguments: &InspectArguments,
 ) -> Result<(Vec<u32>, Option<Tokenizer>, String), Failure> {
+    let stored = StoredModel::find(&arguments.model)?;
     if let Some(ids) = &arguments.ids {
-        let tokenizer = model::tokenizer(&arguments.model)?;
+        let tokenizer = stored.tokenizer()?;
         return Ok((ids.clone(), tokenizer, "given tokens".into()));
     }
-    let tokenizer = model::tokenizer_of(&arguments.model)?;
+    let tokenizer = stored.required_tokenizer()?;
     let (text, source) = match (&arguments.file, &arguments.prompt) {
         (Some(path), _) => {
             let bytes = std::fs::read(path)
@@ -167,25 +169,20 @@ fn report(
         layers: masks.map(|masks| masks.layers.iter().map(layer).collect()),
         masks: masks.map(|masks| masks.masks.iter().map(mask).collect()),
         logits: inspection.logits.clone(),
-        top: likeliest(&inspection.logits, top, tokenizer),
+        top: likeliest(inspection, top, tokenizer),
         analysis,
     }
 }
 
-/// The likeliest next tokens, the likeliest first; equal ones in the order of their ids.
-fn likeliest(logits: &[f32], count: usize, tokenizer: Option<&Tokenizer>) -> Vec<Likely> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weight = |logit: f32| f64::from(logit - largest).exp();
-    let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-    order
+/// The likeliest next tokens with their texts, the likeliest first.
+fn likeliest(inspection: &Inspection, count: usize, tokenizer: Option<&Tokenizer>) -> Vec<Likely> {
+    inspection
+        .likeliest(count)
         .into_iter()
-        .take(count)
-        .map(|id| Likely {
-            id: id as u32,
-            text: tokenizer.map(|tokenizer| tokenizer.decode(&[id as u32])),
-            probability: weight(logits[id]) / total,
+        .map(|(id, probability)| Likely {
+            id,
+            text: tokenizer.map(|tokenizer| tokenizer.decode(&[id])),
+            probability,
         })
         .collect()
 }
