@@ -4,12 +4,11 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Child;
 
 use kernels::random::Philox;
 use serde_json::Value;
-use support::{failure, ldrop, run};
+use support::{failure, last_step, ldrop, run, start, terminate, wait_until};
 
 const KILLS: u64 = 8;
 
@@ -299,13 +298,14 @@ fn a_failed_arm_does_not_stop_the_others() {
     assert_eq!(states, ["finished", "finished", "failed"]);
 }
 
-fn start(folder: &Path) -> Child {
-    let mut command = ldrop(folder, &["experiment", "study.toml", "--out", "killed"]);
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts")
+fn start_experiment(folder: &Path) -> Child {
+    start(folder, &["experiment", "study.toml", "--out", "killed"])
+}
+
+/// Steps of all runs together.
+fn steps_done(folder: &Path, out: &str) -> u64 {
+    let runs = folder.join(out).join("runs");
+    RUNS.iter().map(|run| last_step(&runs.join(run))).sum()
 }
 
 #[test]
@@ -313,21 +313,31 @@ fn killed_again_and_again_it_ends_with_the_same_report() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder, STUDY);
-    let began = std::time::Instant::now();
     run(folder, &["experiment", "study.toml", "--out", "whole"]);
-    let longest = began.elapsed() / (KILLS as u32);
-    let moments = Philox::new(5, 0);
+    let all = steps_done(folder, "whole");
+    assert_eq!(all, 120);
+    let random = Philox::new(5, 0);
+    // First as soon as it has taken its folder, has data, has decided on its runs; then in training.
+    let beginnings = ["lock", "data", "experiment.json"];
     for kill in 0..KILLS {
-        let mut child = start(folder);
-        std::thread::sleep(Duration::from_micros(
-            moments.below(kill, longest.as_micros() as u64 + 1),
-        ));
+        let mut child = start_experiment(folder);
+        let ended = if let Some(file) = beginnings.get(kill as usize) {
+            let file = folder.join("killed").join(file);
+            wait_until(&mut child, &format!("{file:?}"), || file.exists())
+        } else {
+            let before = steps_done(folder, "killed");
+            let share = (all - before) / (KILLS - kill);
+            let target = all.min(before + 1 + random.below(kill, share.max(1)));
+            let what = format!("{target} steps before kill {kill}");
+            wait_until(&mut child, &what, || steps_done(folder, "killed") >= target)
+        };
+        assert!(ended.is_none(), "it ended before kill {kill}: {ended:?}");
         // SIGKILL: the program has no chance to tell its processes.
         child.kill().expect("a child");
         child.wait().expect("a child");
     }
     // A process that is still saving is waited for.
-    assert!(start(folder).wait().expect("a child").success());
+    assert!(start_experiment(folder).wait().expect("a child").success());
     assert_eq!(results(folder, "killed"), results(folder, "whole"));
     for run in RUNS {
         let (killed, whole) = (folder.join("killed"), folder.join("whole"));
@@ -344,19 +354,11 @@ fn terminated_it_saves_and_goes_on() {
         folder,
         &STUDY.replace("train.steps = 30", "train.steps = 20000"),
     );
-    let mut child = start(folder);
+    let mut child = start_experiment(folder);
     let checkpoint = folder.join("killed/runs/learned/seed-1/latest");
-    while !checkpoint.exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let terminate = std::process::Command::new("kill")
-        .arg(child.id().to_string())
-        .status();
-    assert!(terminate.expect("kill runs").success());
-    assert!(
-        child.wait().expect("a child").success(),
-        "SIGTERM saves and ends well"
-    );
+    let ended = wait_until(&mut child, "the first checkpoint", || checkpoint.exists());
+    assert!(ended.is_none(), "it ended before its first checkpoint");
+    terminate(&mut child);
     let run = folder.join("killed/runs/learned/seed-1");
     assert!(!run.join("failure.txt").exists());
     let saved = std::fs::read_to_string(checkpoint).expect("a checkpoint");
