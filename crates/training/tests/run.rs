@@ -336,7 +336,7 @@ fn a_resumed_run_keeps_its_default_schedule() {
     begun.write(&run.join("config.toml")).unwrap();
     let more = "train.steps=900".to_string();
     let resumed = |overrides: &[String]| Setup::resumed_config(&run, &file, overrides).unwrap();
-    let raised = resumed(&[more.clone()]);
+    let raised = resumed(std::slice::from_ref(&more));
     assert_eq!(raised.train.steps, 900);
     assert_eq!(raised.train.schedule, begun.train.schedule);
     let own = resumed(&[more, "train.schedule.warmup=5".into()]);
