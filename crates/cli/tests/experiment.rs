@@ -1,4 +1,4 @@
-//! Experiments through the program: their runs, their report, and what they survive.
+//! `ldrop experiment`: its runs, its report, and how it recovers from failures and kills.
 #![cfg(unix)]
 
 mod support;
@@ -12,7 +12,7 @@ use support::{failure, last_step, ldrop, run, start, terminate, wait_until};
 
 const KILLS: u64 = 8;
 
-/// Two arms and two seeds; every run takes a moment.
+/// Two arms and two seeds; every run takes less than a second.
 const STUDY: &str = r#"
 title = "Two arms"
 seeds = [1, 2]
@@ -43,8 +43,9 @@ fn lines(output: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// What of a run's metrics depends neither on the clock nor on where the run was interrupted: a
-/// step that follows on a resume has no masks of the step before to compare with.
+/// The metrics of a run without the values that depend on the clock, and without those that depend
+/// on where the run was interrupted: the first step after a resume has no earlier masks to compare
+/// with.
 fn timeless(folder: &Path, run: &str) -> Vec<Value> {
     let metrics = folder.join("runs").join(run).join("metrics.jsonl");
     let text = std::fs::read_to_string(metrics).expect("metrics");
@@ -53,21 +54,22 @@ fn timeless(folder: &Path, run: &str) -> Vec<Value> {
         for key in ["tokens_per_second", "model_flops_utilization"] {
             line[key] = Value::Null;
         }
-        line.get_mut("mask").into_iter().for_each(forget);
+        line.get_mut("mask").into_iter().for_each(remove_changed);
         line
     };
     text.lines().map(line).collect()
 }
 
-fn forget(mask: &mut Value) {
+/// Removes the share of mask values that changed since the step before.
+fn remove_changed(mask: &mut Value) {
     if let Some(mask) = mask.as_object_mut() {
         mask.remove("changed");
     }
     let layers = mask.get_mut("layers").and_then(Value::as_array_mut);
-    layers.into_iter().flatten().for_each(forget);
+    layers.into_iter().flatten().for_each(remove_changed);
 }
 
-/// The results of an experiment, without the last columns: those about speed.
+/// The results of an experiment, without its last columns, which are about speed.
 fn results(folder: &Path, out: &str) -> Vec<String> {
     let output = run(folder, &["report", out, "--format", "csv"]).stdout;
     let text = String::from_utf8(output).expect("text");
@@ -177,7 +179,7 @@ fn changes_are_refused(folder: &Path) {
         code == 1 && message.contains("prepared in another way"),
         "{message}"
     );
-    // Another arm is welcome: only it is trained.
+    // An arm may be added: only that one is trained.
     write(&(STUDY.to_string() + "[[arm]]\nname = 'more'\nset.model.dropout = 0.1\n"));
     let ended = lines(&run(folder, &[&command[..], &["--json"]].concat()).stdout);
     assert_eq!(ended.len(), 6);
@@ -252,7 +254,7 @@ max_tokens = 50
     ] {
         assert!(before.contains(part), "{part}: {before}");
     }
-    // Nothing is measured twice, and what is no longer asked for goes.
+    // Nothing is measured twice, and measurements that are no longer planned are removed.
     run(folder, &command);
     assert_eq!(report(), before);
     let path = folder.join("study.toml");
@@ -287,7 +289,7 @@ fn a_failed_arm_does_not_stop_the_others() {
     assert_eq!(states, ["failed", "finished", "finished"]);
     let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
     assert!(page.contains("Failed:</b> wild, seed 1") && page.contains("not a finite number"));
-    // It is tried again; then the others were done already.
+    // It is tried again; the others are finished already.
     let output = ldrop(folder, &command)
         .output()
         .expect("the program starts");
@@ -317,7 +319,8 @@ fn killed_again_and_again_it_ends_with_the_same_report() {
     let all = steps_done(folder, "whole");
     assert_eq!(all, 120);
     let random = Philox::new(5, 0);
-    // First as soon as it has taken its folder, has data, has decided on its runs; then in training.
+    // The first kills come as soon as it has locked its folder, prepared its data and written its
+    // outline; the others come in training.
     let beginnings = ["lock", "data", "experiment.json"];
     for kill in 0..KILLS {
         let mut child = start_experiment(folder);
@@ -332,7 +335,7 @@ fn killed_again_and_again_it_ends_with_the_same_report() {
             wait_until(&mut child, &what, || steps_done(folder, "killed") >= target)
         };
         assert!(ended.is_none(), "it ended before kill {kill}: {ended:?}");
-        // SIGKILL: the program has no chance to tell its processes.
+        // SIGKILL: the program has no chance to stop its processes.
         child.kill().expect("a child");
         child.wait().expect("a child");
     }

@@ -117,7 +117,7 @@ impl StoredModel {
         let reason = if !path.exists() {
             "there is no such folder"
         } else if path.join(FOLDER).exists() {
-            "a run folder without any checkpoint yet; train on with --resume"
+            "a run folder without a checkpoint yet; continue the run with --resume"
         } else {
             "neither a model folder (config.json) nor a run folder (best, latest)"
         };

@@ -62,7 +62,7 @@ fn what_is_there_instead_of_a_model_is_said() {
     assert!(message(&absent).contains("no such folder"));
     assert!(message(place.data().path()).contains("neither a model folder"));
     drop(place.start(&place.run("begun"), &[]).unwrap());
-    assert!(message(&place.run("begun")).contains("without any checkpoint"));
+    assert!(message(&place.run("begun")).contains("without a checkpoint"));
 }
 
 #[test]

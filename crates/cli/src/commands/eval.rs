@@ -8,7 +8,7 @@ use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
 use crate::failure::Failure;
-use crate::terminal::{bar, grouped, print, print_json};
+use crate::terminal::{print, print_json, progress_bar, thousands};
 
 /// Runs `eval`.
 pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
@@ -32,7 +32,7 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
         batch: arguments.batch.into(),
         max_tokens: arguments.max_tokens.unwrap_or(u64::MAX),
     };
-    let bar = bar(
+    let bar = progress_bar(
         Some(
             (tokens.len() as u64)
                 .saturating_sub(1)
@@ -62,13 +62,13 @@ fn data_folder(arguments: &EvalArguments, stored: &StoredModel) -> Result<DataFo
     }
     stored.training_data()?.ok_or_else(|| {
         Failure::Usage(format!(
-            "{}: not part of a run that says what data it was trained on; give --data",
+            "{}: the model is not part of a run that names its training data; give --data",
             arguments.model.display()
         ))
     })
 }
 
-/// Names the option that a problem with thresholds comes from.
+/// Says which option causes a problem with thresholds.
 pub fn threshold_failure(error: ThresholdError) -> Failure {
     match error {
         ThresholdError::NotDense(problem) => {
@@ -92,9 +92,9 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Failure> {
         print(&format!("used           {:.2}%", executed.density * 100.0))?;
         print(&format!(
             "FLOPs a token  {} executed of {}",
-            grouped(operations.executed),
-            grouped(operations.dense)
+            thousands(operations.executed),
+            thousands(operations.dense)
         ))?;
     }
-    print(&format!("tokens         {}", grouped(evaluation.tokens)))
+    print(&format!("tokens         {}", thousands(evaluation.tokens)))
 }

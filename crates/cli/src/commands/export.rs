@@ -6,7 +6,7 @@ use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, ExportArguments, ExportFormat};
 use crate::failure::Failure;
-use crate::terminal::{print, print_json, tell};
+use crate::terminal::{print, print_json, print_message};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -20,7 +20,7 @@ pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
         ExportFormat::Safetensors => weights::write(&arguments.out, &tensors)?,
         ExportFormat::PtNames => {
             for note in pytorch::export(&arguments.out, &config, &tensors)? {
-                tell(&format!("note: {note}"));
+                print_message(&format!("note: {note}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What several tests share.
+//! Helpers of several tests: the program, its failures, and a tiny model.
 #![allow(dead_code)]
 
 use std::path::Path;
@@ -98,7 +98,7 @@ pub fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
-/// Runs the program; it must fail. Gives its exit status and what it says.
+/// Runs the program; it must fail. Gives its exit status and its messages.
 #[track_caller]
 pub fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = ldrop(folder, arguments)
@@ -110,7 +110,7 @@ pub fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().expect("not killed"), errors)
 }
 
-/// Text with some regularity, and letters of several scripts.
+/// Text with some regularity, in several scripts.
 pub fn text() -> String {
     (0..400)
         .map(|line| {

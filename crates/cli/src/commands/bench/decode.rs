@@ -11,7 +11,7 @@ use super::inference_report::Limit;
 use crate::arguments::{BenchDecodeArguments, BenchInferenceArguments};
 use crate::failure::Failure;
 
-/// Several sequences together, token by token. Reading the weights is what takes the time.
+/// Several sequences together, token by token. Reading the weights takes most of the time.
 impl Workload for BenchDecodeArguments {
     const COMMAND: &'static str = "bench decode";
     const DEFAULT_TOKENS: usize = 64;

@@ -1,5 +1,5 @@
-//! What `bench decode` and `bench prefill` share: the two engines, what they read, and the rounds
-//! that are timed. What differs between the two is a [`Workload`].
+//! `bench decode` and `bench prefill`: sets up a dense and a sparse engine, times rounds of both in
+//! alternation, and reports. The two commands differ in their [`Workload`] only.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ use crate::arguments::{BenchInferenceArguments, Common, PrecisionName};
 use crate::commands::eval::threshold_failure;
 use crate::failure::Failure;
 use crate::quickstart;
-use crate::terminal::bar;
+use crate::terminal::progress_bar;
 
-/// One of the ways in which a model reads tokens.
+/// A way of reading tokens: what `bench decode` and `bench prefill` differ in.
 pub trait Workload {
-    /// The command, for messages.
+    /// The name of the command in messages.
     const COMMAND: &'static str;
-    /// Tokens of a sequence that is not told its length, if the context is as long.
+    /// Tokens of a sequence without --tokens; fewer if the context is shorter.
     const DEFAULT_TOKENS: usize;
 
     /// Sequences that are read together.
@@ -37,19 +37,19 @@ pub trait Workload {
         1
     }
 
-    /// The length of a sequence, where the arguments say it.
+    /// Tokens of a sequence, if --tokens is given.
     fn tokens(&self) -> Option<NonZeroU32>;
 
     /// The arguments that both commands take.
     fn arguments(&self) -> &BenchInferenceArguments;
 
-    /// Brings the tokens of the sequences, one sequence after the other, into the order in which
-    /// they are read.
+    /// Reorders the tokens of sequences, given one sequence after the other, as they are read.
     fn in_reading_order(&self, sequences: Vec<u32>) -> Vec<u32> {
         sequences
     }
 
-    /// Reads tokens from an empty context on; this is what is timed. Gives what the masks did.
+    /// Reads tokens from an empty context on; the part that is timed. Gives the statistics of the
+    /// masks.
     fn read(
         &self,
         engine: &Engine,
@@ -57,13 +57,13 @@ pub trait Workload {
         ids: &[u32],
     ) -> Result<Option<MaskStatistics>, Failure>;
 
-    /// Tokens that logits are computed for, over the tokens that are read.
+    /// The share of the tokens that logits are computed for.
     fn outputs_per_token(&self, tokens: usize) -> f64;
 
-    /// The part of an engine's work that limits its speed.
+    /// The part of the work that limits the speed: bytes or operations.
     fn limiting_work(&self, work: &Work) -> f64;
 
-    /// Measures how fast this machine can do that work, of which the dense engine has `work`.
+    /// Measures how fast this machine can do that part. `work` is the amount of the dense engine.
     fn limit(&self, dense: &Engine, work: f64, threads: usize) -> Limit;
 }
 
@@ -76,7 +76,7 @@ fn measure<W: Workload>(workload: &W, common: &Common) -> Result<Report, Failure
     common.on_cpu(W::COMMAND)?;
     let engines = Engines::new(workload.arguments(), common)?;
     let context = engines.dense.config().context;
-    let tokens = fitting(workload.tokens(), W::DEFAULT_TOKENS, context)?;
+    let tokens = sequence_length(workload.tokens(), W::DEFAULT_TOKENS, context)?;
     let batch = workload.batch();
     let ids = workload.in_reading_order(engines.sequences(batch, tokens)?);
     let timed = engines.alternate(batch * tokens, common.quiet, &|engine| {
@@ -103,7 +103,7 @@ fn measure<W: Workload>(workload: &W, common: &Common) -> Result<Report, Failure
     ))
 }
 
-/// A model, computed with and without what its masks drop.
+/// Two engines of one model: with and without the values that its masks drop.
 struct Engines {
     dense: Engine,
     /// None where there is nothing to leave out.
@@ -192,15 +192,15 @@ impl Engines {
         Ok((0..(count * tokens) as u64).map(id).collect())
     }
 
-    /// Times rounds of both engines in alternation, after one round that does not count. `round`
-    /// reads `tokens` tokens and gives what the masks did.
+    /// Times rounds of both engines in alternation, after a first round that does not count. `round`
+    /// reads `tokens` tokens and gives the statistics of the masks.
     fn alternate(
         &self,
         tokens: usize,
         quiet: bool,
         round: &dyn Fn(&Engine) -> Result<Option<MaskStatistics>, Failure>,
     ) -> Result<Timed, Failure> {
-        let bar = bar(
+        let bar = progress_bar(
             Some(u64::from(self.rounds) + 1),
             "{wide_bar} {pos}/{len} rounds",
             quiet,
@@ -216,7 +216,7 @@ impl Engines {
             let of_sparse = self.sparse.as_ref().map(timed).transpose()?;
             if number > 0 {
                 dense.push(seconds);
-                // With nothing to leave out both are the same.
+                // With nothing to leave out, both engines are the same.
                 sparse.push(of_sparse.as_ref().map_or(seconds, |(seconds, _)| *seconds));
             }
             masks = of_sparse.and_then(|(_, masks)| masks);
@@ -265,8 +265,8 @@ fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weig
     Ok((config, weights))
 }
 
-/// The text that is read: that of `--data`, or else the one that the model was trained on, if it is
-/// still there. What masks keep of random tokens says little about what they keep of text.
+/// The text that is read: that of --data, else the one that the model was trained on, if it still
+/// exists. Random tokens are the last choice: masks keep other shares of them than of text.
 fn text(arguments: &BenchInferenceArguments) -> Result<Option<DataFolder>, Failure> {
     if let Some(path) = &arguments.data {
         return Ok(Some(DataFolder::open(path)?));
@@ -275,7 +275,7 @@ fn text(arguments: &BenchInferenceArguments) -> Result<Option<DataFolder>, Failu
     Ok(arguments.model.as_ref().and_then(training_data))
 }
 
-/// Thresholds of a model below which a share of its inputs lies.
+/// Thresholds of a model, so that a share of the inputs of its layers lies below.
 fn thresholds(
     (config, weights): (&TransformerConfig, &Weights),
     text: Option<&DataFolder>,
@@ -284,7 +284,7 @@ fn thresholds(
     let Some(text) = text else {
         return Err(Failure::Usage(
             "--threshold-sparsity: no text to calibrate on; give --model and, unless the data of its \
-             run is still there, --data"
+             run still exists, --data"
                 .into(),
         ));
     };
@@ -299,8 +299,12 @@ fn thresholds(
     })
 }
 
-/// The length of a sequence: the one that is wanted, if the context has room for it.
-fn fitting(wanted: Option<NonZeroU32>, default: usize, context: usize) -> Result<usize, Failure> {
+/// The length of a sequence, which must fit into the context.
+fn sequence_length(
+    wanted: Option<NonZeroU32>,
+    default: usize,
+    context: usize,
+) -> Result<usize, Failure> {
     let tokens = wanted.map_or(default.min(context), |tokens| tokens.get() as usize);
     if tokens <= context {
         return Ok(tokens);

@@ -1,4 +1,4 @@
-//! What `bench decode` and `bench prefill` print.
+//! The report of `bench decode` and `bench prefill`.
 
 use inference::Format;
 use kernels::product::Precision;
@@ -7,26 +7,26 @@ use serde::Serialize;
 use super::speed_up::print_speed_up;
 use crate::failure::Failure;
 use crate::machine;
-use crate::terminal::{grouped, print, print_json};
+use crate::terminal::{print, print_json, thousands};
 
-/// What limits the speed, and how fast this machine can do it.
+/// The kind of work that limits the speed, and the machine's measured peak at it.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// Bytes that are read from memory.
+    /// Reading weights and caches from memory.
     Reading {
         /// Bytes per second.
         bandwidth: f64,
     },
-    /// Operations of matrix products.
+    /// Computing matrix products.
     Products {
         /// Operations per second.
         flops: f64,
-        /// What operands are rounded to.
+        /// The precision of the operands.
         precision: Precision,
     },
 }
 
-/// How fast one of the engines was.
+/// The speed of one of the engines.
 #[derive(Serialize)]
 pub struct Speed {
     /// Tokens per second of the median round.
@@ -35,7 +35,7 @@ pub struct Speed {
     pub seconds_all: Vec<f64>,
 }
 
-/// What was measured, beside the speeds.
+/// Measurements and settings beside the speeds.
 pub struct Measured {
     /// Share of kept mask values; none without learned masks.
     pub kept: Option<f64>,
@@ -63,7 +63,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_gflops: Option<f64>,
     precision: &'static str,
-    /// What the operands of matrix products are rounded to, where these are the limit.
+    /// Precision of the operands of matrix products, where these are the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     products: Option<&'static str>,
     cpu: String,
@@ -88,7 +88,7 @@ struct Arm {
 #[serde(untagged)]
 enum LimitingWork {
     Reading {
-        /// Weights and what is kept of earlier tokens, for each step of all sequences.
+        /// Bytes of weights, keys and values for each step of all sequences.
         bytes_per_step: f64,
         /// The share of the memory's bandwidth that reading them takes.
         bandwidth_share: f64,
@@ -194,7 +194,7 @@ impl Arm {
                 utilization,
             } => format!(
                 "{} tokens/s, {:.1} MFLOP a token, {:.0}% of the peak",
-                grouped(speed as u64),
+                thousands(speed as u64),
                 flops_per_token / 1e6,
                 utilization * 100.0
             ),

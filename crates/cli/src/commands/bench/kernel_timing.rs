@@ -13,28 +13,28 @@ use kernels::series::{self, Series};
 use kernels::{attention, cross_entropy, embedding, experts, feed_forward, gelu, group_product};
 use kernels::{layer_norm, linear, mask, update};
 
-/// Measured runs of each kernel; an odd number, so that one is in the middle.
+/// Measured runs of each kernel; an odd number, so that the median is one of them.
 const RUNS: usize = 7;
 
 const EPSILON: f32 = 1e-5;
 
-/// Cosines of a mask that is a series.
+/// Terms of the mask function that is a cosine series.
 const SERIES_TERMS: usize = 4;
 
 /// The sizes that kernels are measured at.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub width: usize,
-    /// They divide the width.
+    /// A divisor of the width.
     pub heads: usize,
     pub tokens: usize,
-    /// It divides the tokens.
+    /// A divisor of the tokens.
     pub time: usize,
     pub vocabulary: usize,
     pub parameters: usize,
 }
 
-/// What a kernel has to do.
+/// The amount of work of a kernel.
 #[derive(Clone, Copy)]
 pub enum Amount {
     /// Floating-point operations of the products that the algorithm needs.
@@ -45,7 +45,7 @@ pub enum Amount {
     Reads(f64),
 }
 
-/// Name of a kernel, median of its seconds, and its amount of work.
+/// The name of a kernel, the median of its seconds, and its amount of work.
 pub type Measured = (&'static str, f64, Amount);
 
 /// Measures all kernels; `announce` gets the name of each before it is measured.
@@ -94,7 +94,7 @@ fn seconds<R>(mut work: impl FnMut() -> R) -> [f64; RUNS] {
     for seconds in &mut seconds {
         let began = Instant::now();
         let result = black_box(work());
-        // A clock may be too coarse for a tiny piece of work.
+        // The clock may be too coarse for a tiny piece of work.
         *seconds = began.elapsed().as_secs_f64().max(1e-9);
         drop(result);
     }

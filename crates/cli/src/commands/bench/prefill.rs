@@ -10,7 +10,7 @@ use super::inference_report::Limit;
 use crate::arguments::{BenchInferenceArguments, BenchPrefillArguments};
 use crate::failure::Failure;
 
-/// One prompt, all tokens together. Matrix products are what takes the time.
+/// One prompt, all its tokens together. Matrix products take most of the time.
 impl Workload for BenchPrefillArguments {
     const COMMAND: &'static str = "bench prefill";
     const DEFAULT_TOKENS: usize = 512;

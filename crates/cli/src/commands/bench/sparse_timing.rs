@@ -12,7 +12,7 @@ use super::kernel_timing::{Amount, FeedForwardOperands, Shape, Stopwatch, operat
 /// Hidden units of a group.
 const GROUP: usize = 32;
 
-/// The most weights that decoding goes through in turn: more than caches hold.
+/// The most weights that decoding reads in turn: more than caches hold.
 const MOST_DECODED: usize = 1 << 26;
 
 /// Hidden units of a group: as many as [`GROUP`], or fewer where that does not divide `hidden`.
@@ -71,7 +71,7 @@ impl Stopwatch<'_> {
         }
     }
 
-    /// One token through as many layers as caches do not hold.
+    /// Decodes one token with more layers than fit into caches, so that weights come from memory.
     pub(super) fn decode(&mut self, shape: Shape) {
         let names = [
             (

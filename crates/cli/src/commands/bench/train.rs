@@ -16,7 +16,7 @@ use training::trainer::{KeptShareError, StepTimer, StepTiming, set_kept_share};
 use super::speed_up::print_speed_up;
 use crate::arguments::{BenchTrainArguments, Common};
 use crate::failure::Failure;
-use crate::terminal::{bar, grouped, print, print_json};
+use crate::terminal::{print, print_json, progress_bar, thousands};
 use crate::{machine, quickstart};
 
 #[derive(Serialize)]
@@ -33,17 +33,17 @@ struct Report {
     model_flops_utilization: Option<f64>,
     loss: f64,
     #[serde(flatten)]
-    beside: Option<Beside>,
+    comparison: Option<Comparison>,
 }
 
-/// Where training leaves out what masks drop: the same model without masks, in alternation.
+/// The comparison with the same model without masks, where training leaves out what masks drop.
 #[derive(Serialize)]
-struct Beside {
+struct Comparison {
     dense: Dense,
     kept: f64,
     speed_up: f64,
     ideal_speed_up: f64,
-    /// The share of the model's operations that is left.
+    /// The share of the model's operations that is executed.
     #[serde(skip)]
     executed: f64,
 }
@@ -62,7 +62,7 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     let model = model_of_run(&config, &name)?;
     let weights = weights(&arguments, &config, &model)?;
     let steps = arguments.steps.get();
-    let bar = bar(
+    let bar = progress_bar(
         Some(arguments.warmup.saturating_add(steps).into()),
         "{wide_bar} {pos}/{len} steps, {eta} left",
         common.quiet,
@@ -72,11 +72,11 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
         timer.warm_up()?;
         bar.inc(1);
     }
-    // The peak is that of this model alone.
+    // The peak memory of this model alone, before the dense one exists.
     let memory = machine::peak_memory_bytes();
-    let plain = plain(&model);
-    let mut dense = match &plain {
-        Some(plain) => Some(StepTimer::new(&config, plain, &weights, &device)?),
+    let dense_model = without_masks(&model);
+    let mut dense = match &dense_model {
+        Some(dense) => Some(StepTimer::new(&config, dense, &weights, &device)?),
         None => None,
     };
     if let Some(dense) = &mut dense {
@@ -88,17 +88,19 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let beside = dense.map(|dense| beside(&mut timer, &model, dense.timing()));
-    let beside = beside.transpose()?;
-    let executed = beside.as_ref().map_or(1.0, |beside| beside.executed);
+    let comparison = dense.map(|dense| compare(&mut timer, &model, dense.timing()));
+    let comparison = comparison.transpose()?;
+    let executed = comparison
+        .as_ref()
+        .map_or(1.0, |comparison| comparison.executed);
     let timing = timer.timing();
     let tokens_per_second = timing.tokens_per_second();
     let peak_flops = machine::peak_flops(common, timing.precision);
     let report = Report {
-        beside,
+        comparison,
         tokens_per_second,
         step_seconds: timing.median_seconds(),
-        peak_memory_bytes: match plain {
+        peak_memory_bytes: match dense_model {
             Some(_) => memory,
             None => machine::peak_memory_bytes(),
         },
@@ -122,8 +124,8 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     }
 }
 
-/// The model without its masks, where training leaves out what they drop.
-fn plain(model: &TransformerConfig) -> Option<TransformerConfig> {
+/// The same model without masks; none unless training leaves out what they drop.
+fn without_masks(model: &TransformerConfig) -> Option<TransformerConfig> {
     let masks = model.learned_dropout.as_ref()?;
     (masks.gradient == MaskGradient::KeptOnly).then(|| TransformerConfig {
         learned_dropout: None,
@@ -131,17 +133,17 @@ fn plain(model: &TransformerConfig) -> Option<TransformerConfig> {
     })
 }
 
-/// How both compare; makes one more step, to see what is kept.
-fn beside(
+/// Compares the timings of both models. Makes one more step, to measure the kept share.
+fn compare(
     timer: &mut StepTimer,
     model: &TransformerConfig,
     dense: &StepTiming,
-) -> Result<Beside, Failure> {
+) -> Result<Comparison, Failure> {
     let sparse = timer.timing().median_seconds();
     let masks = timer.masks()?.unwrap_or_default();
     let executed = flops::executed_per_token(model, &UsedShares::of_masks(&masks));
     let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
-    Ok(Beside {
+    Ok(Comparison {
         kept: masks.mean.kept,
         speed_up: dense.median_seconds() / sparse,
         // The backward pass has the same proportions.
@@ -155,7 +157,7 @@ fn beside(
     })
 }
 
-/// The weights that the steps begin with: the model's own, or random ones.
+/// The weights that the steps begin with: those of --model, or random ones.
 fn weights(
     arguments: &BenchTrainArguments,
     config: &RunConfig,
@@ -165,7 +167,7 @@ fn weights(
         Some(folder) => Some(StoredModel::find(folder)?.read()?),
         None => None,
     };
-    // Overrides may have made another model of it.
+    // With --set the model may no longer be the one that was stored.
     let given = given.filter(|(config, _)| config == model);
     let mut weights = match given {
         Some((_, weights)) => weights,
@@ -177,7 +179,7 @@ fn weights(
     Ok(weights)
 }
 
-/// Names the option that the problem comes from, and says what to do.
+/// Says which option causes the problem, and what to do.
 fn kept_share_failure(error: KeptShareError) -> Failure {
     Failure::Usage(match error {
         KeptShareError::OtherMasks => {
@@ -189,7 +191,7 @@ fn kept_share_failure(error: KeptShareError) -> Failure {
     })
 }
 
-/// The configuration, and what messages call it.
+/// The configuration, and its name in messages.
 fn configuration(
     arguments: &BenchTrainArguments,
     common: &Common,
@@ -211,7 +213,7 @@ fn configuration(
     };
     let mut config = quickstart::config(&[])?;
     config.model = StoredModel::find(folder)?.config()?.into();
-    // Once more as text, so that overrides hold for the model too.
+    // Parsed again, so that overrides apply to the model too.
     let text = config.to_toml().map_err(Failure::work)?;
     let config = RunConfig::parse(&text, folder, &overrides)?;
     Ok((config, folder.clone()))
@@ -223,7 +225,7 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         "speed         {} tokens/s\n\
          step          {:.4} s, median of {} from {:.4} to {:.4}\n\
          batch         {} × {} tokens",
-        grouped(report.tokens_per_second as u64),
+        thousands(report.tokens_per_second as u64),
         report.step_seconds,
         report.step_seconds_all.len(),
         seconds.clone().fold(f64::INFINITY, f64::min),
@@ -237,15 +239,16 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             "utilization   {share:.1}% of the measured peak of matrix products"
         ))?;
     }
-    if let Some(beside) = &report.beside {
+    if let Some(comparison) = &report.comparison {
         print(&format!(
             "dense         {} tokens/s without the masks",
-            grouped(beside.dense.tokens_per_second as u64)
+            thousands(comparison.dense.tokens_per_second as u64)
         ))?;
-        print_speed_up(beside.speed_up, beside.ideal_speed_up, beside.kept)?;
+        let (ideal, kept) = (comparison.ideal_speed_up, comparison.kept);
+        print_speed_up(comparison.speed_up, ideal, kept)?;
     }
     if let Some(bytes) = report.peak_memory_bytes {
-        let mebibytes = grouped(bytes.div_ceil(1 << 20));
+        let mebibytes = thousands(bytes.div_ceil(1 << 20));
         print(&format!("peak memory   {mebibytes} MiB"))?;
     }
     print(&format!(

@@ -11,12 +11,12 @@ use training::experiments::{Experiment, Measurements, PlannedRun};
 use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::stop;
-use crate::terminal::{bar, tell};
+use crate::terminal::{print_message, progress_bar};
 
 /// How often it is checked whether a process has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Makes all measurements that are not made yet, and reports those that fail.
+/// Makes all measurements that are still to be made, and reports those that fail.
 pub fn measure(
     experiment: &Experiment,
     runs: &[PlannedRun],
@@ -27,7 +27,7 @@ pub fn measure(
         let remaining = experiment.remaining_measurements(run)?;
         waiting.extend(remaining.into_iter().map(|planned| (run, planned)));
     }
-    let bar = bar(
+    let bar = progress_bar(
         Some(waiting.len() as u64),
         "{wide_bar} {pos}/{len} measurements, {eta} left",
         common.quiet,
@@ -47,7 +47,9 @@ pub fn measure(
             Err(error) => {
                 failed += 1;
                 let (folder, command) = (run.folder.display(), planned.arguments.join(" "));
-                bar.suspend(|| tell(&format!("{folder}: `ldrop {command}` failed: {error}")));
+                bar.suspend(|| {
+                    print_message(&format!("{folder}: `ldrop {command}` failed: {error}"))
+                });
             }
         }
         bar.inc(1);
@@ -88,7 +90,7 @@ fn run_program(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    // Both pipes are read while the program runs: it would wait for ever on a full one.
+    // Both pipes are read while the program runs: it would wait forever on a full one.
     let (stdout, stderr) = (reader(process.stdout.take()), reader(process.stderr.take()));
     let status = loop {
         if let Some(status) = process.try_wait()? {

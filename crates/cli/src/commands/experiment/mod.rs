@@ -13,12 +13,12 @@ use training::run_folder::{CONFIG_FILE, RunFolder};
 
 use crate::arguments::{Common, ExperimentArguments, PrecisionName};
 use crate::failure::Failure;
-use crate::terminal::{Stages, print, print_json, tell};
+use crate::terminal::{Stages, print, print_json, print_message};
 use crate::{quickstart, stop};
 
 use runner::{Ended, Runner};
 
-/// Where experiments go that are not told where.
+/// The folder of experiments without --out.
 const RUNS: &str = "runs";
 
 /// Runs `experiment`.
@@ -31,12 +31,12 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     let out = folder(&arguments);
     if out.join(CONFIG_FILE).exists() {
         return Err(Failure::Usage(format!(
-            "{}: the folder of a run; choose another with --out",
+            "{}: this is the folder of a run; choose another one with --out",
             out.display()
         )));
     }
     std::fs::create_dir_all(&out)?;
-    // Two processes would make the same runs.
+    // Two processes would do the same runs.
     let _lock = RunFolder::lock(&out)?;
     experiment.check_preparation(&out)?;
     prepare_data(&experiment, &out, common)?;
@@ -44,7 +44,7 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     experiment.outline.write(&out)?;
     stop::on_signals()?;
-    let ended = make_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
+    let ended = do_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
     let measured = match stop::stopped() {
         true => Ok(()),
         false => measure::measure(&experiment, &runs, common),
@@ -54,11 +54,11 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     measured
 }
 
-/// The experiment's folder: the one given, or one with the name of the file.
+/// The experiment's folder: the one of --out, or one named after the file.
 fn folder(arguments: &ExperimentArguments) -> PathBuf {
     let stem = arguments.file.file_stem().unwrap_or("experiment".as_ref());
-    let usual = || Path::new(RUNS).join(stem);
-    arguments.out.clone().unwrap_or_else(usual)
+    let default = || Path::new(RUNS).join(stem);
+    arguments.out.clone().unwrap_or_else(default)
 }
 
 /// Prepares the experiment's own text; or the quick start's, where an arm reads that.
@@ -74,7 +74,7 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
     Ok(experiment.prepare_data(out, common.threads(), &progress)?)
 }
 
-fn make_runs(
+fn do_runs(
     experiment: &Experiment,
     runs: Vec<PlannedRun>,
     out: &Path,
@@ -87,16 +87,16 @@ fn make_runs(
         .map(|arm| arm.label.clone())
         .collect();
     let mut runner = Runner::new(runs, labels, jobs, common)?;
-    let mut told = Vec::new();
+    let mut all_ended = Vec::new();
     runner.run(&mut |ended| {
         if common.json {
             print_json(&EndedRun::read(&experiment.outline, ended)?)?;
         }
-        told.push(ended.clone());
-        // Whoever looks meanwhile sees what is done so far.
+        all_ended.push(ended.clone());
+        // The report shows what is done so far.
         save_report(out)
     })?;
-    Ok(told)
+    Ok(all_ended)
 }
 
 fn save_report(out: &Path) -> Result<(), Failure> {
@@ -104,7 +104,7 @@ fn save_report(out: &Path) -> Result<(), Failure> {
     Ok(report.save(&out.join(REPORT_FILE), Format::Html)?)
 }
 
-/// What `--json` tells of a run.
+/// What `--json` prints about a run.
 #[derive(Serialize)]
 struct EndedRun<'a> {
     arm: &'a str,
@@ -165,7 +165,7 @@ fn finish(
         };
         let threads = common.threads;
         let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
-        tell(&format!(
+        print_message(&format!(
             "stopped; go on with: ldrop experiment {file} --out {}{jobs}{threads}",
             out.display()
         ));

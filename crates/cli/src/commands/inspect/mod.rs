@@ -13,7 +13,7 @@ use training::stored_model::StoredModel;
 use crate::arguments::{Common, InspectArguments, PrecisionName};
 use crate::engine::engine_of;
 use crate::failure::Failure;
-use crate::terminal::{print, print_json, tell};
+use crate::terminal::{print, print_json, print_message};
 
 #[derive(Serialize)]
 struct Report {
@@ -21,7 +21,7 @@ struct Report {
     logits: Vec<f32>,
     kept: Option<f64>,
     penalty: Option<f64>,
-    /// The mean over the masks of each block.
+    /// For each block the mean over its masks.
     layers: Option<Vec<Layer>>,
     masks: Option<Vec<Mask>>,
     top: Vec<Likely>,
@@ -29,7 +29,7 @@ struct Report {
     analysis: Option<MaskAnalysis>,
 }
 
-/// What is told of a text that is only looked at for its masks.
+/// What `--json` prints about a data folder, for which nothing is predicted.
 #[derive(Serialize)]
 struct MaskReport {
     analysis: MaskAnalysis,
@@ -69,7 +69,7 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     let (ids, tokenizer, source) = tokens_of(&arguments)?;
     let inspection = engine.inspect(&ids)?;
     if inspection.dropped > 0 {
-        tell(&format!(
+        print_message(&format!(
             "note: the first {} tokens do not fit into the context of {} and were left out of the \
              prediction",
             inspection.dropped,
@@ -78,11 +78,11 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     }
     let mut analysis = None;
     if arguments.masks || arguments.html.is_some() {
-        let windows = masks::of_text(&ids, &engine, arguments.max_tokens);
+        let windows = masks::text_windows(&ids, &engine, arguments.max_tokens);
         let study = masks::study(&engine, &windows, tokenizer.as_ref(), common.quiet)?;
         let found = study
             .analysis()
-            .ok_or_else(|| masks::no_masks(&arguments))?;
+            .ok_or_else(|| masks::no_masks_failure(&arguments))?;
         masks::write_page(&study, &source, &arguments)?;
         analysis = Some(found);
     }
@@ -100,7 +100,8 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     }
 }
 
-/// The tokens of the arguments, what they are tokens of, and what that is called.
+/// The tokens that the arguments give, the tokenizer where the model has one, and the name of their
+/// source.
 fn tokens_of(
     arguments: &InspectArguments,
 ) -> Result<(Vec<u32>, Option<Tokenizer>, String), Failure> {
@@ -127,7 +128,7 @@ fn tokens_of(
     Ok((tokenizer.encode(&text), Some(tokenizer), source))
 }
 
-/// What the masks do with the validation part of data.
+/// Analyses the masks for the validation part of a data folder.
 fn inspect_data(
     arguments: &InspectArguments,
     path: &Path,
@@ -135,10 +136,12 @@ fn inspect_data(
     common: &Common,
 ) -> Result<(), Failure> {
     let folder = DataFolder::open(path)?;
-    let (windows, tokenizer) = masks::of_data(arguments, engine, &folder)?;
+    let (windows, tokenizer) = masks::data_windows(arguments, engine, &folder)?;
     let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
     let study = masks::study(engine, &windows, Some(&tokenizer), common.quiet)?;
-    let analysis = study.analysis().ok_or_else(|| masks::no_masks(arguments))?;
+    let analysis = study
+        .analysis()
+        .ok_or_else(|| masks::no_masks_failure(arguments))?;
     let source = format!("the validation part of {}", path.display());
     masks::write_page(&study, &source, arguments)?;
     if common.json {
