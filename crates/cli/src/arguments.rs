@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The arguments of the program.
 
 mod bench;
 mod common;
@@ -27,10 +27,10 @@ pub use experiment::{ExperimentArguments, FormatName, ReportArguments};
   ldrop train --config configs/seed/shift-0.toml
   ldrop generate --model runs/shift-0 --prompt \"The history of\"")]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// What all commands take.
+    /// Options of all commands.
     #[command(flatten)]
     pub common: Common,
 }
@@ -40,7 +40,7 @@ pub struct Arguments {
 pub enum Command {
     /// Turn text into token files
     Data(DataArguments),
-    /// Train a model; without arguments, a small one from text that is already here
+    /// Train a model; without arguments, a small one on text that is already on this machine
     Train(TrainArguments),
     /// Train several variants of a configuration and compare them
     Experiment(ExperimentArguments),
@@ -48,13 +48,13 @@ pub enum Command {
     Report(ReportArguments),
     /// Measure how well a model predicts text
     Eval(EvalArguments),
-    /// Let a model write text
+    /// Generate text with a model
     Generate(GenerateArguments),
-    /// Look at what a model predicts and drops for a text
+    /// Show what a model predicts and drops for a text
     Inspect(InspectArguments),
     /// Count a model's parameters and operations
     Info(InfoArguments),
-    /// Turn a PyTorch checkpoint of the seed author's layout into a model folder
+    /// Turn a PyTorch checkpoint in the layout of the original write-up into a model folder
     Import(ImportArguments),
     /// Write a model's weights as one file
     Export(ExportArguments),
@@ -65,7 +65,7 @@ pub enum Command {
 /// Arguments of `data`.
 #[derive(Debug, Args)]
 pub struct DataArguments {
-    /// What to do with data.
+    /// The command.
     #[command(subcommand)]
     pub command: DataCommand,
 }
@@ -73,14 +73,14 @@ pub struct DataArguments {
 /// The commands of `data`.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Turn text into token files that training reads
+    /// Turn text into token files for training
     #[command(after_help = "Examples:
   ldrop data prepare enwiki-pages-articles.xml.bz2 --out data/wikipedia
   ldrop data prepare books/ notes.txt.gz --out data/books --tokenizer bpe:4096
   ldrop data prepare cargo --out data/rust --tokenizer bpe:8192 --max-text 100M
   ldrop data prepare hf:wikimedia/wikipedia:20231101.simple --out data/simple
 
-The text is divided by position: the last tenth is for validation, unless --validation says otherwise.")]
+The text is divided by position: by default the last tenth is for validation.")]
     Prepare(PrepareArguments),
 }
 
@@ -96,16 +96,16 @@ pub struct PrepareArguments {
     /// gpt2, bpe:N (trained on the training part), byte or char
     #[arg(long, value_name = "KIND", default_value = "gpt2")]
     pub tokenizer: TokenizerChoice,
-    /// Share of the text that becomes the validation part
+    /// Share of the text, at its end, that becomes the validation part
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     pub validation: f64,
     /// Put no end-of-text token between documents
     #[arg(long)]
     pub no_end_of_text: bool,
-    /// Column or key that holds the text, in Parquet and JSONL
+    /// Name of the column (Parquet) or key (JSONL) that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
-    /// Stop after so much text, for example 500k, 30M or 2G
+    /// Stop after this many bytes of text, for example 500k, 30M or 2G
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_text: Option<u64>,
 }
@@ -133,12 +133,12 @@ fn bytes(text: &str) -> Result<u64, String> {
   ldrop train --config configs/sparse/hidden-groups.toml --from runs/dense
   ldrop train --out runs/shift-0 --resume
 
-Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.")]
+Ctrl-C saves a checkpoint and ends; --resume continues the run from it, to the same result.")]
 pub struct TrainArguments {
     /// The configuration, a TOML file; see docs/configuration.md
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Overrides one key of the configuration; may be given again
+    /// Override a key of the configuration; can be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// The data folder; overrides data.path
@@ -147,17 +147,17 @@ pub struct TrainArguments {
     /// The run folder [default: a new one under runs/]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Begin with the weights of a model or run folder (its best checkpoint); masks that it lacks
-    /// begin by keeping everything; overrides train.from
+    /// Begin with the weights of a model folder or of a run folder (its best checkpoint); masks that
+    /// the model lacks are added and keep everything at first; overrides train.from
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub from: Option<PathBuf>,
-    /// Go on with the run in the run folder
+    /// Continue the run in the run folder
     #[arg(long)]
     pub resume: bool,
     /// Seed of the weights, the batches and all noise; overrides seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Save and end when standard input ends: for a process that starts runs
+    /// Save and end when standard input ends; for processes that start runs
     #[arg(long, hide = true)]
     pub stop_at_end_of_input: bool,
 }
@@ -175,27 +175,27 @@ pub struct EvalArguments {
     /// The data folder [default: the one that the run was trained on]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The part of the data
+    /// The part of the data to evaluate on
     #[arg(long, value_enum, default_value = "validation")]
     pub split: SplitName,
-    /// Windows that are computed at a time
+    /// Windows that are computed together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub batch: u16,
-    /// Stop after about so many tokens
+    /// Stop after about this many tokens
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
-    /// Small inputs that are left out.
+    /// Small inputs that are taken as 0.
     #[command(flatten)]
     pub threshold: ThresholdArguments,
 }
 
-/// Small inputs of a trained model that are taken as 0.
+/// Options for taking small inputs of a trained model as 0.
 #[derive(Debug, Args)]
 pub struct ThresholdArguments {
-    /// Take this share of inputs, those of the smallest magnitude, as 0; calibrated on training text
+    /// Take the inputs of the smallest magnitude as 0, this share of them; calibrated on training text
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub threshold_sparsity: Option<f64>,
-    /// Which inputs --threshold-sparsity is about
+    /// The inputs that --threshold-sparsity applies to
     #[arg(
         long,
         value_enum,
@@ -207,7 +207,7 @@ pub struct ThresholdArguments {
 }
 
 impl ThresholdArguments {
-    /// Which inputs, and the share of them to be 0; none where all are used.
+    /// The inputs, and the share of them that is taken as 0; none without --threshold-sparsity.
     pub fn cut(&self) -> Option<(CutInputs, f64)> {
         let inputs = match self.threshold_inputs {
             ThresholdInputs::Hidden => CutInputs::Hidden,
@@ -229,9 +229,9 @@ pub enum ThresholdInputs {
 /// The parts of a data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitName {
-    /// What models are trained on.
+    /// The part that models are trained on.
     Train,
-    /// What they are measured on.
+    /// The part that models are evaluated on.
     Validation,
 }
 
@@ -248,28 +248,28 @@ pub struct GenerateArguments {
     /// Text to continue; `-` reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: String,
-    /// Most tokens to write
+    /// The most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max_tokens: usize,
-    /// Divides the logits; 0 always takes the likeliest token
+    /// Divide the logits by this; 0 always takes the likeliest token
     #[arg(long, value_name = "T", default_value_t = 0.8)]
     pub temperature: f32,
-    /// Choose among the K likeliest tokens only
+    /// Sample from the K likeliest tokens only
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
-    /// Choose among the likeliest tokens that together reach this probability
+    /// Sample from the likeliest tokens only, as many as together reach this probability
     #[arg(long, value_name = "P")]
     pub top_p: Option<f32>,
-    /// The same seed gives the same text
+    /// Seed of the sampling; the same seed gives the same text
     #[arg(long, value_name = "N", default_value_t = 1337)]
     pub seed: u64,
-    /// Round the learned masks at random, as in training at 1, more like the threshold below
+    /// Round the learned masks at random: at 1 as in training, towards 0 more and more like the threshold [default: the threshold]
     #[arg(long, value_name = "T")]
     pub mask_temperature: Option<f32>,
-    /// Go on after the end-of-text token
+    /// Continue after the end-of-text token
     #[arg(long)]
     pub ignore_end_of_text: bool,
-    /// Compute what the masks drop, too; only the speed differs
+    /// Compute dropped values too; only the speed differs
     #[arg(long)]
     pub dense: bool,
 }
@@ -285,7 +285,7 @@ pub struct InspectArguments {
     /// A run folder (its best checkpoint) or a model folder
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The text to look at
+    /// The text
     #[arg(
         long,
         value_name = "TEXT",
@@ -294,28 +294,28 @@ pub struct InspectArguments {
         required_unless_present_any = ["ids", "file", "data"]
     )]
     pub prompt: Option<String>,
-    /// The tokens to look at
+    /// The tokens of the text
     #[arg(long, value_name = "1,2,3", value_delimiter = ',', group = "text")]
     pub ids: Option<Vec<u32>>,
-    /// A text file to look at
+    /// A file with the text
     #[arg(long, value_name = "FILE", group = "text")]
     pub file: Option<PathBuf>,
-    /// A data folder whose validation part to look at: what the masks do with it, no prediction
+    /// A data folder; analyses the masks for its validation part and predicts nothing
     #[arg(long, value_name = "DIR", group = "text")]
     pub data: Option<PathBuf>,
-    /// Tell which tokens keep what: by kind and place, always or never, and in common
+    /// Analyse the masks: shares kept by kind and position of tokens, always and never kept values, overlap of tokens
     #[arg(long)]
     pub masks: bool,
-    /// Write that as a web page, with pictures
+    /// Write the analysis of the masks as a web page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Tokens at most whose masks are looked at, in windows as long as the context
+    /// The most tokens whose masks are analysed, in windows as long as the context
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_tokens: u64,
-    /// How many of the likeliest next tokens to list
+    /// Number of likeliest next tokens to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: usize,
-    /// Compute what the masks drop, too; only the speed differs
+    /// Compute dropped values too; only the speed differs
     #[arg(long)]
     pub dense: bool,
 }
@@ -338,10 +338,10 @@ pub struct InfoArguments {
     /// A run folder (its best checkpoint) or a model folder
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Overrides one key of the configuration; may be given again
+    /// Override a key of the configuration; can be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "model")]
     pub overrides: Vec<String>,
-    /// Share of mask values that is kept, from 0 to 1 [default: what the run measured last, else 1]
+    /// Share of mask values that is kept, from 0 to 1 [default: the share in the run's last evaluation, else 1]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub kept: Option<f64>,
 }
@@ -366,7 +366,7 @@ pub struct ImportArguments {
     /// The model folder to make
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace a model that is there already
+    /// Replace a model that exists already
     #[arg(long)]
     pub force: bool,
 }
@@ -393,7 +393,7 @@ pub struct ExportArguments {
 pub enum ExportFormat {
     /// This program's names, safetensors
     Safetensors,
-    /// The seed author's names: a PyTorch file, or safetensors if FILE ends so
+    /// The names of the original write-up: a PyTorch file, or safetensors if FILE ends in .safetensors
     PtNames,
 }
 

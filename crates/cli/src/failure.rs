@@ -1,4 +1,4 @@
-//! Why a command failed, in words for the person who called it.
+//! Why a command failed, in words for the user.
 
 use std::error::Error;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::io;
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command was called in a way that cannot work.
+    /// The arguments cannot work.
     Usage(String),
-    /// The work could not be done.
+    /// The work failed.
     Work(Box<dyn Error + Send + Sync>),
-    /// Nobody reads the output any more.
+    /// The reader of standard output closed it.
     OutputClosed,
 }
 
 impl Failure {
-    /// A failure with a message of our own.
+    /// A failure of the work, with a message.
     pub fn work(message: impl Into<String>) -> Self {
         Self::Work(message.into().into())
     }
@@ -51,15 +51,15 @@ impl fmt::Display for Failure {
             Self::Usage(message) => formatter.write_str(message),
             Self::OutputClosed => formatter.write_str("standard output was closed"),
             Self::Work(error) => {
-                let mut told = error.to_string();
-                formatter.write_str(&told)?;
+                let mut printed = error.to_string();
+                formatter.write_str(&printed)?;
                 let mut source = error.source();
                 while let Some(cause) = source {
                     let message = cause.to_string();
                     // Many errors already quote their cause.
-                    if !told.contains(&message) {
+                    if !printed.contains(&message) {
                         write!(formatter, "\n  because: {message}")?;
-                        told.push_str(&message);
+                        printed.push_str(&message);
                     }
                     source = cause.source();
                 }

@@ -1,4 +1,4 @@
-//! The machine that the program runs on, and what the program takes of it.
+//! The machine that the program runs on, and how much of it the program uses.
 
 use kernels::level::{LEVEL_VARIABLE, Level};
 use kernels::peak::matrix_product_flops;
@@ -9,7 +9,7 @@ use training::metrics::EnvironmentMetrics;
 use crate::arguments::Common;
 use crate::failure::Failure;
 
-/// Refuses a forced instruction-set level that is none, or that this processor lacks.
+/// Refuses a forced instruction-set level that does not exist or that this processor lacks.
 pub fn check_level() -> Result<(), Failure> {
     let Some(wanted) = std::env::var_os(LEVEL_VARIABLE) else {
         return Ok(());
@@ -33,12 +33,12 @@ pub fn check_level() -> Result<(), Failure> {
 /// The processor's name and the instruction-set level in use: `AMD EPYC, avx2`.
 pub fn processor() -> String {
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    // Where the system does not tell, the architecture has to do.
+    // Only Linux has the file. Elsewhere the architecture has to do.
     let name = value(&information, "model name").unwrap_or(std::env::consts::ARCH);
     format!("{name}, {}", Level::current().name())
 }
 
-/// Where runs of this process are computed.
+/// The program, processor, device and threads, as runs record them.
 pub fn environment(common: &Common) -> EnvironmentMetrics {
     EnvironmentMetrics {
         step: 0,
@@ -49,19 +49,20 @@ pub fn environment(common: &Common) -> EnvironmentMetrics {
     }
 }
 
-/// The most memory that the process has held so far, where the system tells it (Linux).
+/// The most memory that the process has held so far; none where the system does not report it, that
+/// is, anywhere but on Linux.
 pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = value(&status, "VmHWM")?.strip_suffix("kB")?;
     kibibytes.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The processor's measured peak in operations per second; it says nothing about other devices.
+/// The processor's measured peak in operations per second; none for other devices.
 pub fn peak_flops(common: &Common, precision: Precision) -> Option<f64> {
     (common.device == DeviceName::Cpu).then(|| matrix_product_flops(precision))
 }
 
-/// The value of the first line `key : value` with this key.
+/// Finds the value of the first line `key : value` with this key.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn the_peak_of_memory_covers_what_was_held() {
         let held = vec![1u8; 32 << 20];
-        let peak = peak_memory_bytes().expect("Linux tells it");
+        let peak = peak_memory_bytes().expect("Linux reports it");
         assert!(peak >= held.len() as u64 && peak < 1 << 40, "{peak}");
     }
 }

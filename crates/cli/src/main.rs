@@ -3,12 +3,13 @@
 
 mod arguments;
 mod commands;
+mod engine;
 mod failure;
 mod machine;
-mod named_model;
 mod quickstart;
 mod stop;
 mod terminal;
+mod text_generation;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 use failure::Failure;
-use terminal::tell;
+use terminal::print_message;
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::Aligned = kernels::memory::Aligned;
@@ -27,10 +28,10 @@ fn main() -> ExitCode {
     terminal::start_logging(arguments.common.verbose, arguments.common.quiet);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough: not a failure of ours.
+        // The reader, for example `head`, needs no more output: that is not a failure.
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell(&format!("error: {failure}"));
+            print_message(&format!("error: {failure}"));
             ExitCode::from(failure.exit_code())
         }
     }

@@ -1,4 +1,4 @@
-//! What a person sees while work goes on: log lines and progress bars, on standard error.
+//! Output: results on standard output; messages, log lines and progress bars on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 
-/// Starts logging to standard error; `RUST_LOG` wins over the flags.
+/// Starts logging to standard error; `RUST_LOG` takes precedence over the flags.
 pub fn start_logging(verbose: u8, quiet: bool) {
     let level = match (quiet, verbose) {
         (true, _) => "error",
@@ -31,12 +31,12 @@ pub fn start_logging(verbose: u8, quiet: bool) {
         .init();
 }
 
-/// Tells a line on standard error. What cannot be told is not worth ending the work for.
-pub fn tell(text: &str) {
+/// Prints a line to standard error. A failure to do so is ignored: it is no reason to stop the work.
+pub fn print_message(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Text without the control characters that would change the state of a terminal.
+/// Replaces the control characters that would change the state of a terminal.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {
         if c.is_control() && c != '\n' && c != '\t' {
@@ -58,8 +58,8 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&serde_json::to_string(value)?)
 }
 
-/// A progress bar on standard error; hidden where that is no terminal, or when `quiet`.
-pub fn bar(length: Option<u64>, template: &str, quiet: bool) -> ProgressBar {
+/// A progress bar on standard error; hidden if that is not a terminal, or if `quiet`.
+pub fn progress_bar(length: Option<u64>, template: &str, quiet: bool) -> ProgressBar {
     let target = if quiet {
         ProgressDrawTarget::hidden()
     } else {
@@ -71,7 +71,7 @@ pub fn bar(length: Option<u64>, template: &str, quiet: bool) -> ProgressBar {
     bar
 }
 
-/// Shows stages of work whose amounts are bytes.
+/// Shows a progress bar for each stage of work that is measured in bytes.
 pub struct Stages {
     quiet: bool,
     current: Mutex<Option<ProgressBar>>,
@@ -103,7 +103,7 @@ impl Progress for Stages {
             }
             None => "{prefix:.bold} {spinner} {bytes} {bytes_per_sec}",
         };
-        let bar = bar(total, template, self.quiet);
+        let bar = progress_bar(total, template, self.quiet);
         bar.set_prefix(stage.to_string());
         bar.enable_steady_tick(Duration::from_millis(200));
         self.with_current(|current| *current = Some(bar));
@@ -126,8 +126,8 @@ impl Progress for Stages {
     }
 }
 
-/// A whole number with thin groups: 15,335,424.
-pub fn grouped(number: u64) -> String {
+/// A whole number with separators between thousands: 15,335,424.
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -141,7 +141,7 @@ pub fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{grouped, printable};
+    use super::{printable, thousands};
 
     #[test]
     fn control_characters_are_not_shown() {
@@ -150,9 +150,9 @@ mod tests {
 
     #[test]
     fn digits_are_grouped_by_three() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1000), "1,000");
-        assert_eq!(grouped(15_335_424), "15,335,424");
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1000), "1,000");
+        assert_eq!(thousands(15_335_424), "15,335,424");
     }
 }

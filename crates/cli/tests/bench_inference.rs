@@ -26,7 +26,7 @@ fn masked() -> String {
 }
 
 #[test]
-fn both_ways_are_timed_in_alternation() {
+fn dense_and_sparse_are_timed_in_alternation() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     std::fs::write(folder.join("tiny.toml"), masked()).expect("written");
@@ -111,7 +111,7 @@ fn what_cannot_be_measured_is_refused() {
         folder,
         &["bench", "decode", "--model", "run", "--rounds", "1"],
     );
-    assert_eq!(report["tokens"], 16, "all of the context");
+    assert_eq!(report["tokens"], 16, "the whole context");
     let too_many = ["bench", "prefill", "--model", "run", "--tokens", "17"];
     let (code, message) = failure(folder, &too_many);
     assert!(code == 2 && message.contains("at most 16"), "{message}");
@@ -122,7 +122,7 @@ fn what_cannot_be_measured_is_refused() {
 }
 
 #[test]
-fn dense_and_sparse_say_the_same() {
+fn dense_and_sparse_give_the_same_results() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);

@@ -35,7 +35,7 @@ fn steps_are_timed_without_data() {
         (speed * sorted[1] / (3.0 * 16.0) - 1.0).abs() < 1e-9,
         "{report}"
     );
-    // A model that knows nothing loses ln 61 on tokens without any meaning.
+    // The loss of a new model on random tokens is ln 61.
     let loss = report["loss"].as_f64().expect("a number");
     assert!((loss - 61_f64.ln()).abs() < 0.2, "{report}");
     assert_eq!(report["precision"], "f32");
@@ -54,7 +54,7 @@ fn steps_are_timed_without_data() {
     if cfg!(target_os = "linux") {
         let peak = report["peak_memory_bytes"]
             .as_u64()
-            .expect("Linux tells it");
+            .expect("Linux reports it");
         assert!((1 << 20..1 << 33).contains(&peak), "{peak}");
     }
     let left = std::fs::read_dir(folder).expect("a folder").count();
@@ -101,7 +101,7 @@ fn the_quick_start_and_models_can_be_timed() {
 }
 
 #[test]
-fn the_precision_is_that_of_the_option_else_of_the_configuration() {
+fn the_option_takes_precedence_over_the_configuration_for_precision() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     let text = support::TINY.replace("log_every", "precision = \"bf16\"\nlog_every");
@@ -116,11 +116,11 @@ fn the_precision_is_that_of_the_option_else_of_the_configuration() {
         "--steps",
         "1",
     ];
-    let of = |options: &[&str]| json(folder, &[&once[..], options].concat());
-    let own = of(&[]);
+    let report = |options: &[&str]| json(folder, &[&once[..], options].concat());
+    let own = report(&[]);
     assert_eq!(own["precision"], "bf16");
-    assert_eq!(of(&["--precision", "bf16"])["loss"], own["loss"]);
-    let f32 = of(&["--precision", "f32"]);
+    assert_eq!(report(&["--precision", "bf16"])["loss"], own["loss"]);
+    let f32 = report(&["--precision", "f32"]);
     assert_eq!(f32["precision"], "f32");
     assert_ne!(f32["loss"], own["loss"]);
 }

@@ -1,19 +1,18 @@
-//! Experiments through the program: their runs, their report, and what they survive.
+//! `ldrop experiment`: its runs, its report, and how it recovers from failures and kills.
 #![cfg(unix)]
 
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Child;
 
 use kernels::random::Philox;
 use serde_json::Value;
-use support::{failure, ldrop, run};
+use support::{failure, last_step, ldrop, run, start, terminate, wait_until};
 
 const KILLS: u64 = 8;
 
-/// Two arms and two seeds; every run takes a moment.
+/// Two arms and two seeds; every run takes less than a second.
 const STUDY: &str = r#"
 title = "Two arms"
 seeds = [1, 2]
@@ -44,8 +43,9 @@ fn lines(output: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// What of a run's metrics depends neither on the clock nor on where the run was interrupted: a
-/// step that follows on a resume has no masks of the step before to compare with.
+/// The metrics of a run without the values that depend on the clock, and without those that depend
+/// on where the run was interrupted: the first step after a resume has no earlier masks to compare
+/// with.
 fn timeless(folder: &Path, run: &str) -> Vec<Value> {
     let metrics = folder.join("runs").join(run).join("metrics.jsonl");
     let text = std::fs::read_to_string(metrics).expect("metrics");
@@ -54,21 +54,22 @@ fn timeless(folder: &Path, run: &str) -> Vec<Value> {
         for key in ["tokens_per_second", "model_flops_utilization"] {
             line[key] = Value::Null;
         }
-        line.get_mut("mask").into_iter().for_each(forget);
+        line.get_mut("mask").into_iter().for_each(remove_changed);
         line
     };
     text.lines().map(line).collect()
 }
 
-fn forget(mask: &mut Value) {
+/// Removes the share of mask values that changed since the step before.
+fn remove_changed(mask: &mut Value) {
     if let Some(mask) = mask.as_object_mut() {
         mask.remove("changed");
     }
     let layers = mask.get_mut("layers").and_then(Value::as_array_mut);
-    layers.into_iter().flatten().for_each(forget);
+    layers.into_iter().flatten().for_each(remove_changed);
 }
 
-/// The results of an experiment, without the last columns: those about speed.
+/// The results of an experiment, without its last columns, which are about speed.
 fn results(folder: &Path, out: &str) -> Vec<String> {
     let output = run(folder, &["report", out, "--format", "csv"]).stdout;
     let text = String::from_utf8(output).expect("text");
@@ -175,10 +176,10 @@ fn changes_are_refused(folder: &Path) {
     write(&STUDY.replace("\"byte\"", "\"char\""));
     let (code, message) = failure(folder, &command);
     assert!(
-        code == 1 && message.contains("prepared otherwise"),
+        code == 1 && message.contains("prepared in another way"),
         "{message}"
     );
-    // Another arm is welcome: only it is trained.
+    // An arm may be added: only that one is trained.
     write(&(STUDY.to_string() + "[[arm]]\nname = 'more'\nset.model.dropout = 0.1\n"));
     let ended = lines(&run(folder, &[&command[..], &["--json"]].concat()).stdout);
     assert_eq!(ended.len(), 6);
@@ -253,7 +254,7 @@ max_tokens = 50
     ] {
         assert!(before.contains(part), "{part}: {before}");
     }
-    // Nothing is measured twice, and what is no longer asked for goes.
+    // Nothing is measured twice, and measurements that are no longer planned are removed.
     run(folder, &command);
     assert_eq!(report(), before);
     let path = folder.join("study.toml");
@@ -288,7 +289,7 @@ fn a_failed_arm_does_not_stop_the_others() {
     assert_eq!(states, ["failed", "finished", "finished"]);
     let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
     assert!(page.contains("Failed:</b> wild, seed 1") && page.contains("not a finite number"));
-    // It is tried again; then the others were done already.
+    // It is tried again; the others are finished already.
     let output = ldrop(folder, &command)
         .output()
         .expect("the program starts");
@@ -299,13 +300,14 @@ fn a_failed_arm_does_not_stop_the_others() {
     assert_eq!(states, ["finished", "finished", "failed"]);
 }
 
-fn start(folder: &Path) -> Child {
-    let mut command = ldrop(folder, &["experiment", "study.toml", "--out", "killed"]);
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts")
+fn start_experiment(folder: &Path) -> Child {
+    start(folder, &["experiment", "study.toml", "--out", "killed"])
+}
+
+/// Steps of all runs together.
+fn steps_done(folder: &Path, out: &str) -> u64 {
+    let runs = folder.join(out).join("runs");
+    RUNS.iter().map(|run| last_step(&runs.join(run))).sum()
 }
 
 #[test]
@@ -313,21 +315,32 @@ fn killed_again_and_again_it_ends_with_the_same_report() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder, STUDY);
-    let began = std::time::Instant::now();
     run(folder, &["experiment", "study.toml", "--out", "whole"]);
-    let longest = began.elapsed() / (KILLS as u32);
-    let moments = Philox::new(5, 0);
+    let all = steps_done(folder, "whole");
+    assert_eq!(all, 120);
+    let random = Philox::new(5, 0);
+    // The first kills come as soon as it has locked its folder, prepared its data and written its
+    // outline; the others come in training.
+    let beginnings = ["lock", "data", "experiment.json"];
     for kill in 0..KILLS {
-        let mut child = start(folder);
-        std::thread::sleep(Duration::from_micros(
-            moments.below(kill, longest.as_micros() as u64 + 1),
-        ));
-        // SIGKILL: the program has no chance to tell its processes.
+        let mut child = start_experiment(folder);
+        let ended = if let Some(file) = beginnings.get(kill as usize) {
+            let file = folder.join("killed").join(file);
+            wait_until(&mut child, &format!("{file:?}"), || file.exists())
+        } else {
+            let before = steps_done(folder, "killed");
+            let share = (all - before) / (KILLS - kill);
+            let target = all.min(before + 1 + random.below(kill, share.max(1)));
+            let what = format!("{target} steps before kill {kill}");
+            wait_until(&mut child, &what, || steps_done(folder, "killed") >= target)
+        };
+        assert!(ended.is_none(), "it ended before kill {kill}: {ended:?}");
+        // SIGKILL: the program has no chance to stop its processes.
         child.kill().expect("a child");
         child.wait().expect("a child");
     }
     // A process that is still saving is waited for.
-    assert!(start(folder).wait().expect("a child").success());
+    assert!(start_experiment(folder).wait().expect("a child").success());
     assert_eq!(results(folder, "killed"), results(folder, "whole"));
     for run in RUNS {
         let (killed, whole) = (folder.join("killed"), folder.join("whole"));
@@ -344,19 +357,11 @@ fn terminated_it_saves_and_goes_on() {
         folder,
         &STUDY.replace("train.steps = 30", "train.steps = 20000"),
     );
-    let mut child = start(folder);
+    let mut child = start_experiment(folder);
     let checkpoint = folder.join("killed/runs/learned/seed-1/latest");
-    while !checkpoint.exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let terminate = std::process::Command::new("kill")
-        .arg(child.id().to_string())
-        .status();
-    assert!(terminate.expect("kill runs").success());
-    assert!(
-        child.wait().expect("a child").success(),
-        "SIGTERM saves and ends well"
-    );
+    let ended = wait_until(&mut child, "the first checkpoint", || checkpoint.exists());
+    assert!(ended.is_none(), "it ended before its first checkpoint");
+    terminate(&mut child);
     let run = folder.join("killed/runs/learned/seed-1");
     assert!(!run.join("failure.txt").exists());
     let saved = std::fs::read_to_string(checkpoint).expect("a checkpoint");

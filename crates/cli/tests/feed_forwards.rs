@@ -1,4 +1,4 @@
-//! Every kind of feed-forward through the whole program, and thresholds on a dense one.
+//! Every kind of feed-forward in all commands, and thresholds for a dense one.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::{failure, json, prepare, run};
 
-/// Trains a model without learned masks and gives how the run ended.
+/// Trains a model without learned masks; gives the summary of the run.
 fn train(folder: &Path, name: &str, feed_forward: &str) -> Value {
     let kind = format!("model.feed_forward={feed_forward}");
     let set = ["--set", "model.learned_dropout=", "--set", &kind];
@@ -24,7 +24,7 @@ fn every_kind_becomes_a_model_that_can_be_used() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
-    // The weights that a token may leave out in a layer of 16 channels.
+    // The number of weights that a token may leave out in a layer of 16 channels.
     for (name, kind, optional) in [
         ("narrow", "{kind=\"dense\", hidden=24}", None),
         ("relu", "{kind=\"relu\", hidden=24}", Some(24 * 16)),

@@ -1,4 +1,4 @@
-//! What the masks do with a text, as the program tells it.
+//! The analysis of masks by `ldrop inspect`.
 
 mod support;
 
@@ -11,7 +11,7 @@ fn number(value: &Value) -> f64 {
 }
 
 #[test]
-fn masks_of_texts_are_told_and_pictured() {
+fn masks_of_texts_are_analysed() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
@@ -23,13 +23,13 @@ fn masks_of_texts_are_told_and_pictured() {
         )
     };
 
-    // A text as long as the context: what is told of it agrees with what inference measures.
+    // A text as long as the context: the analysis agrees with the statistics of inference.
     let short = "line 5: القط";
     assert_eq!(short.len(), 16);
     let plain = inspect(&["--prompt", short]);
     assert!(plain.get("analysis").is_none());
-    let told = inspect(&["--prompt", short, "--masks"]);
-    let analysis = &told["analysis"];
+    let analysed = inspect(&["--prompt", short, "--masks"]);
+    let analysis = &analysed["analysis"];
     assert_eq!(analysis["tokens"], 16);
     assert!((number(&analysis["kept"]) - number(&plain["kept"])).abs() < 1e-12);
     let masks = analysis["masks"].as_array().expect("a list");
@@ -43,7 +43,7 @@ fn masks_of_texts_are_told_and_pictured() {
     let classes = analysis["classes"].as_array().expect("a list").iter();
     assert_eq!(classes.map(|of| number(&of["tokens"])).sum::<f64>(), 16.0);
 
-    // A longer one is read in windows, each from its own beginning.
+    // A longer text is read in windows, each of which begins with an empty context.
     std::fs::write(folder.join("two.txt"), short.repeat(2)).expect("written");
     let page = ["--file", "two.txt", "--html", "page.html"];
     let twice = &inspect(&page)["analysis"];
@@ -68,23 +68,23 @@ fn masks_of_texts_are_told_and_pictured() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_said() {
+fn what_cannot_be_analysed_is_refused() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
     let train = ["train", "--config", "tiny.toml", "--out", "run", "--set"];
     run(folder, &[&train[..], &["model.learned_dropout="]].concat());
     let inspect = ["inspect", "--model", "run"];
-    let of = |arguments: &[&str]| failure(folder, &[&inspect[..], arguments].concat());
-    let (code, message) = of(&["--prompt", "abc", "--html", "page.html"]);
+    let refused = |arguments: &[&str]| failure(folder, &[&inspect[..], arguments].concat());
+    let (code, message) = refused(&["--prompt", "abc", "--html", "page.html"]);
     assert!(
         code == 1 && message.contains("no learned masks"),
         "{message}"
     );
     assert!(!folder.join("page.html").exists());
-    let (code, message) = of(&["--file", "none.txt"]);
+    let (code, message) = refused(&["--file", "none.txt"]);
     assert!(code == 1 && message.contains("none.txt"), "{message}");
-    let (code, _) = of(&["--prompt", "abc", "--data", "data"]);
+    let (code, _) = refused(&["--prompt", "abc", "--data", "data"]);
     assert_eq!(code, 2);
     let other = [
         "data",
@@ -96,6 +96,6 @@ fn what_cannot_be_looked_at_is_said() {
         "char",
     ];
     run(folder, &other);
-    let (code, message) = of(&["--data", "other"]);
+    let (code, message) = refused(&["--data", "other"]);
     assert!(code == 1 && message.contains("tokenizer"), "{message}");
 }

@@ -4,30 +4,31 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use kernels::random::Philox;
-use support::{ldrop, prepare, run};
+use support::{last_step, prepare, run, start, terminate, wait_until};
 
 const KILLS: u64 = 20;
 
-/// With a checkpoint at every second step, many moments fall into the writing of one.
-const STEPS: &str = "train.steps=300";
+const STEPS: u64 = 300;
 
-fn start(folder: &Path, out: &str) -> Child {
-    let mut arguments = vec!["train", "--out", out, "--set", STEPS];
+/// The option that sets the number of steps. There is a checkpoint at every second one.
+const SET_STEPS: &str = "train.steps=300";
+
+fn start_or_resume(folder: &Path, out: &str) -> Child {
+    let mut arguments = vec!["train", "--out", out, "--set", SET_STEPS];
     if folder.join(out).join("config.toml").exists() {
         arguments.push("--resume");
     } else {
         arguments.extend(["--config", "tiny.toml"]);
     }
-    let mut command = ldrop(folder, &arguments);
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts")
+    start(folder, &arguments)
+}
+
+fn train_undisturbed(folder: &Path, out: &str) {
+    let train = ["train", "--config", "tiny.toml", "--out", out, "--set"];
+    run(folder, &[&train[..], &[SET_STEPS]].concat());
 }
 
 fn last_checkpoint(folder: &Path, out: &str) -> [Vec<u8>; 2] {
@@ -36,37 +37,49 @@ fn last_checkpoint(folder: &Path, out: &str) -> [Vec<u8>; 2] {
         .map(|file| std::fs::read(checkpoint.join(file)).expect("the last checkpoint"))
 }
 
+/// Whether a checkpoint is being written: only then is there a folder of a temporary name.
+fn is_writing_checkpoint(run: &Path) -> bool {
+    let entries = std::fs::read_dir(run.join("checkpoints"));
+    entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with(".tmp-"))
+}
+
 #[test]
 fn killed_twenty_times() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
-    let began = Instant::now();
-    run(
-        folder,
-        &[
-            "train",
-            "--config",
-            "tiny.toml",
-            "--out",
-            "whole",
-            "--set",
-            STEPS,
-        ],
-    );
-    // All lives together are shorter than the run, so that it cannot end before the last kill.
-    let longest = began.elapsed() / (KILLS as u32 + 4);
-    let moments = Philox::new(3, 0);
+    train_undisturbed(folder, "whole");
+    let killed = folder.join("killed");
+    let random = Philox::new(3, 0);
     for kill in 0..KILLS {
-        let mut child = start(folder, "killed");
-        let life = moments.below(kill, longest.as_micros() as u64 + 1);
-        std::thread::sleep(Duration::from_micros(life) + longest / 2);
+        let before = last_step(&killed);
+        // Each life gets a random share of what is left, so that steps are left for the last kill
+        // even if this process is slow to notice how far the run is.
+        let share = (STEPS - before) / (KILLS - kill) / 2;
+        let target = before + 1 + random.below(kill, share.max(1));
+        let mut child = start_or_resume(folder, "killed");
+        // Half of the kills are to come while a checkpoint is written, if that is noticed in time.
+        let waits_for_checkpoint = kill % 2 == 1;
+        let what = format!("step {target} before kill {kill}");
+        let ended = wait_until(&mut child, &what, || {
+            let step = last_step(&killed);
+            let is_moment = !waits_for_checkpoint || is_writing_checkpoint(&killed);
+            step >= target && (is_moment || step >= target + 3)
+        });
+        assert!(
+            ended.is_none(),
+            "the run ended before kill {kill}: {ended:?}"
+        );
         // SIGKILL: the program has no chance to clean up.
         child.kill().expect("a child");
         let status = child.wait().expect("a child");
         assert!(status.code().is_none(), "the run ended before kill {kill}");
     }
-    let status = start(folder, "killed").wait().expect("a child");
+    let status = start_or_resume(folder, "killed").wait().expect("a child");
     assert!(status.success());
     assert!(last_checkpoint(folder, "killed") == last_checkpoint(folder, "whole"));
 }
@@ -76,33 +89,15 @@ fn terminated_and_resumed() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
+    train_undisturbed(folder, "whole");
+    let mut child = start_or_resume(folder, "stopped");
+    let latest = folder.join("stopped/latest");
+    let ended = wait_until(&mut child, "the first checkpoint", || latest.exists());
+    assert!(ended.is_none(), "the run ended before its first checkpoint");
+    terminate(&mut child);
     run(
         folder,
-        &[
-            "train",
-            "--config",
-            "tiny.toml",
-            "--out",
-            "whole",
-            "--set",
-            STEPS,
-        ],
-    );
-    let mut child = start(folder, "stopped");
-    while !folder.join("stopped/latest").exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let terminate = std::process::Command::new("kill")
-        .arg(child.id().to_string())
-        .status();
-    assert!(terminate.expect("kill runs").success());
-    assert!(
-        child.wait().expect("a child").success(),
-        "SIGTERM saves and ends well"
-    );
-    run(
-        folder,
-        &["train", "--out", "stopped", "--resume", "--set", STEPS],
+        &["train", "--out", "stopped", "--resume", "--set", SET_STEPS],
     );
     assert!(last_checkpoint(folder, "stopped") == last_checkpoint(folder, "whole"));
 }

@@ -1,4 +1,4 @@
-//! Masks that are a Fourier series, through the whole program.
+//! Masks whose function is a Fourier series, in all commands.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! What the command line prints: help, usage errors and reports. `TRYCMD=overwrite cargo test`
-//! renews the expectations.
+//! Snapshots of the output: help, usage errors and reports.
+//! `TRYCMD=overwrite cargo test -p learned-dropout-cli --test snapshots` renews them.
 
 #[test]
 fn command_line() {

@@ -1,4 +1,4 @@
-//! The whole way: text, training, evaluation, generation, inspection, export.
+//! All steps in a row: text, training, evaluation, generation, inspection, export.
 
 mod support;
 
@@ -39,7 +39,7 @@ fn text_becomes_a_model_that_can_be_used() {
         / 2;
     assert_eq!(tokens.as_u64(), Some(validation - 1));
     assert!((0.0..=1.0).contains(&evaluated["kept"].as_f64().expect("set")));
-    // Near, and yet other arithmetic.
+    // Other arithmetic gives nearly the same loss.
     let rounded = json(folder, &["eval", "--model", "run", "--precision", "bf16"]);
     let rounded = rounded["loss"].as_f64().expect("a loss");
     assert!(
@@ -201,7 +201,7 @@ fn every_tokenizer_keeps_every_script() {
 }
 
 #[test]
-fn problems_are_told_together_and_with_their_place() {
+fn problems_are_reported_together_with_their_places() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
@@ -232,7 +232,7 @@ fn problems_are_told_together_and_with_their_place() {
 }
 
 #[test]
-fn runs_are_kept_from_accidents() {
+fn runs_are_protected_from_mistakes() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     prepare(folder);
@@ -250,7 +250,7 @@ fn runs_are_kept_from_accidents() {
         "{message}"
     );
 
-    // More steps than before are welcome, with the file or without it; fewer are not.
+    // The number of steps may be raised, with the file or without it, but not lowered.
     let raised = [&train[..], &["--resume", "--set", "train.steps=14"]].concat();
     assert_eq!(json(folder, &raised)["step"], 14);
     let lowered = [

@@ -102,6 +102,12 @@ pub enum EngineError {
         /// What the operating system said.
         reason: String,
     },
+    /// Masks were to be rounded at random at a temperature that is none.
+    #[error("the mask temperature is {found}; expected a finite number above 0")]
+    MaskTemperature {
+        /// The temperature that was asked for.
+        found: f32,
+    },
     /// The sampling options or the logits allow no choice.
     #[error(transparent)]
     Sampling(#[from] SamplingError),

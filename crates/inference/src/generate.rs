@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask_rounding::MaskRule;
+use crate::mask_rounding::{MaskRule, MaskSampling};
 use crate::mask_statistics::MaskStatistics;
 use crate::sampling::{Sampler, SamplingOptions};
 use crate::session::Session;
@@ -30,6 +30,25 @@ impl Default for GenerateOptions {
             sampling: SamplingOptions::default(),
             end_of_text: None,
             mask_rule: MaskRule::Model,
+        }
+    }
+}
+
+impl GenerateOptions {
+    /// Checks the options, as [`generate`] does before it begins.
+    ///
+    /// # Errors
+    /// A sampling option is out of range, or the temperature of the masks is not a finite number
+    /// above 0.
+    pub fn check(&self) -> Result<(), EngineError> {
+        Sampler::new(self.sampling)?;
+        match self.mask_rule {
+            MaskRule::Sampled(MaskSampling { temperature, .. })
+                if !(temperature > 0.0 && temperature.is_finite()) =>
+            {
+                Err(EngineError::MaskTemperature { found: temperature })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -73,6 +92,7 @@ pub fn generate(
     options: &GenerateOptions,
     hand_out: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generated, EngineError> {
+    options.check()?;
     let mut sampler = Sampler::new(options.sampling)?;
     let mut session = Session::new(engine)?.with_mask_rule(options.mask_rule);
     let dropped = session.prefill(prompt)?;

@@ -31,6 +31,24 @@ pub struct Loss {
     pub masks: Option<MaskStatistics>,
 }
 
+impl Inspection {
+    /// The `count` likeliest next tokens and their probabilities, the likeliest first; equally
+    /// likely ones in the order of their ids.
+    pub fn likeliest(&self, count: usize) -> Vec<(u32, f64)> {
+        let logits = &self.logits;
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weight = |logit: f32| f64::from(logit - largest).exp();
+        let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&left, &right| logits[right].total_cmp(&logits[left]));
+        order
+            .into_iter()
+            .take(count)
+            .map(|id| (id as u32, weight(logits[id]) / total))
+            .collect()
+    }
+}
+
 impl Engine {
     /// Runs the model over tokens, the last `context` of them where there are more.
     ///
@@ -122,6 +140,23 @@ fn cross_entropy(logits: &[f32], target: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn likeliest_tokens_worked_by_hand() {
+        let inspection = Inspection {
+            // Probabilities 2/10, 4/10, 2/10, 2/10.
+            logits: [2.0f32, 4.0, 2.0, 2.0].map(f32::ln).into(),
+            masks: None,
+            dropped: 0,
+        };
+        let likeliest = inspection.likeliest(3);
+        let ids: Vec<u32> = likeliest.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [1, 0, 2]);
+        for ((_, probability), expected) in likeliest.iter().zip([0.4, 0.2, 0.2]) {
+            assert!((probability - expected).abs() < 1e-6);
+        }
+        assert_eq!(inspection.likeliest(9).len(), 4);
+    }
 
     #[test]
     fn cross_entropy_worked_by_hand() {

@@ -5,13 +5,17 @@
 
 pub mod checkpoints;
 pub mod config;
+pub mod evaluation;
 pub mod experiments;
 pub mod flops;
 pub mod masks;
+pub mod median;
 pub mod metrics;
 pub mod optimizer;
 pub mod precision;
 pub mod report;
 pub mod run_folder;
 pub mod schedule;
+pub mod stored_model;
+mod token_batch;
 pub mod trainer;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use learned_dropout::ops::adamw;
-use learned_dropout::ops::tensor;
+use learned_dropout::ops;
 use model::tensor_spec::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 

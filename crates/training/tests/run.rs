@@ -8,7 +8,7 @@ use learned_dropout_training::checkpoints::{BEST, LATEST};
 use learned_dropout_training::config::RunConfig;
 use learned_dropout_training::metrics::{EvaluationMetrics, Metrics, StepMetrics};
 use learned_dropout_training::run_folder::RunFolderError;
-use learned_dropout_training::trainer::TrainError;
+use learned_dropout_training::trainer::{Setup, TrainError};
 use support::{Place, finish, train};
 
 /// The checkpoints that are there, by name.
@@ -318,4 +318,32 @@ fn a_model_that_does_not_fit_the_data_is_refused_before_anything_is_written() {
         Err(TrainError::Data(_))
     ));
     assert!(!run.exists());
+}
+
+#[test]
+fn a_resumed_run_keeps_its_default_schedule() {
+    let place = Place::new();
+    let run = place.run("run");
+    let file = place.run("config.toml");
+    std::fs::create_dir_all(&run).unwrap();
+    let text = "
+        data.path = 'data'
+        model = { vocabulary = 9, context = 8, width = 8, heads = 2, layers = 1 }
+        train = { steps = 600, batch = 1 }
+    ";
+    std::fs::write(&file, text).unwrap();
+    let begun = RunConfig::read(&file, &[]).unwrap();
+    begun.write(&run.join("config.toml")).unwrap();
+    let more = "train.steps=900".to_string();
+    let resumed = |overrides: &[String]| Setup::resumed_config(&run, &file, overrides).unwrap();
+    let raised = resumed(std::slice::from_ref(&more));
+    assert_eq!(raised.train.steps, 900);
+    assert_eq!(raised.train.schedule, begun.train.schedule);
+    let own = resumed(&[more, "train.schedule.warmup=5".into()]);
+    assert_eq!(own.train.schedule.warmup, 5);
+    let error = Setup::resumed_config(&place.run("none"), &file, &[]);
+    assert!(matches!(
+        error,
+        Err(TrainError::RunFolder(RunFolderError::Empty { .. }))
+    ));
 }

@@ -1,4 +1,4 @@
-//! What can be typed after every command.
+//! The options of all commands.
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use training::precision::PrecisionChoice;
 
 use crate::failure::Failure;
 
-/// What all commands take.
+/// The options of all commands.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
@@ -20,13 +20,13 @@ pub struct Common {
     /// Threads to compute with [default: one per processor]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Where to compute: cpu, cuda:N, vulkan or metal
+    /// The device to compute on: cpu, cuda:N, vulkan or metal
     #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceName,
-    /// Print one JSON object (or one a line) instead of text
+    /// Print one JSON object (or one per line) instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Tell more; twice for everything
+    /// Log more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Show no progress, only results and errors
@@ -41,14 +41,14 @@ pub enum PrecisionName {
     F32,
     /// Operands rounded to bfloat16, sums in 32 bits; on the CPU only
     Bf16,
-    /// Weights rounded to 16-bit floating point; where a model runs, not where it is trained
+    /// Weights rounded to 16-bit floating point; for running a model, not for training
     F16,
-    /// What is fastest: in training bf16 where the processor has instructions for it, else f32; where a model runs 16 bits, unless the model fits into the cache
+    /// The fastest: for training, bf16 if the processor has instructions for it, else f32; for running a model, 16 bits unless the model fits into the cache
     Auto,
 }
 
 impl PrecisionName {
-    /// The choice of a command that does not run the inference engine.
+    /// The precision for a command that does not run the inference engine.
     pub fn choice(self) -> Result<PrecisionChoice, Failure> {
         Ok(match self {
             Self::F32 => PrecisionChoice::F32,
@@ -73,7 +73,7 @@ impl Common {
             .map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    /// The precision of a command that trains nothing.
+    /// The precision for a command that does not train.
     pub fn precision(&self, default: PrecisionName) -> Result<Precision, Failure> {
         self.precision
             .unwrap_or(default)
@@ -82,7 +82,7 @@ impl Common {
             .map_err(|error| Failure::Usage(format!("--precision: {error}")))
     }
 
-    /// How a command that runs the inference engine computes.
+    /// The options of the inference engine.
     pub fn engine_options(
         &self,
         default: PrecisionName,
@@ -101,13 +101,13 @@ impl Common {
         }
     }
 
-    /// The configuration's key that the option overrides where a model is trained.
+    /// The override of the configuration's key `train.precision`, if --precision is given.
     pub fn precision_override(&self) -> Option<String> {
         let name = self.precision?.to_possible_value()?;
         Some(format!("train.precision={}", name.get_name()))
     }
 
-    /// Refuses other devices for a command that always runs on the processor.
+    /// Refuses other devices for a command that always runs on the CPU.
     pub fn on_cpu(&self, command: &str) -> Result<(), Failure> {
         match self.device {
             DeviceName::Cpu => Ok(()),
@@ -123,7 +123,7 @@ impl Common {
         self.threads.map_or_else(all, usize::from)
     }
 
-    /// Starts the threads that all kernels share.
+    /// Starts the threads that all kernels use.
     pub fn start_threads(&self) -> Result<(), Failure> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads())

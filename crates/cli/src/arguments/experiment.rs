@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
   ldrop experiment experiments/seed-cpu.toml --out runs/seed-cpu
   ldrop experiment experiments/seed-cpu.toml --jobs 2 --threads 1
 
-A file of an own text, with two variants and three seeds:
+A file for a text of your own, with two variants and three seeds:
   data.sources = [\"my.txt\"]
   seeds = [1, 2, 3]
   [[arm]]
@@ -20,7 +20,7 @@ A file of an own text, with two variants and three seeds:
   name = \"baseline\"
   unset = [\"model.learned_dropout\"]
 
-Ctrl-C saves and ends; the same command goes on. Finished runs are not repeated. See docs/experiments.md.")]
+Ctrl-C saves and ends; the same command continues. Finished runs are not repeated. See docs/experiments.md.")]
 pub struct ExperimentArguments {
     /// The experiment, a TOML file; see docs/experiments.md
     #[arg(value_name = "FILE")]
@@ -28,7 +28,7 @@ pub struct ExperimentArguments {
     /// The experiment's folder [default: runs/NAME-OF-FILE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Runs that are made side by side; each has --threads threads [default of that: all processors, divided]
+    /// Number of runs at a time; each has --threads threads [default: the processors divided by the number]
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: u16,
 }
@@ -47,7 +47,7 @@ pub struct ReportArguments {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE", required_unless_present = "format")]
     pub out: Option<PathBuf>,
-    /// The format [default: by the ending of FILE: .html, .md or .csv]
+    /// The format [default: that of the extension of FILE: .html, .md or .csv]
     #[arg(long, value_enum)]
     pub format: Option<FormatName>,
 }
@@ -55,10 +55,10 @@ pub struct ReportArguments {
 /// Formats of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
-    /// A web page of one file, with charts
+    /// A self-contained web page with charts
     Html,
-    /// Markdown: the tables
+    /// The tables in Markdown
     Markdown,
-    /// Comma-separated values: the results with all digits
+    /// The results with all digits, as comma-separated values
     Csv,
 }

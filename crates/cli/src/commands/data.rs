@@ -4,7 +4,7 @@ use data::{PrepareOptions, prepare};
 
 use crate::arguments::{Common, DataArguments, DataCommand, PrepareArguments};
 use crate::failure::Failure;
-use crate::terminal::{Stages, grouped, print, print_json};
+use crate::terminal::{Stages, print, print_json, thousands};
 
 /// Runs a command of `data`.
 pub fn run(arguments: DataArguments, common: &Common) -> Result<(), Failure> {
@@ -31,10 +31,10 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
     print(&format!(
         "{}: {} documents, {} training tokens, {} validation tokens, vocabulary {} ({})",
         out.display(),
-        grouped(meta.documents),
-        grouped(meta.train.tokens),
-        grouped(meta.validation.tokens),
-        grouped(meta.vocabulary),
+        thousands(meta.documents),
+        thousands(meta.train.tokens),
+        thousands(meta.validation.tokens),
+        thousands(meta.vocabulary),
         meta.tokenizer,
     ))
 }

@@ -2,11 +2,11 @@
 
 use model::{pytorch, weights};
 use serde::Serialize;
+use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, ExportArguments, ExportFormat};
 use crate::failure::Failure;
-use crate::named_model;
-use crate::terminal::{print, print_json, tell};
+use crate::terminal::{print, print_json, print_message};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -15,12 +15,12 @@ struct Report<'a> {
 
 /// Runs `export`.
 pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
-    let (config, tensors) = named_model::read(&arguments.model)?;
+    let (config, tensors) = StoredModel::find(&arguments.model)?.read()?;
     match arguments.format {
         ExportFormat::Safetensors => weights::write(&arguments.out, &tensors)?,
         ExportFormat::PtNames => {
             for note in pytorch::export(&arguments.out, &config, &tensors)? {
-                tell(&format!("note: {note}"));
+                print_message(&format!("note: {note}"));
             }
         }
     }

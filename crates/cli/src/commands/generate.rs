@@ -4,17 +4,16 @@ use std::io::{IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use data::{TextStream, Tokenizer};
-use inference::{
-    Engine, GenerateOptions, Generated, MaskRule, MaskSampling, Sampler, SamplingOptions,
-    StopReason, generate,
-};
+use data::Tokenizer;
+use inference::{GenerateOptions, MaskRule, MaskSampling, SamplingOptions, StopReason};
 use serde::Serialize;
+use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, GenerateArguments, PrecisionName};
+use crate::engine::engine_of;
 use crate::failure::Failure;
-use crate::named_model;
-use crate::terminal::{print_json, printable, tell};
+use crate::terminal::{print_json, print_message, printable};
+use crate::text_generation::{prompt_ids, stream_text};
 
 #[derive(Serialize)]
 struct Report {
@@ -28,8 +27,8 @@ struct Report {
 /// Runs `generate`.
 pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure> {
     common.on_cpu("generate")?;
-    let tokenizer = named_model::tokenizer_of(&arguments.model)?;
-    let engine = named_model::engine(
+    let tokenizer = StoredModel::find(&arguments.model)?.required_tokenizer()?;
+    let engine = engine_of(
         &arguments.model,
         common,
         PrecisionName::Auto,
@@ -38,7 +37,10 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
     let text = prompt_text(&arguments.prompt)?;
     let prompt = prompt_ids(&text, &tokenizer)?;
     let options = options(&arguments, &tokenizer);
-    check(&options)?;
+    // Refused before anything is shown.
+    options
+        .check()
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let began = Instant::now();
     let mut output = Output {
         text: String::new(),
@@ -46,7 +48,7 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
         failure: None,
     };
     output.write(if common.json { "" } else { &text });
-    let generated = write_text(&engine, &tokenizer, &prompt, &options, &mut |piece| {
+    let generated = stream_text(&engine, &tokenizer, &prompt, &options, &mut |piece| {
         output.write(piece);
         if output.failure.is_some() {
             ControlFlow::Break(())
@@ -57,7 +59,7 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
     let seconds = began.elapsed().as_secs_f64();
     output.finish()?;
     if generated.dropped > 0 {
-        tell(&format!(
+        print_message(&format!(
             "note: the first {} tokens of the prompt do not fit into the context of {}",
             generated.dropped,
             engine.config().context
@@ -71,12 +73,12 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
             tokens: generated.tokens,
             tokens_per_second: speed,
             kept,
-            stop: name(generated.stop),
+            stop: stop_name(generated.stop),
         });
     }
     if !common.quiet {
         let kept = kept.map_or(String::new(), |kept| format!(", kept {:.1}%", kept * 100.0));
-        tell(&format!(
+        print_message(&format!(
             "{} tokens, {speed:.1} tokens/s{kept}",
             generated.tokens
         ));
@@ -106,20 +108,6 @@ fn options(arguments: &GenerateArguments, tokenizer: &Tokenizer) -> GenerateOpti
     }
 }
 
-/// Refuses options before anything is shown.
-fn check(options: &GenerateOptions) -> Result<(), Failure> {
-    Sampler::new(options.sampling).map_err(|error| Failure::Usage(error.to_string()))?;
-    match options.mask_rule {
-        MaskRule::Sampled(masks) if !(masks.temperature > 0.0 && masks.temperature.is_finite()) => {
-            Err(Failure::Usage(format!(
-                "the mask temperature is {}; expected a finite number above 0",
-                masks.temperature
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn prompt_text(argument: &str) -> Result<String, Failure> {
     if argument != "-" {
         return Ok(argument.into());
@@ -135,41 +123,7 @@ fn prompt_text(argument: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The tokens of a prompt; an empty one begins like a document.
-pub fn prompt_ids(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
-    let mut ids = tokenizer.encode(text);
-    if ids.is_empty() {
-        ids = tokenizer
-            .end_of_text()
-            .map_or_else(|| tokenizer.encode("\n"), |id| vec![id]);
-    }
-    if ids.is_empty() {
-        return Err(Failure::work(
-            "the tokenizer gives no token to begin with; give a --prompt",
-        ));
-    }
-    Ok(ids)
-}
-
-/// Generates text and hands it out in whole characters.
-pub fn write_text(
-    engine: &Engine,
-    tokenizer: &Tokenizer,
-    prompt: &[u32],
-    options: &GenerateOptions,
-    hand_out: &mut dyn FnMut(&str) -> ControlFlow<()>,
-) -> Result<Generated, Failure> {
-    let mut stream = TextStream::new(tokenizer);
-    let generated = generate(engine, prompt, options, &mut |id| {
-        hand_out(&stream.push(id))
-    })?;
-    if generated.stop != StopReason::Caller {
-        let _ = hand_out(&stream.finish());
-    }
-    Ok(generated)
-}
-
-fn name(stop: StopReason) -> &'static str {
+fn stop_name(stop: StopReason) -> &'static str {
     match stop {
         StopReason::EndOfText => "end-of-text",
         StopReason::MaxTokens => "max-tokens",
@@ -177,7 +131,7 @@ fn name(stop: StopReason) -> &'static str {
     }
 }
 
-/// Collects text and, where asked, shows it at once.
+/// Collects generated text, and prints it as it comes if it is to be `shown`.
 struct Output {
     text: String,
     shown: bool,

@@ -5,11 +5,11 @@ use model::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
 use model::pytorch;
 use serde::Serialize;
 use training::run_folder::CONFIG_FILE as RUN_CONFIG_FILE;
+use training::stored_model::write_model;
 
 use crate::arguments::{Common, ImportArguments};
 use crate::failure::Failure;
-use crate::named_model;
-use crate::terminal::{grouped, print, print_json, tell};
+use crate::terminal::{print, print_json, print_message, thousands};
 
 /// Tokens of GPT-2's byte-pair encoding.
 const GPT2_VOCABULARY: usize = 50_257;
@@ -26,14 +26,14 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
     let out = &arguments.out;
     if out.join(RUN_CONFIG_FILE).exists() {
         return Err(Failure::Usage(format!(
-            "{}: this is the folder of a run; name another one",
+            "{}: this is the folder of a run; choose another one",
             out.display()
         )));
     }
     let occupied = [WEIGHTS_FILE, CONFIG_FILE];
     if occupied.iter().any(|file| out.join(file).exists()) && !arguments.force {
         return Err(Failure::Usage(format!(
-            "{}: there is a model already; name another folder, or add --force to replace it",
+            "{}: there is a model already; choose another folder, or add --force to replace it",
             out.display()
         )));
     }
@@ -47,7 +47,7 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
     });
     std::fs::create_dir_all(out)
         .map_err(|error| Failure::work(format!("{}: {error}", out.display())))?;
-    named_model::write(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
+    write_model(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
     let parameters = imported.config.parameters();
     if common.json {
         return print_json(&Report {
@@ -57,11 +57,11 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
         });
     }
     for note in &imported.notes {
-        tell(&format!("note: {note}"));
+        print_message(&format!("note: {note}"));
     }
     print(&format!(
         "{}: {} parameters",
         out.display(),
-        grouped(parameters as u64)
+        thousands(parameters as u64)
     ))
 }

@@ -1,21 +1,21 @@
 //! `ldrop info`.
 
-use model::{MaskInput, Site, TransformerConfig, model_folder};
+use model::{MaskInput, Site, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
 use training::metrics::UsedShares;
+use training::stored_model::{StoredModel, model_of_run};
 
 use crate::arguments::{Common, InfoArguments};
 use crate::failure::Failure;
-use crate::named_model;
-use crate::terminal::{grouped, print, print_json, tell};
+use crate::terminal::{print, print_json, print_message, thousands};
 
 #[derive(Serialize)]
 struct Info {
     parameters: usize,
     parameters_without_positions: usize,
-    /// What a token uses on average, where there are experts to choose from.
+    /// Parameters that a token uses on average; only for models with experts.
     #[serde(skip_serializing_if = "Option::is_none")]
     active_parameters: Option<usize>,
     forward_flops_per_token: ForwardFlops,
@@ -23,12 +23,12 @@ struct Info {
 
 #[derive(Serialize)]
 struct ForwardFlops {
-    /// Everything computed.
+    /// If everything is computed.
     dense: u64,
-    /// What is left when what the masks drop, experts that are not chosen and hidden units that are
-    /// 0 are not computed.
+    /// If values that masks drop, experts that are not chosen and hidden units that are 0 are left
+    /// out.
     kept: u64,
-    /// The part of both that makes the masks.
+    /// The part of both that computes the masks.
     mask_generation: u64,
 }
 
@@ -36,13 +36,11 @@ struct ForwardFlops {
 pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     let mut used = UsedShares::default();
     let config = match (&arguments.config, &arguments.model) {
-        (Some(file), _) => {
-            named_model::config_of_run(&RunConfig::read(file, &arguments.overrides)?, file)?
-        }
+        (Some(file), _) => model_of_run(&RunConfig::read(file, &arguments.overrides)?, file)?,
         (None, Some(folder)) => {
-            let folder = named_model::locate(folder)?;
-            used = UsedShares::at_checkpoint(&folder);
-            model_folder::read_config(&folder)?
+            let stored = StoredModel::find(folder)?;
+            used = UsedShares::at_checkpoint(stored.folder());
+            stored.config()?
         }
         (None, None) => return Err(Failure::Usage("give --config or --model".into())),
     };
@@ -65,21 +63,21 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     if common.json {
         return print_json(&info);
     }
-    note(&config);
+    note_late_masks(&config);
     let per_token = &info.forward_flops_per_token;
     print(&format!(
         "parameters                    {}\n\
          without positional embedding  {}\n\
          forward FLOPs per token       {} dense, {} with dropped values left out",
-        grouped(info.parameters as u64),
-        grouped(info.parameters_without_positions as u64),
-        grouped(per_token.dense),
-        grouped(per_token.kept),
+        thousands(info.parameters as u64),
+        thousands(info.parameters_without_positions as u64),
+        thousands(per_token.dense),
+        thousands(per_token.kept),
     ))?;
     if let Some(active) = info.active_parameters {
         print(&format!(
             "parameters used by a token    {}",
-            grouped(active as u64)
+            thousands(active as u64)
         ))?;
     }
     if config.learned_dropout.is_none() {
@@ -87,21 +85,21 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
     }
     print(&format!(
         "to make the masks             {} of them",
-        grouped(per_token.mask_generation)
+        thousands(per_token.mask_generation)
     ))?;
     for shape in config.mask_shapes() {
         print(&format!(
             "mask at {:<21} {} values per token, {:.1}% kept",
             shape.site.name(),
-            grouped(shape.values as u64),
+            thousands(shape.values as u64),
             100.0 * used.kept_at(shape.site)
         ))?;
     }
     Ok(())
 }
 
-/// Says where masks come too late to save anything.
-fn note(config: &TransformerConfig) {
+/// Notes which masks are computed too late to leave anything out.
+fn note_late_masks(config: &TransformerConfig) {
     let Some(mask) = &config.learned_dropout else {
         return;
     };
@@ -111,7 +109,7 @@ fn note(config: &TransformerConfig) {
     ];
     for (site, place) in outputs {
         if mask.input == MaskInput::Hidden && mask.site.contains(site) {
-            tell(&format!(
+            print_message(&format!(
                 "note: masks on the {place} are known only after that is computed, so nothing can \
                  be left out"
             ));

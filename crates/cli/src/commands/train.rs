@@ -15,12 +15,12 @@ use training::trainer::{
 };
 
 use crate::arguments::{Common, TrainArguments};
-use crate::commands::generate::{prompt_ids, write_text};
 use crate::failure::Failure;
-use crate::terminal::{bar, grouped, print, print_json, printable, tell};
+use crate::terminal::{print, print_json, print_message, printable, progress_bar, thousands};
+use crate::text_generation::{prompt_ids, stream_text};
 use crate::{machine, quickstart, stop};
 
-/// Where runs go that are not told where.
+/// The folder of runs without --out.
 const RUNS: &str = "runs";
 
 /// Runs `train`.
@@ -61,35 +61,35 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let outcome = outcome?;
     if !outcome.stopped {
         let report = Report::read(std::slice::from_ref(&folder));
-        let saved = report.and_then(|of| of.save(&folder.join(REPORT_FILE), Format::Html));
-        // A run is not lost for a page about it.
+        let saved = report.and_then(|report| report.save(&folder.join(REPORT_FILE), Format::Html));
+        // A run that is complete does not fail because its report cannot be written.
         if let Err(error) = saved {
-            tell(&format!("warning: no report: {error}"));
+            print_message(&format!("warning: no report: {error}"));
         }
     }
     report(&outcome, &view, &folder, common)
 }
 
-/// Whether the text is to be the quick start's own, not one that the user names.
+/// Whether the run reads the quick start's own text, and not one that the user names.
 fn is_quickstart(arguments: &TrainArguments, config: &RunConfig) -> bool {
     arguments.config.is_none() && config.data.path == Path::new(quickstart::DATA)
 }
 
-/// The name of a run that is not told one.
-fn run_name(arguments: &TrainArguments) -> String {
+/// The name of the folder of a run without --out.
+fn default_name(arguments: &TrainArguments) -> String {
     let stem = arguments.config.as_deref().and_then(Path::file_stem);
     stem.map_or(quickstart::RUN_NAME.into(), |stem| {
         stem.to_string_lossy().into_owned()
     })
 }
 
-/// The run folder: the one given; else the first free one of `runs/NAME`, `runs/NAME-2`, …, or
-/// for a resumed run the last one that is not free.
+/// The run folder: that of --out; else the first of `runs/NAME`, `runs/NAME-2`, … that does not
+/// exist, or for a resumed run the last one that does.
 fn run_folder(arguments: &TrainArguments) -> Result<PathBuf, Failure> {
     if let Some(folder) = &arguments.out {
         return Ok(folder.clone());
     }
-    let name = run_name(arguments);
+    let name = default_name(arguments);
     let folder = |number: u32| match number {
         1 => Path::new(RUNS).join(&name),
         number => Path::new(RUNS).join(format!("{name}-{number}")),
@@ -129,38 +129,20 @@ fn configuration(
     }
     overrides.extend(common.precision_override());
     Ok(match (&arguments.config, arguments.resume) {
-        (Some(file), true) => resumed_configuration(file, overrides, folder)?,
+        (Some(file), true) => Setup::resumed_config(folder, file, &overrides)?,
         (Some(file), false) => RunConfig::read(file, &overrides)?,
         (None, true) => Setup::stored_config(folder, &overrides)?,
-        (None, false) => {
-            let name = Path::new(quickstart::CONFIG_NAME);
-            RunConfig::parse(quickstart::CONFIG, name, &overrides)?
-        }
+        (None, false) => quickstart::config(&overrides)?,
     })
 }
 
-/// The configuration of a resumed run. Where it leaves the schedule to its defaults, which follow
-/// from the number of steps, the schedule stays that of the run: the steps may be raised.
-fn resumed_configuration(
-    file: &Path,
-    mut overrides: Vec<String>,
-    folder: &Path,
-) -> Result<RunConfig, Failure> {
-    let mut config = RunConfig::read(file, &overrides)?;
-    overrides.push("train.schedule=".into());
-    if RunConfig::read(file, &overrides)?.train.schedule == config.train.schedule {
-        config.train.schedule = Setup::stored_config(folder, &[])?.train.schedule;
-    }
-    Ok(config)
-}
-
-/// Writes the text sample of an evaluation.
+/// Generates the text sample of an evaluation.
 fn sample(
     request: &SampleRequest<'_>,
     tokenizer: &Tokenizer,
     threads: usize,
 ) -> Result<String, String> {
-    let written = || -> Result<String, Failure> {
+    let generated = || -> Result<String, Failure> {
         let engine = Engine::new(request.model.clone(), request.weights.clone(), threads)?;
         let prompt = prompt_ids(request.prompt, tokenizer)?;
         let options = GenerateOptions {
@@ -174,16 +156,16 @@ fn sample(
             ..GenerateOptions::default()
         };
         let mut text = request.prompt.to_string();
-        write_text(&engine, tokenizer, &prompt, &options, &mut |piece| {
+        stream_text(&engine, tokenizer, &prompt, &options, &mut |piece| {
             text.push_str(piece);
             ControlFlow::Continue(())
         })?;
         Ok(text)
     };
-    written().map_err(|failure| failure.to_string())
+    generated().map_err(|failure| failure.to_string())
 }
 
-/// Shows a run on standard error.
+/// Shows the progress of a run on standard error.
 struct View {
     quiet: bool,
     bar: ProgressBar,
@@ -196,7 +178,7 @@ struct View {
 
 impl View {
     fn new(quiet: bool) -> Self {
-        let bar = bar(None, "{wide_bar} {msg}, {eta} left", quiet);
+        let bar = progress_bar(None, "{wide_bar} {msg}, {eta} left", quiet);
         Self {
             quiet,
             bar,
@@ -207,9 +189,9 @@ impl View {
         }
     }
 
-    fn say(&self, line: &str) {
+    fn show_message(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| tell(line));
+            self.bar.suspend(|| print_message(line));
         }
     }
 
@@ -221,16 +203,16 @@ impl View {
 impl Observer for View {
     fn started(&mut self, started: &Started<'_>) {
         for damaged in started.damaged {
-            self.say(&format!("warning: not used: {}", damaged.error));
+            self.show_message(&format!("warning: not used: {}", damaged.error));
         }
         if let Some(folder) = started.resumed_from {
-            self.say(&format!("going on from {}", folder.display()));
+            self.show_message(&format!("resumed from {}", folder.display()));
         }
-        self.say(&format!(
-            "{} parameters, {} tokens a step, {} steps",
-            grouped(started.model.parameters() as u64),
-            grouped(started.tokens_per_step),
-            grouped(started.steps)
+        self.show_message(&format!(
+            "{} parameters, {} tokens per step, {} steps",
+            thousands(started.model.parameters() as u64),
+            thousands(started.tokens_per_step),
+            thousands(started.steps)
         ));
         self.tokens_per_step = started.tokens_per_step;
         self.bar.set_length(started.steps);
@@ -248,7 +230,7 @@ impl Observer for View {
             step.step,
             step.steps,
             step.loss,
-            grouped(speed as u64)
+            thousands(speed as u64)
         ));
         self.bar.set_position(step.step);
     }
@@ -262,7 +244,7 @@ impl Observer for View {
         let used = used.map_or(String::new(), |used| {
             format!(", used {:.1}%", used.density * 100.0)
         });
-        self.say(&format!(
+        self.show_message(&format!(
             "step {}: training loss {:.4}, validation loss {:.4}{kept}{used}{}",
             metrics.step,
             metrics.train_loss,
@@ -275,10 +257,10 @@ impl Observer for View {
     fn sampled(&mut self, _step: u64, sample: Result<&str, &str>) {
         match sample {
             Ok(text) => {
-                self.say(&format!("{}\n", indented(text)));
+                self.show_message(&format!("{}\n", indented(text)));
                 self.sample = Some(text.into());
             }
-            Err(reason) => self.say(&format!("no text sample: {reason}")),
+            Err(reason) => self.show_message(&format!("no text sample: {reason}")),
         }
     }
 
@@ -342,8 +324,8 @@ fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
     };
     print(&format!(
         "{state} after {} steps and {} tokens",
-        grouped(summary.step),
-        grouped(summary.tokens)
+        thousands(summary.step),
+        thousands(summary.tokens)
     ))?;
     if let (Some(train), Some(validation)) = (summary.train_loss, summary.validation_loss) {
         print(&format!(
@@ -359,7 +341,7 @@ fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
     if let Some(speed) = summary.tokens_per_second {
         print(&format!(
             "speed            {} tokens/s",
-            grouped(speed as u64)
+            thousands(speed as u64)
         ))?;
     }
     if let Some(sample) = summary.sample {

@@ -1,8 +1,9 @@
-//! What several tests share.
+//! Helpers of several tests: the program, its failures, and a tiny model.
 #![allow(dead_code)]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -27,6 +28,69 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Output {
     output
 }
 
+/// Starts the program, which prints nothing.
+pub fn start(folder: &Path, arguments: &[&str]) -> Child {
+    ldrop(folder, arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// The longest that a test waits for a program to get somewhere. Only a program that hangs takes
+/// so long, on a machine however slow.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until the files of a running program show that it has got somewhere. Gives its exit status
+/// if it ends before.
+///
+/// # Panics
+/// If neither happens for minutes; `what` says what was waited for.
+#[track_caller]
+pub fn wait_until(
+    child: &mut Child,
+    what: &str,
+    mut is_there: impl FnMut() -> bool,
+) -> Option<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        if is_there() {
+            return None;
+        }
+        if let Some(status) = child.try_wait().expect("a child") {
+            return Some(status);
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill().expect("a child");
+            panic!("waited {PATIENCE:?} for {what}");
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// The number of the last step in a run's metrics; 0 where there is none.
+pub fn last_step(run: &Path) -> u64 {
+    let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let step = |line: &str| {
+        // The last line may be half written.
+        let line: Value = serde_json::from_str(line).ok()?;
+        line["step"].as_u64().filter(|_| line["kind"] == "step")
+    };
+    metrics.lines().rev().find_map(step).unwrap_or(0)
+}
+
+/// Asks a running program to save and end, as Ctrl-C does. It must end well.
+#[cfg(unix)]
+#[track_caller]
+pub fn terminate(child: &mut Child) {
+    let signal = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(signal.expect("kill runs").success());
+    assert!(
+        child.wait().expect("a child").success(),
+        "SIGTERM saves and ends well"
+    );
+}
+
 /// Runs the program with `--json`; gives the object that it prints.
 #[track_caller]
 pub fn json(folder: &Path, arguments: &[&str]) -> Value {
@@ -34,7 +98,7 @@ pub fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
-/// Runs the program; it must fail. Gives its exit status and what it says.
+/// Runs the program; it must fail. Gives its exit status and its messages.
 #[track_caller]
 pub fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = ldrop(folder, arguments)
@@ -46,7 +110,7 @@ pub fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().expect("not killed"), errors)
 }
 
-/// Text with some regularity, and letters of several scripts.
+/// Text with some regularity, in several scripts.
 pub fn text() -> String {
     (0..400)
         .map(|line| {

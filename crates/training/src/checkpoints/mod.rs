@@ -15,6 +15,7 @@ use model::model_folder;
 use model::weights::{Weights, WeightsError};
 
 use crate::optimizer::{AdamW, OptimizerError};
+use crate::stored_model::write_generation_config;
 
 pub(crate) use state::hex;
 pub use state::{Best, DataFingerprint, STATE_FILE, TrainerState, read as read_state};
@@ -315,16 +316,7 @@ fn write_files(folder: &Path, checkpoint: &Checkpoint<'_>) -> Result<(), Checkpo
     checkpoint.optimizer.write(&folder.join(OPTIMIZER_FILE))?;
     let path = folder.join(model_folder::TOKENIZER_FILE);
     write_atomically(&path, checkpoint.tokenizer.as_bytes()).map_err(CheckpointError::at(&path))?;
-    let mut generation = serde_json::json!({
-        "do_sample": true,
-        "temperature": 1.0,
-        "max_length": checkpoint.config.context,
-    });
-    if let Some(token) = checkpoint.end_of_text {
-        generation["eos_token_id"] = token.into();
-    }
-    let path = folder.join(GENERATION_FILE);
-    write_atomically(&path, format!("{generation:#}\n").as_bytes())
-        .map_err(CheckpointError::at(&path))?;
+    write_generation_config(folder, checkpoint.config, checkpoint.end_of_text)
+        .map_err(|(path, source)| CheckpointError::File { path, source })?;
     state::write(folder, checkpoint.state)
 }

@@ -1,9 +1,13 @@
-//! What is measured of the runs of an experiment when all of them have ended.
+//! Measurements of the trained models of an experiment, made when all runs have ended.
+//!
+//! Each is a command of `ldrop` whose JSON is kept in the run folder, so that none is made twice.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::{Experiment, PlannedRun, Status, status};
 
 /// File name, in a run folder, of what was measured of the trained model.
 pub const MEASUREMENTS_FILE: &str = "measurements.json";
@@ -150,76 +154,158 @@ impl Measurement {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measurements(pub Vec<Measurement>);
 
+/// The measurements of a run cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct MeasurementsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: std::io::Error,
+}
+
 impl Measurements {
-    /// Reads those of a run folder; none where there is no file, or a damaged one.
+    /// Reads the measurements of a run folder; none where there is no file, or a damaged one.
     pub fn read(run: &Path) -> Self {
         let bytes = std::fs::read(run.join(MEASUREMENTS_FILE)).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
-    /// Writes them into a run folder, whole or not at all.
+    /// Writes the measurements into a run folder, whole or not at all.
     ///
     /// # Errors
-    /// The path, and what the operating system reports.
-    pub fn write(&self, run: &Path) -> Result<(), (PathBuf, std::io::Error)> {
+    /// What the operating system reports.
+    pub fn write(&self, run: &Path) -> Result<(), MeasurementsError> {
         let path = run.join(MEASUREMENTS_FILE);
         let text =
             serde_json::to_string_pretty(self).expect("strings and numbers serialize") + "\n";
-        model::files::write_atomically(&path, text.as_bytes()).map_err(|error| (path, error))
+        model::files::write_atomically(&path, text.as_bytes())
+            .map_err(|source| MeasurementsError { path, source })
     }
 
-    /// The measurement that was made with these arguments.
-    pub fn of(&self, arguments: &[String]) -> Option<&Measurement> {
-        self.0.iter().find(|of| of.arguments == arguments)
+    /// Finds the measurement that was made with these arguments.
+    pub fn made_with(&self, arguments: &[String]) -> Option<&Measurement> {
+        self.0
+            .iter()
+            .find(|measurement| measurement.arguments == arguments)
     }
 }
 
-/// The arguments, without paths, of all that is to be measured of a run, each with the share that
-/// thresholds take as 0.
-pub fn planned(plans: Plans<'_>, trained: Trained<'_>) -> Vec<(Vec<String>, Option<f64>)> {
+/// A measurement that is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedMeasurement {
+    /// The arguments of the program, without paths.
+    pub arguments: Vec<String>,
+    /// The share of inputs that thresholds take as 0; none without thresholds.
+    pub sparsity: Option<f64>,
+}
+
+impl PlannedMeasurement {
+    /// A measurement by a command line whose words have spaces between them.
+    fn new(command: &str, sparsity: Option<f64>) -> Self {
+        let arguments = command.split(' ').map(str::to_string).collect();
+        Self {
+            arguments,
+            sparsity,
+        }
+    }
+
+    /// The finished measurement, with what the program printed.
+    pub fn with_result(self, result: Value) -> Measurement {
+        Measurement {
+            arguments: self.arguments,
+            sparsity: self.sparsity,
+            result,
+        }
+    }
+}
+
+impl Experiment {
+    /// The measurements that are still to be made of a run; none before it is finished.
+    ///
+    /// Measurements in the run folder that the experiment no longer plans are removed from there, so
+    /// that reports do not show them.
+    ///
+    /// # Errors
+    /// The file of measurements cannot be written.
+    pub fn remaining_measurements(
+        &self,
+        run: &PlannedRun,
+    ) -> Result<Vec<PlannedMeasurement>, MeasurementsError> {
+        if status(&run.folder, run.config.train.steps) != Status::Finished {
+            return Ok(Vec::new());
+        }
+        let outline = &self.outline;
+        let seed = outline.seeds.iter().position(|&seed| seed == run.seed);
+        let trained = Trained {
+            arm: &outline.arms[run.arm].name,
+            seed: seed.unwrap_or(usize::MAX),
+            masked: run.config.model.learned_dropout.is_some(),
+        };
+        let mut planned = planned_measurements(outline.plans(), trained);
+        let mut made = Measurements::read(&run.folder);
+        let before = made.0.len();
+        made.0.retain(|measurement| {
+            planned
+                .iter()
+                .any(|planned| planned.arguments == measurement.arguments)
+        });
+        if made.0.len() < before {
+            made.write(&run.folder)?;
+        }
+        planned.retain(|planned| made.made_with(&planned.arguments).is_none());
+        Ok(planned)
+    }
+}
+
+/// All measurements of a trained model, in the order in which they are made.
+pub fn planned_measurements(plans: Plans<'_>, trained: Trained<'_>) -> Vec<PlannedMeasurement> {
     let Trained { arm, seed, masked } = trained;
-    let words = |text: String| text.split(' ').map(str::to_string).collect::<Vec<_>>();
     let mut all = Vec::new();
-    let speeds = plans.speed.filter(|speed| seed < speed.seeds);
-    let benches: Vec<String> = speeds
-        .into_iter()
-        .flat_map(|speed| {
-            let threads = speed.threads;
-            let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
-            let bench = move |kind: &str, tokens: Option<u32>| {
-                let rounds = speed.rounds;
-                tokens.map(|tokens| {
-                    format!("bench {kind} --tokens {tokens} --rounds {rounds}{threads}")
-                })
-            };
-            [
-                bench("decode", speed.decode),
-                bench("prefill", speed.prefill),
-            ]
-        })
-        .flatten()
-        .collect();
-    all.extend(benches.iter().map(|bench| (words(bench.clone()), None)));
-    let looked_at = plans.masks.filter(|plan| masked && seed < plan.seeds);
-    all.extend(looked_at.map(|plan| {
-        let tokens = plan.max_tokens;
-        (words(format!("inspect --max-tokens {tokens}")), None)
-    }));
+    let speed = plans.speed.filter(|speed| seed < speed.seeds);
+    let benches = speed.map(SpeedPlan::commands).unwrap_or_default();
+    all.extend(
+        benches
+            .iter()
+            .map(|bench| PlannedMeasurement::new(bench, None)),
+    );
+    if let Some(plan) = plans.masks.filter(|plan| masked && seed < plan.seeds) {
+        let command = format!("inspect --max-tokens {}", plan.max_tokens);
+        all.push(PlannedMeasurement::new(&command, None));
+    }
     let has_arm = |plan: &&ThresholdPlan| plan.arms.iter().any(|name| name == arm);
     if let Some(plan) = plans.threshold.filter(has_arm) {
         for &sparsity in &plan.sparsity {
-            let cut = format!(
-                " --threshold-sparsity {sparsity} --threshold-inputs {}",
-                plan.inputs.name()
-            );
+            let inputs = plan.inputs.name();
+            let threshold = format!("--threshold-sparsity {sparsity} --threshold-inputs {inputs}");
             let limit = plan.max_tokens;
             let limit = limit.map_or(String::new(), |limit| format!(" --max-tokens {limit}"));
-            all.push((words(format!("eval{limit}{cut}")), Some(sparsity)));
-            let cut = |bench: &String| (words(format!("{bench}{cut}")), Some(sparsity));
-            all.extend(benches.iter().map(cut));
+            let measured = |command: &str| {
+                PlannedMeasurement::new(&format!("{command} {threshold}"), Some(sparsity))
+            };
+            all.push(measured(&format!("eval{limit}")));
+            all.extend(benches.iter().map(|bench| measured(bench)));
         }
     }
     all
+}
+
+impl SpeedPlan {
+    /// The benchmarks that measure the speed.
+    fn commands(&self) -> Vec<String> {
+        let rounds = self.rounds;
+        let threads = self.threads;
+        let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
+        [("decode", self.decode), ("prefill", self.prefill)]
+            .into_iter()
+            .filter_map(|(kind, tokens)| {
+                let tokens = tokens?;
+                Some(format!(
+                    "bench {kind} --tokens {tokens} --rounds {rounds}{threads}"
+                ))
+            })
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -227,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_planned_of_a_run() {
+    fn the_measurements_of_a_run_follow_from_the_plans() {
         let speed = SpeedPlan {
             decode: Some(64),
             threads: Some(2),
@@ -246,8 +332,9 @@ mod tests {
         };
         let lines = |arm: &str, seed: usize| -> Vec<String> {
             let masked = arm == "masked";
-            let planned = planned(plans, Trained { arm, seed, masked });
-            planned.iter().map(|(words, _)| words.join(" ")).collect()
+            let planned = planned_measurements(plans, Trained { arm, seed, masked });
+            let line = |planned: &PlannedMeasurement| planned.arguments.join(" ");
+            planned.iter().map(line).collect()
         };
         let bench = "bench decode --tokens 64 --rounds 5 --threads 2";
         let cut = "--threshold-sparsity 0.5 --threshold-inputs all";

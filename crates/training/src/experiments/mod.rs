@@ -8,6 +8,7 @@ mod data_choice;
 mod measurements;
 mod outline;
 mod plan;
+mod prepare;
 mod read;
 
 use std::path::Path;
@@ -16,14 +17,15 @@ use crate::config::{ConfigError, RunConfig};
 
 pub use data_choice::{DataChoice, Preparation};
 pub use measurements::{
-    MEASUREMENTS_FILE, MaskPlan, Measurement, Measurements, Plans, SpeedPlan, ThresholdPlan,
-    ThresholdedInputs, Trained, planned as planned_measurements,
+    MEASUREMENTS_FILE, MaskPlan, Measurement, Measurements, MeasurementsError, PlannedMeasurement,
+    Plans, SpeedPlan, ThresholdPlan, ThresholdedInputs, Trained, planned_measurements,
 };
 pub use outline::{
     ArmOutline, Chart, ChartKind, Column, OUTLINE_FILE, Outline, OutlineError, Published, Table,
 };
 pub(crate) use plan::run_folder;
 pub use plan::{Changed, FAILURE_FILE, PlannedRun, Status, status};
+pub use prepare::ExperimentError;
 
 /// Name of the folder of runs in an experiment's folder.
 pub const RUNS_FOLDER: &str = "runs";

@@ -4,8 +4,8 @@ use learned_dropout::transformer::Loss;
 use model::TransformerConfig;
 use model::feed_forward::Coefficient;
 
-use super::scalar;
 use crate::metrics::{FeedForwardLayerMetrics, FeedForwardMetrics};
+use crate::token_batch::read_scalar;
 
 /// The coefficient of a step, from the one that the state holds after the step before.
 pub(super) fn coefficient(model: &TransformerConfig, held: Option<f64>) -> Option<f64> {
@@ -33,6 +33,6 @@ pub(super) fn feed_forward_metrics(loss: &Loss) -> Option<FeedForwardMetrics> {
         let shares = activity.shares.to_data();
         FeedForwardLayerMetrics::of_shares(shares.iter::<f32>().map(f64::from).collect())
     });
-    let auxiliary = scalar(loss.auxiliary.as_ref()?);
+    let auxiliary = read_scalar(loss.auxiliary.as_ref()?);
     FeedForwardMetrics::of_layers(auxiliary, layers.collect())
 }

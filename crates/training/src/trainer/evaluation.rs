@@ -8,9 +8,9 @@ use model::Pass;
 use super::auxiliary::feed_forward_metrics;
 use super::error::TrainError;
 use super::observer::Hooks;
-use super::scalar;
 use super::windows::Windows;
 use crate::metrics::{FeedForwardMetrics, LayerMetrics, MaskMetrics};
+use crate::token_batch::read_scalar;
 
 /// What an evaluation measured.
 pub(super) struct Evaluation {
@@ -41,7 +41,7 @@ pub(super) fn evaluate(
             }
             let batch = windows.evaluation(split, step, number, device)?;
             let loss = model.loss(batch.inputs, batch.targets, &Pass::Evaluate);
-            losses[index] += scalar(&loss.cross_entropy);
+            losses[index] += read_scalar(&loss.cross_entropy);
             if split == Split::Validation {
                 masks.extend(mask_metrics(&loss));
                 feed_forwards.extend(feed_forward_metrics(&loss));

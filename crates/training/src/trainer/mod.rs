@@ -4,6 +4,7 @@ mod auxiliary;
 mod error;
 mod evaluation;
 mod gradients;
+mod kept_share;
 mod observer;
 mod origin;
 mod start;
@@ -14,7 +15,7 @@ mod windows;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
@@ -31,6 +32,7 @@ use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
 
 pub use error::TrainError;
+pub use kept_share::{KeptShareError, set_kept_share};
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
 pub use start::Setup;
 pub use step_timing::{StepTimer, StepTiming};
@@ -76,15 +78,6 @@ pub struct Outcome {
     pub latest: Option<PathBuf>,
     /// The checkpoint with the lowest validation loss.
     pub best: Option<PathBuf>,
-}
-
-/// The value of a tensor of one element.
-fn scalar(tensor: &Tensor<1>) -> f64 {
-    tensor
-        .to_data()
-        .iter::<f32>()
-        .next()
-        .map_or(f64::NAN, f64::from)
 }
 
 impl Trainer<'_> {

@@ -58,6 +58,29 @@ impl Setup<'_> {
         }
         Ok(RunConfig::read(&path, overrides)?)
     }
+
+    /// The configuration in `file`, with overrides, for resuming a run.
+    ///
+    /// Where `file` and the overrides leave the schedule to its defaults, which follow from the
+    /// number of steps, the schedule stays that of the run: so the steps may be raised.
+    ///
+    /// # Errors
+    /// There is no run, or all that is wrong with the configuration and the overrides.
+    pub fn resumed_config(
+        run: &Path,
+        file: &Path,
+        overrides: &[String],
+    ) -> Result<RunConfig, TrainError> {
+        let mut config = RunConfig::read(file, overrides)?;
+        let mut defaults = overrides.to_vec();
+        defaults.push("train.schedule=".into());
+        let has_default_schedule =
+            RunConfig::read(file, &defaults)?.train.schedule == config.train.schedule;
+        if has_default_schedule {
+            config.train.schedule = Self::stored_config(run, &[])?.train.schedule;
+        }
+        Ok(config)
+    }
 }
 
 impl<'a> Trainer<'a> {

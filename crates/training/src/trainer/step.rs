@@ -12,12 +12,11 @@ use super::auxiliary::{self, feed_forward_metrics};
 use super::error::{TrainError, finite};
 use super::evaluation::mask_metrics;
 use super::gradients::Gradients;
-use super::scalar;
-use super::windows::Batch;
 use crate::config::RunConfig;
 use crate::metrics::{FeedForwardMetrics, MaskMetrics};
 use crate::optimizer::{AdamW, Rates};
 use crate::schedule::Schedule;
+use crate::token_batch::{TokenBatch, read_scalar};
 
 /// One optimizer step.
 pub(super) struct Step<'a> {
@@ -99,7 +98,7 @@ impl Step<'_> {
         &self,
         model: &mut Transformer,
         optimizer: &mut AdamW,
-        batches: impl FnMut(u64) -> Result<Batch, DataError> + Send,
+        batches: impl FnMut(u64) -> Result<TokenBatch, DataError> + Send,
     ) -> Result<StepValues, TrainError> {
         rayon::scope(|_| self.make_here(model, optimizer, batches))
     }
@@ -108,7 +107,7 @@ impl Step<'_> {
         &self,
         model: &mut Transformer,
         optimizer: &mut AdamW,
-        mut batches: impl FnMut(u64) -> Result<Batch, DataError>,
+        mut batches: impl FnMut(u64) -> Result<TokenBatch, DataError>,
     ) -> Result<StepValues, TrainError> {
         let mut gradients = Gradients::default();
         let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
@@ -119,7 +118,7 @@ impl Step<'_> {
             let micro_batch = self.first_micro_batch + index as u64;
             let batch = batches(micro_batch)?;
             let loss = model.loss(batch.inputs, batch.targets, &self.pass(micro_batch));
-            cross_entropy += scalar(&loss.cross_entropy) / count;
+            cross_entropy += read_scalar(&loss.cross_entropy) / count;
             self.check("loss", cross_entropy)?;
             if self.reads_masks && index + 1 == self.accumulate {
                 mask = mask_metrics(&loss);
@@ -128,7 +127,7 @@ impl Step<'_> {
             if self.target_kept.is_some()
                 && let Some(kept) = loss.kept_at_inference()
             {
-                *kept_at_inference.get_or_insert(0.0) += scalar(&kept) / count;
+                *kept_at_inference.get_or_insert(0.0) += read_scalar(&kept) / count;
             }
             let shortfall = loss.shortfall();
             let mut total = loss.cross_entropy;
@@ -136,7 +135,7 @@ impl Step<'_> {
                 total = total + term.mul_scalar(weight);
             }
             if let Some(term) = loss.penalty {
-                *penalty.get_or_insert(0.0) += scalar(&term) / count;
+                *penalty.get_or_insert(0.0) += read_scalar(&term) / count;
                 if let Some(coefficient) = self.penalty_coefficient {
                     total = total + term.mul_scalar(coefficient);
                 }

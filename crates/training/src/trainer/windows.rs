@@ -1,9 +1,11 @@
 //! Windows of tokens as tensors, at random places that follow from the seed.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::Device;
 use data::error::DataError;
 use data::folder::{DataFolder, Split};
 use model::pass::{NoiseKey, Purpose};
+
+use crate::token_batch::TokenBatch;
 
 /// Draws batches of windows from the data.
 pub(super) struct Windows<'a> {
@@ -13,35 +15,13 @@ pub(super) struct Windows<'a> {
     pub(super) context: usize,
 }
 
-/// Token ids and the tokens after them, both `[batch, context]`.
-pub(super) struct Batch {
-    pub(super) inputs: Tensor<2, Int>,
-    pub(super) targets: Tensor<2, Int>,
-}
-
-impl Batch {
-    /// A batch of ids of the shape `[batch, context]`, row after row.
-    pub(super) fn new(
-        inputs: Vec<u32>,
-        targets: Vec<u32>,
-        shape: [usize; 2],
-        device: &Device,
-    ) -> Self {
-        let tensor = |ids: Vec<u32>| {
-            // Ids are below 2³¹: no vocabulary is larger than 2²⁴.
-            let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
-            Tensor::from_data(TensorData::new(ids, shape), device)
-        };
-        Self {
-            inputs: tensor(inputs),
-            targets: tensor(targets),
-        }
-    }
-}
-
 impl Windows<'_> {
     /// The training batch of a micro-batch, by its number in the whole run.
-    pub(super) fn training(&self, micro_batch: u64, device: &Device) -> Result<Batch, DataError> {
+    pub(super) fn training(
+        &self,
+        micro_batch: u64,
+        device: &Device,
+    ) -> Result<TokenBatch, DataError> {
         let key = NoiseKey {
             seed: self.seed,
             step: micro_batch,
@@ -59,7 +39,7 @@ impl Windows<'_> {
         step: u64,
         batch: u64,
         device: &Device,
-    ) -> Result<Batch, DataError> {
+    ) -> Result<TokenBatch, DataError> {
         let key = NoiseKey {
             seed: self.seed,
             step,
@@ -87,7 +67,7 @@ impl Windows<'_> {
         split: Split,
         device: &Device,
         random: impl Fn(u64, u64) -> u64,
-    ) -> Result<Batch, DataError> {
+    ) -> Result<TokenBatch, DataError> {
         let mut window = 0;
         let mut next = |bound| {
             window += 1;
@@ -96,6 +76,6 @@ impl Windows<'_> {
         let drawn =
             data::batches::sample(self.data.split(split), self.batch, self.context, &mut next)?;
         let shape = [self.batch, self.context];
-        Ok(Batch::new(drawn.inputs, drawn.targets, shape, device))
+        Ok(TokenBatch::new(drawn.inputs, drawn.targets, shape, device))
     }
 }

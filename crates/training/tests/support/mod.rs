@@ -72,6 +72,10 @@ impl Place {
         Self { folder, data }
     }
 
+    pub fn data(&self) -> &DataFolder {
+        &self.data
+    }
+
     pub fn run(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,117 +1,65 @@
 //! `ldrop bench decode`.
 
-use inference::Batch;
+use std::num::NonZeroU32;
+
+use inference::{Batch, Engine, MaskRule, MaskStatistics, Work};
 use kernels::peak::read_bytes_per_second;
 use kernels::team::Team;
-use serde::Serialize;
 
-use super::inference::{Engines, Speed, fitting};
-use crate::arguments::{BenchDecodeArguments, Common};
+use super::inference::Workload;
+use super::inference_report::Limit;
+use crate::arguments::{BenchDecodeArguments, BenchInferenceArguments};
 use crate::failure::Failure;
-use crate::machine;
-use crate::terminal::{print, print_json};
 
-#[derive(Serialize)]
-struct Report {
-    dense: Arm,
-    sparse: Arm,
-    kept: Option<f64>,
-    speed_up: f64,
-    ideal_speed_up: f64,
-    memory_gbytes_per_second: f64,
-    precision: &'static str,
-    cpu: String,
-    threads: usize,
-    batch: usize,
-    tokens: usize,
-    read: &'static str,
-}
+/// Several sequences together, token by token. Reading the weights takes most of the time.
+impl Workload for BenchDecodeArguments {
+    const COMMAND: &'static str = "bench decode";
+    const DEFAULT_TOKENS: usize = 64;
 
-#[derive(Serialize)]
-struct Arm {
-    #[serde(flatten)]
-    speed: Speed,
-    /// Weights and what is kept of earlier tokens, for each step of all sequences.
-    bytes_per_step: f64,
-    /// The share of the memory's bandwidth that reading them takes.
-    bandwidth_share: f64,
-}
+    fn batch(&self) -> usize {
+        self.batch.into()
+    }
 
-/// Runs `bench decode`.
-pub fn run(arguments: BenchDecodeArguments, common: &Common) -> Result<(), Failure> {
-    common.on_cpu("bench decode")?;
-    let engines = Engines::new(&arguments.inference, common)?;
-    let context = engines.dense.config().context;
-    let tokens = fitting(arguments.tokens.map(u32::from), 64, context)?;
-    let batch = usize::from(arguments.batch);
-    let sequences = engines.sequences(batch, tokens)?;
-    let step = |position| sequences.iter().skip(position).step_by(tokens).copied();
-    let ids: Vec<u32> = (0..tokens).flat_map(step).collect();
-    let measured = engines.alternate(batch * tokens, common.quiet, &|engine| {
-        let mut sequences = Batch::new(engine, batch)?.with_mask_rule(engines.rule);
-        for ids in ids.chunks_exact(batch) {
+    fn tokens(&self) -> Option<NonZeroU32> {
+        self.tokens
+    }
+
+    fn arguments(&self) -> &BenchInferenceArguments {
+        &self.inference
+    }
+
+    /// The first tokens of all sequences, then the second ones, and so on.
+    fn in_reading_order(&self, sequences: Vec<u32>) -> Vec<u32> {
+        let tokens = sequences.len() / self.batch();
+        let step = |position| sequences.iter().skip(position).step_by(tokens).copied();
+        (0..tokens).flat_map(step).collect()
+    }
+
+    fn read(
+        &self,
+        engine: &Engine,
+        rule: MaskRule,
+        ids: &[u32],
+    ) -> Result<Option<MaskStatistics>, Failure> {
+        let mut sequences = Batch::new(engine, self.batch())?.with_mask_rule(rule);
+        for ids in ids.chunks_exact(self.batch()) {
             sequences.decode(ids)?;
         }
         Ok(sequences.mask_statistics())
-    })?;
-    let seen = (tokens + 1) as f64 / 2.0;
-    let [dense, sparse] = engines.work(measured.masks.as_ref(), seen, batch, 1.0);
-    let team = Team::new(common.threads());
-    let memory = read_bytes_per_second(&team, (dense.bytes / 4.0) as usize);
-    let arm = |speed: Speed, bytes: f64| Arm {
-        bandwidth_share: bytes * speed.tokens_per_second / batch as f64 / memory,
-        bytes_per_step: bytes,
-        speed,
-    };
-    let report = Report {
-        speed_up: measured.sparse.tokens_per_second / measured.dense.tokens_per_second,
-        ideal_speed_up: dense.bytes / sparse.bytes,
-        dense: arm(measured.dense, dense.bytes),
-        sparse: arm(measured.sparse, sparse.bytes),
-        kept: measured.masks.map(|masks| masks.kept),
-        memory_gbytes_per_second: memory / 1e9,
-        precision: engines.dense.options().format.name(),
-        cpu: machine::processor(),
-        threads: common.threads(),
-        batch,
-        tokens,
-        read: engines.source(),
-    };
-    if common.json {
-        print_json(&report)
-    } else {
-        print_report(&report)
     }
-}
 
-fn print_report(report: &Report) -> Result<(), Failure> {
-    for (name, arm) in [("dense", &report.dense), ("sparse", &report.sparse)] {
-        print(&format!(
-            "{name:14}{:.1} tokens/s, {:.1} MB a step, {:.0}% of the memory's bandwidth",
-            arm.speed.tokens_per_second,
-            arm.bytes_per_step / 1e6,
-            arm.bandwidth_share * 100.0
-        ))?;
+    fn outputs_per_token(&self, _tokens: usize) -> f64 {
+        1.0
     }
-    if let Some(kept) = report.kept {
-        print(&format!(
-            "speed-up      {:.2}, ideal {:.2}\nkept          {:.1}% of the mask values",
-            report.speed_up,
-            report.ideal_speed_up,
-            kept * 100.0
-        ))?;
+
+    fn limiting_work(&self, work: &Work) -> f64 {
+        work.bytes
     }
-    print(&format!(
-        "batch         {} × {} tokens, {}\n\
-         memory        {:.1} GB/s read\n\
-         weights       {}, threads: {}\n\
-         processor     {}",
-        report.batch,
-        report.tokens,
-        report.read,
-        report.memory_gbytes_per_second,
-        report.precision,
-        report.threads,
-        report.cpu
-    ))
+
+    fn limit(&self, _dense: &Engine, bytes: f64, threads: usize) -> Limit {
+        let team = Team::new(threads);
+        Limit::Reading {
+            bandwidth: read_bytes_per_second(&team, (bytes / 4.0) as usize),
+        }
+    }
 }

@@ -1,6 +1,8 @@
-//! What the measurements of inference share: the two engines, and what is told of them.
+//! `bench decode` and `bench prefill`: sets up a dense and a sparse engine, times rounds of both in
+//! alternation, and reports. The two commands differ in their [`Workload`] only.
 
-use std::path::Path;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -11,44 +13,118 @@ use learned_dropout::Transformer;
 use model::initialization::initial_weights;
 use model::weights::Weights;
 use model::{CutInputs, TransformerConfig};
-use serde::Serialize;
 use training::config::RunConfig;
+use training::evaluation::thresholds::calibrate;
+use training::median::median;
+use training::stored_model::{StoredModel, model_of_run};
 
-use super::super::eval::threshold::calibrate;
+use super::inference_report::{Limit, Measured, Report, Speed};
 use crate::arguments::{BenchInferenceArguments, Common, PrecisionName};
+use crate::commands::eval::threshold_failure;
 use crate::failure::Failure;
-use crate::terminal::bar;
-use crate::{named_model, quickstart};
+use crate::quickstart;
+use crate::terminal::progress_bar;
 
-/// A model, computed with and without what its masks drop.
-pub struct Engines {
-    pub dense: Engine,
-    /// None where there is nothing to drop.
-    pub sparse: Option<Engine>,
-    pub rule: MaskRule,
+/// A way of reading tokens: what `bench decode` and `bench prefill` differ in.
+pub trait Workload {
+    /// The name of the command in messages.
+    const COMMAND: &'static str;
+    /// Tokens of a sequence without --tokens; fewer if the context is shorter.
+    const DEFAULT_TOKENS: usize;
+
+    /// Sequences that are read together.
+    fn batch(&self) -> usize {
+        1
+    }
+
+    /// Tokens of a sequence, if --tokens is given.
+    fn tokens(&self) -> Option<NonZeroU32>;
+
+    /// The arguments that both commands take.
+    fn arguments(&self) -> &BenchInferenceArguments;
+
+    /// Reorders the tokens of sequences, given one sequence after the other, as they are read.
+    fn in_reading_order(&self, sequences: Vec<u32>) -> Vec<u32> {
+        sequences
+    }
+
+    /// Reads tokens from an empty context on; the part that is timed. Gives the statistics of the
+    /// masks.
+    fn read(
+        &self,
+        engine: &Engine,
+        rule: MaskRule,
+        ids: &[u32],
+    ) -> Result<Option<MaskStatistics>, Failure>;
+
+    /// The share of the tokens that logits are computed for.
+    fn outputs_per_token(&self, tokens: usize) -> f64;
+
+    /// The part of the work that limits the speed: bytes or operations.
+    fn limiting_work(&self, work: &Work) -> f64;
+
+    /// Measures how fast this machine can do that part. `work` is the amount of the dense engine.
+    fn limit(&self, dense: &Engine, work: f64, threads: usize) -> Limit;
+}
+
+/// Measures a workload with both engines and prints the report.
+pub fn run(workload: &impl Workload, common: &Common) -> Result<(), Failure> {
+    measure(workload, common)?.print(common.json)
+}
+
+fn measure<W: Workload>(workload: &W, common: &Common) -> Result<Report, Failure> {
+    common.on_cpu(W::COMMAND)?;
+    let engines = Engines::new(workload.arguments(), common)?;
+    let context = engines.dense.config().context;
+    let tokens = sequence_length(workload.tokens(), W::DEFAULT_TOKENS, context)?;
+    let batch = workload.batch();
+    let ids = workload.in_reading_order(engines.sequences(batch, tokens)?);
+    let timed = engines.alternate(batch * tokens, common.quiet, &|engine| {
+        workload.read(engine, engines.rule, &ids)
+    })?;
+    let seen = (tokens + 1) as f64 / 2.0;
+    let outputs = workload.outputs_per_token(tokens);
+    let [dense, sparse] = engines
+        .work(timed.masks.as_ref(), seen, batch, outputs)
+        .map(|work| workload.limiting_work(&work));
+    let limit = workload.limit(&engines.dense, dense, common.threads());
+    Ok(Report::new(
+        limit,
+        (timed.dense, dense),
+        (timed.sparse, sparse),
+        Measured {
+            kept: timed.masks.map(|masks| masks.kept),
+            format: engines.dense.options().format,
+            threads: common.threads(),
+            batch,
+            tokens,
+            source: engines.source(),
+        },
+    ))
+}
+
+/// Two engines of one model: with and without the values that its masks drop.
+struct Engines {
+    dense: Engine,
+    /// None where there is nothing to leave out.
+    sparse: Option<Engine>,
+    rule: MaskRule,
     seed: u64,
     rounds: u32,
     text: Option<DataFolder>,
 }
 
-/// How fast one of the engines was.
-#[derive(Serialize)]
-pub struct Speed {
-    pub tokens_per_second: f64,
-    pub seconds_all: Vec<f64>,
-}
-
-/// What both have done.
-pub struct Measured {
-    pub dense: Speed,
-    pub sparse: Speed,
-    /// What the masks of the sparse engine did.
-    pub masks: Option<MaskStatistics>,
+/// The speeds of both engines.
+struct Timed {
+    dense: Speed,
+    sparse: Speed,
+    /// Statistics of the sparse engine's masks.
+    masks: Option<MaskStatistics>,
 }
 
 impl Engines {
     /// The engines of the model that the arguments name.
-    pub fn new(arguments: &BenchInferenceArguments, common: &Common) -> Result<Self, Failure> {
+    fn new(arguments: &BenchInferenceArguments, common: &Common) -> Result<Self, Failure> {
         let (config, weights) = model(arguments)?;
         let masked = config.learned_dropout.is_some();
         let text = text(arguments)?;
@@ -63,8 +139,7 @@ impl Engines {
         let sparse = match arguments.threshold.cut() {
             Some(cut) => {
                 let thresholds = thresholds((&config, &weights), text.as_ref(), cut)?;
-                let weights = weights.clone();
-                let config = config.clone();
+                let (config, weights) = (config.clone(), weights.clone());
                 let options = options(false);
                 Some(Engine::with_thresholds(
                     config,
@@ -98,13 +173,13 @@ impl Engines {
     }
 
     /// What is read: `text`, or `random` tokens.
-    pub fn source(&self) -> &'static str {
+    fn source(&self) -> &'static str {
         self.text.as_ref().map_or("random", |_| "text")
     }
 
     /// Sequences of `tokens` tokens, one after the other: windows of the validation part at random
     /// places, or random tokens of the model's vocabulary.
-    pub fn sequences(&self, count: usize, tokens: usize) -> Result<Vec<u32>, Failure> {
+    fn sequences(&self, count: usize, tokens: usize) -> Result<Vec<u32>, Failure> {
         let generator = Philox::new(self.seed, 1);
         if let Some(folder) = &self.text {
             let mut drawn = 0..;
@@ -117,15 +192,15 @@ impl Engines {
         Ok((0..(count * tokens) as u64).map(id).collect())
     }
 
-    /// Measures rounds in alternation, after one that is not measured. `round` handles `tokens`
-    /// tokens and gives what the masks did.
-    pub fn alternate(
+    /// Times rounds of both engines in alternation, after a first round that does not count. `round`
+    /// reads `tokens` tokens and gives the statistics of the masks.
+    fn alternate(
         &self,
         tokens: usize,
         quiet: bool,
         round: &dyn Fn(&Engine) -> Result<Option<MaskStatistics>, Failure>,
-    ) -> Result<Measured, Failure> {
-        let bar = bar(
+    ) -> Result<Timed, Failure> {
+        let bar = progress_bar(
             Some(u64::from(self.rounds) + 1),
             "{wide_bar} {pos}/{len} rounds",
             quiet,
@@ -141,7 +216,7 @@ impl Engines {
             let of_sparse = self.sparse.as_ref().map(timed).transpose()?;
             if number > 0 {
                 dense.push(seconds);
-                // Without masks both are the same.
+                // With nothing to leave out, both engines are the same.
                 sparse.push(of_sparse.as_ref().map_or(seconds, |(seconds, _)| *seconds));
             }
             masks = of_sparse.and_then(|(_, masks)| masks);
@@ -152,15 +227,15 @@ impl Engines {
             tokens_per_second: tokens as f64 / median(&seconds),
             seconds_all: seconds,
         };
-        Ok(Measured {
+        Ok(Timed {
             dense: speed(dense),
             sparse: speed(sparse),
             masks,
         })
     }
 
-    /// The work per token of both, dense first. See [`Engine::work`].
-    pub fn work(
+    /// The work per token of both engines, the dense one first. See [`Engine::work`].
+    fn work(
         &self,
         masks: Option<&MaskStatistics>,
         seen: f64,
@@ -175,37 +250,32 @@ impl Engines {
 /// The model that is measured, and its weights.
 fn model(arguments: &BenchInferenceArguments) -> Result<(TransformerConfig, Weights), Failure> {
     if let Some(folder) = &arguments.model {
-        return named_model::read(folder);
+        return Ok(StoredModel::find(folder)?.read()?);
     }
-    let mut overrides = arguments.overrides.clone();
+    let overrides = &arguments.overrides;
     let (config, name) = match &arguments.config {
-        Some(file) => (RunConfig::read(file, &overrides)?, file.as_path()),
-        None => {
-            let name = Path::new(quickstart::CONFIG_NAME);
-            // The data that would tell the vocabulary need not be there.
-            overrides.insert(0, format!("model.vocabulary={}", quickstart::VOCABULARY));
-            (
-                RunConfig::parse(quickstart::CONFIG, name, &overrides)?,
-                name,
-            )
-        }
+        Some(file) => (RunConfig::read(file, overrides)?, file.as_path()),
+        None => (
+            quickstart::config_without_data(overrides)?,
+            quickstart::CONFIG_NAME.as_ref(),
+        ),
     };
-    let config = named_model::config_of_run(&config, name)?;
+    let config = model_of_run(&config, name)?;
     let weights = initial_weights(&config, arguments.seed);
     Ok((config, weights))
 }
 
-/// The text that is read: the one that is named, or else the one that the model was trained on, if it
-/// is still there. What masks keep of random tokens says little about what they keep of text.
+/// The text that is read: that of --data, else the one that the model was trained on, if it still
+/// exists. Random tokens are the last choice: masks keep other shares of them than of text.
 fn text(arguments: &BenchInferenceArguments) -> Result<Option<DataFolder>, Failure> {
     if let Some(path) = &arguments.data {
         return Ok(Some(DataFolder::open(path)?));
     }
-    let of_model = arguments.model.as_deref().map(named_model::data_of);
-    Ok(of_model.and_then(Result::ok).flatten())
+    let training_data = |path: &PathBuf| StoredModel::find(path).ok()?.training_data().ok()?;
+    Ok(arguments.model.as_ref().and_then(training_data))
 }
 
-/// Thresholds of a model for this share of its inputs to be small.
+/// Thresholds of a model, so that a share of the inputs of its layers lies below.
 fn thresholds(
     (config, weights): (&TransformerConfig, &Weights),
     text: Option<&DataFolder>,
@@ -214,13 +284,13 @@ fn thresholds(
     let Some(text) = text else {
         return Err(Failure::Usage(
             "--threshold-sparsity: no text to calibrate on; give --model and, unless the data of its \
-             run is still there, --data"
+             run still exists, --data"
                 .into(),
         ));
     };
-    let device = Device::flex();
-    let mut transformer = Transformer::from_weights(config, weights, &device);
-    calibrate(&mut transformer, text, (inputs, sparsity), &device)?;
+    let mut transformer = Transformer::from_weights(config, weights, &Device::flex());
+    let tokens = text.split(Split::Train);
+    calibrate(&mut transformer, tokens, inputs, sparsity).map_err(threshold_failure)?;
     let layers = transformer.cut_layers();
     Ok(Thresholds {
         inputs,
@@ -229,16 +299,13 @@ fn thresholds(
     })
 }
 
-/// The middle one.
-fn median(seconds: &[f64]) -> f64 {
-    let mut seconds = seconds.to_vec();
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
-/// Refuses a number of tokens that the context has no room for.
-pub fn fitting(wanted: Option<u32>, default: usize, context: usize) -> Result<usize, Failure> {
-    let tokens = wanted.map_or(default.min(context), |tokens| tokens as usize);
+/// The length of a sequence, which must fit into the context.
+fn sequence_length(
+    wanted: Option<NonZeroU32>,
+    default: usize,
+    context: usize,
+) -> Result<usize, Failure> {
+    let tokens = wanted.map_or(default.min(context), |tokens| tokens.get() as usize);
     if tokens <= context {
         return Ok(tokens);
     }

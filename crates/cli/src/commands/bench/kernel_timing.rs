@@ -1,4 +1,4 @@
-//! How long each CPU kernel takes, on random values.
+//! Times each CPU kernel on random values.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -13,28 +13,28 @@ use kernels::series::{self, Series};
 use kernels::{attention, cross_entropy, embedding, experts, feed_forward, gelu, group_product};
 use kernels::{layer_norm, linear, mask, update};
 
-/// Measured runs of each kernel; an odd number, so that one is in the middle.
+/// Measured runs of each kernel; an odd number, so that the median is one of them.
 const RUNS: usize = 7;
 
-pub(super) const EPSILON: f32 = 1e-5;
+const EPSILON: f32 = 1e-5;
 
-/// Cosines of a mask that is a series.
+/// Terms of the mask function that is a cosine series.
 const SERIES_TERMS: usize = 4;
 
 /// The sizes that kernels are measured at.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub width: usize,
-    /// They divide the width.
+    /// A divisor of the width.
     pub heads: usize,
     pub tokens: usize,
-    /// It divides the tokens.
+    /// A divisor of the tokens.
     pub time: usize,
     pub vocabulary: usize,
     pub parameters: usize,
 }
 
-/// What a kernel has to do.
+/// The amount of work of a kernel.
 #[derive(Clone, Copy)]
 pub enum Amount {
     /// Floating-point operations of the products that the algorithm needs.
@@ -45,14 +45,18 @@ pub enum Amount {
     Reads(f64),
 }
 
-/// Name of a kernel, median of its seconds, and its amount of work.
+/// The name of a kernel, the median of its seconds, and its amount of work.
 pub type Measured = (&'static str, f64, Amount);
 
-/// Measures all kernels; `begins` hears the name of each before it is measured.
-pub fn measure(shape: Shape, precision: Precision, begins: &dyn Fn(&'static str)) -> Vec<Measured> {
+/// Measures all kernels; `announce` gets the name of each before it is measured.
+pub fn measure(
+    shape: Shape,
+    precision: Precision,
+    announce: &dyn Fn(&'static str),
+) -> Vec<Measured> {
     let mut stopwatch = Stopwatch {
         measured: Vec::new(),
-        begins,
+        announce,
     };
     stopwatch.linear(shape, precision);
     stopwatch.feed_forward(shape, precision);
@@ -69,9 +73,10 @@ pub fn measure(shape: Shape, precision: Precision, begins: &dyn Fn(&'static str)
     stopwatch.measured
 }
 
+/// Times kernels and collects what it measured.
 pub(super) struct Stopwatch<'a> {
     measured: Vec<Measured>,
-    begins: &'a dyn Fn(&'static str),
+    announce: &'a dyn Fn(&'static str),
 }
 
 /// Bytes per second of the best of several passes that change `count` values in place. A pass that
@@ -89,7 +94,7 @@ fn seconds<R>(mut work: impl FnMut() -> R) -> [f64; RUNS] {
     for seconds in &mut seconds {
         let began = Instant::now();
         let result = black_box(work());
-        // A clock may be too coarse for a tiny piece of work.
+        // The clock may be too coarse for a tiny piece of work.
         *seconds = began.elapsed().as_secs_f64().max(1e-9);
         drop(result);
     }
@@ -133,9 +138,49 @@ impl Shape {
     }
 }
 
+/// A feed-forward behind a norm: its input, the gradient of its output, and its weights.
+pub(super) struct FeedForwardOperands {
+    pub(super) layer: feed_forward::Shape,
+    pub(super) x: Vec<f32>,
+    pub(super) gradient: Vec<f32>,
+    up: Vec<f32>,
+    down: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+impl FeedForwardOperands {
+    pub(super) fn new(shape: Shape) -> Self {
+        let Shape { width, tokens, .. } = shape;
+        let hidden = 4 * width;
+        Self {
+            layer: feed_forward::Shape {
+                tokens,
+                width,
+                hidden,
+            },
+            x: shape.activations(1),
+            gradient: shape.activations(2),
+            up: Shape::weight(hidden, width, 3),
+            down: Shape::weight(width, hidden, 4),
+            scale: vec![1.0; width],
+        }
+    }
+
+    pub(super) fn weights(&self) -> feed_forward::Weights<'_> {
+        feed_forward::Weights {
+            norm: Some(Norm {
+                weight: &self.scale,
+                epsilon: EPSILON,
+            }),
+            up: &self.up,
+            down: &self.down,
+        }
+    }
+}
+
 impl Stopwatch<'_> {
     pub(super) fn time<R>(&mut self, name: &'static str, amount: Amount, work: impl FnMut() -> R) {
-        (self.begins)(name);
+        (self.announce)(name);
         let median = seconds(work)[RUNS / 2];
         self.measured.push((name, median, amount));
     }
@@ -166,41 +211,26 @@ impl Stopwatch<'_> {
     }
 
     fn feed_forward(&mut self, shape: Shape, precision: Precision) {
-        let Shape { width, tokens, .. } = shape;
-        let layer = feed_forward::Shape {
-            tokens,
-            width,
-            hidden: 4 * width,
-        };
-        let (x, gradient) = (shape.activations(1), shape.activations(2));
-        let up = Shape::weight(layer.hidden, width, 3);
-        let down = Shape::weight(width, layer.hidden, 4);
-        let scale = vec![1.0; width];
-        let weights = feed_forward::Weights {
-            norm: Some(Norm {
-                weight: &scale,
-                epsilon: EPSILON,
-            }),
-            up: &up,
-            down: &down,
-        };
-        let product = operations(&[tokens, width, layer.hidden]);
+        let operands = FeedForwardOperands::new(shape);
+        let (x, gradient) = (&operands.x, &operands.gradient);
+        let (layer, weights) = (operands.layer, operands.weights());
+        let product = operations(&[layer.tokens, layer.width, layer.hidden]);
         self.time(
             "feed-forward forward",
             Amount::Operations(2.0 * product),
-            || feed_forward::forward(&x, &weights, layer, precision),
+            || feed_forward::forward(x, &weights, layer, precision),
         );
-        // As training does.
-        let keeps = tokens * layer.hidden <= KEPT_VALUES;
-        let kept = keeps.then(|| feed_forward::forward_keeping(&x, &weights, layer, precision).1);
+        // Training keeps the hidden values only where they are few enough.
+        let keeps = layer.tokens * layer.hidden <= KEPT_VALUES;
+        let kept = keeps.then(|| feed_forward::forward_keeping(x, &weights, layer, precision).1);
         self.time(
             "feed-forward backward",
             Amount::Operations(4.0 * product),
             || match &kept {
                 Some(kept) => {
-                    feed_forward::backward_kept(&gradient, &x, &weights, kept, layer, precision)
+                    feed_forward::backward_kept(gradient, x, &weights, kept, layer, precision)
                 }
-                None => feed_forward::backward(&gradient, &x, &weights, layer, precision),
+                None => feed_forward::backward(gradient, x, &weights, layer, precision),
             },
         );
     }

@@ -8,10 +8,10 @@ use super::kernel_timing::{Amount, Shape, measure, memory_bandwidth};
 use crate::arguments::{BenchKernelsArguments, Common, PrecisionName};
 use crate::failure::Failure;
 use crate::machine;
-use crate::terminal::{bar, print, print_json};
+use crate::terminal::{print, print_json, progress_bar};
 
 /// The most values of one tensor: 4 GiB.
-const MOST_VALUES: u64 = 1 << 30;
+const MAX_VALUES: u64 = 1 << 30;
 
 #[derive(Serialize)]
 struct Report {
@@ -46,9 +46,9 @@ pub fn run(arguments: BenchKernelsArguments, common: &Common) -> Result<(), Fail
     common.on_cpu("bench kernels")?;
     let precision = common.precision(PrecisionName::Auto)?;
     let shape = shape(&arguments)?;
-    let bar = bar(None, "{spinner} {msg}", common.quiet);
+    let bar = progress_bar(None, "{spinner} {msg}", common.quiet);
     let peak_gflops = matrix_product_flops(precision) / 1e9;
-    // As many values as AdamW goes over: parameters, gradients and two moments.
+    // As many values as AdamW reads: parameters, gradients and two moments.
     let memory = memory_bandwidth(4 * shape.parameters) / 1e9;
     let team = Team::new(common.threads());
     let reading = read_bytes_per_second(&team, 4 * shape.parameters) / 1e9;
@@ -113,10 +113,10 @@ fn shape(arguments: &BenchKernelsArguments) -> Result<Shape, Failure> {
         .max(product(arguments.width, arguments.width))
         .saturating_mul(4)
         .max(product(arguments.vocabulary, arguments.width));
-    if largest > MOST_VALUES {
+    if largest > MAX_VALUES {
         return Err(Failure::Usage(format!(
             "a tensor would have {largest} values; lower --tokens, --width or --vocabulary until \
-             it has at most {MOST_VALUES}"
+             it has at most {MAX_VALUES}"
         )));
     }
     Ok(Shape {

@@ -2,10 +2,12 @@
 
 mod decode;
 mod inference;
+mod inference_report;
 mod kernel_timing;
 mod kernels;
 mod prefill;
 mod sparse_timing;
+mod speed_up;
 mod train;
 
 use crate::arguments::{BenchArguments, BenchCommand, Common};
@@ -15,8 +17,8 @@ use crate::failure::Failure;
 pub fn run(arguments: BenchArguments, common: &Common) -> Result<(), Failure> {
     match arguments.command {
         BenchCommand::Train(train) => train::run(train, common),
-        BenchCommand::Decode(decode) => decode::run(decode, common),
-        BenchCommand::Prefill(prefill) => prefill::run(prefill, common),
+        BenchCommand::Decode(decode) => inference::run(&decode, common),
+        BenchCommand::Prefill(prefill) => inference::run(&prefill, common),
         BenchCommand::Kernels(kernels) => kernels::run(kernels, common),
     }
 }

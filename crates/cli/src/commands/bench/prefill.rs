@@ -1,110 +1,53 @@
 //! `ldrop bench prefill`.
 
-use inference::Session;
+use std::num::NonZeroU32;
+
+use inference::{Engine, MaskRule, MaskStatistics, Session, Work};
 use kernels::peak::matrix_product_flops;
-use serde::Serialize;
 
-use super::inference::{Engines, Speed, fitting};
-use crate::arguments::{BenchPrefillArguments, Common};
+use super::inference::Workload;
+use super::inference_report::Limit;
+use crate::arguments::{BenchInferenceArguments, BenchPrefillArguments};
 use crate::failure::Failure;
-use crate::machine;
-use crate::terminal::{grouped, print, print_json};
 
-#[derive(Serialize)]
-struct Report {
-    dense: Arm,
-    sparse: Arm,
-    kept: Option<f64>,
-    speed_up: f64,
-    ideal_speed_up: f64,
-    peak_gflops: f64,
-    precision: &'static str,
-    products: &'static str,
-    cpu: String,
-    threads: usize,
-    tokens: usize,
-    read: &'static str,
-}
+/// One prompt, all its tokens together. Matrix products take most of the time.
+impl Workload for BenchPrefillArguments {
+    const COMMAND: &'static str = "bench prefill";
+    const DEFAULT_TOKENS: usize = 512;
 
-#[derive(Serialize)]
-struct Arm {
-    #[serde(flatten)]
-    speed: Speed,
-    flops_per_token: f64,
-    /// The share of the measured peak of matrix products.
-    utilization: f64,
-}
+    fn tokens(&self) -> Option<NonZeroU32> {
+        self.tokens
+    }
 
-/// Runs `bench prefill`.
-pub fn run(arguments: BenchPrefillArguments, common: &Common) -> Result<(), Failure> {
-    common.on_cpu("bench prefill")?;
-    let engines = Engines::new(&arguments.inference, common)?;
-    let context = engines.dense.config().context;
-    let tokens = fitting(arguments.tokens.map(u32::from), 512, context)?;
-    let ids = engines.sequences(1, tokens)?;
-    let measured = engines.alternate(tokens, common.quiet, &|engine| {
-        let mut session = Session::new(engine)?.with_mask_rule(engines.rule);
-        session.prefill(&ids)?;
+    fn arguments(&self) -> &BenchInferenceArguments {
+        &self.inference
+    }
+
+    fn read(
+        &self,
+        engine: &Engine,
+        rule: MaskRule,
+        ids: &[u32],
+    ) -> Result<Option<MaskStatistics>, Failure> {
+        let mut session = Session::new(engine)?.with_mask_rule(rule);
+        session.prefill(ids)?;
         Ok(session.mask_statistics())
-    })?;
-    let seen = (tokens + 1) as f64 / 2.0;
-    let [dense, sparse] = engines.work(measured.masks.as_ref(), seen, 1, 1.0 / tokens as f64);
-    let products = engines.dense.precision();
-    let peak = matrix_product_flops(products);
-    let arm = |speed: Speed, operations: f64| Arm {
-        utilization: operations * speed.tokens_per_second / peak,
-        flops_per_token: operations,
-        speed,
-    };
-    let report = Report {
-        speed_up: measured.sparse.tokens_per_second / measured.dense.tokens_per_second,
-        ideal_speed_up: dense.operations / sparse.operations,
-        dense: arm(measured.dense, dense.operations),
-        sparse: arm(measured.sparse, sparse.operations),
-        kept: measured.masks.map(|masks| masks.kept),
-        peak_gflops: peak / 1e9,
-        precision: engines.dense.options().format.name(),
-        products: products.name(),
-        cpu: machine::processor(),
-        threads: common.threads(),
-        tokens,
-        read: engines.source(),
-    };
-    if common.json {
-        print_json(&report)
-    } else {
-        print_report(&report)
     }
-}
 
-fn print_report(report: &Report) -> Result<(), Failure> {
-    for (name, arm) in [("dense", &report.dense), ("sparse", &report.sparse)] {
-        print(&format!(
-            "{name:14}{} tokens/s, {:.1} MFLOP a token, {:.0}% of the peak",
-            grouped(arm.speed.tokens_per_second as u64),
-            arm.flops_per_token / 1e6,
-            arm.utilization * 100.0
-        ))?;
+    /// Only the last token of the prompt has logits.
+    fn outputs_per_token(&self, tokens: usize) -> f64 {
+        1.0 / tokens as f64
     }
-    if let Some(kept) = report.kept {
-        print(&format!(
-            "speed-up      {:.2}, ideal {:.2}\nkept          {:.1}% of the mask values",
-            report.speed_up,
-            report.ideal_speed_up,
-            kept * 100.0
-        ))?;
+
+    fn limiting_work(&self, work: &Work) -> f64 {
+        work.operations
     }
-    print(&format!(
-        "prompt        {} tokens, {}\n\
-         products      {:.1} GFLOP/s in {}, the peak\n\
-         weights       {}, threads: {}\n\
-         processor     {}",
-        report.tokens,
-        report.read,
-        report.peak_gflops,
-        report.products,
-        report.precision,
-        report.threads,
-        report.cpu
-    ))
+
+    fn limit(&self, dense: &Engine, _operations: f64, _threads: usize) -> Limit {
+        let precision = dense.precision();
+        Limit::Products {
+            flops: matrix_product_flops(precision),
+            precision,
+        }
+    }
 }

@@ -1,29 +1,28 @@
-//! How long the kernels take that leave out dropped groups of hidden units, and those of decoding.
+//! Times the kernels that leave out dropped groups of hidden units, and those of decoding.
 
 use kernels::decode::{FeedForward, Format, Matrix};
-use kernels::feed_forward;
 use kernels::grouped::{self, Prepared};
 use kernels::kept_groups::KeptGroups;
-use kernels::linear::Norm;
 use kernels::product::Precision;
 use kernels::random::Philox;
 use kernels::team::Team;
 
-use super::kernel_timing::{Amount, EPSILON, Shape, Stopwatch, operations, random};
+use super::kernel_timing::{Amount, FeedForwardOperands, Shape, Stopwatch, operations, random};
 
-/// Hidden units of a group, or fewer where that does not divide them.
+/// Hidden units of a group.
 const GROUP: usize = 32;
 
-/// The most weights that decoding goes through in turn: more than caches hold.
+/// The most weights that decoding reads in turn: more than caches hold.
 const MOST_DECODED: usize = 1 << 26;
 
-fn group(hidden: usize) -> usize {
+/// Hidden units of a group: as many as [`GROUP`], or fewer where that does not divide `hidden`.
+fn group_size(hidden: usize) -> usize {
     let divides = |group: &usize| hidden.is_multiple_of(*group);
     [GROUP, 16, 8].into_iter().find(divides).unwrap_or(4)
 }
 
-/// Each token keeps `percent` % of the groups, at least one, at random.
-fn kept(tokens: usize, groups: usize, percent: usize, stream: u64) -> KeptGroups {
+/// Groups that are kept at random: `percent` % of them for each token, at least one.
+fn random_groups(tokens: usize, groups: usize, percent: usize, stream: u64) -> KeptGroups {
     let count = (groups * percent).div_ceil(100).max(1);
     let generator = Philox::new(1, stream);
     let mut mask = vec![0.0; tokens * groups];
@@ -37,28 +36,13 @@ fn kept(tokens: usize, groups: usize, percent: usize, stream: u64) -> KeptGroups
 
 impl Stopwatch<'_> {
     pub(super) fn grouped(&mut self, shape: Shape, precision: Precision) {
-        let Shape { width, tokens, .. } = shape;
-        let layer = feed_forward::Shape {
-            tokens,
-            width,
-            hidden: 4 * width,
-        };
-        let (x, gradient) = (shape.activations(1), shape.activations(2));
-        let up = Shape::weight(layer.hidden, width, 3);
-        let down = Shape::weight(width, layer.hidden, 4);
-        let scale = vec![1.0; width];
-        let norm = Some(Norm {
-            weight: &scale,
-            epsilon: EPSILON,
-        });
-        let weights = feed_forward::Weights {
-            norm,
-            up: &up,
-            down: &down,
-        };
-        let group = group(layer.hidden);
+        let operands = FeedForwardOperands::new(shape);
+        let (x, gradient) = (&operands.x, &operands.gradient);
+        let (layer, weights) = (operands.layer, operands.weights());
+        let width = layer.width;
+        let group = group_size(layer.hidden);
         let groups = layer.hidden / group;
-        let prepared = Prepared::new(&up, &down, width, group, precision);
+        let prepared = Prepared::new(weights.up, weights.down, width, group, precision);
         for (percent, prepared_name, name, backward_name) in [
             (
                 25,
@@ -73,21 +57,21 @@ impl Stopwatch<'_> {
                 "grouped backward, 10% kept",
             ),
         ] {
-            let kept = kept(tokens, groups, percent, 5);
+            let kept = random_groups(layer.tokens, groups, percent, 5);
             let product = operations(&[kept.pairs(), group, width]);
             self.time(prepared_name, Amount::Operations(2.0 * product), || {
-                prepared.forward(&x, norm, &kept)
+                prepared.forward(x, weights.norm, &kept)
             });
             self.time(name, Amount::Operations(2.0 * product), || {
-                grouped::forward(&x, &weights, &kept, layer, precision)
+                grouped::forward(x, &weights, &kept, layer, precision)
             });
             self.time(backward_name, Amount::Operations(4.0 * product), || {
-                grouped::backward(&gradient, &x, &weights, &kept, layer, precision)
+                grouped::backward(gradient, x, &weights, &kept, layer, precision)
             });
         }
     }
 
-    /// One token through as many layers as caches do not hold.
+    /// Decodes one token with more layers than fit into caches, so that weights come from memory.
     pub(super) fn decode(&mut self, shape: Shape) {
         let names = [
             (
@@ -104,7 +88,7 @@ impl Stopwatch<'_> {
             ),
         ];
         let (width, hidden) = (shape.width, 4 * shape.width);
-        let group = group(hidden);
+        let group = group_size(hidden);
         let team = Team::new(rayon::current_num_threads());
         let x = random(width, 1.0, 1);
         let weights = MOST_DECODED.min(4 * shape.parameters);
@@ -120,7 +104,7 @@ impl Stopwatch<'_> {
             let mut y = vec![0.0; width];
             for (name, percent) in [(dense, 100), (sparse, 25)] {
                 let kept: Vec<KeptGroups> = (0..layers.len())
-                    .map(|index| kept(1, hidden / group, percent, index as u64))
+                    .map(|index| random_groups(1, hidden / group, percent, index as u64))
                     .collect();
                 let pairs: usize = kept.iter().map(KeptGroups::pairs).sum();
                 let bytes = 2 * pairs * group * width * format.bytes();

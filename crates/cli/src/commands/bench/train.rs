@@ -1,20 +1,22 @@
 //! `ldrop bench train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use model::initialization::initial_weights;
 use model::weights::Weights;
-use model::{MaskFunction, MaskGradient, Rounding, TransformerConfig, model_folder};
+use model::{MaskGradient, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
 use training::metrics::UsedShares;
-use training::trainer::{StepTimer, StepTiming};
+use training::stored_model::{StoredModel, model_of_run};
+use training::trainer::{KeptShareError, StepTimer, StepTiming, set_kept_share};
 
+use super::speed_up::print_speed_up;
 use crate::arguments::{BenchTrainArguments, Common};
 use crate::failure::Failure;
-use crate::terminal::{bar, grouped, print, print_json};
-use crate::{machine, named_model, quickstart};
+use crate::terminal::{print, print_json, progress_bar, thousands};
+use crate::{machine, quickstart};
 
 #[derive(Serialize)]
 struct Report {
@@ -30,17 +32,17 @@ struct Report {
     model_flops_utilization: Option<f64>,
     loss: f64,
     #[serde(flatten)]
-    beside: Option<Beside>,
+    comparison: Option<Comparison>,
 }
 
-/// Where training leaves out what masks drop: the same model without masks, in alternation.
+/// The comparison with the same model without masks, where training leaves out what masks drop.
 #[derive(Serialize)]
-struct Beside {
+struct Comparison {
     dense: Dense,
     kept: f64,
     speed_up: f64,
     ideal_speed_up: f64,
-    /// The share of the model's operations that is left.
+    /// The share of the model's operations that is executed.
     #[serde(skip)]
     executed: f64,
 }
@@ -56,10 +58,10 @@ struct Dense {
 pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let (config, name) = configuration(&arguments, common)?;
-    let model = named_model::config_of_run(&config, &name)?;
+    let model = model_of_run(&config, &name)?;
     let weights = weights(&arguments, &config, &model)?;
     let steps = arguments.steps.get();
-    let bar = bar(
+    let bar = progress_bar(
         Some(arguments.warmup.saturating_add(steps).into()),
         "{wide_bar} {pos}/{len} steps, {eta} left",
         common.quiet,
@@ -69,11 +71,11 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
         timer.warm_up()?;
         bar.inc(1);
     }
-    // The peak is that of this model alone.
+    // The peak memory of this model alone, before the dense one exists.
     let memory = machine::peak_memory_bytes();
-    let plain = plain(&model);
-    let mut dense = match &plain {
-        Some(plain) => Some(StepTimer::new(&config, plain, &weights, &device)?),
+    let dense_model = without_masks(&model);
+    let mut dense = match &dense_model {
+        Some(dense) => Some(StepTimer::new(&config, dense, &weights, &device)?),
         None => None,
     };
     if let Some(dense) = &mut dense {
@@ -85,17 +87,19 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let beside = dense.map(|dense| beside(&mut timer, &model, dense.timing()));
-    let beside = beside.transpose()?;
-    let executed = beside.as_ref().map_or(1.0, |beside| beside.executed);
+    let comparison = dense.map(|dense| compare(&mut timer, &model, dense.timing()));
+    let comparison = comparison.transpose()?;
+    let executed = comparison
+        .as_ref()
+        .map_or(1.0, |comparison| comparison.executed);
     let timing = timer.timing();
     let tokens_per_second = timing.tokens_per_second();
     let peak_flops = machine::peak_flops(common, timing.precision);
     let report = Report {
-        beside,
+        comparison,
         tokens_per_second,
         step_seconds: timing.median_seconds(),
-        peak_memory_bytes: match plain {
+        peak_memory_bytes: match dense_model {
             Some(_) => memory,
             None => machine::peak_memory_bytes(),
         },
@@ -119,8 +123,8 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     }
 }
 
-/// The model without its masks, where training leaves out what they drop.
-fn plain(model: &TransformerConfig) -> Option<TransformerConfig> {
+/// The same model without masks; none unless training leaves out what they drop.
+fn without_masks(model: &TransformerConfig) -> Option<TransformerConfig> {
     let masks = model.learned_dropout.as_ref()?;
     (masks.gradient == MaskGradient::KeptOnly).then(|| TransformerConfig {
         learned_dropout: None,
@@ -128,17 +132,17 @@ fn plain(model: &TransformerConfig) -> Option<TransformerConfig> {
     })
 }
 
-/// How both compare; makes one more step, to see what is kept.
-fn beside(
+/// Compares the timings of both models. Makes one more step, to measure the kept share.
+fn compare(
     timer: &mut StepTimer,
     model: &TransformerConfig,
     dense: &StepTiming,
-) -> Result<Beside, Failure> {
+) -> Result<Comparison, Failure> {
     let sparse = timer.timing().median_seconds();
     let masks = timer.masks()?.unwrap_or_default();
     let executed = flops::executed_per_token(model, &UsedShares::of_masks(&masks));
     let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
-    Ok(Beside {
+    Ok(Comparison {
         kept: masks.mean.kept,
         speed_up: dense.median_seconds() / sparse,
         // The backward pass has the same proportions.
@@ -152,55 +156,41 @@ fn beside(
     })
 }
 
-/// The weights that the steps begin with: the model's own, or random ones.
+/// The weights that the steps begin with: those of --model, or random ones.
 fn weights(
     arguments: &BenchTrainArguments,
     config: &RunConfig,
     model: &TransformerConfig,
 ) -> Result<Weights, Failure> {
-    let given = arguments
-        .model
-        .as_deref()
-        .map(named_model::read)
-        .transpose()?;
-    // Overrides may have made another model of it.
-    let given = given.filter(|(of, _)| of == model);
+    let given = match &arguments.model {
+        Some(folder) => Some(StoredModel::find(folder)?.read()?),
+        None => None,
+    };
+    // With --set the model may no longer be the one that was stored.
+    let given = given.filter(|(config, _)| config == model);
     let mut weights = match given {
         Some((_, weights)) => weights,
         None => initial_weights(model, config.seed),
     };
     if let Some(kept) = arguments.kept {
-        let masks = model.learned_dropout.as_ref();
-        let fits = masks.is_some_and(|masks| {
-            masks.rounding == Rounding::Stochastic
-                && matches!(masks.function, MaskFunction::Cosine(_))
-        });
-        if !fits {
-            return Err(Failure::Usage(
-                "--kept: expected a model with learned masks of the cosine that are rounded at \
-                 random; leave the option out, or set model.learned_dropout accordingly"
-                    .into(),
-            ));
-        }
-        keep_share(&mut weights, kept);
+        set_kept_share(&mut weights, model, kept).map_err(kept_share_failure)?;
     }
     Ok(weights)
 }
 
-/// Lets the masks be this share everywhere, before they are rounded: with weights of 0 they do not
-/// depend on the tokens, and 0.5 cos(shift) + 0.5 is the share.
-fn keep_share(weights: &mut Weights, kept: f64) {
-    let shift = (2.0 * kept - 1.0).acos() as f32;
-    let of_masks = weights
-        .iter_mut()
-        .filter(|(name, _)| name.contains("learned_dropout."));
-    for (name, tensor) in of_masks {
-        let value = if name.ends_with(".shift") { shift } else { 0.0 };
-        tensor.values.fill(value);
-    }
+/// Says which option causes the problem, and what to do.
+fn kept_share_failure(error: KeptShareError) -> Failure {
+    Failure::Usage(match error {
+        KeptShareError::OtherMasks => {
+            format!(
+                "--kept: {error}; leave the option out, or set model.learned_dropout accordingly"
+            )
+        }
+        error => format!("--kept: {error}"),
+    })
 }
 
-/// The configuration, and what messages call it.
+/// The configuration, and its name in messages.
 fn configuration(
     arguments: &BenchTrainArguments,
     common: &Common,
@@ -216,16 +206,13 @@ fn configuration(
     if let Some(file) = &arguments.config {
         return Ok((RunConfig::read(file, &overrides)?, file.clone()));
     }
-    let name = Path::new(quickstart::CONFIG_NAME);
     let Some(folder) = &arguments.model else {
-        // The data that would tell the vocabulary need not be there.
-        overrides.insert(0, format!("model.vocabulary={}", quickstart::VOCABULARY));
-        let config = RunConfig::parse(quickstart::CONFIG, name, &overrides)?;
-        return Ok((config, name.into()));
+        let config = quickstart::config_without_data(&overrides)?;
+        return Ok((config, quickstart::CONFIG_NAME.into()));
     };
-    let mut config = RunConfig::parse(quickstart::CONFIG, name, &[])?;
-    config.model = model_folder::read_config(&named_model::locate(folder)?)?.into();
-    // Once more as text, so that overrides hold for the model too.
+    let mut config = quickstart::config(&[])?;
+    config.model = StoredModel::find(folder)?.config()?.into();
+    // Parsed again, so that overrides apply to the model too.
     let text = config.to_toml().map_err(Failure::work)?;
     let config = RunConfig::parse(&text, folder, &overrides)?;
     Ok((config, folder.clone()))
@@ -237,7 +224,7 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         "speed         {} tokens/s\n\
          step          {:.4} s, median of {} from {:.4} to {:.4}\n\
          batch         {} × {} tokens",
-        grouped(report.tokens_per_second as u64),
+        thousands(report.tokens_per_second as u64),
         report.step_seconds,
         report.step_seconds_all.len(),
         seconds.clone().fold(f64::INFINITY, f64::min),
@@ -251,19 +238,16 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             "utilization   {share:.1}% of the measured peak of matrix products"
         ))?;
     }
-    if let Some(beside) = &report.beside {
+    if let Some(comparison) = &report.comparison {
         print(&format!(
-            "dense         {} tokens/s without the masks\n\
-             speed-up      {:.2}, ideal {:.2}\n\
-             kept          {:.1}% of the mask values",
-            grouped(beside.dense.tokens_per_second as u64),
-            beside.speed_up,
-            beside.ideal_speed_up,
-            beside.kept * 100.0
+            "dense         {} tokens/s without the masks",
+            thousands(comparison.dense.tokens_per_second as u64)
         ))?;
+        let (ideal, kept) = (comparison.ideal_speed_up, comparison.kept);
+        print_speed_up(comparison.speed_up, ideal, kept)?;
     }
     if let Some(bytes) = report.peak_memory_bytes {
-        let mebibytes = grouped(bytes.div_ceil(1 << 20));
+        let mebibytes = thousands(bytes.div_ceil(1 << 20));
         print(&format!("peak memory   {mebibytes} MiB"))?;
     }
     print(&format!(

@@ -1,84 +1,55 @@
-//! Measures the trained models of an experiment, one after the other, when nothing trains any more:
-//! each measurement is another command of this program.
+//! Measures the trained models of an experiment, one after the other, when all runs have ended. Each
+//! measurement is a process of its own: another command of this program.
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use training::experiments::{
-    Experiment, Measurement, Measurements, PlannedRun, Status, Trained, planned_measurements,
-    status,
-};
+use training::experiments::{Experiment, Measurements, PlannedRun};
 
 use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::stop;
-use crate::terminal::{bar, tell};
+use crate::terminal::{print_message, progress_bar};
 
-/// How often a process is looked after.
-const TICK: Duration = Duration::from_millis(20);
+/// How often it is checked whether a process has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Makes all measurements that are not made yet, and tells of those that fail.
+/// Makes all measurements that are still to be made, and reports those that fail.
 pub fn measure(
     experiment: &Experiment,
     runs: &[PlannedRun],
     common: &Common,
 ) -> Result<(), Failure> {
-    let outline = &experiment.outline;
-    let mut failed = 0;
     let mut waiting = Vec::new();
     for run in runs {
-        let arm = outline.arms[run.arm].name.as_str();
-        let seed = outline.seeds.iter().position(|&seed| seed == run.seed);
-        let trained = Trained {
-            arm,
-            seed: seed.unwrap_or(usize::MAX),
-            masked: run.config.model.learned_dropout.is_some(),
-        };
-        if status(&run.folder, run.config.train.steps) == Status::Finished {
-            let planned = planned_measurements(outline.plans(), trained);
-            // What is planned no longer must not stay in the report.
-            let mut made = Measurements::read(&run.folder);
-            let before = made.0.len();
-            made.0.retain(|of| {
-                planned
-                    .iter()
-                    .any(|(arguments, _)| *arguments == of.arguments)
-            });
-            if made.0.len() < before {
-                write(&made, run)?;
-            }
-            let missing = planned
-                .into_iter()
-                .filter(|(words, _)| made.of(words).is_none());
-            waiting.extend(missing.map(|planned| (run, planned)));
-        }
+        let remaining = experiment.remaining_measurements(run)?;
+        waiting.extend(remaining.into_iter().map(|planned| (run, planned)));
     }
-    let bar = bar(
+    let bar = progress_bar(
         Some(waiting.len() as u64),
         "{wide_bar} {pos}/{len} measurements, {eta} left",
         common.quiet,
     );
-    for (run, (arguments, sparsity)) in waiting {
+    let mut failed = 0;
+    for (run, planned) in waiting {
         if stop::stopped() {
             break;
         }
-        match result(run, &arguments) {
+        match printed_json(run, &planned.arguments) {
             Ok(result) => {
                 let mut made = Measurements::read(&run.folder);
-                made.0.push(Measurement {
-                    arguments,
-                    sparsity,
-                    result,
-                });
-                write(&made, run)?;
+                made.0.push(planned.with_result(result));
+                made.write(&run.folder)?;
             }
             Err(_) if stop::stopped() => break,
             Err(error) => {
                 failed += 1;
-                let (folder, command) = (run.folder.display(), arguments.join(" "));
-                bar.suspend(|| tell(&format!("{folder}: `ldrop {command}` failed: {error}")));
+                let (folder, command) = (run.folder.display(), planned.arguments.join(" "));
+                bar.suspend(|| {
+                    print_message(&format!("{folder}: `ldrop {command}` failed: {error}"))
+                });
             }
         }
         bar.inc(1);
@@ -92,27 +63,21 @@ pub fn measure(
     }
 }
 
-fn write(measurements: &Measurements, run: &PlannedRun) -> Result<(), Failure> {
-    measurements
-        .write(&run.folder)
-        .map_err(|(path, error)| Failure::work(format!("{}: {error}", path.display())))
-}
-
-/// What the program prints with these arguments about a run, or why it prints nothing.
-fn result(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Value, String> {
-    let output = output(run, arguments).map_err(|error| error.to_string())?;
+/// Runs the program with these arguments about a run. Gives the JSON that it prints, or its error.
+fn printed_json(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Value, String> {
+    let output = run_program(run, arguments).map_err(|error| error.to_string())?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let error = said
+        let messages = String::from_utf8_lossy(&output.stderr);
+        let error = messages
             .rsplit_once("error: ")
-            .map_or(&*said, |(_, error)| error);
+            .map_or(&*messages, |(_, error)| error);
         return Err(format!("{} ({})", error.trim(), output.status));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
 }
 
-/// Runs the program to its end, or to a stop.
-fn output(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
+/// Runs the program until it ends; kills it when a stop is asked for.
+fn run_program(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
     let mut process = Command::new(std::env::current_exe()?)
         .args(arguments)
         .args(["--json", "--quiet"])
@@ -125,7 +90,7 @@ fn output(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    // Both pipes are emptied all the while: what it says may be more than they hold.
+    // Both pipes are read while the program runs: it would wait forever on a full one.
     let (stdout, stderr) = (reader(process.stdout.take()), reader(process.stderr.take()));
     let status = loop {
         if let Some(status) = process.try_wait()? {
@@ -134,7 +99,7 @@ fn output(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
         if stop::stopped() {
             process.kill()?;
         }
-        std::thread::sleep(TICK);
+        std::thread::sleep(POLL_INTERVAL);
     };
     let read = |reader: Reader| reader.join().unwrap_or_default();
     Ok(Output {
@@ -144,14 +109,14 @@ fn output(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
     })
 }
 
-/// What a pipe brings until it is closed.
+/// A thread that reads a pipe until it is closed.
 type Reader = JoinHandle<Vec<u8>>;
 
 fn reader(pipe: Option<impl Read + Send + 'static>) -> Reader {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What came before an error is all there is to tell of.
+            // After an error, what came before it is all there is.
             let _ = pipe.read_to_end(&mut bytes);
         }
         bytes

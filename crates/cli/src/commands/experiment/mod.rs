@@ -4,27 +4,21 @@ mod measure;
 mod progress;
 mod runner;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use data::sources::Source;
-use data::{DataFolder, PrepareOptions, prepare};
 use serde::Serialize;
-use training::config::RunConfig;
-use training::experiments::{
-    DATA_FOLDER, DataChoice, DefaultBase, Experiment, Outline, PlannedRun,
-};
+use training::experiments::{DefaultBase, Experiment, Outline, PlannedRun};
 use training::report::{Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::{CONFIG_FILE, RunFolder};
 
-use crate::arguments::{Common, ExperimentArguments};
+use crate::arguments::{Common, ExperimentArguments, PrecisionName};
 use crate::failure::Failure;
-use crate::terminal::{Stages, print, print_json, tell};
+use crate::terminal::{Stages, print, print_json, print_message};
 use crate::{quickstart, stop};
 
 use runner::{Ended, Runner};
 
-/// Where experiments go that are not told where.
+/// The folder of experiments without --out.
 const RUNS: &str = "runs";
 
 /// Runs `experiment`.
@@ -37,19 +31,20 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     let out = folder(&arguments);
     if out.join(CONFIG_FILE).exists() {
         return Err(Failure::Usage(format!(
-            "{}: the folder of a run; choose another with --out",
+            "{}: this is the folder of a run; choose another one with --out",
             out.display()
         )));
     }
     std::fs::create_dir_all(&out)?;
-    // Two processes would make the same runs.
+    // Two processes would do the same runs.
     let _lock = RunFolder::lock(&out)?;
-    check_preparation(&experiment, &out)?;
+    experiment.check_preparation(&out)?;
     prepare_data(&experiment, &out, common)?;
-    let runs = planned(&experiment, &out, common)?;
+    let precision = common.precision.map(PrecisionName::choice).transpose()?;
+    let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     experiment.outline.write(&out)?;
     stop::on_signals()?;
-    let ended = make_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
+    let ended = do_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
     let measured = match stop::stopped() {
         true => Ok(()),
         false => measure::measure(&experiment, &runs, common),
@@ -59,103 +54,27 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     measured
 }
 
-/// The experiment's folder: the one given, or one with the name of the file.
+/// The experiment's folder: the one of --out, or one named after the file.
 fn folder(arguments: &ExperimentArguments) -> PathBuf {
     let stem = arguments.file.file_stem().unwrap_or("experiment".as_ref());
-    let usual = || Path::new(RUNS).join(stem);
-    arguments.out.clone().unwrap_or_else(usual)
+    let default = || Path::new(RUNS).join(stem);
+    arguments.out.clone().unwrap_or_else(default)
 }
 
-/// Refuses text that was prepared in another way than the experiment file says now.
-fn check_preparation(experiment: &Experiment, out: &Path) -> Result<(), Failure> {
-    let prepared =
-        matches!(experiment.data, Some(DataChoice::Prepare(_))) && out.join(DATA_FOLDER).exists();
-    let before = Outline::read(out)?.map(|outline| outline.preparation);
-    match before {
-        Some(before) if prepared && before != experiment.outline.preparation => {
-            Err(Failure::work(format!(
-                "{}: the text was prepared otherwise than the experiment file says now:\n    was \
-                 {before}\n    is {}\n  Put the file back as it was, or choose another folder with \
-                 --out",
-                out.join(DATA_FOLDER).display(),
-                experiment.outline.preparation
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
+/// Prepares the experiment's own text; or the quick start's, where an arm reads that.
 fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<(), Failure> {
-    let is_quickstart = |config: &RunConfig| config.data.path == Path::new(quickstart::DATA);
-    match &experiment.data {
-        None if experiment.configs.iter().any(is_quickstart) => {
-            quickstart::prepare_text(Path::new(quickstart::DATA), common)
-        }
-        Some(DataChoice::Prepare(how)) if !out.join(DATA_FOLDER).exists() => {
-            let missing = how.sources.iter().find_map(|source| match source {
-                Source::Path(path) if !path.exists() => Some(path.display()),
-                _ => None,
-            });
-            if let Some(path) = missing {
-                let file = experiment.outline.file.display();
-                return Err(Failure::work(format!(
-                    "{file}: `data.sources`: there is no {path}; paths are relative to the \
-                     experiment file"
-                )));
-            }
-            let options = PrepareOptions {
-                tokenizer: how.tokenizer,
-                validation: how.validation,
-                max_text_bytes: how.max_text_bytes,
-                threads: common.threads(),
-                ..PrepareOptions::new(how.sources.clone(), out.join(DATA_FOLDER))
-            };
-            prepare(&options, &Stages::new(common.quiet))?;
-            Ok(())
-        }
-        _ => Ok(()),
+    let reads_quickstart = || {
+        let mut configs = experiment.configs.iter();
+        configs.any(|config| config.data.path == Path::new(quickstart::DATA))
+    };
+    if experiment.data.is_none() && reads_quickstart() {
+        return quickstart::prepare_text(Path::new(quickstart::DATA), common);
     }
+    let progress = Stages::new(common.quiet);
+    Ok(experiment.prepare_data(out, common.threads(), &progress)?)
 }
 
-/// All runs, with everything decided that a run decides when it begins.
-fn planned(
-    experiment: &Experiment,
-    out: &Path,
-    common: &Common,
-) -> Result<Vec<PlannedRun>, Failure> {
-    let device = common.device()?;
-    let mut vocabularies: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    let mut runs = experiment.runs(out);
-    for run in &mut runs {
-        let config = &mut run.config;
-        let path = config.data.path.clone();
-        let vocabulary = match vocabularies.get(&path) {
-            Some(&vocabulary) => vocabulary,
-            None => DataFolder::open(&path)?.meta().vocabulary,
-        };
-        vocabularies.insert(path, vocabulary);
-        // Where the file says another, the run itself tells that it does not fit.
-        config.model.vocabulary.get_or_insert(vocabulary as usize);
-        if let Some(precision) = common.precision {
-            config.train.precision = precision.choice()?;
-        }
-    }
-    let mut changed = Vec::new();
-    for run in &runs {
-        changed.extend(run.changed()?.map(|changed| changed.to_string()));
-    }
-    if !changed.is_empty() {
-        return Err(Failure::work(changed.join("\n")));
-    }
-    for run in &mut runs {
-        let precision = run.config.train.precision.on(&device);
-        let precision = precision.map_err(|error| Failure::work(error.to_string()))?;
-        run.config.train.precision = precision.into();
-    }
-    Ok(runs)
-}
-
-fn make_runs(
+fn do_runs(
     experiment: &Experiment,
     runs: Vec<PlannedRun>,
     out: &Path,
@@ -168,16 +87,16 @@ fn make_runs(
         .map(|arm| arm.label.clone())
         .collect();
     let mut runner = Runner::new(runs, labels, jobs, common)?;
-    let mut told = Vec::new();
+    let mut all_ended = Vec::new();
     runner.run(&mut |ended| {
         if common.json {
             print_json(&EndedRun::read(&experiment.outline, ended)?)?;
         }
-        told.push(ended.clone());
-        // Whoever looks meanwhile sees what is done so far.
+        all_ended.push(ended.clone());
+        // The report shows what is done so far.
         save_report(out)
     })?;
-    Ok(told)
+    Ok(all_ended)
 }
 
 fn save_report(out: &Path) -> Result<(), Failure> {
@@ -185,7 +104,7 @@ fn save_report(out: &Path) -> Result<(), Failure> {
     Ok(report.save(&out.join(REPORT_FILE), Format::Html)?)
 }
 
-/// What `--json` tells of a run.
+/// What `--json` prints about a run.
 #[derive(Serialize)]
 struct EndedRun<'a> {
     arm: &'a str,
@@ -246,7 +165,7 @@ fn finish(
         };
         let threads = common.threads;
         let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
-        tell(&format!(
+        print_message(&format!(
             "stopped; go on with: ldrop experiment {file} --out {}{jobs}{threads}",
             out.display()
         ));

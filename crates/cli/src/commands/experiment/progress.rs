@@ -1,4 +1,4 @@
-//! The one line of progress of an experiment, and the ends of files that it is read from.
+//! The progress of an experiment in one line, read from the ends of its runs' files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,16 +10,16 @@ use indicatif::ProgressBar;
 use training::experiments::PlannedRun;
 use training::run_folder::METRICS_FILE;
 
-use crate::terminal::{bar, grouped};
+use crate::terminal::{progress_bar, thousands};
 
-/// How much of the end of a file of metrics or of a log is read: several lines.
+/// Bytes that are read from the end of metrics and logs: several lines.
 const TAIL: u64 = 64 << 10;
 
-/// The one line of progress.
+/// The progress of an experiment in one line.
 pub struct Progress {
-    /// Its bar.
+    /// The progress bar.
     pub bar: ProgressBar,
-    /// Tokens of each run: done, and all.
+    /// Tokens of each run folder: those done, and those of the whole run.
     tokens: BTreeMap<PathBuf, (u64, u64)>,
     ended: usize,
     /// Tokens that were done when this process began.
@@ -29,14 +29,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of these runs.
+    /// The progress of these runs.
     pub fn new(runs: &[PlannedRun], quiet: bool) -> Self {
-        let bar = bar(None, "{wide_bar} {msg}", quiet);
-        let of_run = |run: &PlannedRun| {
+        let bar = progress_bar(None, "{wide_bar} {msg}", quiet);
+        let done_and_all = |run: &PlannedRun| {
             let all = run.tokens();
-            (run.folder.clone(), (tokens(&run.folder).min(all), all))
+            (run.folder.clone(), (tokens_done(&run.folder).min(all), all))
         };
-        let tokens: BTreeMap<PathBuf, (u64, u64)> = runs.iter().map(of_run).collect();
+        let tokens: BTreeMap<PathBuf, (u64, u64)> = runs.iter().map(done_and_all).collect();
         bar.set_length(tokens.values().map(|(_, all)| all).sum());
         Self {
             bar,
@@ -48,19 +48,19 @@ impl Progress {
         }
     }
 
-    /// Counts a run that has ended; one that failed takes no more time, so it counts whole.
+    /// Counts a run that has ended. A failed one takes no more time, so all its tokens count as done.
     pub fn ended(&mut self, run: &PlannedRun) {
         self.ended += 1;
         if let Some((done, all)) = self.tokens.get_mut(&run.folder) {
-            // What was not computed must not count as speed.
-            self.before += *all - (*done).max(tokens(&run.folder)).min(*all);
+            // Tokens that were not computed must not count as speed.
+            self.before += *all - (*done).max(tokens_done(&run.folder)).min(*all);
             *done = *all;
         }
         self.shown = None;
     }
 
-    /// Renews the line, at most once a second, with what the runs at work have done.
-    pub fn show<'r>(&mut self, working: impl Iterator<Item = &'r PlannedRun>) {
+    /// Updates the line, at most once a second; `running` are the runs whose progress may have changed.
+    pub fn show<'r>(&mut self, running: impl Iterator<Item = &'r PlannedRun>) {
         if self
             .shown
             .is_some_and(|shown| shown.elapsed() < Duration::from_secs(1))
@@ -68,10 +68,10 @@ impl Progress {
             return;
         }
         self.shown = Some(Instant::now());
-        for run in working {
+        for run in running {
             let all = run.tokens();
             self.tokens
-                .insert(run.folder.clone(), (tokens(&run.folder).min(all), all));
+                .insert(run.folder.clone(), (tokens_done(&run.folder).min(all), all));
         }
         let done: u64 = self.tokens.values().map(|(done, _)| done).sum();
         let all: u64 = self.tokens.values().map(|(_, all)| all).sum();
@@ -86,23 +86,23 @@ impl Progress {
             "{}/{} runs, {}/{} tokens, {} tokens/s{left}",
             self.ended,
             self.tokens.len(),
-            grouped(done),
-            grouped(all),
-            grouped(speed as u64),
+            thousands(done),
+            thousands(all),
+            thousands(speed as u64),
         ));
     }
 }
 
-/// Tokens that a run has trained on, as the last lines of its metrics tell.
-fn tokens(folder: &Path) -> u64 {
-    let lines = tail(&folder.join(METRICS_FILE)).unwrap_or_default();
+/// Tokens that a run has trained on, from the last lines of its metrics.
+fn tokens_done(folder: &Path) -> u64 {
+    let lines = read_tail(&folder.join(METRICS_FILE)).unwrap_or_default();
     let tokens =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["tokens"].as_u64();
     lines.lines().rev().find_map(tokens).unwrap_or(0)
 }
 
-/// The end of a text file.
-pub fn tail(path: &Path) -> std::io::Result<String> {
+/// Reads the end of a text file.
+pub fn read_tail(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;

@@ -1,5 +1,5 @@
-//! Makes the runs of an experiment: each in a process of its own, so that one that fails, or is
-//! killed for the memory that it takes, does not end the others.
+//! Does the runs of an experiment, each in a process of its own: so a run that fails, or is killed
+//! because memory runs out, does not end the others.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,37 +12,37 @@ use training::experiments::{FAILURE_FILE, PlannedRun, Status, status};
 use training::report::RunRecord;
 use training::run_folder::{RunFolder, RunFolderError};
 
-use super::progress::{Progress, tail};
+use super::progress::{Progress, read_tail};
 use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::stop;
-use crate::terminal::tell;
+use crate::terminal::print_message;
 
-/// File name, in a run folder, of what the run's process said.
+/// File name, in a run folder, of the messages of the run's process.
 const LOG_FILE: &str = "log.txt";
-/// How often the processes are looked after.
-const TICK: Duration = Duration::from_millis(50);
+/// How often it is checked whether processes have ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A run that is done or has failed.
+/// A run that has finished or failed.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Which arm it belongs to.
+    /// The index of its arm.
     pub arm: usize,
     /// Its seed.
     pub seed: u64,
     /// Its folder.
     pub folder: PathBuf,
-    /// What it failed with.
+    /// Why it failed; none if it finished.
     pub error: Option<String>,
 }
 
-/// A process that makes a run.
-struct Working {
+/// A process that does a run.
+struct RunningProcess {
     run: PlannedRun,
     process: Child,
 }
 
-/// Makes runs.
+/// Does the runs of an experiment, several at a time.
 pub struct Runner<'a> {
     common: &'a Common,
     labels: Vec<String>,
@@ -50,13 +50,13 @@ pub struct Runner<'a> {
     threads: usize,
     waiting: VecDeque<PlannedRun>,
     finished: Vec<PlannedRun>,
-    working: Vec<Working>,
-    is_told_of_busy: bool,
+    running: Vec<RunningProcess>,
+    has_reported_busy: bool,
     progress: Progress,
 }
 
 impl<'a> Runner<'a> {
-    /// Prepares to make `runs`, `jobs` at a time; `labels` are the arms' names for people.
+    /// A runner for `runs`, `jobs` at a time; `labels` are the arms' names in messages.
     pub fn new(
         runs: Vec<PlannedRun>,
         labels: Vec<String>,
@@ -65,13 +65,13 @@ impl<'a> Runner<'a> {
     ) -> Result<Self, Failure> {
         let jobs = usize::from(jobs);
         let progress = Progress::new(&runs, common.quiet);
-        let is_done = |run: &PlannedRun| {
+        let is_finished = |run: &PlannedRun| {
             matches!(
                 status(&run.folder, run.config.train.steps),
                 Status::Finished
             )
         };
-        let (finished, waiting): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_done);
+        let (finished, waiting): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_finished);
         Ok(Self {
             threads: match common.threads {
                 Some(threads) => threads.into(),
@@ -82,29 +82,29 @@ impl<'a> Runner<'a> {
             jobs,
             waiting: waiting.into(),
             finished,
-            working: Vec::new(),
-            is_told_of_busy: false,
+            running: Vec::new(),
+            has_reported_busy: false,
             progress,
         })
     }
 
-    /// Makes all runs that are not done, until all have ended or a stop is asked for; `ended`
-    /// hears of each that ends, and first of those that were done before.
+    /// Does all unfinished runs, until all have ended or a stop is requested. `on_end` is called for
+    /// each run that ends, and first for those that were finished before.
     pub fn run(
         &mut self,
-        ended: &mut dyn FnMut(&Ended) -> Result<(), Failure>,
+        on_end: &mut dyn FnMut(&Ended) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         for run in std::mem::take(&mut self.finished) {
             self.progress.ended(&run);
-            ended(&of(&run, None))?;
+            on_end(&Ended::new(&run, None))?;
         }
-        let result = self.work(ended);
-        // Also after a failure of ours: a closed input asks the processes to save and end.
-        for working in &mut self.working {
-            drop(working.process.stdin.take());
+        let result = self.work(on_end);
+        // Also after a failure here: a closed input asks the processes to save and end.
+        for running in &mut self.running {
+            drop(running.process.stdin.take());
         }
-        for working in &mut self.working {
-            working.process.wait()?;
+        for running in &mut self.running {
+            running.process.wait()?;
         }
         self.progress.bar.finish_and_clear();
         result
@@ -112,49 +112,49 @@ impl<'a> Runner<'a> {
 
     fn work(
         &mut self,
-        ended: &mut dyn FnMut(&Ended) -> Result<(), Failure>,
+        on_end: &mut dyn FnMut(&Ended) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        while !stop::stopped() && (!self.working.is_empty() || !self.waiting.is_empty()) {
+        while !stop::stopped() && (!self.running.is_empty() || !self.waiting.is_empty()) {
             self.start_more()?;
-            for run in self.reap()? {
-                ended(&run)?;
+            for ended in self.collect_ended()? {
+                on_end(&ended)?;
             }
             self.progress
-                .show(self.working.iter().map(|working| &working.run));
-            std::thread::sleep(TICK);
+                .show(self.running.iter().map(|running| &running.run));
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
     fn start_more(&mut self) -> Result<(), Failure> {
-        let mut looked_at = 0;
-        while self.working.len() < self.jobs && looked_at < self.waiting.len() {
+        let mut busy = 0;
+        while self.running.len() < self.jobs && busy < self.waiting.len() {
             let Some(run) = self.waiting.pop_front() else {
                 break;
             };
             run.set_up()?;
             // A process that outlived a killed experiment may still be saving.
             if let Err(RunFolderError::Busy { .. }) = RunFolder::open(&run.folder) {
-                if !self.is_told_of_busy {
-                    self.is_told_of_busy = true;
-                    self.say(&format!(
-                        "{}: waiting for another process to leave it",
+                if !self.has_reported_busy {
+                    self.has_reported_busy = true;
+                    self.show_message(&format!(
+                        "{}: waiting for another process that uses the folder",
                         self.name(&run)
                     ));
                 }
                 self.waiting.push_back(run);
-                looked_at += 1;
+                busy += 1;
                 continue;
             }
-            let begun = run.folder.join(LATEST).is_file();
+            let is_resumed = run.folder.join(LATEST).is_file();
             let process = self.start(&run)?;
-            let how = if begun {
-                "goes on from its last checkpoint"
+            let how = if is_resumed {
+                "resumed from its last checkpoint"
             } else {
                 "started"
             };
-            self.say(&format!("{}: {how}", self.name(&run)));
-            self.working.push(Working { run, process });
+            self.show_message(&format!("{}: {how}", self.name(&run)));
+            self.running.push(RunningProcess { run, process });
         }
         Ok(())
     }
@@ -181,24 +181,24 @@ impl<'a> Runner<'a> {
         Ok(command.spawn()?)
     }
 
-    /// Takes in the processes that have ended.
-    fn reap(&mut self) -> Result<Vec<Ended>, Failure> {
+    /// Removes the processes that have ended, and gives their runs.
+    fn collect_ended(&mut self) -> Result<Vec<Ended>, Failure> {
         let mut ended = Vec::new();
         let mut index = 0;
-        while index < self.working.len() {
-            let Some(exit) = self.working[index].process.try_wait()? else {
+        while index < self.running.len() {
+            let Some(exit) = self.running[index].process.try_wait()? else {
                 index += 1;
                 continue;
             };
-            let run = self.working.remove(index).run;
-            let done = status(&run.folder, run.config.train.steps) == Status::Finished;
-            if exit.success() && done {
-                self.say(&format!("{}: {}", self.name(&run), result(&run)));
-                ended.push(of(&run, None));
+            let run = self.running.remove(index).run;
+            let is_finished = status(&run.folder, run.config.train.steps) == Status::Finished;
+            if exit.success() && is_finished {
+                self.show_message(&format!("{}: {}", self.name(&run), outcome(&run)));
+                ended.push(Ended::new(&run, None));
             } else if !stop::stopped() {
                 let error = match exit.success() {
                     true => "the process was told to stop before the run's last step".into(),
-                    false => error(&run.folder, &exit.to_string()),
+                    false => last_error(&run.folder, &exit.to_string()),
                 };
                 if is_busy(&run, &error) {
                     self.waiting.push_back(run);
@@ -206,8 +206,8 @@ impl<'a> Runner<'a> {
                 }
                 let path = run.folder.join(FAILURE_FILE);
                 model::files::write_atomically(&path, error.as_bytes())?;
-                self.say(&format!("{}: failed: {error}", self.name(&run)));
-                ended.push(of(&run, Some(error)));
+                self.show_message(&format!("{}: failed: {error}", self.name(&run)));
+                ended.push(Ended::new(&run, Some(error)));
             }
             self.progress.ended(&run);
         }
@@ -218,31 +218,33 @@ impl<'a> Runner<'a> {
         format!("{}, seed {}", self.labels[run.arm], run.seed)
     }
 
-    fn say(&self, line: &str) {
+    fn show_message(&self, line: &str) {
         if !self.common.quiet {
-            self.progress.bar.suspend(|| tell(line));
+            self.progress.bar.suspend(|| print_message(line));
         }
     }
 }
 
-fn of(run: &PlannedRun, error: Option<String>) -> Ended {
-    Ended {
-        arm: run.arm,
-        seed: run.seed,
-        folder: run.folder.clone(),
-        error,
+impl Ended {
+    fn new(run: &PlannedRun, error: Option<String>) -> Self {
+        Self {
+            arm: run.arm,
+            seed: run.seed,
+            folder: run.folder.clone(),
+            error,
+        }
     }
 }
 
-/// Whether a process failed because another one had the folder: one that was started just before
-/// the experiment was killed may take the folder after it was looked at.
+/// Whether a process failed because another one uses the folder. That can be a process which was
+/// started just before an earlier experiment was killed, and locked the folder after it was checked.
 fn is_busy(run: &PlannedRun, error: &str) -> bool {
     let path = run.folder.clone();
     error == RunFolderError::Busy { path }.to_string()
 }
 
-/// How a finished run came out.
-fn result(run: &PlannedRun) -> String {
+/// The result of a finished run, in words.
+fn outcome(run: &PlannedRun) -> String {
     let record = RunRecord::read(&run.folder).ok();
     let last = record.as_ref().and_then(|record| record.evaluations.last());
     let loss = last.and_then(|last| last.validation_loss);
@@ -252,9 +254,9 @@ fn result(run: &PlannedRun) -> String {
     format!("finished{loss}{kept}")
 }
 
-/// What a process said last, or else how it ended.
-fn error(folder: &Path, exit: &str) -> String {
-    let log = tail(&folder.join(LOG_FILE)).unwrap_or_default();
+/// The last error that a process printed, or else how it ended.
+fn last_error(folder: &Path, exit: &str) -> String {
+    let log = read_tail(&folder.join(LOG_FILE)).unwrap_or_default();
     match log.rsplit_once("error: ") {
         Some((_, error)) => error.trim().into(),
         None if log.trim().is_empty() => format!("the process ended with {exit}"),

@@ -1,29 +1,30 @@
-//! What the masks do with a text.
+//! The analysis of a model's masks for a text: which tokens keep which values.
 
 use data::{DataFolder, Split, TextStream, Tokenizer, windows};
 use inference::{Engine, MaskValues};
 use training::masks::{MaskAnalysis, MaskStudy, MaskWindow, Overlap, StudiedToken};
 use training::report::mask_page;
+use training::stored_model::StoredModel;
 
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
-use crate::named_model;
-use crate::terminal::{bar, grouped, print, tell};
+use crate::terminal::{print, print_message, progress_bar, thousands};
 
-/// The tokens of a text in windows of the context, at most so many.
-pub fn of_text<'a>(ids: &'a [u32], engine: &Engine, most: u64) -> Vec<&'a [u32]> {
-    let most = usize::try_from(most).unwrap_or(usize::MAX).min(ids.len());
-    ids[..most].chunks(engine.config().context).collect()
+/// The first tokens of a text, at most `limit`, in windows as long as the context.
+pub fn text_windows<'a>(ids: &'a [u32], engine: &Engine, limit: u64) -> Vec<&'a [u32]> {
+    let count = usize::try_from(limit).unwrap_or(usize::MAX).min(ids.len());
+    ids[..count].chunks(engine.config().context).collect()
 }
 
-/// The validation part of a data folder in windows, at most so many tokens, and its tokenizer.
-pub fn of_data(
+/// The first tokens of a data folder's validation part, at most --max-tokens, in windows as long as
+/// the context; and the tokenizer of the data.
+pub fn data_windows(
     arguments: &InspectArguments,
     engine: &Engine,
     folder: &DataFolder,
 ) -> Result<(Vec<Vec<u32>>, Tokenizer), Failure> {
     let config = engine.config();
-    let tokenizer = named_model::tokenizer_of_data(&arguments.model, config, folder)?;
+    let tokenizer = StoredModel::find(&arguments.model)?.tokenizer_for(config, folder)?;
     let mut left = arguments.max_tokens as usize;
     let mut all = Vec::new();
     for window in windows(folder.split(Split::Validation), config.context)? {
@@ -38,7 +39,7 @@ pub fn of_data(
     Ok((all, tokenizer))
 }
 
-/// Computes the masks of windows, each from its own beginning.
+/// Computes the masks of windows. Each window begins with an empty context.
 pub fn study(
     engine: &Engine,
     windows: &[&[u32]],
@@ -46,21 +47,25 @@ pub fn study(
     quiet: bool,
 ) -> Result<MaskStudy, Failure> {
     let mut study = MaskStudy::default();
-    let bar = bar(
+    let bar = progress_bar(
         Some(windows.iter().map(|ids| ids.len() as u64).sum()),
         "{wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
         quiet,
     );
     for ids in windows {
-        let masks: Vec<MaskWindow> = engine.mask_values(ids)?.into_iter().map(window).collect();
-        study.add(tokens(ids, tokenizer), &masks);
+        let masks: Vec<MaskWindow> = engine
+            .mask_values(ids)?
+            .into_iter()
+            .map(mask_window)
+            .collect();
+        study.add(studied_tokens(ids, tokenizer), &masks);
         bar.inc(ids.len() as u64);
     }
     bar.finish_and_clear();
     Ok(study)
 }
 
-fn window(mask: MaskValues) -> MaskWindow {
+fn mask_window(mask: MaskValues) -> MaskWindow {
     MaskWindow {
         site: mask.site,
         layer: mask.layer,
@@ -69,7 +74,7 @@ fn window(mask: MaskValues) -> MaskWindow {
     }
 }
 
-fn tokens(ids: &[u32], tokenizer: Option<&Tokenizer>) -> Vec<StudiedToken> {
+fn studied_tokens(ids: &[u32], tokenizer: Option<&Tokenizer>) -> Vec<StudiedToken> {
     let mut stream = tokenizer.map(TextStream::new);
     let mut text = |id: u32| {
         stream
@@ -81,7 +86,7 @@ fn tokens(ids: &[u32], tokenizer: Option<&Tokenizer>) -> Vec<StudiedToken> {
         .collect()
 }
 
-/// Writes the page about a study.
+/// Writes the web page of a study, if --html asks for one.
 pub fn write_page(
     study: &MaskStudy,
     source: &str,
@@ -91,29 +96,29 @@ pub fn write_page(
         return Ok(());
     };
     let page = mask_page(study, &arguments.model.display().to_string(), source);
-    let page = page.ok_or_else(|| no_masks(arguments))?;
+    let page = page.ok_or_else(|| no_masks_failure(arguments))?;
     model::files::write_atomically(path, page.as_bytes())
         .map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
-    tell(&format!("wrote {}", path.display()));
+    print_message(&format!("wrote {}", path.display()));
     Ok(())
 }
 
-/// What to say where there are no masks to look at.
-pub fn no_masks(arguments: &InspectArguments) -> Failure {
+/// The failure of analysing the masks of a model without masks.
+pub fn no_masks_failure(arguments: &InspectArguments) -> Failure {
     Failure::work(format!(
-        "{}: the model has no learned masks to look at; `[model.learned_dropout]` in a run's \
-         configuration makes some",
+        "{}: the model has no learned masks to analyse; the table `[model.learned_dropout]` in a \
+         run's configuration adds them",
         arguments.model.display()
     ))
 }
 
-/// Prints what a study found.
+/// Prints the results of a study.
 pub fn print_analysis(found: &MaskAnalysis) -> Result<(), Failure> {
     let percent =
         |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.2}%", share * 100.0));
     print(&format!(
         "masks of {} tokens:",
-        grouped(found.tokens as u64)
+        thousands(found.tokens as u64)
     ))?;
     for (name, share) in [
         ("kept", found.kept),
@@ -142,7 +147,7 @@ pub fn print_analysis(found: &MaskAnalysis) -> Result<(), Failure> {
             "  {:20} {:>8} of {} tokens",
             class.class.name(),
             percent(Some(class.kept)),
-            grouped(class.tokens as u64)
+            thousands(class.tokens as u64)
         ))?;
     }
     Ok(())

@@ -8,11 +8,12 @@ use data::{DataFolder, Tokenizer};
 use inference::{Engine, Inspection, LayerMask, SiteMask};
 use serde::Serialize;
 use training::masks::MaskAnalysis;
+use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, InspectArguments, PrecisionName};
+use crate::engine::engine_of;
 use crate::failure::Failure;
-use crate::named_model;
-use crate::terminal::{print, print_json, tell};
+use crate::terminal::{print, print_json, print_message};
 
 #[derive(Serialize)]
 struct Report {
@@ -20,7 +21,7 @@ struct Report {
     logits: Vec<f32>,
     kept: Option<f64>,
     penalty: Option<f64>,
-    /// The mean over the masks of each block.
+    /// For each block the mean over its masks.
     layers: Option<Vec<Layer>>,
     masks: Option<Vec<Mask>>,
     top: Vec<Likely>,
@@ -28,7 +29,7 @@ struct Report {
     analysis: Option<MaskAnalysis>,
 }
 
-/// What is told of a text that is only looked at for its masks.
+/// What `--json` prints about a data folder, for which nothing is predicted.
 #[derive(Serialize)]
 struct MaskReport {
     analysis: MaskAnalysis,
@@ -56,7 +57,7 @@ struct Likely {
 /// Runs `inspect`.
 pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> {
     common.on_cpu("inspect")?;
-    let engine = named_model::engine(
+    let engine = engine_of(
         &arguments.model,
         common,
         PrecisionName::F32,
@@ -68,7 +69,7 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     let (ids, tokenizer, source) = tokens_of(&arguments)?;
     let inspection = engine.inspect(&ids)?;
     if inspection.dropped > 0 {
-        tell(&format!(
+        print_message(&format!(
             "note: the first {} tokens do not fit into the context of {} and were left out of the \
              prediction",
             inspection.dropped,
@@ -77,11 +78,11 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     }
     let mut analysis = None;
     if arguments.masks || arguments.html.is_some() {
-        let windows = masks::of_text(&ids, &engine, arguments.max_tokens);
+        let windows = masks::text_windows(&ids, &engine, arguments.max_tokens);
         let study = masks::study(&engine, &windows, tokenizer.as_ref(), common.quiet)?;
         let found = study
             .analysis()
-            .ok_or_else(|| masks::no_masks(&arguments))?;
+            .ok_or_else(|| masks::no_masks_failure(&arguments))?;
         masks::write_page(&study, &source, &arguments)?;
         analysis = Some(found);
     }
@@ -99,15 +100,17 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
     }
 }
 
-/// The tokens of the arguments, what they are tokens of, and what that is called.
+/// The tokens that the arguments give, the tokenizer where the model has one, and the name of their
+/// source.
 fn tokens_of(
     arguments: &InspectArguments,
 ) -> Result<(Vec<u32>, Option<Tokenizer>, String), Failure> {
+    let stored = StoredModel::find(&arguments.model)?;
     if let Some(ids) = &arguments.ids {
-        let tokenizer = named_model::tokenizer(&arguments.model)?;
+        let tokenizer = stored.tokenizer()?;
         return Ok((ids.clone(), tokenizer, "given tokens".into()));
     }
-    let tokenizer = named_model::tokenizer_of(&arguments.model)?;
+    let tokenizer = stored.required_tokenizer()?;
     let (text, source) = match (&arguments.file, &arguments.prompt) {
         (Some(path), _) => {
             let bytes = std::fs::read(path)
@@ -125,7 +128,7 @@ fn tokens_of(
     Ok((tokenizer.encode(&text), Some(tokenizer), source))
 }
 
-/// What the masks do with the validation part of data.
+/// Analyses the masks for the validation part of a data folder.
 fn inspect_data(
     arguments: &InspectArguments,
     path: &Path,
@@ -133,10 +136,12 @@ fn inspect_data(
     common: &Common,
 ) -> Result<(), Failure> {
     let folder = DataFolder::open(path)?;
-    let (windows, tokenizer) = masks::of_data(arguments, engine, &folder)?;
+    let (windows, tokenizer) = masks::data_windows(arguments, engine, &folder)?;
     let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
     let study = masks::study(engine, &windows, Some(&tokenizer), common.quiet)?;
-    let analysis = study.analysis().ok_or_else(|| masks::no_masks(arguments))?;
+    let analysis = study
+        .analysis()
+        .ok_or_else(|| masks::no_masks_failure(arguments))?;
     let source = format!("the validation part of {}", path.display());
     masks::write_page(&study, &source, arguments)?;
     if common.json {
@@ -167,25 +172,20 @@ fn report(
         layers: masks.map(|masks| masks.layers.iter().map(layer).collect()),
         masks: masks.map(|masks| masks.masks.iter().map(mask).collect()),
         logits: inspection.logits.clone(),
-        top: likeliest(&inspection.logits, top, tokenizer),
+        top: likeliest(inspection, top, tokenizer),
         analysis,
     }
 }
 
-/// The likeliest next tokens, the likeliest first; equal ones in the order of their ids.
-fn likeliest(logits: &[f32], count: usize, tokenizer: Option<&Tokenizer>) -> Vec<Likely> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weight = |logit: f32| f64::from(logit - largest).exp();
-    let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-    order
+/// The likeliest next tokens with their texts, the likeliest first.
+fn likeliest(inspection: &Inspection, count: usize, tokenizer: Option<&Tokenizer>) -> Vec<Likely> {
+    inspection
+        .likeliest(count)
         .into_iter()
-        .take(count)
-        .map(|id| Likely {
-            id: id as u32,
-            text: tokenizer.map(|tokenizer| tokenizer.decode(&[id as u32])),
-            probability: weight(logits[id]) / total,
+        .map(|(id, probability)| Likely {
+            id,
+            text: tokenizer.map(|tokenizer| tokenizer.decode(&[id])),
+            probability,
         })
         .collect()
 }

@@ -1,0 +1,203 @@
+//! The report of `bench decode` and `bench prefill`.
+
+use inference::Format;
+use kernels::product::Precision;
+use serde::Serialize;
+
+use super::speed_up::print_speed_up;
+use crate::failure::Failure;
+use crate::machine;
+use crate::terminal::{print, print_json, thousands};
+
+/// The kind of work that limits the speed, and the machine's measured peak at it.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// Reading weights and caches from memory.
+    Reading {
+        /// Bytes per second.
+        bandwidth: f64,
+    },
+    /// Computing matrix products.
+    Products {
+        /// Operations per second.
+        flops: f64,
+        /// The precision of the operands.
+        precision: Precision,
+    },
+}
+
+/// The speed of one of the engines.
+#[derive(Serialize)]
+pub struct Speed {
+    /// Tokens per second of the median round.
+    pub tokens_per_second: f64,
+    /// Seconds of each round.
+    pub seconds_all: Vec<f64>,
+}
+
+/// Measurements and settings beside the speeds.
+pub struct Measured {
+    /// Share of kept mask values; none without learned masks.
+    pub kept: Option<f64>,
+    /// The format of the weights.
+    pub format: Format,
+    pub threads: usize,
+    /// Sequences that are read together.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub tokens: usize,
+    /// What was read: `text`, or `random` tokens.
+    pub source: &'static str,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+pub struct Report {
+    dense: Arm,
+    sparse: Arm,
+    kept: Option<f64>,
+    speed_up: f64,
+    ideal_speed_up: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_gbytes_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_gflops: Option<f64>,
+    precision: &'static str,
+    /// Precision of the operands of matrix products, where these are the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    products: Option<&'static str>,
+    cpu: String,
+    threads: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<usize>,
+    tokens: usize,
+    read: &'static str,
+}
+
+/// One of the two engines.
+#[derive(Serialize)]
+struct Arm {
+    #[serde(flatten)]
+    speed: Speed,
+    #[serde(flatten)]
+    work: LimitingWork,
+}
+
+/// The work that limits an engine, and the share of the machine's speed that it reaches.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LimitingWork {
+    Reading {
+        /// Bytes of weights, keys and values for each step of all sequences.
+        bytes_per_step: f64,
+        /// The share of the memory's bandwidth that reading them takes.
+        bandwidth_share: f64,
+    },
+    Products {
+        flops_per_token: f64,
+        /// The share of the measured peak of matrix products.
+        utilization: f64,
+    },
+}
+
+impl Report {
+    /// The report of two engines, each with its speed and the work that limits it.
+    pub fn new(
+        limit: Limit,
+        (dense, dense_work): (Speed, f64),
+        (sparse, sparse_work): (Speed, f64),
+        measured: Measured,
+    ) -> Self {
+        let batch = measured.batch;
+        let arm = |speed: Speed, work: f64| {
+            let tokens_per_second = speed.tokens_per_second;
+            let work = match limit {
+                Limit::Reading { bandwidth } => LimitingWork::Reading {
+                    bytes_per_step: work,
+                    bandwidth_share: work * tokens_per_second / batch as f64 / bandwidth,
+                },
+                Limit::Products { flops, .. } => LimitingWork::Products {
+                    flops_per_token: work,
+                    utilization: work * tokens_per_second / flops,
+                },
+            };
+            Arm { speed, work }
+        };
+        let (bandwidth, flops, precision, batch) = match limit {
+            Limit::Reading { bandwidth } => (Some(bandwidth), None, None, Some(batch)),
+            Limit::Products { flops, precision } => (None, Some(flops), Some(precision), None),
+        };
+        Self {
+            speed_up: sparse.tokens_per_second / dense.tokens_per_second,
+            ideal_speed_up: dense_work / sparse_work,
+            dense: arm(dense, dense_work),
+            sparse: arm(sparse, sparse_work),
+            kept: measured.kept,
+            memory_gbytes_per_second: bandwidth.map(|bandwidth| bandwidth / 1e9),
+            peak_gflops: flops.map(|flops| flops / 1e9),
+            precision: measured.format.name(),
+            products: precision.map(Precision::name),
+            cpu: machine::processor(),
+            threads: measured.threads,
+            batch,
+            tokens: measured.tokens,
+            read: measured.source,
+        }
+    }
+
+    /// Prints the report, as JSON or as text.
+    pub fn print(&self, json: bool) -> Result<(), Failure> {
+        if json {
+            return print_json(self);
+        }
+        for (name, arm) in [("dense", &self.dense), ("sparse", &self.sparse)] {
+            print(&format!("{name:14}{}", arm.line()))?;
+        }
+        if let Some(kept) = self.kept {
+            print_speed_up(self.speed_up, self.ideal_speed_up, kept)?;
+        }
+        let (tokens, read) = (self.tokens, self.read);
+        print(&match self.batch {
+            Some(batch) => format!("batch         {batch} × {tokens} tokens, {read}"),
+            None => format!("prompt        {tokens} tokens, {read}"),
+        })?;
+        if let Some(bandwidth) = self.memory_gbytes_per_second {
+            print(&format!("memory        {bandwidth:.1} GB/s read"))?;
+        }
+        if let Some((peak, products)) = self.peak_gflops.zip(self.products) {
+            print(&format!(
+                "products      {peak:.1} GFLOP/s in {products}, the peak"
+            ))?;
+        }
+        print(&format!(
+            "weights       {}, threads: {}\n\
+             processor     {}",
+            self.precision, self.threads, self.cpu
+        ))
+    }
+}
+
+impl Arm {
+    fn line(&self) -> String {
+        let speed = self.speed.tokens_per_second;
+        match self.work {
+            LimitingWork::Reading {
+                bytes_per_step,
+                bandwidth_share,
+            } => format!(
+                "{speed:.1} tokens/s, {:.1} MB a step, {:.0}% of the memory's bandwidth",
+                bytes_per_step / 1e6,
+                bandwidth_share * 100.0
+            ),
+            LimitingWork::Products {
+                flops_per_token,
+                utilization,
+            } => format!(
+                "{} tokens/s, {:.1} MFLOP a token, {:.0}% of the peak",
+                thousands(speed as u64),
+                flops_per_token / 1e6,
+                utilization * 100.0
+            ),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The lines of a report that compare a sparse with a dense model.
+
+use crate::failure::Failure;
+use crate::terminal::print;
+
+/// Prints how much faster a model is that leaves out what its masks drop.
+pub fn print_speed_up(speed_up: f64, ideal: f64, kept: f64) -> Result<(), Failure> {
+    print(&format!(
+        "speed-up      {speed_up:.2}, ideal {ideal:.2}\n\
+         kept          {:.1}% of the mask values",
+        kept * 100.0
+    ))
+}

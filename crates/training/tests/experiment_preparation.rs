@@ -1,0 +1,142 @@
+//! What happens before the runs of an experiment, and what is left to measure after them.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use data::progress::Silent;
+use learned_dropout_training::experiments::{
+    DefaultBase, Experiment, ExperimentError, Measurement, Measurements,
+};
+use learned_dropout_training::precision::PrecisionChoice;
+
+const BASE: &str = "
+data.path = 'none'
+model = { context = 8, width = 8, heads = 2, layers = 1 }
+train = { steps = 6, batch = 2 }
+";
+
+const STUDY: &str = "
+seeds = [1, 2]
+data = { sources = ['my.txt'], tokenizer = 'byte' }
+[[arm]]
+name = 'only'
+[speed]
+decode = 3
+rounds = 1
+";
+
+fn read(folder: &Path, text: &str) -> Experiment {
+    let file = folder.join("study.toml");
+    std::fs::write(&file, text).unwrap();
+    let base = DefaultBase {
+        text: BASE,
+        name: "the default",
+    };
+    Experiment::read(&file, base).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// An experiment whose text is prepared in the folder `out`.
+fn prepared(folder: &Path) -> (Experiment, std::path::PathBuf) {
+    let experiment = read(folder, STUDY);
+    let out = folder.join("out");
+    std::fs::write(folder.join("my.txt"), "a text ".repeat(50)).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    experiment.prepare_data(&out, 1, &Silent).unwrap();
+    experiment.outline.write(&out).unwrap();
+    (experiment, out)
+}
+
+#[test]
+fn text_is_prepared_once_and_in_one_way() {
+    let place = tempfile::tempdir().unwrap();
+    let (experiment, out) = prepared(place.path());
+    experiment.check_preparation(&out).unwrap();
+    // What is there is not prepared again, even if its source is gone.
+    std::fs::remove_file(place.path().join("my.txt")).unwrap();
+    experiment.prepare_data(&out, 1, &Silent).unwrap();
+
+    let changed = read(place.path(), &STUDY.replace("'byte'", "'char'"));
+    let error = changed.check_preparation(&out).unwrap_err();
+    let ExperimentError::PreparedOtherwise { before, now, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(before.contains("tokenizer byte") && now.contains("tokenizer char"));
+}
+
+#[test]
+fn a_source_that_does_not_exist_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let experiment = read(place.path(), STUDY);
+    let out = place.path().join("out");
+    let error = experiment.prepare_data(&out, 1, &Silent).unwrap_err();
+    assert!(matches!(error, ExperimentError::NoSource { .. }), "{error}");
+    assert!(error.to_string().contains("my.txt"), "{error}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn runs_have_what_they_would_decide_themselves() {
+    let place = tempfile::tempdir().unwrap();
+    let (experiment, out) = prepared(place.path());
+    let decided = |precision| experiment.decided_runs(&out, &Device::flex(), precision);
+    let runs = decided(None).unwrap();
+    assert_eq!(runs.len(), 2);
+    for run in &runs {
+        assert_eq!(run.config.model.vocabulary, Some(256));
+        assert_ne!(run.config.train.precision, PrecisionChoice::Auto);
+    }
+    runs[0].set_up().unwrap();
+    let bf16 = decided(Some(PrecisionChoice::Bf16));
+    let f32 = decided(Some(PrecisionChoice::F32));
+    // The run that is set up has one of the two; the other is a change.
+    assert!(bf16.is_ok() != f32.is_ok());
+    let error = bf16.err().or(f32.err()).unwrap();
+    let ExperimentError::Changed(changed) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(changed.len(), 1);
+    assert!(error.to_string().contains("train.precision was"), "{error}");
+}
+
+#[test]
+fn only_what_is_planned_and_not_made_yet_is_measured() {
+    let place = tempfile::tempdir().unwrap();
+    let (experiment, out) = prepared(place.path());
+    let runs = experiment
+        .decided_runs(&out, &Device::flex(), None)
+        .unwrap();
+    let (first, second) = (&runs[0], &runs[1]);
+    assert!(experiment.remaining_measurements(first).unwrap().is_empty());
+    for run in &runs {
+        std::fs::create_dir_all(&run.folder).unwrap();
+        let evaluated = "{\"kind\": \"evaluation\", \"step\": 6, \"train_loss\": 1.0, \
+                         \"validation_loss\": 1.0, \"best\": true, \"mask\": null}\n";
+        std::fs::write(run.folder.join("metrics.jsonl"), evaluated).unwrap();
+    }
+    // Speeds are measured with the first seed only.
+    assert!(
+        experiment
+            .remaining_measurements(second)
+            .unwrap()
+            .is_empty()
+    );
+    let mut remaining = experiment.remaining_measurements(first).unwrap();
+    assert_eq!(remaining.len(), 1);
+    let bench = remaining.remove(0);
+    assert_eq!(
+        bench.arguments.join(" "),
+        "bench decode --tokens 3 --rounds 1"
+    );
+
+    let old = Measurement {
+        arguments: vec!["eval".into()],
+        sparsity: None,
+        result: 1.into(),
+    };
+    let made = bench.with_result(2.into());
+    Measurements(vec![old, made.clone()])
+        .write(&first.folder)
+        .unwrap();
+    assert!(experiment.remaining_measurements(first).unwrap().is_empty());
+    assert_eq!(Measurements::read(&first.folder).0, [made]);
+}
