@@ -382,6 +382,8 @@ fn the_documents_are_right() {
         named(serde_json::to_value(column).unwrap());
     }
     for kind in ChartKind::ALL {
-        named(serde_json::to_value(kind).unwrap());
+        let name = serde_json::to_value(kind).unwrap();
+        assert_eq!(name, kind.name());
+        named(name);
     }
 }

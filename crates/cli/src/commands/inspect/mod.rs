@@ -76,13 +76,13 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
         ));
     }
     let mut analysis = None;
-    if arguments.masks || arguments.html.is_some() {
+    if arguments.masks || arguments.html.is_some() || arguments.svg.is_some() {
         let windows = masks::of_text(&ids, &engine, arguments.max_tokens);
         let study = masks::study(&engine, &windows, tokenizer.as_ref(), common.quiet)?;
         let found = study
             .analysis()
             .ok_or_else(|| masks::no_masks(&arguments))?;
-        masks::write_page(&study, &source, &arguments)?;
+        masks::write_files(&study, &source, &arguments)?;
         analysis = Some(found);
     }
     let report = report(
@@ -138,7 +138,7 @@ fn inspect_data(
     let study = masks::study(engine, &windows, Some(&tokenizer), common.quiet)?;
     let analysis = study.analysis().ok_or_else(|| masks::no_masks(arguments))?;
     let source = format!("the validation part of {}", path.display());
-    masks::write_page(&study, &source, arguments)?;
+    masks::write_files(&study, &source, arguments)?;
     if common.json {
         print_json(&MaskReport { analysis })
     } else {
