@@ -372,7 +372,8 @@ fn the_documents_are_right() {
         .map(|of| of.model.dropout)
         .collect();
     assert_eq!(dropout, [0.0, 0.0, 0.2]);
-    let (_place, experiment) = read(example(include_str!("../../../README.md"))).unwrap();
+    let (_place, experiment) =
+        read(example(include_str!("../../../docs/getting-started.md"))).unwrap();
     assert_eq!(experiment.runs(Path::new("out")).len(), 6);
     let named = |value: serde_json::Value| {
         let name = format!("`{}`", value.as_str().unwrap());

@@ -69,7 +69,7 @@ pub fn token_strips(study: &MaskStudy, theme: Theme, title: &str) -> Option<Stri
             right: left + width - GAP,
             bottom: top + height - GAP,
         };
-        let of_token = shares.iter().map(|mask| mask[piece.token]);
+        let of_token = shares.iter().map(|mask| &mask[piece.token]);
         let mean = of_token.clone().sum::<f64>() / shares.len() as f64;
         svg.rectangle(
             cell(top, TEXT_HEIGHT),
@@ -79,9 +79,10 @@ pub fn token_strips(study: &MaskStudy, theme: Theme, title: &str) -> Option<Stri
         if piece.text.chars().any(|c| !c.is_whitespace()) {
             svg.fixed_text((left, top + 15.5), FONT, width, &piece.text);
         }
-        for (index, share) in of_token.enumerate() {
-            let top = top + TEXT_HEIGHT + index as f64 * strip;
-            svg.rectangle(cell(top, strip), "rule", 0.6);
+        let strips = top + TEXT_HEIGHT;
+        svg.rectangle(cell(strips, strip * shares.len() as f64), "rule", 0.6);
+        for (index, share) in of_token.enumerate().filter(|(_, share)| **share > 0.0) {
+            let top = strips + index as f64 * strip;
             svg.rectangle(cell(top, strip), "accent", share * STRONGEST);
         }
     }
