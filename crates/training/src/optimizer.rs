@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use learned_dropout::ops::adamw;
 use learned_dropout::ops;
+use learned_dropout::ops::adamw;
 use model::tensor_spec::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 

@@ -206,6 +206,15 @@ impl MaskStudy {
         self.tokens.iter().take(most).map(|placed| &placed.token)
     }
 
+    /// For each mask, the share of its values that each of the first tokens keeps, at most so many.
+    pub(crate) fn first_shares(&self, most: usize) -> Vec<Vec<f64>> {
+        let shares = |mask: &StudiedMask| {
+            let rows = self.tokens.len().min(most);
+            (0..rows).map(|row| mask.kept.share(row)).collect()
+        };
+        self.masks.iter().map(shares).collect()
+    }
+
     /// For each mask, which values the first tokens keep: bit after bit, token after token, each token
     /// beginning with a new byte, the lowest bit first.
     pub(crate) fn first_bits(&self, most: usize) -> impl Iterator<Item = Vec<u8>> {
