@@ -11,9 +11,11 @@ use crate::level::levelled;
 use crate::math::multiply_add;
 use crate::matrix::View;
 use crate::product::{PanelEngine, multiply_panel, put_columns};
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::softmax_row::{exponentials, largest_of};
 use crate::team::Team;
+use crate::uninitialized::as_uninit;
 
 /// Tokens up to which each goes through the keys and values by itself.
 const FEW: usize = 4;
@@ -233,8 +235,9 @@ impl Head<'_> {
             let turned = values.rows_from(0, seen).transposed();
             multiply_panel(&mut columns, turned, weights, false);
             let outputs = block.map(|index| {
-                // SAFETY: these channels of this token belong to this head alone.
-                unsafe { output.part(self.place(rows.at(index)), size) }
+                // SAFETY: these channels of this token belong to this head alone. All values that are
+                // written to them are initialized.
+                unsafe { as_uninit(output.part(self.place(rows.at(index)), size)) }
             });
             read_columns(outputs, &mut columns, &sums.map(|sum| 1.0 / sum));
         }

@@ -10,8 +10,9 @@ use crate::gelu;
 use crate::linear;
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, scratch, uninitialized};
+use crate::scratch::{Scratch, scratch};
 use crate::tiling::tile;
+use crate::uninitialized::{Uninit, from_chunks};
 use crate::weight_gradient;
 
 /// The shape of a layer of experts.
@@ -176,23 +177,21 @@ impl Uses {
 
     /// Adds up the rows of each token's uses.
     fn sum(&self, rows: &[f32], width: usize, tokens: usize) -> Vec<f32> {
-        // SAFETY: every row is overwritten.
-        let mut sums = unsafe { uninitialized(tokens * width) };
         let tile = tile(tokens, Precision::F32);
-        sums.par_chunks_mut(tile * width)
-            .enumerate()
-            .for_each(|(index, sums)| {
-                for (token, sums) in sums.chunks_exact_mut(width).enumerate() {
-                    sums.fill(0.0);
-                    for &number in self.of_token(index * tile + token) {
-                        let row = &rows[number * width..][..width];
-                        sums.iter_mut()
-                            .zip(row)
-                            .for_each(|(sum, value)| *sum += value);
-                    }
+        from_chunks(tokens * width, tile * width, |index, sums| {
+            sums.fill(Uninit::new(0.0));
+            // SAFETY: all sums were written.
+            let sums = unsafe { sums.assume_init_mut() };
+            for (token, sums) in sums.chunks_exact_mut(width).enumerate() {
+                for &number in self.of_token(index * tile + token) {
+                    let row = &rows[number * width..][..width];
+                    sums.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, value)| *sum += value);
                 }
-            });
-        sums
+            }
+            sums
+        })
     }
 }
 

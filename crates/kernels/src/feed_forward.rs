@@ -1,16 +1,16 @@
 //! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, a tile of tokens at a time. What the hidden units are
 //! before the GELU is kept for the backward pass if it is asked for, else computed again there.
 
-use rayon::prelude::*;
-
 use crate::gelu;
 use crate::group_product::{dot_groups, keep_only, scale_groups};
 use crate::layer_norm::backward_rows;
 use crate::linear::{self, Norm, add_all, normalized};
 use crate::matrix::View;
-use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::product::{Packed, Precision, multiply, multiply_into};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 use crate::tiling::tile;
+use crate::uninitialized::{Uninit, from_chunks, from_chunks_with, initialized, uninitialized};
 use crate::weight_gradient::{Places, WeightGradient};
 
 /// The shape of a feed-forward.
@@ -112,7 +112,7 @@ pub fn forward_masked(
     shape: Shape,
     precision: Precision,
 ) -> Vec<f32> {
-    go(x, weights, factors, shape, precision, &mut [])
+    compute_forward(x, weights, factors, shape, precision, None)
 }
 
 /// [`forward`], and what the hidden units are before the GELU, `[tokens, hidden]`.
@@ -125,20 +125,21 @@ pub fn forward_keeping(
     shape: Shape,
     precision: Precision,
 ) -> (Vec<f32>, Vec<f32>) {
-    // SAFETY: the products overwrite every row.
-    let mut before = unsafe { uninitialized(shape.tokens * shape.hidden) };
-    let y = go(x, weights, None, shape, precision, &mut before);
-    (y, before)
+    let mut before = uninitialized(shape.tokens * shape.hidden);
+    let shared = Shared::new(&mut before);
+    let y = compute_forward(x, weights, None, shape, precision, Some(shared));
+    // SAFETY: the tiles have written all rows.
+    (y, unsafe { initialized(before) })
 }
 
-/// The output; `before` gets what the hidden units are before the GELU, unless it is empty.
-fn go(
+/// The output. Writes what the hidden units are before the GELU to `before`, in full, if it is given.
+fn compute_forward(
     x: &[f32],
     weights: &Weights<'_>,
     factors: Option<Factors<'_>>,
     shape: Shape,
     precision: Precision,
-    before: &mut [f32],
+    before: Option<Shared<'_, Uninit>>,
 ) -> Vec<f32> {
     shape.check(x, weights);
     let values = shape.values(factors);
@@ -147,45 +148,33 @@ fn go(
         width,
         hidden,
     } = shape;
-    let keeps = !before.is_empty();
-    let shared = Shared::new(before);
     let up = View::new(weights.up, hidden, width, width).transposed();
     let down = View::new(weights.down, width, hidden, hidden).transposed();
     let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
-    // SAFETY: the products overwrite every row.
-    let mut y = unsafe { uninitialized(tokens * width) };
     let tile = tile(tokens, precision);
-    y.par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .enumerate()
-        .for_each(|(index, (y, x))| {
-            let rows = x.len() / width;
-            let mut buffer = None;
-            let x = normalized(x, weights.norm, &mut buffer);
-            let mut units = scratch(rows * hidden);
-            let left = View::new(x, rows, width, width);
-            if keeps {
+    from_chunks(tokens * width, tile * width, |index, y| {
+        let (first, rows) = (index * tile, y.len() / width);
+        let mut buffer = None;
+        let x = normalized(part(x, first * width, y.len()), weights.norm, &mut buffer);
+        let mut units = scratch(rows * hidden);
+        let left = View::new(x, rows, width, width);
+        match before {
+            Some(before) => {
                 // SAFETY: each tile has its own rows.
-                let before = unsafe { shared.part(index * tile * hidden, rows * hidden) };
-                multiply(before, hidden, left, &up, false);
-                gelu::of(&mut units, before);
-            } else {
+                let before = unsafe { before.part(first * hidden, rows * hidden) };
+                gelu::copy(&mut units, multiply_into(before, left, &up));
+            }
+            None => {
                 multiply(&mut units, hidden, left, &up, false);
                 gelu::in_place(&mut units);
             }
-            if let Some(factors) = factors {
-                let ours = part(factors.values, index * tile * values, rows * values);
-                scale_groups(&mut units, ours, factors.group);
-            }
-            multiply(
-                y,
-                width,
-                View::new(&units, rows, hidden, hidden),
-                &down,
-                false,
-            );
-        });
-    y
+        }
+        if let Some(factors) = factors {
+            let ours = part(factors.values, first * values, rows * values);
+            scale_groups(&mut units, ours, factors.group);
+        }
+        multiply_into(y, View::new(&units, rows, hidden, hidden), &down)
+    })
 }
 
 /// The gradients of [`forward`] for the gradient of its output, `[tokens, width]`.
@@ -215,7 +204,7 @@ pub fn backward_kept(
     precision: Precision,
 ) -> Gradients {
     assert_eq!(before.len(), shape.tokens * shape.hidden, "hidden units");
-    go_back(gradient, x, weights, None, before, shape, precision)
+    compute_backward(gradient, x, weights, None, before, shape, precision)
 }
 
 /// The gradients of [`forward_masked`] for the gradient of its output, `[tokens, width]`.
@@ -230,11 +219,11 @@ pub fn backward_masked(
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
-    go_back(gradient, x, weights, factors, &[], shape, precision)
+    compute_backward(gradient, x, weights, factors, &[], shape, precision)
 }
 
 /// The gradients from what is kept of the forward pass; where that is nothing, it is computed again.
-fn go_back(
+fn compute_backward(
     gradient: &[f32],
     x: &[f32],
     weights: &Weights<'_>,
@@ -249,15 +238,11 @@ fn go_back(
     let mut made = Made::new(shape, factors, precision);
     let backward = Backward::new(&mut made, weights, factors, kept, shape, precision);
     let tile = tile(tokens, precision);
-    // SAFETY: every row is overwritten below.
-    let mut dx = unsafe { uninitialized(tokens * width) };
-    let partial: Vec<Vec<f32>> = dx
-        .par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .zip(gradient.par_chunks(tile * width))
-        .enumerate()
-        .map(|(index, ((dx, x), gradient))| backward.tile(dx, x, gradient, index * tile))
-        .collect();
+    let (dx, partial) = from_chunks_with(tokens * width, tile * width, |index, dx| {
+        let first = index * tile;
+        let [x, gradient] = [x, gradient].map(|values| part(values, first * width, dx.len()));
+        backward.tile(dx, x, gradient, first)
+    });
     let mut dnorm = vec![0.0; weights.norm.map_or(0, |_| width)];
     add_all(&mut dnorm, &partial);
     Gradients {
@@ -265,7 +250,8 @@ fn go_back(
         norm: dnorm,
         up: made.dup.product(&made.dunits),
         down: made.ddown.product(gradient),
-        factors: made.dfactors,
+        // SAFETY: the tiles have written the rows of all tokens.
+        factors: unsafe { initialized(made.dfactors) },
     }
 }
 
@@ -276,7 +262,7 @@ struct Made {
     ddown: WeightGradient,
     /// The gradients of the hidden units, if they are not among the operands.
     dunits: Scratch,
-    dfactors: Vec<f32>,
+    dfactors: Box<[Uninit]>,
 }
 
 impl Made {
@@ -301,7 +287,7 @@ impl Made {
             dup,
             ddown: WeightGradient::new(layer(hidden, width), precision),
             dunits: scratch(room),
-            dfactors: vec![0.0; tokens * shape.values(factors)],
+            dfactors: uninitialized(tokens * shape.values(factors)),
         }
     }
 }
@@ -321,7 +307,7 @@ struct Backward<'a> {
     ddown: Places<'a>,
     /// Room for the gradients of the hidden units of all tokens, if it is needed.
     dunits: Option<Shared<'a>>,
-    dfactors: Shared<'a>,
+    dfactors: Shared<'a, Uninit>,
 }
 
 impl<'a> Backward<'a> {
@@ -353,9 +339,15 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// The tile of the tokens from `first` on: overwrites the gradient of the input, and gives that of
+    /// The tile of the tokens from `first` on: the gradient of the input, written to `dx`, and that of
     /// the norm.
-    fn tile(&self, dx: &mut [f32], x: &[f32], gradient: &[f32], first: usize) -> Vec<f32> {
+    fn tile<'b>(
+        &self,
+        dx: &'b mut [Uninit],
+        x: &[f32],
+        gradient: &[f32],
+        first: usize,
+    ) -> (&'b mut [f32], Vec<f32>) {
         let Shape { width, hidden, .. } = self.shape;
         let rows = x.len() / width;
         let mut buffer = None;
@@ -386,14 +378,13 @@ impl<'a> Backward<'a> {
         }
         let left = View::new(dunits, rows, hidden, hidden);
         let Some(norm) = self.norm else {
-            multiply(dx, width, left, &self.up, false);
-            return Vec::new();
+            return (multiply_into(dx, left, &self.up), Vec::new());
         };
         let mut dnormal = scratch(x.len());
         multiply(&mut dnormal, width, left, &self.up, false);
         let mut dnorm = vec![0.0; width];
-        backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
-        dnorm
+        let dx = backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
+        (dx, dnorm)
     }
 
     /// Makes the hidden units of a tile, and turns their gradients into those of what the GELU is taken
@@ -421,8 +412,8 @@ impl<'a> Backward<'a> {
         let ours = part(factors.values, first * values, rows * values);
         // SAFETY: each tile has its own rows.
         let dfactors = unsafe { self.dfactors.part(first * values, rows * values) };
-        gelu::of(units, before);
-        dot_groups(dfactors, units, dunits, group);
+        gelu::copy(units, before);
+        let dfactors = dot_groups(dfactors, units, dunits, group);
         if factors.kept_only {
             keep_only(dfactors, ours);
         }

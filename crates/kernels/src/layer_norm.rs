@@ -1,10 +1,8 @@
 //! LayerNorm without bias, forward and backward.
 
-use rayon::prelude::*;
-
 use crate::level::levelled;
 use crate::linear::add_all;
-use crate::scratch::uninitialized;
+use crate::uninitialized::{Uninit, as_uninit, from_chunks, from_chunks_with};
 
 /// Rows whose sums one partial result holds: sums are added in an order that does not depend on
 /// the number of threads.
@@ -59,21 +57,55 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 levelled! {
-    pub(crate) fn forward_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    fn write_normalized(output: &mut [Uninit], x: &[f32], weight: &[f32], epsilon: f32) {
         let width = weight.len();
         for (output, x) in output.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             let (mean, scale) = moments(x, epsilon);
             for ((output, x), weight) in output.iter_mut().zip(x).zip(weight) {
-                *output = (x - mean) * scale * weight;
+                output.write((x - mean) * scale * weight);
             }
         }
     }
 }
 
+/// Writes `(x − mean) / sqrt(variance + epsilon) · weight` for whole rows.
+fn forward_rows<'a>(
+    output: &'a mut [Uninit],
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+) -> &'a mut [f32] {
+    assert!(output.len() == x.len() && x.len().is_multiple_of(weight.len()));
+    write_normalized(output, x, weight, epsilon);
+    // SAFETY: the rows are whole, so there is a value for each element.
+    unsafe { output.assume_init_mut() }
+}
+
+/// Overwrites `output` by the normalized rows of `x`.
+pub(crate) fn normalize_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    // SAFETY: all values that are written are initialized.
+    forward_rows(unsafe { as_uninit(output) }, x, weight, epsilon);
+}
+
+/// Writes the gradient of the input, of whole rows, to `dx`, and adds that of the weight to `dweight`.
+pub(crate) fn backward_rows<'a>(
+    dx: &'a mut [Uninit],
+    dweight: &mut [f32],
+    gradient: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+) -> &'a mut [f32] {
+    let width = weight.len();
+    assert!(dx.len() == x.len() && gradient.len() == x.len() && x.len().is_multiple_of(width));
+    write_gradients(dx, dweight, gradient, x, weight, epsilon);
+    // SAFETY: the rows are whole, so there is a value for each element.
+    unsafe { dx.assume_init_mut() }
+}
+
 levelled! {
-    /// Writes `dx` and adds to `dweight`.
-    pub(crate) fn backward_rows(
-        dx: &mut [f32],
+    fn write_gradients(
+        dx: &mut [Uninit],
         dweight: &mut [f32],
         gradient: &[f32],
         x: &[f32],
@@ -87,8 +119,10 @@ levelled! {
             let (mean, scale) = moments(x, epsilon);
             // The gradient of the normalized row takes the place of its own result first.
             for ((dx, gradient), weight) in dx.iter_mut().zip(gradient).zip(weight) {
-                *dx = gradient * weight;
+                dx.write(gradient * weight);
             }
+            // SAFETY: the row of the gradient and the weight are as long as that of `dx`.
+            let dx = unsafe { dx.assume_init_mut() };
             let mean_gradient = sum_of(dx, |gradient| gradient) / count;
             let mean_product =
                 sum_of_pairs(dx, x, |gradient, x| gradient * ((x - mean) * scale)) / count;
@@ -115,11 +149,10 @@ pub fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
         block > 0 && x.len().is_multiple_of(weight.len()),
         "whole rows"
     );
-    // SAFETY: every row is overwritten.
-    let mut output = unsafe { uninitialized(x.len()) };
-    let rows = output.par_chunks_mut(block).zip(x.par_chunks(block));
-    rows.for_each(|(output, x)| forward_rows(output, x, weight, epsilon));
-    output
+    from_chunks(x.len(), block, |index, output| {
+        let rows = index * block..index * block + output.len();
+        forward_rows(output, &x[rows], weight, epsilon)
+    })
 }
 
 /// The gradients of [`forward`] with respect to `x` and `weight`.
@@ -133,19 +166,13 @@ pub fn backward(gradient: &[f32], x: &[f32], weight: &[f32], epsilon: f32) -> (V
         "whole rows"
     );
     assert_eq!(gradient.len(), x.len(), "gradient");
-    // SAFETY: every row is overwritten.
-    let mut dx = unsafe { uninitialized(x.len()) };
-    let rows = dx
-        .par_chunks_mut(block)
-        .zip(x.par_chunks(block))
-        .zip(gradient.par_chunks(block));
-    let partial: Vec<Vec<f32>> = rows
-        .map(|((dx, x), gradient)| {
-            let mut dweight = vec![0.0; weight.len()];
-            backward_rows(dx, &mut dweight, gradient, x, weight, epsilon);
-            dweight
-        })
-        .collect();
+    let (dx, partial) = from_chunks_with(x.len(), block, |index, dx| {
+        let rows = index * block..index * block + dx.len();
+        let mut dweight = vec![0.0; weight.len()];
+        let (gradient, x) = (&gradient[rows.clone()], &x[rows]);
+        let dx = backward_rows(dx, &mut dweight, gradient, x, weight, epsilon);
+        (dx, dweight)
+    });
     let mut dweight = vec![0.0; weight.len()];
     add_all(&mut dweight, &partial);
     (dx, dweight)

@@ -1,12 +1,11 @@
 //! The linear layer without bias, with or without a LayerNorm in front; forward and backward.
 
-use rayon::prelude::*;
-
-use crate::layer_norm::{backward_rows, forward_rows};
+use crate::layer_norm::{backward_rows, normalize_rows};
 use crate::matrix::View;
-use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, scratch, uninitialized};
+use crate::product::{Packed, Precision, multiply, multiply_into};
+use crate::scratch::{Scratch, scratch};
 use crate::tiling::tile;
+use crate::uninitialized::{from_chunks, from_chunks_with};
 use crate::weight_gradient::WeightGradient;
 
 /// The shape of a linear layer.
@@ -61,7 +60,7 @@ pub(crate) fn normalized<'a>(
         None => x,
         Some(norm) => {
             let buffer = buffer.insert(scratch(x.len()));
-            forward_rows(buffer, x, norm.weight, norm.epsilon);
+            normalize_rows(buffer, x, norm.weight, norm.epsilon);
             buffer
         }
     }
@@ -89,18 +88,14 @@ pub fn forward(
     } = shape;
     let weight = View::new(weight, outputs, inputs, inputs).transposed();
     let weight = Packed::in_parallel(weight, precision);
-    // SAFETY: the products overwrite every row.
-    let mut y = unsafe { uninitialized(tokens * outputs) };
     let tile = tile(tokens, precision);
-    y.par_chunks_mut(tile * outputs)
-        .zip(x.par_chunks(tile * inputs))
-        .for_each(|(y, x)| {
-            let mut buffer = None;
-            let x = normalized(x, norm, &mut buffer);
-            let left = View::new(x, x.len() / inputs, inputs, inputs);
-            multiply(y, outputs, left, &weight, false);
-        });
-    y
+    from_chunks(tokens * outputs, tile * outputs, |index, y| {
+        let rows = y.len() / outputs;
+        let x = &x[index * tile * inputs..][..rows * inputs];
+        let mut buffer = None;
+        let x = normalized(x, norm, &mut buffer);
+        multiply_into(y, View::new(x, rows, inputs, inputs), &weight)
+    })
 }
 
 /// The gradients of [`forward`].
@@ -128,33 +123,27 @@ pub fn backward(
     let packed = Packed::in_parallel(View::new(weight, outputs, inputs, inputs), precision);
     let mut dweight = WeightGradient::new(shape, precision);
     let places = dweight.places();
-    // SAFETY: every row is overwritten below.
-    let mut dx = unsafe { uninitialized(tokens * inputs) };
-    let partial: Vec<Vec<f32>> = dx
-        .par_chunks_mut(tile * inputs)
-        .zip(x.par_chunks(tile * inputs))
-        .zip(gradient.par_chunks(tile * outputs))
-        .enumerate()
-        .map(|(index, ((dx, x), gradient))| {
-            let mut buffer = None;
-            let normal = normalized(x, norm, &mut buffer);
-            // SAFETY: each tile has its own tokens.
-            unsafe {
-                places.put_x(index * tile, normal);
-                places.put_gradient(index * tile, gradient);
-            }
-            let left = View::new(gradient, x.len() / inputs, outputs, outputs);
-            let Some(norm) = norm else {
-                multiply(dx, inputs, left, &packed, false);
-                return Vec::new();
-            };
-            let mut dnormal = scratch(x.len());
-            multiply(&mut dnormal, inputs, left, &packed, false);
-            let mut dnorm = vec![0.0; inputs];
-            backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
-            dnorm
-        })
-        .collect();
+    let (dx, partial) = from_chunks_with(tokens * inputs, tile * inputs, |index, dx| {
+        let (first, rows) = (index * tile, dx.len() / inputs);
+        let x = &x[first * inputs..][..rows * inputs];
+        let gradient = &gradient[first * outputs..][..rows * outputs];
+        let mut buffer = None;
+        let normal = normalized(x, norm, &mut buffer);
+        // SAFETY: each tile has its own tokens.
+        unsafe {
+            places.put_x(first, normal);
+            places.put_gradient(first, gradient);
+        }
+        let left = View::new(gradient, rows, outputs, outputs);
+        let Some(norm) = norm else {
+            return (multiply_into(dx, left, &packed), Vec::new());
+        };
+        let mut dnormal = scratch(x.len());
+        multiply(&mut dnormal, inputs, left, &packed, false);
+        let mut dnorm = vec![0.0; inputs];
+        let dx = backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
+        (dx, dnorm)
+    });
     let mut dnorm = vec![0.0; norm.map_or(0, |norm| norm.weight.len())];
     add_all(&mut dnorm, &partial);
     Gradients {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::level::levelled;
 use crate::linear::add_all;
-use crate::scratch::uninitialized;
+use crate::uninitialized::{Uninit, from_chunks};
 
 /// Elements that one thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -13,29 +13,30 @@ const CHUNK: usize = 1 << 14;
 const TOKENS: usize = 256;
 
 levelled! {
-    fn relu_chunk(output: &mut [f32], x: &[f32]) {
+    fn write_relu(output: &mut [Uninit], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
-            // What is not a number stays so, to be noticed.
-            *output = if x < 0.0 { 0.0 } else { x };
+            // NaN stays NaN, to be noticed.
+            output.write(if x < 0.0 { 0.0 } else { x });
         }
     }
 }
 
 levelled! {
-    fn relu_backward_chunk(output: &mut [f32], gradient: &[f32], relu: &[f32]) {
+    fn write_relu_gradient(output: &mut [Uninit], gradient: &[f32], relu: &[f32]) {
         for ((output, &gradient), &relu) in output.iter_mut().zip(gradient).zip(relu) {
-            *output = if relu > 0.0 { gradient } else { 0.0 };
+            output.write(if relu > 0.0 { gradient } else { 0.0 });
         }
     }
 }
 
 /// `max(x, 0)`.
 pub fn relu(x: &[f32]) -> Vec<f32> {
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(x.len()) };
-    let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.for_each(|(output, x)| relu_chunk(output, x));
-    output
+    from_chunks(x.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write_relu(output, &x[chunk]);
+        // SAFETY: the slice is as long as the chunk, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 /// The gradient of [`relu`] for the gradient of its output, from that output: 0 where it is 0.
@@ -44,14 +45,12 @@ pub fn relu(x: &[f32]) -> Vec<f32> {
 /// If the lengths differ.
 pub fn relu_backward(gradient: &[f32], relu: &[f32]) -> Vec<f32> {
     assert_eq!(gradient.len(), relu.len());
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(relu.len()) };
-    let chunks = output
-        .par_chunks_mut(CHUNK)
-        .zip(gradient.par_chunks(CHUNK))
-        .zip(relu.par_chunks(CHUNK));
-    chunks.for_each(|((output, gradient), relu)| relu_backward_chunk(output, gradient, relu));
-    output
+    from_chunks(relu.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write_relu_gradient(output, &gradient[chunk.clone()], &relu[chunk]);
+        // SAFETY: the slices are as long as the chunk, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 /// The mean; 0 of nothing.

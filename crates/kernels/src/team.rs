@@ -157,7 +157,9 @@ impl Shared {
             // this one have ended.
             let job = unsafe { *job };
             let index = unclaimed as usize - 1;
-            if catch_unwind(AssertUnwindSafe(|| job(index))).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(index))) {
+                // Dropping the payload could panic too, before the task counts as ended.
+                std::mem::forget(payload);
                 self.panicked.store(true, Ordering::Relaxed);
             }
             self.ended.fetch_add(1, Ordering::Release);

@@ -6,9 +6,11 @@ use rayon::prelude::*;
 use crate::linear::Shape;
 use crate::matrix::View;
 use crate::product::{
-    Engine, LeftOperand, Packed, Precision, RowPlaces, multiply, multiply_operand,
+    Engine, LeftOperand, Output, Packed, Precision, RowPlaces, multiply, multiply_into,
 };
-use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::from_chunks;
 
 /// The operands for a layer of a shape.
 pub(crate) struct WeightGradient {
@@ -64,24 +66,21 @@ impl WeightGradient {
         if tokens == 0 {
             return vec![0.0; outputs * inputs];
         }
-        // SAFETY: every element is overwritten below.
-        let mut dweight = unsafe { uninitialized(outputs * inputs) };
-        if !self.keeps_gradients() {
-            of_packed(&mut dweight, gradient, &self.x, self.shape, self.engine);
-            return dweight;
-        }
         let rows = rows_of_task(outputs, self.engine);
+        if !self.keeps_gradients() {
+            return from_chunks(outputs * inputs, rows * inputs, |index, dweight| {
+                let part = rows_of_gradient(gradient, self.shape, index * rows, dweight.len());
+                multiply_into(dweight, part, &self.x)
+            });
+        }
         let room = LeftOperand::room(rows, tokens, self.engine);
-        let parts = dweight.par_chunks_mut(rows * inputs);
-        let gradients = self.gradients.par_chunks(room);
-        assert_eq!(parts.len(), gradients.len(), "gradients of all rows");
-        parts.zip(gradients).for_each(|(dweight, gradients)| {
+        from_chunks(outputs * inputs, rows * inputs, |index, dweight| {
+            let gradients = &self.gradients[index * room..];
             let rows = dweight.len() / inputs;
             let whole = LeftOperand::whole_rows(rows, self.engine);
             let left = LeftOperand::packed(gradients, whole, tokens, self.engine);
-            multiply_operand(dweight, inputs, &left, rows, &self.x, inputs, false);
-        });
-        dweight
+            Output::New(dweight).multiply(&left, rows, &self.x)
+        })
     }
 }
 
@@ -142,25 +141,21 @@ pub(crate) fn of_whole(
 ) {
     let x = View::new(x, shape.tokens, shape.inputs, shape.inputs);
     let x = Packed::in_parallel(x, precision);
-    of_packed(dweight, gradient, &x, shape, Engine::of(precision));
-}
-
-/// The same with a packed input.
-fn of_packed(dweight: &mut [f32], gradient: &[f32], x: &Packed, shape: Shape, engine: Engine) {
-    let Shape {
-        tokens,
-        inputs,
-        outputs,
-    } = shape;
-    let gradient = View::new(gradient, tokens, outputs, outputs);
-    let rows = rows_of_task(outputs, engine);
+    let rows = rows_of_task(shape.outputs, Engine::of(precision));
     dweight
-        .par_chunks_mut(rows * inputs)
+        .par_chunks_mut(rows * shape.inputs)
         .enumerate()
         .for_each(|(index, dweight)| {
-            let left = gradient.part(index * rows, dweight.len() / inputs);
-            multiply(dweight, inputs, left.transposed(), x, false);
+            let part = rows_of_gradient(gradient, shape, index * rows, dweight.len());
+            multiply(dweight, shape.inputs, part, &x, false);
         });
+}
+
+/// Some outputs of a gradient `[tokens, outputs]`, as `[outputs, tokens]`: those of a part of the
+/// weight's gradient that has `count` values and begins at the row `first`.
+fn rows_of_gradient(gradient: &[f32], shape: Shape, first: usize, count: usize) -> View<'_> {
+    let gradient = View::new(gradient, shape.tokens, shape.outputs, shape.outputs);
+    gradient.part(first, count / shape.inputs).transposed()
 }
 
 /// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not

@@ -5,7 +5,9 @@ use super::block::{Block, blocks};
 use super::head::{Head, request};
 use super::panel::{QUERIES, read_columns, softmax_backward};
 use crate::product::{LeftOperand, PANEL, PanelEngine, copy_short};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::{Uninit, as_init};
 use crate::update::multiply_chunk;
 
 /// Buffers of a head. Operands are in the units of the engine.
@@ -68,7 +70,7 @@ impl Room {
 impl Head<'_> {
     /// Operands are made before the first of several products, as far as they can be: a tile unit waits
     /// long for what was written just before.
-    pub(super) fn backward(&self, gradient: &[f32], dpacked: Shared<'_>, room: &mut Room) {
+    pub(super) fn backward(&self, gradient: &[f32], dpacked: Shared<'_, Uninit>, room: &mut Room) {
         let Shape { time, size, .. } = self.shape;
         let engine = self.engine;
         let keys = self.gathered(1, &mut room.keys);
@@ -109,7 +111,8 @@ impl Head<'_> {
             room.dvalues.add(&weights, seen, gradient_rows, engine);
             let columns = room.columns.chunks_mut(of_columns);
             for (queries, columns) in block.panels().zip(columns) {
-                let outputs = queries.map(|query| self.place(dpacked, query, 3, 0));
+                // SAFETY: this task is the only one of the head, and writes one row after the other.
+                let outputs = queries.map(|query| unsafe { self.place(dpacked, query, 3, 0) });
                 read_columns(outputs, columns, &[1.0; QUERIES]);
             }
         }
@@ -118,11 +121,12 @@ impl Head<'_> {
     }
 
     /// Writes the gradients of all keys (1) or values (2) to their places.
-    fn put_sums(&self, dpacked: Shared<'_>, part: usize, sums: &Panels) {
+    fn put_sums(&self, dpacked: Shared<'_, Uninit>, part: usize, sums: &Panels) {
         let time = self.shape.time;
         self.request_places(dpacked, 0..time, 3, part);
         for token in 0..time {
-            sums.read_row(token, self.place(dpacked, token, 3, part));
+            // SAFETY: as above.
+            sums.read_row(token, unsafe { self.place(dpacked, token, 3, part) });
         }
     }
 
@@ -179,10 +183,10 @@ impl Panels {
         engine.multiply((&mut self.values, self.stride), left, rows, panels, true);
     }
 
-    fn read_row(&self, row: usize, output: &mut [f32]) {
+    fn read_row(&self, row: usize, output: &mut [Uninit]) {
         let panels = self.values.chunks_exact(self.stride);
         for (output, panel) in output.chunks_mut(PANEL).zip(panels) {
-            copy_short(output, &panel[row * PANEL..][..output.len()]);
+            copy_short(output, as_init(&panel[row * PANEL..][..output.len()]));
         }
     }
 }

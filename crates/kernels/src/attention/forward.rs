@@ -5,7 +5,9 @@ use super::block::{Block, MOST, blocks};
 use super::head::{Head, request};
 use super::panel::{PerQuery, QUERIES, read_columns};
 use crate::product::PanelEngine;
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::Uninit;
 use crate::update::multiply_chunk;
 
 /// Buffers of a head. Operands are in the units of the engine.
@@ -44,7 +46,7 @@ impl Room {
 }
 
 impl Head<'_> {
-    pub(super) fn forward(&self, output: Shared<'_>, room: &mut Room) {
+    pub(super) fn forward(&self, output: Shared<'_, Uninit>, room: &mut Room) {
         let (time, engine) = (self.shape.time, self.engine);
         let keys = self.gathered(1, &mut room.keys);
         let values = self.gathered(2, &mut room.values);
@@ -67,7 +69,8 @@ impl Head<'_> {
             engine.multiply(columns, &values, size, panels, false);
             let columns = room.columns.chunks_mut(of_columns);
             for ((queries, columns), scales) in block.panels().zip(columns).zip(reciprocals) {
-                let outputs = queries.map(|query| self.place(output, query, 1, 0));
+                // SAFETY: this task is the only one of the head, and writes one row after the other.
+                let outputs = queries.map(|query| unsafe { self.place(output, query, 1, 0) });
                 read_columns(outputs, columns, &scales);
             }
         }

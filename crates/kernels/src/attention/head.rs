@@ -8,7 +8,9 @@ use crate::dropout::Dropout;
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
 use crate::product::{PanelEngine, copy_short};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::Uninit;
 
 /// One head of one sequence.
 pub(super) struct Head<'a> {
@@ -24,13 +26,13 @@ pub(super) struct Head<'a> {
 /// written without.
 pub(super) fn request(rows: View<'_>) {
     for row in 0..rows.rows() {
-        request_row(&rows.row(row)[..rows.columns()]);
+        request_row(rows.row(row).as_ptr(), rows.columns());
     }
 }
 
-fn request_row(row: &[f32]) {
+fn request_row(row: *const f32, count: usize) {
     // One more line where they do not begin at one.
-    prefetch_values(row.as_ptr(), row.len() + 15);
+    prefetch_values(row, count + 15);
 }
 
 impl<'a> Head<'a> {
@@ -107,31 +109,41 @@ impl<'a> Head<'a> {
 
     pub(super) fn request_places(
         &self,
-        output: Shared<'_>,
+        output: Shared<'_, Uninit>,
         tokens: Range<usize>,
         parts: usize,
         part: usize,
     ) {
         for token in tokens {
-            request_row(self.place(output, token, parts, part));
+            let first = self.first_channel(token, parts, part);
+            request_row(output.address(first).cast(), self.shape.size);
         }
     }
 
     /// The channels of this head and a token in part `part` of `parts`.
-    pub(super) fn place<'b>(
+    ///
+    /// # Safety
+    /// The task of this head is the only one that asks for its places, and has no other reference to
+    /// this one.
+    pub(super) unsafe fn place<'b>(
         &self,
-        output: Shared<'b>,
+        output: Shared<'b, Uninit>,
         token: usize,
         parts: usize,
         part: usize,
-    ) -> &'b mut [f32] {
+    ) -> &'b mut [Uninit] {
+        // SAFETY: these channels of this token belong to this head alone; the rest is passed on to the
+        // caller.
+        unsafe { output.part(self.first_channel(token, parts, part), self.shape.size) }
+    }
+
+    /// The first channel of this head and a token in part `part` of `parts`, among all.
+    fn first_channel(&self, token: usize, parts: usize, part: usize) -> usize {
         let Shape {
             time, size, heads, ..
         } = self.shape;
         let (sequence, head) = (self.number / heads, self.number % heads);
         let row = (sequence * time + token) * parts + part;
-        // SAFETY: these channels of this token belong to this head alone, whose one task has them only
-        // while it writes them.
-        unsafe { output.part(row * self.shape.width() + head * size, size) }
+        row * self.shape.width() + head * size
     }
 }

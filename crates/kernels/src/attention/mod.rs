@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::dropout::Dropout;
 use crate::product::{PanelEngine, Precision};
-use crate::scratch::{Shared, uninitialized};
+use crate::shared::Shared;
+use crate::uninitialized::{initialized, uninitialized};
 
 mod backward;
 mod block;
@@ -74,14 +75,14 @@ pub fn forward(
     precision: Precision,
 ) -> Vec<f32> {
     shape.check(packed, None);
-    // SAFETY: every head of every token is written.
-    let mut output = unsafe { uninitialized(packed.len() / 3) };
+    let mut output = uninitialized(packed.len() / 3);
     let shared = Shared::new(&mut output);
     let room = |engine| forward::Room::new(shape, engine);
     for_each_head(packed, shape, dropout, precision, room, |head, room| {
         head.forward(shared, room);
     });
-    output
+    // SAFETY: each head has written its channels of all tokens.
+    unsafe { initialized(output) }
 }
 
 /// The gradient of [`forward`] with respect to `packed`, in its shape.
@@ -98,14 +99,14 @@ pub fn backward(
     precision: Precision,
 ) -> Vec<f32> {
     shape.check(packed, Some(gradient));
-    // SAFETY: every head of every token of all three parts is written.
-    let mut dpacked = unsafe { uninitialized(packed.len()) };
+    let mut dpacked = uninitialized(packed.len());
     let shared = Shared::new(&mut dpacked);
     let room = |engine| backward::Room::new(shape, engine);
     for_each_head(packed, shape, dropout, precision, room, |head, room| {
         head.backward(gradient, shared, room);
     });
-    dpacked
+    // SAFETY: each head has written its channels of all three parts of all tokens.
+    unsafe { initialized(dpacked) }
 }
 
 /// Goes through the heads of all sequences on all threads. Neighbours that one task goes through share a

@@ -7,6 +7,7 @@ use crate::level::levelled;
 use crate::math::exp;
 use crate::product::PANEL;
 use crate::square::{SIDE, transpose};
+use crate::uninitialized::Uninit;
 
 /// Queries of a panel.
 pub(crate) const QUERIES: usize = PANEL;
@@ -17,7 +18,7 @@ pub(crate) type PerQuery = [f32; QUERIES];
 /// Reads the columns of a panel `[size, QUERIES]` as rows, each times its scale. There is room for
 /// whole squares in the panel, which holds something else afterwards.
 pub(crate) fn read_columns<'a>(
-    rows: impl Iterator<Item = &'a mut [f32]>,
+    rows: impl Iterator<Item = &'a mut [Uninit]>,
     panel: &mut [f32],
     scales: &PerQuery,
 ) {
@@ -33,10 +34,10 @@ pub(crate) fn read_columns<'a>(
     }
     for (index, row) in rows.enumerate() {
         for (row, square) in row.chunks_mut(SIDE).zip(squares.iter()) {
-            match row.first_chunk_mut() {
-                Some(row) => *row = square[index],
-                None => row.copy_from_slice(&square[index][..row.len()]),
-            }
+            match row.first_chunk_mut::<SIDE>() {
+                Some(row) => row.write_copy_of_slice(&square[index]),
+                None => row.write_copy_of_slice(&square[index][..row.len()]),
+            };
         }
     }
 }

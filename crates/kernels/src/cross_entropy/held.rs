@@ -3,7 +3,8 @@
 use super::{BLOCK, STRIDE};
 use crate::matrix::View;
 use crate::product::{Engine, LeftOperand, Precision};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 
 /// Room for the exponentials of `tokens` tokens, block by block of the vocabulary; for those of one block,
 /// where they are not to be held.

@@ -13,9 +13,10 @@ use rayon::prelude::*;
 use crate::level::levelled;
 use crate::math::exp;
 use crate::matrix::View;
-use crate::product::{Engine, LeftOperand, Packed, Precision, multiply_operand};
-use crate::scratch::{scratch, uninitialized};
+use crate::product::{Engine, LeftOperand, Output, Packed, Precision, multiply_operand};
+use crate::scratch::scratch;
 use crate::softmax_row::{exponentials, largest_of};
+use crate::uninitialized::{Uninit, from_chunks, initialized, uninitialized};
 use held::{Held, Places};
 
 /// Rows of the weight in a block.
@@ -173,18 +174,23 @@ struct Tile<'a> {
     states: &'a mut [Softmax],
     /// For each token and block, the reference of the block's exponentials.
     references: &'a mut [f32],
-    dhidden: &'a mut [f32],
 }
 
 impl Tile<'_> {
     /// Goes through the vocabulary. Exponentials go to their places among those of all tokens of the
     /// chunk; without gradients, where there is one block only, those of a block replace those of the
-    /// last.
-    fn sweep(&mut self, weight: &Weight, shape: Shape, places: Places<'_>) {
+    /// last. Sums weighted rows of the weight in `dhidden`, if the gradients are wanted.
+    fn sweep(
+        &mut self,
+        weight: &Weight,
+        shape: Shape,
+        places: Places<'_>,
+        mut dhidden: Option<&mut Output<'_>>,
+    ) {
         let (tokens, width) = (self.targets.len(), shape.width);
         let left = View::new(self.hidden, tokens, width, width);
         let left = LeftOperand::of(left, &weight.forward[0]);
-        let holds = !weight.backward.is_empty();
+        let holds = dhidden.is_some();
         let ours = (self.first, tokens);
         let (mut buffer, mut lefts) = (None, holds.then(|| places.lefts(tokens)));
         for (block, forward) in weight.forward.iter().enumerate() {
@@ -196,7 +202,8 @@ impl Tile<'_> {
             for logits in logits.chunks_mut(GROUP * STRIDE) {
                 let group = logits.len() / STRIDE;
                 for (token, logits) in (first..).zip(logits.chunks_exact_mut(STRIDE)) {
-                    let reference = self.softmax(token, &mut logits[..rows], block, holds);
+                    let logits = &mut logits[..rows];
+                    let reference = self.softmax(token, logits, block, dhidden.as_deref_mut());
                     if holds {
                         self.references[token * shape.blocks() + block] = reference;
                     }
@@ -208,17 +215,22 @@ impl Tile<'_> {
                 }
                 first += group;
             }
-            if let Some(lefts) = &lefts {
+            if let Some((lefts, dhidden)) = lefts.as_ref().zip(dhidden.as_deref_mut()) {
                 let (left, right) = (lefts.operand(rows, logits), &weight.backward[block]);
-                let accumulate = block > 0;
-                multiply_operand(self.dhidden, width, &left, tokens, right, width, accumulate);
+                dhidden.add_operand(&left, tokens, right);
             }
         }
     }
 
     /// Replaces the logits of a token in a block by exponentials relative to its reference, which it
-    /// gives.
-    fn softmax(&mut self, token: usize, logits: &mut [f32], block: usize, holds: bool) -> f32 {
+    /// gives. Scales what was summed before when the reference changes.
+    fn softmax(
+        &mut self,
+        token: usize,
+        logits: &mut [f32],
+        block: usize,
+        dhidden: Option<&mut Output<'_>>,
+    ) -> f32 {
         let state = &mut self.states[token];
         let target = (self.targets[token] as usize).wrapping_sub(block * BLOCK);
         if target < logits.len() {
@@ -228,10 +240,10 @@ impl Tile<'_> {
         if largest > state.reference + HEADROOM {
             let factor = exp::<false>(state.reference - largest);
             state.sum *= factor;
-            if holds && block > 0 {
-                let width = self.dhidden.len() / self.targets.len();
-                let dhidden = &mut self.dhidden[token * width..][..width];
-                dhidden.iter_mut().for_each(|value| *value *= factor);
+            if let Some(Output::Sum(sums)) = dhidden {
+                let width = sums.len() / self.targets.len();
+                let sums = &mut sums[token * width..][..width];
+                sums.iter_mut().for_each(|value| *value *= factor);
             }
             state.reference = largest;
         }
@@ -240,8 +252,8 @@ impl Tile<'_> {
     }
 
     /// Turns sums of weighted rows into the gradient of the hidden state.
-    fn finish(&mut self, weight: &[f32], shape: Shape, scale: f32) {
-        let rows = self.dhidden.chunks_exact_mut(shape.width);
+    fn finish(&self, dhidden: &mut [f32], weight: &[f32], shape: Shape, scale: f32) {
+        let rows = dhidden.chunks_exact_mut(shape.width);
         for ((row, state), &target) in rows.zip(self.states.iter()).zip(self.targets) {
             let factor = scale / state.sum;
             let target = &weight[target as usize * shape.width..][..shape.width];
@@ -270,27 +282,29 @@ pub fn linear_cross_entropy(
     shape.check(hidden, weight, targets);
     let packed = Weight::new(weight, shape, with_gradients, precision);
     let counted = |count: usize| if with_gradients { count } else { 0 };
-    // SAFETY: the first block's products overwrite the hidden gradient, the first chunk's the
-    // weight gradient.
-    let mut dhidden = unsafe { uninitialized(counted(hidden.len())) };
-    // SAFETY: as above.
-    let mut dweight = unsafe { uninitialized(counted(weight.len())) };
+    let mut dhidden = uninitialized(counted(hidden.len()));
+    let mut dweight = Vec::new();
     let (width, chunk) = (shape.width, shape.chunk(precision));
     let mut sum = 0.0;
     for start in (0..shape.tokens).step_by(chunk) {
         let count = chunk.min(shape.tokens - start);
         let rows = start * width..(start + count) * width;
-        let mut part = Chunk {
+        let chunk = Chunk {
             shape,
             hidden: &hidden[rows.clone()],
             targets: &targets[start..start + count],
             scale: 1.0 / shape.tokens as f32,
         };
-        let dhidden = &mut dhidden[if with_gradients { rows } else { 0..0 }];
-        sum += part.go(&packed, weight, dhidden, &mut dweight, start > 0, precision);
+        if !with_gradients {
+            sum += chunk.loss(&packed, precision);
+            continue;
+        }
+        let dhidden = &mut dhidden[rows];
+        sum += chunk.loss_and_gradients(&packed, weight, dhidden, &mut dweight, precision);
     }
-    let gradients = with_gradients.then_some(Gradients {
-        hidden: dhidden,
+    let gradients = with_gradients.then(|| Gradients {
+        // SAFETY: the chunks are all tokens, and each has written its rows.
+        hidden: unsafe { initialized(dhidden) },
         weight: dweight,
     });
     ((sum / shape.tokens as f64) as f32, gradients)
@@ -305,37 +319,53 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// The sum of the losses; gradients where there is room for them.
-    fn go(
-        &mut self,
+    /// The sum of the losses.
+    fn loss(&self, packed: &Weight, precision: Precision) -> f64 {
+        let (shape, count) = (self.shape, self.targets.len());
+        let tile = tile(count, precision);
+        let mut states = vec![Softmax::NOTHING; count];
+        let mut held = Held::new(count, None, precision);
+        let places = held.places();
+        states
+            .par_chunks_mut(tile)
+            .zip(self.targets.par_chunks(tile))
+            .zip(self.hidden.par_chunks(tile * shape.width))
+            .enumerate()
+            .for_each(|(index, ((states, targets), hidden))| {
+                let mut part = Tile {
+                    first: index * tile,
+                    hidden,
+                    targets,
+                    states,
+                    references: &mut [],
+                };
+                part.sweep(packed, shape, places, None);
+            });
+        states.iter().map(Softmax::loss).sum()
+    }
+
+    /// The sum of the losses. Writes the gradient of the hidden state to `dhidden`, and adds that of the
+    /// weight to `dweight`, which is empty at first.
+    fn loss_and_gradients(
+        &self,
         packed: &Weight,
         weight: &[f32],
-        dhidden: &mut [f32],
-        dweight: &mut [f32],
-        accumulate: bool,
+        dhidden: &mut [Uninit],
+        dweight: &mut Vec<f32>,
         precision: Precision,
     ) -> f64 {
         let (shape, count) = (self.shape, self.targets.len());
         let (tile, blocks) = (tile(count, precision), shape.blocks());
-        let with_gradients = !dweight.is_empty();
-        let tiles = count.div_ceil(tile);
         let mut states = vec![Softmax::NOTHING; count];
         let mut references = scratch(count * blocks);
-        let mut held = Held::new(count, with_gradients.then_some(blocks), precision);
+        let mut held = Held::new(count, Some(blocks), precision);
         let places = held.places();
-        // Without gradients there is nothing to write, but as many parts as tiles.
-        let mut nothing = vec![0.0; if with_gradients { 0 } else { tiles }];
-        let (dhidden, dhidden_part) = if with_gradients {
-            (dhidden, tile * shape.width)
-        } else {
-            (&mut nothing[..], 1)
-        };
         states
             .par_chunks_mut(tile)
             .zip(self.targets.par_chunks(tile))
             .zip(self.hidden.par_chunks(tile * shape.width))
             .zip(references.par_chunks_mut(tile * blocks))
-            .zip(dhidden.par_chunks_mut(dhidden_part))
+            .zip(dhidden.par_chunks_mut(tile * shape.width))
             .enumerate()
             .for_each(
                 |(index, ((((states, targets), hidden), references), dhidden))| {
@@ -345,51 +375,71 @@ impl Chunk<'_> {
                         targets,
                         states,
                         references,
-                        dhidden,
                     };
-                    part.sweep(packed, shape, places);
-                    if with_gradients {
-                        part.finish(weight, shape, self.scale);
-                    }
+                    let mut sums = Output::New(dhidden);
+                    part.sweep(packed, shape, places, Some(&mut sums));
+                    part.finish(sums.into_sum(), weight, shape, self.scale);
                 },
             );
-        if with_gradients {
-            let exponentials = Exponentials {
-                states: &states,
-                references: &references,
-                held: &held,
-            };
-            self.weight_gradient(&exponentials, dweight, accumulate, precision);
-        }
+        let exponentials = Exponentials {
+            states: &states,
+            references: &references,
+            held: &held,
+        };
+        self.weight_gradient(&exponentials, dweight, precision);
         states.iter().map(Softmax::loss).sum()
     }
 
+    /// Adds to the gradient of the weight, or makes it where there is none yet.
     fn weight_gradient(
         &self,
         exponentials: &Exponentials<'_>,
-        dweight: &mut [f32],
-        accumulate: bool,
+        dweight: &mut Vec<f32>,
         precision: Precision,
     ) {
-        let width = self.shape.width;
+        let Shape {
+            width, vocabulary, ..
+        } = self.shape;
         let last = self.scaled(exponentials, None, precision);
+        if dweight.is_empty() {
+            *dweight = from_chunks(vocabulary * width, BLOCK * width, |block, dweight| {
+                let output = Output::New(dweight);
+                self.weight_gradient_of_block(exponentials, &last, block, output, precision)
+            });
+            return;
+        }
         let parts = dweight.par_chunks_mut(BLOCK * width).enumerate();
         parts.for_each(|(block, dweight)| {
-            let rows = dweight.len() / width;
-            let own = (!exponentials.has_last_references(block))
-                .then(|| self.scaled(exponentials, Some(block), precision));
-            let right = own.as_ref().unwrap_or(&last);
-            let left = exponentials.held.block(block, rows);
-            multiply_operand(dweight, width, &left, rows, right, width, accumulate);
-            for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
-                let row = (target as usize).wrapping_sub(block * BLOCK);
-                if row < rows {
-                    for (sum, hidden) in dweight[row * width..][..width].iter_mut().zip(hidden) {
-                        *sum -= hidden * self.scale;
-                    }
+            let output = Output::Sum(dweight);
+            self.weight_gradient_of_block(exponentials, &last, block, output, precision);
+        });
+    }
+
+    /// The part of the weight's gradient for one block of the vocabulary.
+    fn weight_gradient_of_block<'b>(
+        &self,
+        exponentials: &Exponentials<'_>,
+        last: &Packed,
+        block: usize,
+        output: Output<'b>,
+        precision: Precision,
+    ) -> &'b mut [f32] {
+        let width = self.shape.width;
+        let rows = BLOCK.min(self.shape.vocabulary - block * BLOCK);
+        let own = (!exponentials.has_last_references(block))
+            .then(|| self.scaled(exponentials, Some(block), precision));
+        let right = own.as_ref().unwrap_or(last);
+        let left = exponentials.held.block(block, rows);
+        let dweight = output.multiply(&left, rows, right);
+        for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
+            let row = (target as usize).wrapping_sub(block * BLOCK);
+            if row < rows {
+                for (sum, hidden) in dweight[row * width..][..width].iter_mut().zip(hidden) {
+                    *sum -= hidden * self.scale;
                 }
             }
-        });
+        }
+        dweight
     }
 
     /// The hidden state of each token times what turns its exponentials in a block into shares of the

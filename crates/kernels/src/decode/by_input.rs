@@ -4,7 +4,8 @@ use super::format::{Format, RowOf, Rows};
 use super::kernel::{self, Weight, Work};
 use super::lanes::Lanes;
 use crate::level::Level;
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// Weights of a part of the inputs, at least: the sums of each part are written to memory.

@@ -13,7 +13,8 @@ use crate::kept_groups::KeptGroups;
 use crate::level::Level;
 use crate::matrix::View;
 use crate::product::{Packed, Precision};
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// A matrix `[outputs, inputs]`, input by input: what belongs to a group of inputs lies in one piece,

@@ -231,7 +231,9 @@ impl Memory {
     fn layout(bytes: usize) -> Layout {
         // Small matrices are not worth a page of their own.
         let align = if bytes < PAGE { 64 } else { PAGE };
-        Layout::from_size_align(bytes.next_multiple_of(align), align).expect("a size that exists")
+        let size = bytes.checked_next_multiple_of(align);
+        size.and_then(|size| Layout::from_size_align(size, align).ok())
+            .expect("weights that fit into memory")
     }
 
     fn zeroed(bytes: usize) -> Self {

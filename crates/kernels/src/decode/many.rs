@@ -13,7 +13,8 @@ use crate::kept_groups::KeptGroups;
 use crate::level::levelled;
 use crate::matrix::View;
 use crate::product::{Packed, Precision, bfloat, multiply};
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 
 /// Tokens that are multiplied together: a block of their terms stays in the second-level cache.
 const TOKENS: usize = 192;

@@ -5,7 +5,7 @@ use super::format::{Format, RowOf, Rows};
 use super::kernel::{self, Block, INPUTS, Weight, Work, dots};
 use super::lanes::Lanes;
 use crate::level::Level;
-use crate::scratch::Shared;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// Bytes of the weights that one task reads.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// Weights of a part of the groups, at least: the sums of each part are written to memory.

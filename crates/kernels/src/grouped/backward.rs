@@ -10,9 +10,11 @@ use crate::kept_groups::KeptGroups;
 use crate::layer_norm::backward_rows;
 use crate::linear::{Norm, add_all};
 use crate::matrix::View;
-use crate::product::{Packed, Precision, across, multiply};
-use crate::scratch::{Shared, scratch, uninitialized};
+use crate::product::{Output, Packed, Precision, across, multiply};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::tiling::tile;
+use crate::uninitialized::{Uninit, as_uninit, from_chunks_with, initialized, uninitialized};
 
 /// The gradients of a grouped feed-forward.
 pub struct Gradients {
@@ -53,9 +55,7 @@ pub fn backward(
     assert_eq!(gradient.len(), x.len(), "gradient");
     let mut buffer = None;
     let normal = normalized(x, weights.norm, &mut buffer);
-    // SAFETY: each group overwrites its rows of the up gradient and its columns of the down gradient.
-    let (mut dup, mut ddown) =
-        unsafe { (uninitialized(hidden * width), uninitialized(hidden * width)) };
+    let [mut dup, mut ddown] = [(); 2].map(|()| uninitialized(hidden * width));
     let mut dmask = vec![0.0; tokens * kept.groups()];
     let mut dunits = scratch(kept.pairs() * group);
     let (shared_down, shared_mask) = (Shared::new(&mut ddown), Shared::new(&mut dmask));
@@ -94,11 +94,13 @@ pub fn backward(
             for (channel, values) in columns.chunks_exact(group).enumerate() {
                 // SAFETY: each group has its own columns.
                 let row = unsafe { shared_down.part(channel * hidden + index * group, group) };
-                row.copy_from_slice(values);
+                row.write_copy_of_slice(values);
             }
             (!tokens.is_empty()).then(|| Packed::new(task.weights.up, precision))
         })
         .collect();
+    // SAFETY: each group has written its rows of the up gradient and its columns of the down gradient.
+    let [dup, ddown] = [dup, ddown].map(|values| unsafe { initialized(values) });
     let dnormal = add_up(&dunits, group, |index| up[index].as_ref(), kept, width);
     let (dx, dnorm) = match weights.norm {
         None => (dnormal, Vec::new()),
@@ -116,18 +118,13 @@ pub fn backward(
 /// The gradients of the norm with respect to its input and its weight.
 fn norm_backward(dnormal: &[f32], x: &[f32], norm: Norm<'_>, tile: usize) -> (Vec<f32>, Vec<f32>) {
     let width = norm.weight.len();
-    // SAFETY: every row is overwritten.
-    let mut dx = unsafe { uninitialized(x.len()) };
-    let partial: Vec<Vec<f32>> = dx
-        .par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .zip(dnormal.par_chunks(tile * width))
-        .map(|((dx, x), dnormal)| {
-            let mut dnorm = vec![0.0; width];
-            backward_rows(dx, &mut dnorm, dnormal, x, norm.weight, norm.epsilon);
-            dnorm
-        })
-        .collect();
+    let (dx, partial) = from_chunks_with(x.len(), tile * width, |index, dx| {
+        let rows = index * tile * width..index * tile * width + dx.len();
+        let mut dnorm = vec![0.0; width];
+        let (dnormal, x) = (&dnormal[rows.clone()], &x[rows]);
+        let dx = backward_rows(dx, &mut dnorm, dnormal, x, norm.weight, norm.epsilon);
+        (dx, dnorm)
+    });
     let mut dnorm = vec![0.0; width];
     add_all(&mut dnorm, &partial);
     (dx, dnorm)
@@ -150,17 +147,20 @@ impl GroupTask<'_> {
         &self,
         dunits: &mut [f32],
         products: &mut [f32],
-        dup: &mut [f32],
+        dup: &mut [Uninit],
         ddown: &mut [f32],
     ) {
         let (group, width) = (self.weights.up.rows(), self.weights.up.columns());
         if self.tokens.is_empty() {
-            dup.fill(0.0);
+            dup.fill(Uninit::new(0.0));
             ddown.fill(0.0);
             return;
         }
         let [up, down] = [self.weights.up.transposed(), self.weights.down]
             .map(|weights| Packed::new(weights, self.precision));
+        // SAFETY: all values that are written are initialized.
+        let ddown = unsafe { as_uninit(ddown) };
+        let mut outputs = [dup, ddown].map(Output::New);
         let mut done = 0;
         for tokens in chunks(self.tokens) {
             let count = tokens.len();
@@ -174,13 +174,11 @@ impl GroupTask<'_> {
             multiply(dunits, group, gradient, &down, false);
             let products = &mut products[done..][..count];
             gelu::value_gradient_and_product(&mut units, dunits, &before, products);
-            for (output, left, right) in [
-                (&mut *dup, &*dunits, normal),
-                (&mut *ddown, &*units, gradient),
-            ] {
+            let operands = [(&*dunits, normal), (&*units, gradient)];
+            for (output, (left, right)) in outputs.iter_mut().zip(operands) {
                 let left = View::new(left, count, group, group).transposed();
                 let right = Packed::new(right, self.precision);
-                multiply(output, width, left, &right, done > 0);
+                output.add(left, &right);
             }
             done += count;
         }

@@ -6,10 +6,11 @@ use super::{GroupWeights, add_up, chunks, gather, units_of_group};
 use crate::feed_forward::{Shape, Weights};
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
-use crate::layer_norm::forward_rows;
+use crate::layer_norm::normalize_rows;
 use crate::linear::Norm;
 use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 
 /// Weights of a grouped feed-forward in the order in which products read them.
 pub struct Prepared {
@@ -179,6 +180,6 @@ pub(super) fn normalized<'a>(
     buffer
         .par_chunks_mut(block)
         .zip(x.par_chunks(block))
-        .for_each(|(output, x)| forward_rows(output, x, norm.weight, norm.epsilon));
+        .for_each(|(output, x)| normalize_rows(output, x, norm.weight, norm.epsilon));
     buffer
 }

@@ -21,7 +21,9 @@ use crate::feed_forward::{Shape, Weights};
 use crate::kept_groups::KeptGroups;
 use crate::matrix::View;
 use crate::product::{Block, Engine, Packed, Precision, multiply_scattered};
-use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::{initialized, uninitialized};
 
 /// Whether the kept share of all pairs of tokens and groups is so small that these kernels are faster
 /// than the dense ones, for groups of `group` hidden units.
@@ -125,8 +127,7 @@ pub(crate) fn add_up<'a>(
     kept: &KeptGroups,
     width: usize,
 ) -> Vec<f32> {
-    // SAFETY: the blocks cover all sums, and each is overwritten.
-    let mut sums = unsafe { uninitialized(kept.tokens() * width) };
+    let mut sums = uninitialized(kept.tokens() * width);
     let shared = Shared::new(&mut sums);
     let blocks = blocks(kept.tokens(), width);
     blocks
@@ -155,10 +156,11 @@ pub(crate) fn add_up<'a>(
             for (token, row) in tokens.zip(block.chunks_exact(columns)) {
                 // SAFETY: each block has its own channels of its own tokens.
                 let sums = unsafe { shared.part(token * width + channels.start, columns) };
-                sums.copy_from_slice(row);
+                sums.write_copy_of_slice(row);
             }
         });
-    sums
+    // SAFETY: the blocks make up all sums, and each was written.
+    unsafe { initialized(sums) }
 }
 
 /// Blocks of tokens and channels. Sums do not depend on them, so that there may be as many as keep

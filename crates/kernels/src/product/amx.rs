@@ -74,7 +74,10 @@ thread_local! {
 }
 
 /// Gives all eight tiles of this thread 16 rows of 64 bytes, once.
-fn configure() {
+///
+/// # Safety
+/// [`is_usable`] is true.
+unsafe fn configure() {
     if CONFIGURED.replace(true) {
         return;
     }
@@ -88,7 +91,7 @@ fn configure() {
         row_bytes,
         rows,
     };
-    // SAFETY: `is_usable` was true when the engine was made; the configuration is 64 valid bytes.
+    // SAFETY: the caller has seen that tiles can be used; the configuration is 64 valid bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) };
 }
 
@@ -140,7 +143,8 @@ impl Hardware {
     /// [`is_usable`] is true.
     #[inline(always)]
     pub(super) unsafe fn configured() -> Self {
-        configure();
+        // SAFETY: passed on to the caller.
+        unsafe { configure() };
         Self(())
     }
 }

@@ -7,7 +7,8 @@ use super::packed::{self, Packed};
 use super::pairs;
 use super::target::BLOCK;
 use crate::matrix::View;
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 use crate::square::SIDE;
 
 /// Where the units of a left operand lie.
@@ -100,7 +101,9 @@ impl<'a> LeftOperand<'a> {
 
     /// Room for a matrix in the units of an engine, in values.
     pub(crate) fn room(rows: usize, terms: usize, engine: Engine) -> usize {
-        Self::whole_rows(rows, engine) * engine.units(terms)
+        Self::whole_rows(rows, engine)
+            .checked_mul(engine.units(terms))
+            .expect("an operand that fits into memory")
     }
 
     /// Rows up to whole tiles.

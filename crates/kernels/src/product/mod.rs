@@ -32,6 +32,7 @@ pub(crate) use panel::{PANEL, PanelEngine, copy_short, multiply_panel, put_colum
 pub use scattered::{Block, multiply_scattered};
 
 use crate::matrix::View;
+use crate::uninitialized::Uninit;
 pub(crate) use left_operand::LeftOperand;
 use target::Target;
 
@@ -90,34 +91,84 @@ pub(crate) fn multiply_operand(
     columns: usize,
     accumulate: bool,
 ) {
-    assert!(
-        columns <= right.columns(),
-        "more columns than the right operand has"
-    );
-    assert_eq!(left.engine, right.engine(), "operands of one engine");
-    assert!(left.terms <= right.inner(), "inner dimensions differ");
-    assert!(rows <= left.rows, "more rows than the left operand has");
-    assert!(row_stride >= columns, "rows of the output overlap");
-    if rows == 0 || columns == 0 {
-        return;
+    Target::new(output, row_stride, [rows, columns], accumulate).multiply(left, right);
+}
+
+/// Where a product goes that has as many columns as the right operand, row after row.
+pub(crate) enum Output<'a> {
+    /// Memory that the product is written to.
+    New(&'a mut [Uninit]),
+    /// Values that the product is added to.
+    Sum(&'a mut [f32]),
+}
+
+impl<'a> Output<'a> {
+    /// The product of the first `rows` rows of a left operand, or what it was added to.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the output has another length.
+    pub(crate) fn multiply(
+        self,
+        left: &LeftOperand<'_>,
+        rows: usize,
+        right: &Packed,
+    ) -> &'a mut [f32] {
+        let shape = [rows, right.columns()];
+        match self {
+            Self::New(output) => {
+                assert_eq!(output.len(), rows * right.columns(), "output");
+                Target::new_uninit(output, right.columns(), shape).multiply(left, right);
+                // SAFETY: the product has written all its rows and columns, which are all values.
+                unsafe { output.assume_init_mut() }
+            }
+            Self::Sum(output) => {
+                assert_eq!(output.len(), rows * right.columns(), "output");
+                Target::new(output, right.columns(), shape, true).multiply(left, right);
+                output
+            }
+        }
     }
-    assert!(
-        output.len() >= (rows - 1) * row_stride + columns,
-        "output too short"
-    );
-    let mut target = Target {
-        output,
-        row_stride,
-        rows,
-        columns,
-        accumulate,
-    };
-    #[cfg(target_arch = "x86_64")]
-    if right.engine().is_amx() {
-        // SAFETY: the engine exists only where the tile unit is usable.
-        let mut tiles = unsafe { amx::Hardware::configured() };
-        target.blocks(&mut tiles, left, right);
-        return;
+
+    /// Multiplies, and goes on with the result: the next product is added to it.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the output has another length.
+    pub(crate) fn add_operand(&mut self, left: &LeftOperand<'_>, rows: usize, right: &Packed) {
+        let output = std::mem::replace(self, Self::Sum(&mut []));
+        *self = Self::Sum(output.multiply(left, rows, right));
     }
-    target.tiles(left, right);
+
+    /// The sum of all products.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub(crate) fn into_sum(self) -> &'a mut [f32] {
+        match self {
+            Self::New(_) => panic!("a sum without a product"),
+            Self::Sum(sum) => sum,
+        }
+    }
+
+    /// [`add_operand`](Self::add_operand) with all rows of a matrix.
+    ///
+    /// # Panics
+    /// As there, or if the inner dimensions differ.
+    pub(crate) fn add(&mut self, left: View<'_>, right: &Packed) {
+        assert_eq!(left.columns(), right.inner(), "inner dimensions differ");
+        self.add_operand(&LeftOperand::of(left, right), left.rows(), right);
+    }
+}
+
+/// `left · right`, written to `output` row after row, on this thread.
+///
+/// # Panics
+/// If the shapes do not fit each other or the output has another length.
+pub(crate) fn multiply_into<'a>(
+    output: &'a mut [Uninit],
+    left: View<'_>,
+    right: &Packed,
+) -> &'a mut [f32] {
+    assert_eq!(left.columns(), right.inner(), "inner dimensions differ");
+    let operand = LeftOperand::of(left, right);
+    Output::New(output).multiply(&operand, left.rows(), right)
 }

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use super::{Engine, Precision, bfloat, pairs};
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 
 /// A right operand, `[inner, columns]`, in panels of two registers of columns: all terms of one
 /// panel, then those of the next. A last panel of one register may follow. Columns up to a whole
@@ -144,8 +145,11 @@ impl Packed {
 
     fn room(inner: usize, columns: usize, engine: Engine, precision: Precision) -> Self {
         let units = engine.units(inner).max(1);
+        let count = columns
+            .checked_next_multiple_of(engine.lanes())
+            .and_then(|columns| columns.checked_mul(units));
         Self {
-            values: scratch(columns.next_multiple_of(engine.lanes()) * units),
+            values: scratch(count.expect("an operand that fits into memory")),
             inner,
             columns,
             units,

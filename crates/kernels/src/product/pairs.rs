@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::bfloat::{pair, pairs, pairs_of_rows};
 use super::left_operand::Layout;
 use crate::matrix::View;
-use crate::scratch::Shared;
+use crate::shared::Shared;
 use crate::square::{SIDE, transpose};
 
 /// Writes the rows of a left operand. Pairs behind the last term are 0.

@@ -244,7 +244,7 @@ impl PanelEngine {
 /// # Panics
 /// If the lengths differ.
 #[inline]
-pub(crate) fn copy_short(to: &mut [f32], from: &[f32]) {
+pub(crate) fn copy_short<T: Copy>(to: &mut [T], from: &[T]) {
     assert_eq!(to.len(), from.len(), "rows of one length");
     let (to, to_rest) = to.as_chunks_mut::<PANEL>();
     let (from, from_rest) = from.as_chunks::<PANEL>();

@@ -5,30 +5,103 @@ use super::amx;
 use super::left_operand::{LeftOperand, Strips, WORTH_STRIPS};
 use super::packed::Packed;
 use super::tile::Tile;
+use crate::matrix::extent;
+use crate::uninitialized::{Uninit, as_uninit};
 
 /// Units of one block of terms: the right panel of a block stays in the first-level cache.
 pub(super) const BLOCK: usize = 256;
 
 /// Where the sums go.
 pub(super) struct Target<'a> {
-    pub(super) output: &'a mut [f32],
-    pub(super) row_stride: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) accumulate: bool,
+    /// Long enough for all rows and columns.
+    output: &'a mut [Uninit],
+    row_stride: usize,
+    rows: usize,
+    columns: usize,
+    /// Whether the sums are added to what the output holds. It is initialized then.
+    accumulate: bool,
 }
 
 /// Room for one tile of any engine.
 pub(super) type Corner = [f32; 1024];
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// Rows of an output that lie `row_stride` apart.
+    ///
+    /// # Panics
+    /// If rows overlap, or the output is too short.
+    pub(super) fn new(
+        output: &'a mut [f32],
+        row_stride: usize,
+        shape: [usize; 2],
+        accumulate: bool,
+    ) -> Self {
+        // SAFETY: a target only writes sums, which are initialized.
+        let output = unsafe { as_uninit(output) };
+        Self {
+            accumulate,
+            ..Self::new_uninit(output, row_stride, shape)
+        }
+    }
+
+    /// The same in memory that may not be initialized. All rows and columns are overwritten.
+    ///
+    /// # Panics
+    /// If rows overlap, or the output is too short.
+    pub(super) fn new_uninit(
+        output: &'a mut [Uninit],
+        row_stride: usize,
+        [rows, columns]: [usize; 2],
+    ) -> Self {
+        assert!(row_stride >= columns, "rows of the output overlap");
+        assert!(
+            output.len() >= extent(rows, columns, row_stride, 1),
+            "output too short"
+        );
+        Self {
+            output,
+            row_stride,
+            rows,
+            columns,
+            accumulate: false,
+        }
+    }
+
+    /// Computes the product.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub(super) fn multiply(mut self, left: &LeftOperand<'_>, right: &Packed) {
+        assert!(
+            self.columns <= right.columns(),
+            "more columns than the right operand has"
+        );
+        assert_eq!(left.engine, right.engine(), "operands of one engine");
+        assert!(left.terms <= right.inner(), "inner dimensions differ");
+        assert!(
+            self.rows <= left.rows,
+            "more rows than the left operand has"
+        );
+        if self.rows == 0 || self.columns == 0 {
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if right.engine().is_amx() {
+            // SAFETY: the engine exists only where the tile unit is usable.
+            let mut tiles = unsafe { amx::Hardware::configured() };
+            self.blocks(&mut tiles, left, right);
+            return;
+        }
+        self.tiles(left, right);
+    }
+
     /// Goes through blocks of terms, panels of columns and tiles of rows.
-    pub(super) fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+    fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
         let (engine, rows) = (right.engine(), self.rows);
         let (lanes, most) = (engine.lanes(), engine.rows());
         if left.units == 0 && !self.accumulate {
             for row in 0..rows {
-                self.output[row * self.row_stride..][..self.columns].fill(0.0);
+                self.output[row * self.row_stride..][..self.columns].fill(Uninit::new(0.0));
             }
         }
         let mut strips = left
@@ -100,12 +173,7 @@ impl Target<'_> {
 
     /// The same in blocks of 32 rows and 32 columns.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn blocks<T: amx::Tiles>(
-        &mut self,
-        tiles: &mut T,
-        left: &LeftOperand<'_>,
-        right: &Packed,
-    ) {
+    fn blocks<T: amx::Tiles>(&mut self, tiles: &mut T, left: &LeftOperand<'_>, right: &Packed) {
         for panel in right.panels(self.columns) {
             for row in (0..self.rows).step_by(amx::BLOCK) {
                 let count = amx::BLOCK.min(self.rows - row);
@@ -157,11 +225,8 @@ impl Target<'_> {
         let start = row * self.row_stride + column;
         if row + count <= self.rows && column + width <= self.columns {
             // The last row of the tile ends within the output: `multiply` has checked its length.
-            return compute(
-                self.output[start..].as_mut_ptr(),
-                self.row_stride,
-                accumulate,
-            );
+            let output = self.output[start..].as_mut_ptr().cast();
+            return compute(output, self.row_stride, accumulate);
         }
         let valid = width.min(self.columns - column);
         let count = count.min(self.rows - row);
@@ -169,13 +234,15 @@ impl Target<'_> {
         if accumulate {
             for (index, sums) in corner.chunks_exact_mut(width).enumerate().take(count) {
                 let line = &self.output[start + index * self.row_stride..][..valid];
-                sums[..valid].copy_from_slice(line);
+                // SAFETY: sums are only added to an initialized output, or to what an earlier block of
+                // terms has written.
+                sums[..valid].copy_from_slice(unsafe { line.assume_init_ref() });
             }
         }
         compute(corner.as_mut_ptr(), width, accumulate);
         for (index, sums) in corner.chunks_exact(width).enumerate().take(count) {
             let line = &mut self.output[start + index * self.row_stride..][..valid];
-            line.copy_from_slice(&sums[..valid]);
+            line.write_copy_of_slice(&sums[..valid]);
         }
     }
 }
@@ -217,7 +284,7 @@ mod tests {
             let row_stride = columns + gap;
             let before = values(rows * row_stride, 3);
             let mut output = before.clone();
-            let mut target = Target { output: &mut output, row_stride, rows, columns, accumulate };
+            let mut target = Target::new(&mut output, row_stride, [rows, columns], accumulate);
             let left_operand = LeftOperand::of(left, &packed);
             target.blocks(&mut amx::Software::default(), &left_operand, &packed);
             let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));

@@ -7,11 +7,9 @@
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 
-use rayon::prelude::*;
-
 #[cfg(target_arch = "x86_64")]
 use crate::level::Level;
-use crate::scratch::uninitialized;
+use crate::uninitialized::from_chunks;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -116,18 +114,16 @@ impl Philox {
 
     /// `count` normal values with a standard deviation, two from each block from `first` on.
     pub fn normals(&self, first: u64, count: usize, deviation: f64) -> Vec<f32> {
-        // SAFETY: every value is overwritten.
-        let mut values = unsafe { uninitialized(count) };
-        let parts = values.par_chunks_mut(NORMALS).enumerate();
-        parts.for_each(|(part, values)| {
-            let blocks = first + (part * NORMALS / 2) as u64..;
+        from_chunks(count, NORMALS, |index, values| {
+            let blocks = first + (index * NORMALS / 2) as u64..;
             for (values, block) in values.chunks_mut(2).zip(blocks) {
                 for (value, normal) in values.iter_mut().zip(self.normal_pair(block)) {
-                    *value = (normal * deviation) as f32;
+                    value.write((normal * deviation) as f32);
                 }
             }
-        });
-        values
+            // SAFETY: there is a pair for every two elements.
+            unsafe { values.assume_init_mut() }
+        })
     }
 }
 

@@ -29,34 +29,37 @@ fn first(count: usize) -> __mmask16 {
 }
 
 /// A whole register of values.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn load(values: &[f32; SIDE]) -> __m512 {
-    // SAFETY: the callers' target features have the instruction; the array is as long as a register.
+    // SAFETY: the array is as long as a register.
     unsafe { _mm512_loadu_ps(values.as_ptr()) }
 }
 
 /// The first values of a slice, up to a register of them, then 0.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn load_part(values: &[f32]) -> __m512 {
     if values.is_empty() {
         // A masked load from an address without memory, even of no lane at all, traps into microcode.
-        // SAFETY: as for `load`.
-        return unsafe { _mm512_setzero_ps() };
+        return _mm512_setzero_ps();
     }
-    // SAFETY: as for `load`; lanes that are read lie in the slice.
+    // SAFETY: lanes that are read lie in the slice.
     unsafe { _mm512_maskz_loadu_ps(first(values.len()), values.as_ptr()) }
 }
 
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn store(to: &mut [f32; SIDE], lanes: __m512) {
     // SAFETY: as for `load`.
     unsafe { _mm512_storeu_ps(to.as_mut_ptr(), lanes) }
 }
 
 /// Fills a slice from the first lanes.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn store_part(to: &mut [f32], lanes: __m512) {
-    // SAFETY: as for `load`; lanes that are written lie in the slice.
+    // SAFETY: lanes that are written lie in the slice.
     unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(to.len()), lanes) }
 }
 
