@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use crate::level::Level;
+
 /// How long a thread looks out for work before it sleeps: longer than what lies between two products
 /// of a decoded token, short enough to leave the processor to others soon.
 const PATIENCE: Duration = Duration::from_micros(200);
@@ -60,10 +62,15 @@ impl Team {
             leaving: AtomicBool::new(false),
             sleeping: AtomicUsize::new(0),
         });
+        let level = Level::current();
         let worker = |index| {
             let shared = Arc::clone(&shared);
             let builder = thread::Builder::new().name(format!("decode-{index}"));
-            let handle = builder.spawn(move || shared.work()).ok()?;
+            let work = move || {
+                level.use_on_this_thread();
+                shared.work();
+            };
+            let handle = builder.spawn(work).ok()?;
             Some(Worker {
                 thread: handle.thread().clone(),
                 handle: Some(handle),

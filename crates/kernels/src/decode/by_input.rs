@@ -3,7 +3,6 @@
 use super::format::{Format, RowOf, Rows};
 use super::kernel::{self, Weight, Work};
 use super::lanes::Lanes;
-use crate::level::Level;
 use crate::scratch::scratch;
 use crate::shared::Shared;
 use crate::team::Team;
@@ -23,7 +22,6 @@ pub struct ByInput {
     rows: Rows,
     outputs: usize,
     inputs: usize,
-    level: Level,
 }
 
 impl ByInput {
@@ -32,17 +30,6 @@ impl ByInput {
     /// # Panics
     /// If the length is another one, or there are no inputs or no outputs.
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
-        Self::at_level(weight, outputs, inputs, format, Level::current())
-    }
-
-    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
-    pub fn at_level(
-        weight: &[f32],
-        outputs: usize,
-        inputs: usize,
-        format: Format,
-        level: Level,
-    ) -> Self {
         assert!(outputs > 0 && inputs > 0, "an empty matrix");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
         let row = |index: usize| RowOf {
@@ -53,7 +40,6 @@ impl ByInput {
             rows: Rows::new(inputs, outputs, format, row),
             outputs,
             inputs,
-            level,
         }
     }
 
@@ -115,7 +101,7 @@ impl ByInput {
                 sums,
             };
             // SAFETY: the weights are those of the layer.
-            unsafe { kernel::at(self.level, self.rows.format(), work) };
+            unsafe { kernel::compute(self.rows.format(), work) };
         });
         y.fill(0.0);
         for ((token, _), sums) in parts.iter().zip(sums.chunks_exact(stride)) {

@@ -10,7 +10,6 @@ use super::lanes::Lanes;
 use super::parts::add_parts;
 use crate::grouped::add_up;
 use crate::kept_groups::KeptGroups;
-use crate::level::Level;
 use crate::matrix::View;
 use crate::product::{Packed, Precision};
 use crate::scratch::scratch;
@@ -25,7 +24,6 @@ pub struct Columns {
     inputs: usize,
     outputs: usize,
     group: usize,
-    level: Level,
 }
 
 impl Columns {
@@ -55,7 +53,6 @@ impl Columns {
             inputs,
             outputs,
             group,
-            level: Level::current(),
         }
     }
 
@@ -104,7 +101,7 @@ impl Columns {
                 sums,
             };
             // SAFETY: the weights are those of the matrix.
-            unsafe { kernel::at(self.level, self.rows.format(), work) };
+            unsafe { kernel::compute(self.rows.format(), work) };
         };
         add_parts(
             team,

@@ -9,7 +9,6 @@ use super::lanes::Lanes;
 use super::parts::add_parts;
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
-use crate::level::Level;
 use crate::scratch::scratch;
 use crate::team::Team;
 
@@ -21,7 +20,6 @@ pub struct FeedForward {
     width: usize,
     hidden: usize,
     group: usize,
-    level: Level,
 }
 
 impl FeedForward {
@@ -31,18 +29,6 @@ impl FeedForward {
     /// # Panics
     /// If the lengths are others, one is 0, or groups do not divide the hidden units.
     pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, format: Format) -> Self {
-        Self::at_level(up, down, width, group, format, Level::current())
-    }
-
-    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
-    pub fn at_level(
-        up: &[f32],
-        down: &[f32],
-        width: usize,
-        group: usize,
-        format: Format,
-        level: Level,
-    ) -> Self {
         assert!(
             width > 0 && group > 0 && !up.is_empty(),
             "an empty feed-forward"
@@ -74,7 +60,6 @@ impl FeedForward {
             width,
             hidden,
             group,
-            level,
         }
     }
 
@@ -146,7 +131,7 @@ impl FeedForward {
                 sums,
             };
             // SAFETY: the weights are those of the layer.
-            unsafe { kernel::at(self.level, self.format(), work) };
+            unsafe { kernel::compute(self.format(), work) };
         };
         add_parts(
             team,

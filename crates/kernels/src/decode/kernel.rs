@@ -55,11 +55,11 @@ pub(super) trait Work {
     unsafe fn with<L: Lanes, W: Weight>(self);
 }
 
-/// Does work at a level that the processor has.
+/// Does work at the level in use.
 ///
 /// # Safety
 /// The weights of the work are of the format.
-pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
+pub(super) unsafe fn compute(format: Format, work: impl Work) {
     #[inline(always)]
     unsafe fn any<L: Lanes>(format: Format, work: impl Work) {
         // SAFETY: passed on to the caller.
@@ -86,9 +86,9 @@ pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
         unsafe { any::<super::lanes::Avx512>(format, work) }
     }
 
-    // SAFETY: no level above the processor's is used; the caller vouches for the format.
+    // SAFETY: the processor has the instructions of the level in use; the caller vouches for the format.
     unsafe {
-        match level.min(Level::highest()) {
+        match Level::current() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => avx2(format, work),
             #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,6 @@ use super::filled_up;
 use super::format::{Format, RowOf, Rows};
 use super::kernel::{self, Block, INPUTS, Weight, Work, dots};
 use super::lanes::Lanes;
-use crate::level::Level;
 use crate::shared::Shared;
 use crate::team::Team;
 
@@ -16,7 +15,6 @@ pub struct Matrix {
     rows: Rows,
     outputs: usize,
     inputs: usize,
-    level: Level,
 }
 
 impl Matrix {
@@ -25,17 +23,6 @@ impl Matrix {
     /// # Panics
     /// If the length is another one, or there are no inputs.
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
-        Self::at_level(weight, outputs, inputs, format, Level::current())
-    }
-
-    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
-    pub fn at_level(
-        weight: &[f32],
-        outputs: usize,
-        inputs: usize,
-        format: Format,
-        level: Level,
-    ) -> Self {
         assert!(inputs > 0, "a matrix without columns");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
         let row = |index: usize| RowOf {
@@ -46,7 +33,6 @@ impl Matrix {
             rows: Rows::new(outputs, inputs, format, row),
             outputs,
             inputs,
-            level,
         }
     }
 
@@ -110,7 +96,7 @@ impl Matrix {
                 y,
             };
             // SAFETY: the weights are those of the matrix.
-            unsafe { kernel::at(self.level, self.format(), work) };
+            unsafe { kernel::compute(self.format(), work) };
         });
     }
 }
