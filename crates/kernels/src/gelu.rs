@@ -1,6 +1,6 @@
 //! The exact GELU, `x Φ(x)`, and its gradient.
 
-use crate::layer_norm::sum_of_pairs;
+use crate::lane_sums::sum_of_pairs;
 use crate::level::levelled;
 use crate::math::{erf, exp};
 use crate::uninitialized::{Uninit, as_uninit, from_chunks};

@@ -107,7 +107,7 @@ levelled! {
 }
 
 /// Sets the gradients of factors that are 0 to 0.
-pub(crate) fn keep_only(gradients: &mut [f32], factors: &[f32]) {
+pub(crate) fn zero_dropped(gradients: &mut [f32], factors: &[f32]) {
     for (gradient, &factor) in gradients.iter_mut().zip(factors) {
         *gradient = if factor == 0.0 { 0.0 } else { *gradient };
     }
@@ -192,7 +192,7 @@ pub fn backward(
             }
             if kept_only {
                 // SAFETY: each row of the chunk was written.
-                keep_only(unsafe { dfactors.assume_init_mut() }, factors);
+                zero_dropped(unsafe { dfactors.assume_init_mut() }, factors);
             }
         });
     // SAFETY: the chunks are all rows, and each was written.

@@ -1,50 +1,24 @@
 //! LayerNorm without bias, forward and backward.
 
+use rayon::prelude::*;
+
+use crate::lane_sums::{sum_of, sum_of_pairs};
 use crate::level::levelled;
-use crate::linear::add_all;
+use crate::partial_sums::add_partial_sums;
+use crate::scratch::{Scratch, scratch};
 use crate::uninitialized::{Uninit, as_uninit, from_chunks, from_chunks_with};
 
 /// Rows whose sums one partial result holds: sums are added in an order that does not depend on
 /// the number of threads.
 const ROWS: usize = 64;
 
-/// Lanes that sums are made in.
-const LANES: usize = 16;
-
-/// The sum of all lanes, added pairwise.
-#[inline(always)]
-fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
-    let mut count = LANES;
-    while count > 1 {
-        count /= 2;
-        for lane in 0..count {
-            lanes[lane] += lanes[lane + count];
-        }
-    }
-    lanes[0]
-}
-
-/// The sum of a term for each value.
-#[inline(always)]
-fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    sum_of_pairs(values, values, |value, _| term(value))
-}
-
-/// The sum of a term for each pair of values.
-#[inline(always)]
-pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (whole_a, rest_a) = a.as_chunks::<LANES>();
-    let (whole_b, rest_b) = b.as_chunks::<LANES>();
-    for (a, b) in whole_a.iter().zip(whole_b) {
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += term(a, b);
-        }
-    }
-    for ((lane, &a), &b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
-        *lane += term(a, b);
-    }
-    sum_of_lanes(lanes)
+/// A LayerNorm without bias on the input: `(x − mean) / sqrt(variance + epsilon) · weight`.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// `[inputs]`.
+    pub weight: &'a [f32],
+    /// What is added to the variance.
+    pub epsilon: f32,
 }
 
 /// Mean and reciprocal standard deviation of a row.
@@ -85,6 +59,38 @@ fn forward_rows<'a>(
 pub(crate) fn normalize_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
     // SAFETY: all values that are written are initialized.
     forward_rows(unsafe { as_uninit(output) }, x, weight, epsilon);
+}
+
+/// The rows of `x`, normalized where there is a norm.
+pub(crate) fn normalized<'a>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    buffer: &'a mut Option<Scratch>,
+) -> &'a [f32] {
+    match norm {
+        None => x,
+        Some(norm) => {
+            let buffer = buffer.insert(scratch(x.len()));
+            normalize_rows(buffer, x, norm.weight, norm.epsilon);
+            buffer
+        }
+    }
+}
+
+/// [`normalized`] on all threads.
+pub(crate) fn normalized_in_parallel<'a>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    buffer: &'a mut Option<Scratch>,
+) -> &'a [f32] {
+    let Some(norm) = norm else { return x };
+    let buffer = buffer.insert(scratch(x.len()));
+    let block = ROWS * norm.weight.len();
+    buffer
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .for_each(|(output, x)| normalize_rows(output, x, norm.weight, norm.epsilon));
+    buffer
 }
 
 /// Writes the gradient of the input, of whole rows, to `dx`, and adds that of the weight to `dweight`.
@@ -174,6 +180,6 @@ pub fn backward(gradient: &[f32], x: &[f32], weight: &[f32], epsilon: f32) -> (V
         (dx, dweight)
     });
     let mut dweight = vec![0.0; weight.len()];
-    add_all(&mut dweight, &partial);
+    add_partial_sums(&mut dweight, &partial);
     (dx, dweight)
 }

@@ -10,8 +10,8 @@ use std::f32::consts::LOG2_E;
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::linear::add_all;
 use crate::math::{cos_sin, is_reduced};
+use crate::partial_sums::add_partial_sums;
 use crate::random::Philox;
 use crate::scratch::{Scratch, scratch};
 use crate::uninitialized::{
@@ -297,7 +297,7 @@ pub fn product_backward(
         })
         .collect();
     let mut dshift = vec![0.0; shift.len()];
-    add_all(&mut dshift, &partial);
+    add_partial_sums(&mut dshift, &partial);
     // SAFETY: the parts of all chunks make up both, and each was written.
     let [dx, dattended] = [dx, dattended].map(|values| unsafe { initialized(values) });
     ProductGradients {
@@ -343,7 +343,7 @@ pub fn rounded_backward(gradient: &[f32], attended: &[f32], shift: &[f32]) -> (V
         (dattended, dshift)
     });
     let mut dshift = vec![0.0; shift.len()];
-    add_all(&mut dshift, &partial);
+    add_partial_sums(&mut dshift, &partial);
     (dattended, dshift)
 }
 
@@ -404,7 +404,7 @@ pub fn mean_backward(
         (dattended, dshift)
     });
     let mut dshift = vec![0.0; shift.len()];
-    add_all(&mut dshift, &partial);
+    add_partial_sums(&mut dshift, &partial);
     (dattended, dshift)
 }
 

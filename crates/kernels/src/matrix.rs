@@ -45,7 +45,7 @@ impl<'a> View<'a> {
     ///
     /// # Panics
     /// If there are not as many.
-    pub fn part(self, first: usize, count: usize) -> Self {
+    pub fn columns_from(self, first: usize, count: usize) -> Self {
         assert!(
             first <= self.columns && count <= self.columns - first,
             "columns outside of the matrix"
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
     /// # Panics
     /// If there are not as many.
     pub fn rows_from(self, first: usize, count: usize) -> Self {
-        self.transposed().part(first, count).transposed()
+        self.transposed().columns_from(first, count).transposed()
     }
 
     /// The number of rows.

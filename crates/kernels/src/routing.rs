@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::linear::add_all;
+use crate::partial_sums::add_partial_sums;
 use crate::uninitialized::{Uninit, from_chunks};
 
 /// Elements that one thread works on at a time.
@@ -78,7 +78,7 @@ pub fn used_share(values: &[f32], channels: usize) -> Vec<f32> {
     let counts: Vec<Vec<f32>> = values.par_chunks(TOKENS * channels).map(count).collect();
     // Whole numbers up to 2²⁴ add up exactly.
     let mut shares = vec![0.0; channels];
-    add_all(&mut shares, &counts);
+    add_partial_sums(&mut shares, &counts);
     let tokens = (values.len() / channels).max(1) as f32;
     shares.iter_mut().for_each(|share| *share /= tokens);
     shares
@@ -183,7 +183,7 @@ pub fn mean_softmax(scores: &[f32], experts: usize) -> Vec<f32> {
     };
     let sums: Vec<Vec<f32>> = scores.par_chunks(TOKENS * experts).map(sum).collect();
     let mut mean = vec![0.0; experts];
-    add_all(&mut mean, &sums);
+    add_partial_sums(&mut mean, &sums);
     let tokens = (scores.len() / experts).max(1) as f32;
     mean.iter_mut().for_each(|mean| *mean /= tokens);
     mean

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::memory;
 
 /// Bytes kept for later, and no more.
-const KEPT: usize = 1 << 30;
+const POOLED_BYTES: usize = 1 << 30;
 
 /// Values of one line of the cache.
 const LINE: usize = memory::LINE / size_of::<f32>();
@@ -29,9 +29,9 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 });
 
 impl Pool {
-    fn put(&mut self, buffer: Vec<Line>) {
+    fn give_back(&mut self, buffer: Vec<Line>) {
         let bytes = memory::LINE * buffer.capacity();
-        if bytes > 0 && self.bytes + bytes <= KEPT {
+        if bytes > 0 && self.bytes + bytes <= POOLED_BYTES {
             self.bytes += bytes;
             self.buffers
                 .entry(buffer.capacity())
@@ -84,7 +84,7 @@ impl DerefMut for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        pool().put(std::mem::take(&mut self.lines));
+        pool().give_back(std::mem::take(&mut self.lines));
     }
 }
 

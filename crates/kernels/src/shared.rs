@@ -17,7 +17,7 @@ impl<T> Clone for Shared<'_, T> {
 
 impl<T> Copy for Shared<'_, T> {}
 
-// SAFETY: the tasks get parts of a slice that may be sent to them; `Shared::part` demands that no two
+// SAFETY: the tasks get parts of a slice that may be sent to them; `Shared::slice` demands that no two
 // of them overlap.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
@@ -40,7 +40,7 @@ impl<'a, T> Shared<'a, T> {
     /// # Safety
     /// No other part that is in use holds any of these elements.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn part(&self, from: usize, count: usize) -> &'a mut [T] {
+    pub(crate) unsafe fn slice(&self, from: usize, count: usize) -> &'a mut [T] {
         assert!(
             from <= self.count && count <= self.count - from,
             "elements of the slice"

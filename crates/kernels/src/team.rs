@@ -112,7 +112,7 @@ impl Team {
                 .iter()
                 .for_each(|worker| worker.thread.unpark());
         }
-        shared.take_part(number);
+        shared.claim_tasks(number);
         let mut looks = 0;
         while shared.ended.load(Ordering::Acquire) < tasks {
             wait(&mut looks);
@@ -138,7 +138,7 @@ impl Drop for Team {
 
 impl Shared {
     /// Does tasks of a job until no one is left that is not claimed.
-    fn take_part(&self, number: u32) {
+    fn claim_tasks(&self, number: u32) {
         loop {
             let claims = self.claims.load(Ordering::Acquire);
             let unclaimed = claims as u32;
@@ -179,7 +179,7 @@ impl Shared {
         while !self.leaving.load(Ordering::Relaxed) {
             let claims = self.claims.load(Ordering::Acquire);
             if claims as u32 > 0 {
-                self.take_part((claims >> 32) as u32);
+                self.claim_tasks((claims >> 32) as u32);
                 (looks, idle_since) = (0, None);
             } else if wait(&mut looks) {
                 let since = *idle_since.get_or_insert_with(Instant::now);

@@ -14,7 +14,7 @@ const CHUNK: usize = 1 << 14;
 /// g ← gradient_scale · g
 /// m ← β₁ m + (1 − β₁) g
 /// v ← β₂ v + (1 − β₂) g²
-/// p ← keep · p − rate · m / (√v · root_scale + ε)
+/// p ← decay_factor · p − rate · m / (√v · root_scale + ε)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -25,7 +25,7 @@ pub struct AdamW {
     /// ε.
     pub epsilon: f32,
     /// `1 − learning rate · weight decay`.
-    pub keep: f32,
+    pub decay_factor: f32,
     /// `learning rate / (1 − β₁ᵗ)`.
     pub rate: f32,
     /// `1 / √(1 − β₂ᵗ)`.
@@ -40,7 +40,7 @@ levelled! {
             let g = step.gradient_scale * g;
             *m = beta_1 * *m + (1.0 - beta_1) * g;
             *v = beta_2 * *v + (1.0 - beta_2) * (g * g);
-            *p = step.keep * *p - step.rate * *m / (v.sqrt() * step.root_scale + step.epsilon);
+            *p = step.decay_factor * *p - step.rate * *m / (v.sqrt() * step.root_scale + step.epsilon);
         }
     }
 }

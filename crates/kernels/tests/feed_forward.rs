@@ -44,10 +44,10 @@ proptest! {
                 let y = feed_forward::forward(&x, &weights, shape, precision);
                 (y, all(feed_forward::backward(&gradient, &x, &weights, shape, precision)))
             });
-            let (same, saved) = feed_forward::forward_keeping(&x, &weights, shape, precision);
+            let (same, saved) = feed_forward::forward_saving(&x, &weights, shape, precision);
             assert_eq!(same, y);
             let same =
-                feed_forward::backward_kept(&gradient, &x, &weights, &saved, shape, precision);
+                feed_forward::backward_saved(&gradient, &x, &weights, &saved, shape, precision);
             assert_eq!(all(same), found);
             let before = linear::forward(&x, norm, &up, into, precision);
             let units = gelu::forward(&before);

@@ -12,7 +12,7 @@ use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::linear::Norm;
 use learned_dropout_kernels::matrix::View;
 use learned_dropout_kernels::product::{
-    Block, Engine, Packed, Precision, bfloat, multiply_scattered,
+    Engine, OutputBlock, Packed, Precision, bfloat, multiply_scattered,
 };
 use proptest::prelude::*;
 
@@ -168,8 +168,8 @@ proptest! {
         let rows: Vec<u32> = (0..all as u32).filter(|row| row % share as u32 == 0).collect();
         let rows: Vec<u32> = rows.into_iter().map(|row| row + 7).collect();
         let (left, right) = (values(rows.len() * inner, 1), values(inner * width, 2));
-        let first = (block * Block::COLUMNS).min((width - 1) / Block::COLUMNS * Block::COLUMNS);
-        let columns = first..width.min(first + 2 * Block::COLUMNS);
+        let first = (block * OutputBlock::COLUMNS).min((width - 1) / OutputBlock::COLUMNS * OutputBlock::COLUMNS);
+        let columns = first..width.min(first + 2 * OutputBlock::COLUMNS);
         let before = values(all * columns.len(), 3);
         let mut expected = exact(&before);
         let round = |value: f32| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
@@ -187,7 +187,7 @@ proptest! {
                 let right_view = View::new(&right, inner, width, width);
                 let packed = Packed::for_engine(right_view, engine, Precision::Bf16);
                 let mut found = before.clone();
-                let target = Block { values: &mut found, first_row: 7, columns: columns.clone() };
+                let target = OutputBlock { values: &mut found, first_row: 7, columns: columns.clone() };
                 let left = View::new(&left, rows.len(), inner, inner);
                 multiply_scattered(target, &rows, left, &packed);
                 assert_close(&found, &expected, TOLERANCE, engine.name());
@@ -214,16 +214,19 @@ fn operands_are_rounded_where_asked_for() {
 }
 
 #[test]
-fn few_kept_groups_are_worth_it() {
+fn few_kept_groups_are_faster() {
     let f32 = Precision::F32;
     at_every_level(|_| {
-        assert!(grouped::worth_it(32, 0.25, f32) && grouped::worth_it(16, 0.1, f32));
-        assert!(!grouped::worth_it(1, 0.1, f32));
+        assert!(
+            grouped::is_faster_than_dense(32, 0.25, f32)
+                && grouped::is_faster_than_dense(16, 0.1, f32)
+        );
+        assert!(!grouped::is_faster_than_dense(1, 0.1, f32));
         for group in [1, 4, 8, 16, 32, 64] {
-            assert!(!grouped::worth_it(group, 1.0, f32));
+            assert!(!grouped::is_faster_than_dense(group, 1.0, f32));
             for percent in (0..=100).map(f64::from) {
-                let worth = |group| grouped::worth_it(group, percent / 100.0, f32);
-                assert!(worth(2 * group) || !worth(group), "{group} at {percent}%");
+                let faster = |group| grouped::is_faster_than_dense(group, percent / 100.0, f32);
+                assert!(faster(2 * group) || !faster(group), "{group} at {percent}%");
             }
         }
     });
@@ -235,7 +238,7 @@ fn rows_outside_are_refused() {
     let values = [0.0; 64];
     let right = Packed::new(View::new(&values, 2, 32, 32), Precision::F32);
     let mut output = [0.0; 64];
-    let target = Block {
+    let target = OutputBlock {
         values: &mut output,
         first_row: 3,
         columns: 0..32,

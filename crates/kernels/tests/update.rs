@@ -60,7 +60,7 @@ fn adamw_follows_its_formula() {
         betas: [0.9, 0.95],
         gradient_scale: 0.5,
         epsilon: 1e-8,
-        keep: 0.99,
+        decay_factor: 0.99,
         rate: 0.02,
         root_scale: 3.0,
     };
@@ -76,7 +76,7 @@ fn adamw_follows_its_formula() {
             let v = beta_2 * v + (1.0 - beta_2) * g * g;
             let root = v.sqrt() * f64::from(step.root_scale) + f64::from(step.epsilon);
             let change = f64::from(step.rate) * m / root;
-            let new = f64::from(step.keep) * p - change;
+            let new = f64::from(step.decay_factor) * p - change;
             // Some ten roundings of 2⁻²⁴ each, of values up to the terms of each sum.
             let terms = [
                 new.abs() + 2.0 * change.abs() + 0.02 / root,

@@ -1,6 +1,6 @@
 //! A matrix of weights, times inputs of which many are 0.
 
-use super::format::{Format, RowOf, Rows};
+use super::format::{Format, LANES, Rows, SourceRow};
 use super::kernel::{self, Weight, Work};
 use super::lanes::Lanes;
 use crate::scratch::scratch;
@@ -32,7 +32,7 @@ impl ByInput {
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
         assert!(outputs > 0 && inputs > 0, "an empty matrix");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
-        let row = |index: usize| RowOf {
+        let row = |index: usize| SourceRow {
             values: &weight[index..],
             step: inputs,
         };
@@ -91,7 +91,7 @@ impl ByInput {
         let shared = Shared::new(&mut sums);
         team.run(parts.len(), &|part| {
             // SAFETY: each part has sums of its own.
-            let sums = unsafe { shared.part(part * stride, stride) };
+            let sums = unsafe { shared.slice(part * stride, stride) };
             sums.fill(0.0);
             let inputs = &used[parts[part].1.clone()];
             let layer = self;
@@ -120,7 +120,7 @@ struct Part<'a> {
 
 impl Work for Part<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, W: Weight>(self) {
+    unsafe fn run<L: Lanes, W: Weight>(self) {
         let Self {
             layer,
             inputs,
@@ -149,11 +149,11 @@ unsafe fn add<L: Lanes, W: Weight, const U: usize>(
     inputs: [(u32, f32); U],
     sums: &mut [f32],
 ) {
-    let rows = inputs.map(|(index, _)| layer.rows.part(index as usize, 1));
+    let rows = inputs.map(|(index, _)| layer.rows.address_of(index as usize, 1));
     let values = inputs.map(|(_, value)| value);
-    let (sums, _) = sums.as_chunks_mut::<{ super::LANES }>();
+    let (sums, _) = sums.as_chunks_mut::<{ LANES }>();
     for (index, sums) in sums.iter_mut().enumerate() {
-        let place = index * super::LANES * W::BYTES;
+        let place = index * LANES * W::BYTES;
         // SAFETY: the caller vouches for the instructions and the format; a row holds as many weights
         // as there are sums.
         unsafe {

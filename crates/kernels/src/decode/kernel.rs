@@ -52,7 +52,7 @@ weights! {
 pub(super) trait Work {
     /// # Safety
     /// The processor has the instructions of `L`, and the weights are of the format `W`.
-    unsafe fn with<L: Lanes, W: Weight>(self);
+    unsafe fn run<L: Lanes, W: Weight>(self);
 }
 
 /// Does work at the level in use.
@@ -65,9 +65,9 @@ pub(super) unsafe fn compute(format: Format, work: impl Work) {
         // SAFETY: passed on to the caller.
         unsafe {
             match format {
-                Format::F32 => work.with::<L, F32>(),
-                Format::Bf16 => work.with::<L, Bf16>(),
-                Format::F16 => work.with::<L, F16>(),
+                Format::F32 => work.run::<L, F32>(),
+                Format::Bf16 => work.run::<L, Bf16>(),
+                Format::F16 => work.run::<L, F16>(),
             }
         }
     }
@@ -100,14 +100,14 @@ pub(super) unsafe fn compute(format: Format, work: impl Work) {
 
 /// Rows of weights, one after the other.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct WeightBlock {
     pub(super) start: *const u8,
     pub(super) rows: usize,
     /// Weights of a row, a multiple of [`LANES`].
     pub(super) stride: usize,
 }
 
-impl Block {
+impl WeightBlock {
     #[inline(always)]
     fn row<W: Weight>(&self, row: usize) -> *const u8 {
         self.start.wrapping_add(row * self.stride * W::BYTES)
@@ -123,7 +123,7 @@ impl Block {
 /// [`INPUTS`] inputs, of as many values as a row.
 #[inline(always)]
 pub(super) unsafe fn dots<L: Lanes, W: Weight>(
-    block: Block,
+    block: WeightBlock,
     inputs: &[*const f32],
     mut put: impl FnMut(usize, usize, f32),
 ) {
@@ -204,7 +204,7 @@ pub(super) unsafe fn dots<L: Lanes, W: Weight>(
 /// [`INPUTS`] outputs, of as many values as a row, which nothing else uses.
 #[inline(always)]
 pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
-    block: Block,
+    block: WeightBlock,
     coefficients: &[f32],
     outputs: &[*mut f32],
 ) {

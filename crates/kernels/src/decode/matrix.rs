@@ -1,9 +1,9 @@
 //! A matrix of weights, times a few inputs.
 
-use super::filled_up;
-use super::format::{Format, RowOf, Rows};
-use super::kernel::{self, Block, INPUTS, Weight, Work, dots};
+use super::format::{Format, Rows, SourceRow};
+use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, dots};
 use super::lanes::Lanes;
+use super::padded::padded;
 use crate::shared::Shared;
 use crate::team::Team;
 
@@ -25,7 +25,7 @@ impl Matrix {
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
         assert!(inputs > 0, "a matrix without columns");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
-        let row = |index: usize| RowOf {
+        let row = |index: usize| SourceRow {
             values: &weight[index * inputs..][..inputs],
             step: 1,
         };
@@ -82,7 +82,7 @@ impl Matrix {
         assert_eq!(x.len(), tokens * self.inputs, "input");
         assert_eq!(y.len(), tokens * self.outputs, "output");
         let mut buffer = None;
-        let x = filled_up(x, self.inputs, &mut buffer);
+        let x = padded(x, self.inputs, &mut buffer);
         let row = self.rows.stride() * self.format().bytes();
         let of_task = (TASK / row).max(1).next_multiple_of(4);
         let y = Shared::new(y);
@@ -112,7 +112,7 @@ struct Part<'a> {
 
 impl Work for Part<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, W: Weight>(self) {
+    unsafe fn run<L: Lanes, W: Weight>(self) {
         let Self {
             matrix,
             first,
@@ -121,8 +121,8 @@ impl Work for Part<'_> {
             y,
         } = self;
         let stride = matrix.rows.stride();
-        let block = Block {
-            start: matrix.rows.part(first, count),
+        let block = WeightBlock {
+            start: matrix.rows.address_of(first, count),
             rows: count,
             stride,
         };
@@ -134,7 +134,7 @@ impl Work for Part<'_> {
                 inputs[token] = x.as_ptr();
                 let row = (index * INPUTS + token) * matrix.outputs;
                 // SAFETY: each task has rows of its own, and each token outputs of its own.
-                outputs[token] = Some(unsafe { y.part(row + first, count) });
+                outputs[token] = Some(unsafe { y.slice(row + first, count) });
             }
             let put = |row: usize, token: usize, product| {
                 if let Some(output) = &mut outputs[token] {

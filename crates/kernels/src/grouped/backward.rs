@@ -2,18 +2,20 @@
 
 use rayon::prelude::*;
 
-use super::forward::normalized;
-use super::{GroupWeights, add_up, chunks, gather, units_of_group};
+use super::gather::{chunks, gather};
+use super::group_weights::{GroupWeights, units_of_group};
+use super::sum_groups::sum_groups;
 use crate::feed_forward::{Shape, Weights};
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
-use crate::layer_norm::backward_rows;
-use crate::linear::{Norm, add_all};
+use crate::layer_norm::{backward_rows, normalized_in_parallel};
+use crate::linear::Norm;
 use crate::matrix::View;
-use crate::product::{Output, Packed, Precision, across, multiply};
+use crate::partial_sums::add_partial_sums;
+use crate::product::{Output, Packed, Precision, copy_transposed, multiply};
 use crate::scratch::scratch;
 use crate::shared::Shared;
-use crate::tiling::tile;
+use crate::tiling::tile_rows;
 use crate::uninitialized::{Uninit, as_uninit, from_chunks_with, initialized, uninitialized};
 
 /// The gradients of a grouped feed-forward.
@@ -54,7 +56,7 @@ pub fn backward(
     } = shape;
     assert_eq!(gradient.len(), x.len(), "gradient");
     let mut buffer = None;
-    let normal = normalized(x, weights.norm, &mut buffer);
+    let normal = normalized_in_parallel(x, weights.norm, &mut buffer);
     let [mut dup, mut ddown] = [(); 2].map(|()| uninitialized(hidden * width));
     let mut dmask = vec![0.0; tokens * kept.groups()];
     let mut dunits = scratch(kept.pairs() * group);
@@ -65,7 +67,7 @@ pub fn backward(
         .with_max_len(1)
         .enumerate()
         .map(|(index, dup)| {
-            let tokens = kept.of(index);
+            let tokens = kept.tokens_of(index);
             let first = kept.pairs_before(index) * group;
             let task = GroupTask {
                 weights: GroupWeights::new(weights, shape, group, index),
@@ -75,25 +77,25 @@ pub fn backward(
                 precision,
             };
             // SAFETY: each group has its own pairs.
-            let dunits = unsafe { shared_units.part(first, tokens.len() * group) };
+            let dunits = unsafe { shared_units.slice(first, tokens.len() * group) };
             let mut products = scratch(tokens.len());
             let mut ddown = scratch(group * width);
             task.compute(dunits, &mut products, dup, &mut ddown);
             for (&token, &product) in tokens.iter().zip(products.iter()) {
                 let place = token as usize * kept.groups() + index;
                 // SAFETY: each group has its own values.
-                let value = unsafe { shared_mask.part(place, 1) };
+                let value = unsafe { shared_mask.slice(place, 1) };
                 value[0] = product;
             }
             let mut columns = scratch(width * group);
-            across(
+            copy_transposed(
                 &mut columns,
                 group,
                 View::new(&ddown, group, width, width).transposed(),
             );
             for (channel, values) in columns.chunks_exact(group).enumerate() {
                 // SAFETY: each group has its own columns.
-                let row = unsafe { shared_down.part(channel * hidden + index * group, group) };
+                let row = unsafe { shared_down.slice(channel * hidden + index * group, group) };
                 row.write_copy_of_slice(values);
             }
             (!tokens.is_empty()).then(|| Packed::new(task.weights.up, precision))
@@ -101,10 +103,10 @@ pub fn backward(
         .collect();
     // SAFETY: each group has written its rows of the up gradient and its columns of the down gradient.
     let [dup, ddown] = [dup, ddown].map(|values| unsafe { initialized(values) });
-    let dnormal = add_up(&dunits, group, |index| up[index].as_ref(), kept, width);
+    let dnormal = sum_groups(&dunits, group, |index| up[index].as_ref(), kept, width);
     let (dx, dnorm) = match weights.norm {
         None => (dnormal, Vec::new()),
-        Some(norm) => norm_backward(&dnormal, x, norm, tile(tokens, precision)),
+        Some(norm) => norm_backward(&dnormal, x, norm, tile_rows(tokens, precision)),
     };
     Gradients {
         x: dx,
@@ -126,7 +128,7 @@ fn norm_backward(dnormal: &[f32], x: &[f32], norm: Norm<'_>, tile: usize) -> (Ve
         (dx, dnorm)
     });
     let mut dnorm = vec![0.0; width];
-    add_all(&mut dnorm, &partial);
+    add_partial_sums(&mut dnorm, &partial);
     (dx, dnorm)
 }
 

@@ -2,14 +2,12 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
-use super::left_operand::{LeftOperand, Strips, WORTH_STRIPS};
+use super::left_operand::LeftOperand;
 use super::packed::Packed;
-use super::tile::Tile;
+use super::strips::{Strips, WORTH_STRIPS};
+use super::tile::{BLOCK, Corner, Tile};
 use crate::matrix::extent;
 use crate::uninitialized::{Uninit, as_uninit};
-
-/// Units of one block of terms: the right panel of a block stays in the first-level cache.
-pub(super) const BLOCK: usize = 256;
 
 /// Where the sums go.
 pub(super) struct Target<'a> {
@@ -21,9 +19,6 @@ pub(super) struct Target<'a> {
     /// Whether the sums are added to what the output holds. It is initialized then.
     accumulate: bool,
 }
-
-/// Room for one tile of any engine.
-pub(super) type Corner = [f32; 1024];
 
 impl<'a> Target<'a> {
     /// Rows of an output that lie `row_stride` apart.
@@ -89,14 +84,14 @@ impl<'a> Target<'a> {
         if right.engine().is_amx() {
             // SAFETY: the engine exists only where the tile unit is usable.
             let mut tiles = unsafe { amx::Hardware::configured() };
-            self.blocks(&mut tiles, left, right);
+            self.multiply_in_tiles(&mut tiles, left, right);
             return;
         }
-        self.tiles(left, right);
+        self.multiply_in_registers(left, right);
     }
 
     /// Goes through blocks of terms, panels of columns and tiles of rows.
-    fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+    fn multiply_in_registers(&mut self, left: &LeftOperand<'_>, right: &Packed) {
         let (engine, rows) = (right.engine(), self.rows);
         let (lanes, most) = (engine.lanes(), engine.rows());
         if left.units == 0 && !self.accumulate {
@@ -107,7 +102,7 @@ impl<'a> Target<'a> {
         let mut strips = left
             .flipped
             .filter(|_| self.columns >= WORTH_STRIPS)
-            .map(|left| Strips::room(left.rows(), most));
+            .map(|left| Strips::new(left.rows(), most));
         let block = if left.flipped.is_some() {
             BLOCK / 2
         } else {
@@ -120,29 +115,29 @@ impl<'a> Target<'a> {
             if let Some((strips, left)) = strips.as_mut().zip(left.flipped) {
                 strips.fill(left, first, inner);
             }
-            for panel in right.panels(self.columns) {
-                let registers = panel.width / lanes;
-                let part = panel.part(first, inner);
-                let next = panel.next(part, tiles);
-                let whole = engine.tiles::<false>(most, registers);
+            for micro_panel in right.micro_panels(self.columns) {
+                let registers = micro_panel.width / lanes;
+                let units = micro_panel.units(first, inner);
+                let next = micro_panel.next(units, tiles);
+                let whole = engine.tile_function::<false>(most, registers);
                 for (index, row) in (0..rows).step_by(most).enumerate() {
                     next.prefetch(index);
                     let count = most.min(rows - row);
                     let compute = if count == most {
                         whole
                     } else {
-                        engine.tiles::<false>(count, registers)
+                        engine.tile_function::<false>(count, registers)
                     };
                     let (start, left_row, left_step) = match &strips {
-                        Some(strips) => strips.tile(row),
-                        None => left.tile(row, first),
+                        Some(strips) => strips.strides_from(row),
+                        None => left.strides_from(row, first),
                     };
                     let tile = Tile {
                         inner,
                         left: start,
                         left_row,
                         left_step,
-                        right: part.as_ptr(),
+                        right: units.as_ptr(),
                         output: std::ptr::null_mut(),
                         output_row: 0,
                         rows: std::ptr::null(),
@@ -151,10 +146,10 @@ impl<'a> Target<'a> {
                     let place = Place {
                         row,
                         count,
-                        column: panel.column,
-                        width: panel.width,
+                        column: micro_panel.column,
+                        width: micro_panel.width,
                     };
-                    self.put(place, accumulate, |output, output_row, accumulate| {
+                    self.write(place, accumulate, |output, output_row, accumulate| {
                         // SAFETY: the engine exists, so the processor has its instructions; the
                         // operands hold all rows, columns and terms, and `put` gives whole tiles.
                         unsafe {
@@ -173,8 +168,13 @@ impl<'a> Target<'a> {
 
     /// The same in blocks of 32 rows and 32 columns.
     #[cfg(target_arch = "x86_64")]
-    fn blocks<T: amx::Tiles>(&mut self, tiles: &mut T, left: &LeftOperand<'_>, right: &Packed) {
-        for panel in right.panels(self.columns) {
+    fn multiply_in_tiles<T: amx::Tiles>(
+        &mut self,
+        tiles: &mut T,
+        left: &LeftOperand<'_>,
+        right: &Packed,
+    ) {
+        for micro_panel in right.micro_panels(self.columns) {
             for row in (0..self.rows).step_by(amx::BLOCK) {
                 let count = amx::BLOCK.min(self.rows - row);
                 let (start, steps) = left.tiles_from(row);
@@ -182,23 +182,23 @@ impl<'a> Target<'a> {
                     steps,
                     left: start,
                     left_steps: steps,
-                    right: panel.values.as_ptr(),
-                    right_row: panel.width,
+                    right: micro_panel.values.as_ptr(),
+                    right_row: micro_panel.width,
                     right_other: 16,
                     output: std::ptr::null_mut(),
                     output_row: 0,
                     output_other: 16,
                     accumulate: self.accumulate,
                     both_rows: count > 16,
-                    both_columns: panel.width > 16,
+                    both_columns: micro_panel.width > 16,
                 };
                 let place = Place {
                     row,
                     count: count.next_multiple_of(16),
-                    column: panel.column,
-                    width: panel.width,
+                    column: micro_panel.column,
+                    width: micro_panel.width,
                 };
-                self.put(place, self.accumulate, |output, output_row, accumulate| {
+                self.write(place, self.accumulate, |output, output_row, accumulate| {
                     let block = amx::Block {
                         output,
                         output_row,
@@ -215,7 +215,12 @@ impl<'a> Target<'a> {
 
     /// Has a tile written to its place; where it reaches over the edge, by way of a buffer that holds
     /// what is there, so that sums have the same bits.
-    fn put(&mut self, place: Place, accumulate: bool, compute: impl FnOnce(*mut f32, usize, bool)) {
+    fn write(
+        &mut self,
+        place: Place,
+        accumulate: bool,
+        compute: impl FnOnce(*mut f32, usize, bool),
+    ) {
         let Place {
             row,
             count,
@@ -262,8 +267,8 @@ mod tests {
 
     use super::*;
     use crate::matrix::View;
-    use crate::product::engine::{Engine, Kind};
-    use crate::product::{Precision, bfloat};
+    use crate::product::bfloat;
+    use crate::product::engine::{Engine, Kind, Precision};
     use crate::random::values;
 
     proptest! {
@@ -285,8 +290,8 @@ mod tests {
             let before = values(rows * row_stride, 3);
             let mut output = before.clone();
             let mut target = Target::new(&mut output, row_stride, [rows, columns], accumulate);
-            let left_operand = LeftOperand::of(left, &packed);
-            target.blocks(&mut amx::Software::default(), &left_operand, &packed);
+            let left_operand = LeftOperand::for_product(left, &packed);
+            target.multiply_in_tiles(&mut amx::Software::default(), &left_operand, &packed);
             let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / row_stride, index % row_stride);

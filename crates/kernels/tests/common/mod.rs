@@ -86,7 +86,7 @@ pub fn mask(tokens: usize, groups: usize, kind: usize) -> Vec<f32> {
 
 /// Whether a token keeps a group, read from the lists.
 pub fn keeps(kept: &KeptGroups, token: usize, group: usize) -> bool {
-    kept.of(group).contains(&(token as u32))
+    kept.tokens_of(group).contains(&(token as u32))
 }
 
 /// `(Φ(x), φ(x))` of the standard normal distribution.

@@ -11,7 +11,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, AutodiffBackend, TensorMetadata};
 use kernels::dropout::Dropout;
 use kernels::mask::{Keep, Moment};
-use kernels::memory::KEPT_VALUES;
+use kernels::memory::SAVED_VALUES;
 use kernels::product::Precision;
 
 use backward::{
@@ -158,7 +158,7 @@ impl<B: TransformerOps, C: CheckpointStrategy> TransformerOps for Autodiff<B, C>
         let inputs = [x, weight].map(|tensor| tensor.into_primitive());
         let [x, weight] = inputs.clone();
         let packed = B::linear_without_bias(x, weight, precision);
-        let kept = (packed.shape().num_elements() <= KEPT_VALUES).then(|| packed.clone());
+        let kept = (packed.shape().num_elements() <= SAVED_VALUES).then(|| packed.clone());
         let output = B::causal_attention(packed, heads, None, precision);
         match Backward::<B, 2>::prepare::<C>(LinearAttention, nodes)
             .compute_bound()

@@ -2,7 +2,7 @@
 
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
-use kernels::memory::KEPT_VALUES;
+use kernels::memory::SAVED_VALUES;
 use kernels::{feed_forward, grouped};
 
 use super::slices::*;
@@ -28,13 +28,13 @@ pub(super) fn of(inputs: Inputs, settings: NormSettings) -> Float {
 pub(super) fn keeping(inputs: Inputs, settings: NormSettings) -> (Float, Float) {
     let [x, norm, up, down] = inputs.each_ref();
     let shape = feed_forward_shape(x, up);
-    if !is_f32(&[x, norm, up, down]) || shape.tokens * shape.hidden > KEPT_VALUES {
+    if !is_f32(&[x, norm, up, down]) || shape.tokens * shape.hidden > SAVED_VALUES {
         return (of(inputs, settings), tensor(Vec::new(), Shape::new([0])));
     }
     let [x, norm, up, down] = inputs.map(|tensor| tensor.to_contiguous());
     let weights = feed_forward_weights(&norm, &up, &down, settings.epsilon);
     let (output, before) =
-        feed_forward::forward_keeping(slice(&x), &weights, shape, settings.precision);
+        feed_forward::forward_saving(slice(&x), &weights, shape, settings.precision);
     (
         tensor(output, x.shape()),
         tensor(before, with_channels(&x, shape.hidden)),
@@ -60,7 +60,7 @@ pub(super) fn backward(
     let gradients = if kept.is_empty() {
         feed_forward::backward(gradient, input, &weights, shape, precision)
     } else {
-        feed_forward::backward_kept(gradient, input, &weights, kept, shape, precision)
+        feed_forward::backward_saved(gradient, input, &weights, kept, shape, precision)
     };
     (
         tensor(gradients.x, x.shape()),

@@ -131,7 +131,8 @@ pub(in crate::ops) fn few_kept(
         .filter(|&&factor| factor == 0.0)
         .count();
     let all = factors.values.len();
-    let few = grouped::worth_it(factors.group, ones as f64 / all.max(1) as f64, precision);
+    let few =
+        grouped::is_faster_than_dense(factors.group, ones as f64 / all.max(1) as f64, precision);
     (few && ones + zeros == all)
         .then(|| KeptGroups::new(factors.values, shape.tokens, shape.hidden / factors.group))
 }

@@ -26,7 +26,7 @@ pub fn adamw<B: Backend>(
         first.clone(),
         B::float_add_scalar(root, step.epsilon.into()),
     );
-    let kept = B::float_mul_scalar(parameter, step.keep.into());
+    let kept = B::float_mul_scalar(parameter, step.decay_factor.into());
     let updated = B::float_sub(kept, B::float_mul_scalar(change, step.rate.into()));
     (updated, first, second)
 }

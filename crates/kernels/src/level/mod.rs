@@ -1,5 +1,8 @@
 //! Instruction-set levels, detected once.
 
+#[cfg(target_arch = "x86_64")]
+mod tile_unit;
+
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -106,7 +109,7 @@ impl Level {
                 && is_x86_feature_detected!("avx512vl");
             match avx512 {
                 false => Self::Avx2,
-                true if crate::product::amx_is_usable() => Self::Amx,
+                true if tile_unit::is_usable() => Self::Amx,
                 true => Self::Avx512,
             }
         }

@@ -1,32 +1,18 @@
 //! The linear layer without bias, with or without a LayerNorm in front; forward and backward.
 
-use crate::layer_norm::{backward_rows, normalize_rows};
+mod shape;
+pub(crate) mod weight_gradient;
+
+pub use crate::layer_norm::Norm;
+use crate::layer_norm::{backward_rows, normalized};
 use crate::matrix::View;
+use crate::partial_sums::add_partial_sums;
 use crate::product::{Packed, Precision, multiply, multiply_into};
-use crate::scratch::{Scratch, scratch};
-use crate::tiling::tile;
+use crate::scratch::scratch;
+use crate::tiling::tile_rows;
 use crate::uninitialized::{from_chunks, from_chunks_with};
-use crate::weight_gradient::WeightGradient;
-
-/// The shape of a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows of the input.
-    pub tokens: usize,
-    /// Channels of the input.
-    pub inputs: usize,
-    /// Channels of the output.
-    pub outputs: usize,
-}
-
-/// A LayerNorm without bias on the input: `(x − mean) / sqrt(variance + epsilon) · weight`.
-#[derive(Clone, Copy, Debug)]
-pub struct Norm<'a> {
-    /// `[inputs]`.
-    pub weight: &'a [f32],
-    /// What is added to the variance.
-    pub epsilon: f32,
-}
+pub use shape::Shape;
+use weight_gradient::WeightGradient;
 
 /// The gradients of a linear layer.
 pub struct Gradients {
@@ -36,34 +22,6 @@ pub struct Gradients {
     pub norm: Vec<f32>,
     /// With respect to the weight, `[outputs, inputs]`.
     pub weight: Vec<f32>,
-}
-
-impl Shape {
-    fn check(&self, x: &[f32], norm: Option<Norm<'_>>, weight: &[f32]) {
-        assert!(self.inputs > 0 && self.outputs > 0, "an empty layer");
-        assert_eq!(x.len(), self.tokens * self.inputs, "input");
-        assert_eq!(weight.len(), self.outputs * self.inputs, "weight");
-        assert!(
-            norm.is_none_or(|norm| norm.weight.len() == self.inputs),
-            "norm"
-        );
-    }
-}
-
-/// The rows of `x`, normalized where there is a norm.
-pub(crate) fn normalized<'a>(
-    x: &'a [f32],
-    norm: Option<Norm<'_>>,
-    buffer: &'a mut Option<Scratch>,
-) -> &'a [f32] {
-    match norm {
-        None => x,
-        Some(norm) => {
-            let buffer = buffer.insert(scratch(x.len()));
-            normalize_rows(buffer, x, norm.weight, norm.epsilon);
-            buffer
-        }
-    }
 }
 
 /// `y = norm(x) · weightᵀ`, `[tokens, outputs]`.
@@ -88,7 +46,7 @@ pub fn forward(
     } = shape;
     let weight = View::new(weight, outputs, inputs, inputs).transposed();
     let weight = Packed::in_parallel(weight, precision);
-    let tile = tile(tokens, precision);
+    let tile = tile_rows(tokens, precision);
     from_chunks(tokens * outputs, tile * outputs, |index, y| {
         let rows = y.len() / outputs;
         let x = &x[index * tile * inputs..][..rows * inputs];
@@ -119,7 +77,7 @@ pub fn backward(
         outputs,
     } = shape;
     assert_eq!(gradient.len(), tokens * outputs, "gradient");
-    let tile = tile(tokens, precision);
+    let tile = tile_rows(tokens, precision);
     let packed = Packed::in_parallel(View::new(weight, outputs, inputs, inputs), precision);
     let mut dweight = WeightGradient::new(shape, precision);
     let places = dweight.places();
@@ -145,19 +103,10 @@ pub fn backward(
         (dx, dnorm)
     });
     let mut dnorm = vec![0.0; norm.map_or(0, |norm| norm.weight.len())];
-    add_all(&mut dnorm, &partial);
+    add_partial_sums(&mut dnorm, &partial);
     Gradients {
         x: dx,
         norm: dnorm,
         weight: dweight.product(gradient),
-    }
-}
-
-/// Adds partial sums in their order.
-pub(crate) fn add_all(sums: &mut [f32], partial: &[Vec<f32>]) {
-    for partial in partial {
-        for (sum, value) in sums.iter_mut().zip(partial) {
-            *sum += value;
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::linear::Shape;
+use super::shape::Shape;
 use crate::matrix::View;
 use crate::product::{
     Engine, LeftOperand, Output, Packed, Precision, RowPlaces, multiply, multiply_into,
@@ -23,9 +23,9 @@ pub(crate) struct WeightGradient {
 
 impl WeightGradient {
     pub(crate) fn new(shape: Shape, precision: Precision) -> Self {
-        let engine = Engine::of(precision);
+        let engine = Engine::for_precision(precision);
         let room = if engine.takes_pairs() {
-            LeftOperand::room(shape.outputs, shape.tokens, engine)
+            LeftOperand::packed_len(shape.outputs, shape.tokens, engine)
         } else {
             0
         };
@@ -38,7 +38,7 @@ impl WeightGradient {
     }
 
     /// Whether [`Places::put_gradient`] keeps gradients; else [`product`](Self::product) reads them.
-    pub(crate) fn keeps_gradients(&self) -> bool {
+    pub(crate) fn packs_gradients(&self) -> bool {
         self.engine.takes_pairs()
     }
 
@@ -67,18 +67,18 @@ impl WeightGradient {
             return vec![0.0; outputs * inputs];
         }
         let rows = rows_of_task(outputs, self.engine);
-        if !self.keeps_gradients() {
+        if !self.packs_gradients() {
             return from_chunks(outputs * inputs, rows * inputs, |index, dweight| {
                 let part = rows_of_gradient(gradient, self.shape, index * rows, dweight.len());
                 multiply_into(dweight, part, &self.x)
             });
         }
-        let room = LeftOperand::room(rows, tokens, self.engine);
+        let room = LeftOperand::packed_len(rows, tokens, self.engine);
         from_chunks(outputs * inputs, rows * inputs, |index, dweight| {
             let gradients = &self.gradients[index * room..];
             let rows = dweight.len() / inputs;
-            let whole = LeftOperand::whole_rows(rows, self.engine);
-            let left = LeftOperand::packed(gradients, whole, tokens, self.engine);
+            let whole = LeftOperand::padded_rows(rows, self.engine);
+            let left = LeftOperand::from_packed(gradients, whole, tokens, self.engine);
             Output::New(dweight).multiply(&left, rows, &self.x)
         })
     }
@@ -127,12 +127,12 @@ impl Places<'_> {
         } = self.shape;
         let left = View::new(gradient, gradient.len() / outputs, outputs, outputs).transposed();
         // SAFETY: passed on to the caller.
-        unsafe { LeftOperand::pack_into(self.gradients, 0, (tokens, self.engine), first, left) };
+        unsafe { LeftOperand::pack_terms(self.gradients, 0, (tokens, self.engine), first, left) };
     }
 }
 
 /// Overwrites `dweight` by `gradientᵀ · x`.
-pub(crate) fn of_whole(
+pub(crate) fn compute_whole(
     dweight: &mut [f32],
     gradient: &[f32],
     x: &[f32],
@@ -141,7 +141,7 @@ pub(crate) fn of_whole(
 ) {
     let x = View::new(x, shape.tokens, shape.inputs, shape.inputs);
     let x = Packed::in_parallel(x, precision);
-    let rows = rows_of_task(shape.outputs, Engine::of(precision));
+    let rows = rows_of_task(shape.outputs, Engine::for_precision(precision));
     dweight
         .par_chunks_mut(rows * shape.inputs)
         .enumerate()
@@ -155,7 +155,9 @@ pub(crate) fn of_whole(
 /// weight's gradient that has `count` values and begins at the row `first`.
 fn rows_of_gradient(gradient: &[f32], shape: Shape, first: usize, count: usize) -> View<'_> {
     let gradient = View::new(gradient, shape.tokens, shape.outputs, shape.outputs);
-    gradient.part(first, count / shape.inputs).transposed()
+    gradient
+        .columns_from(first, count / shape.inputs)
+        .transposed()
 }
 
 /// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not
@@ -174,7 +176,7 @@ mod tests {
     use super::*;
     use crate::level::Level;
     use crate::random::values;
-    use crate::tiling::tile;
+    use crate::tiling::tile_rows;
 
     proptest! {
         #[test]
@@ -187,7 +189,7 @@ mod tests {
             let compare = || {
             let mut tiled = WeightGradient::new(shape, precision);
             let places = tiled.places();
-            let tile = tile(tokens, precision);
+            let tile = tile_rows(tokens, precision);
             x.par_chunks(tile * inputs)
                 .zip(gradient.par_chunks(tile * outputs))
                 .enumerate()
@@ -200,7 +202,7 @@ mod tests {
                 });
             let found = tiled.product(&gradient);
             let mut expected = vec![f32::NAN; outputs * inputs];
-            of_whole(&mut expected, &gradient, &x, shape, precision);
+            compute_whole(&mut expected, &gradient, &x, shape, precision);
             for (found, expected) in found.iter().zip(&expected) {
                 assert_eq!(found.to_bits(), expected.to_bits());
             }
