@@ -23,7 +23,7 @@ use terminal::print_message;
 static ALLOCATOR: kernels::memory::Aligned = kernels::memory::Aligned;
 
 fn main() -> ExitCode {
-    kernels::memory::keep_freed();
+    kernels::memory::pool_freed_memory();
     let arguments = Arguments::parse();
     terminal::start_logging(arguments.common.verbose, arguments.common.quiet);
     match run(arguments) {

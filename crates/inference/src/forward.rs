@@ -1,7 +1,7 @@
 //! The forward pass: its tensors, and the steps that fill them.
 
 use kernels::gelu;
-use kernels::grouped::worth_it;
+use kernels::grouped::is_faster_than_dense;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
 use model::{MaskInput, Site};
@@ -310,7 +310,7 @@ impl Pass<'_> {
                 let precision = engine.workers.precision();
                 let kept = known.map(|_| KeptGroups::new(&tensors.factors, tokens, layer.groups()));
                 let group = layer.hidden() / layer.groups();
-                match kept.filter(|kept| worth_it(group, kept.share(), precision)) {
+                match kept.filter(|kept| is_faster_than_dense(group, kept.share(), precision)) {
                     Some(kept) => layer.forward_grouped(output, normed, &kept, precision),
                     None => {
                         let factors = known.map(|_| &tensors.factors[..]);

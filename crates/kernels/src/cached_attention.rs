@@ -5,15 +5,17 @@
 
 use rayon::prelude::*;
 
-use crate::attention::panel::{self, QUERIES, read_columns};
+use crate::attention::scores::{self, QUERIES, columns_to_rows};
 use crate::kept_groups::KeptGroups;
 use crate::level::levelled;
 use crate::math::multiply_add;
 use crate::matrix::View;
-use crate::product::{PanelEngine, multiply_panel, put_columns};
-use crate::scratch::{Shared, scratch};
+use crate::product::{NarrowEngine, multiply_narrow, rows_to_columns};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::softmax_row::{exponentials, largest_of};
 use crate::team::Team;
+use crate::uninitialized::as_uninit;
 
 /// Tokens up to which each goes through the keys and values by itself.
 const FEW: usize = 4;
@@ -77,20 +79,20 @@ impl Cache {
     pub fn write(&mut self, start: usize, packed: &[f32]) {
         let (width, size) = (self.width(), self.size);
         let tokens = self.tokens(start, packed);
-        let write = |part: usize, head: usize, kept: &mut [f32]| {
-            let rows = kept[start * size..][..tokens * size].chunks_exact_mut(size);
-            for (kept, packed) in rows.zip(packed.chunks_exact(3 * width)) {
-                kept.copy_from_slice(&packed[part * width + head * size..][..size]);
+        let write = |part: usize, head: usize, cached: &mut [f32]| {
+            let rows = cached[start * size..][..tokens * size].chunks_exact_mut(size);
+            for (cached, packed) in rows.zip(packed.chunks_exact(3 * width)) {
+                cached.copy_from_slice(&packed[part * width + head * size..][..size]);
             }
         };
-        for (part, kept) in [(1, &mut self.keys), (2, &mut self.values)] {
+        for (part, cached) in [(1, &mut self.keys), (2, &mut self.values)] {
             let of_head = self.context * size;
             if tokens > FEW {
-                let heads = kept.par_chunks_exact_mut(of_head).enumerate();
-                heads.for_each(|(head, kept)| write(part, head, kept));
+                let heads = cached.par_chunks_exact_mut(of_head).enumerate();
+                heads.for_each(|(head, cached)| write(part, head, cached));
             } else {
-                let heads = kept.chunks_exact_mut(of_head).enumerate();
-                heads.for_each(|(head, kept)| write(part, head, kept));
+                let heads = cached.chunks_exact_mut(of_head).enumerate();
+                heads.for_each(|(head, cached)| write(part, head, cached));
             }
         }
     }
@@ -143,7 +145,7 @@ impl Cache {
                 number: head,
             };
             match kept {
-                Some(kept) => head.attend(&Rows::These(kept.of(head.number)), output),
+                Some(kept) => head.attend(&Rows::These(kept.tokens_of(head.number)), output),
                 None => head.attend(&Rows::All(tokens), output),
             }
         };
@@ -197,14 +199,14 @@ impl Head<'_> {
             let seen = self.start + row + 1;
             let mut scores = scratch(seen);
             let (keys, values) = (
-                self.of(&self.cache.keys, seen),
-                self.of(&self.cache.values, seen),
+                self.rows_of(&self.cache.keys, seen),
+                self.rows_of(&self.cache.values, seen),
             );
             products(&mut scores, self.query(row), keys);
             let largest = largest_of(&scores);
             let reciprocal = 1.0 / exponentials(&mut scores, largest, self.scale());
             // SAFETY: these channels of this token belong to this head alone.
-            let output = unsafe { output.part(self.place(row), self.cache.size) };
+            let output = unsafe { output.slice(self.place(row), self.cache.size) };
             sums(output, &scores, reciprocal, values);
         }
     }
@@ -215,35 +217,38 @@ impl Head<'_> {
             return;
         };
         let seen = self.start + rows.at(last) + 1;
-        let keys = View::new(self.of(&self.cache.keys, seen), seen, size, size);
-        let values = View::new(self.of(&self.cache.values, seen), seen, size, size);
-        let (mut scores, mut columns) =
-            (scratch(seen * QUERIES), scratch(PanelEngine::output(size)));
+        let keys = View::new(self.rows_of(&self.cache.keys, seen), seen, size, size);
+        let values = View::new(self.rows_of(&self.cache.values, seen), seen, size, size);
+        let (mut scores, mut columns) = (
+            scratch(seen * QUERIES),
+            scratch(NarrowEngine::output_len(size)),
+        );
         for first in (0..rows.len()).step_by(QUERIES) {
             let block = first..rows.len().min(first + QUERIES);
             let queries = block.clone().map(|index| self.query(rows.at(index)));
-            put_columns(&mut columns[..size * QUERIES], queries);
+            rows_to_columns(&mut columns[..size * QUERIES], queries);
             let seen = self.start + rows.at(block.end - 1) + 1;
-            multiply_panel(&mut scores, keys.rows_from(0, seen), &columns, false);
+            multiply_narrow(&mut scores, keys.rows_from(0, seen), &columns, false);
             let weights = &mut scores[..seen * QUERIES];
             for (column, index) in block.clone().enumerate() {
-                panel::hide(weights, column, self.start + rows.at(index) + 1);
+                scores::mask_column(weights, column, self.start + rows.at(index) + 1);
             }
-            let sums = panel::exponentials(weights, self.scale());
+            let sums = scores::exponentials(weights, self.scale());
             let turned = values.rows_from(0, seen).transposed();
-            multiply_panel(&mut columns, turned, weights, false);
+            multiply_narrow(&mut columns, turned, weights, false);
             let outputs = block.map(|index| {
-                // SAFETY: these channels of this token belong to this head alone.
-                unsafe { output.part(self.place(rows.at(index)), size) }
+                // SAFETY: these channels of this token belong to this head alone. All values that are
+                // written to them are initialized.
+                unsafe { as_uninit(output.slice(self.place(rows.at(index)), size)) }
             });
-            read_columns(outputs, &mut columns, &sums.map(|sum| 1.0 / sum));
+            columns_to_rows(outputs, &mut columns, &sums.map(|sum| 1.0 / sum));
         }
     }
 
     /// The keys or values of the head for the first `seen` tokens.
-    fn of<'b>(&self, kept: &'b [f32], seen: usize) -> &'b [f32] {
+    fn rows_of<'b>(&self, cached: &'b [f32], seen: usize) -> &'b [f32] {
         let size = self.cache.size;
-        &kept[self.number * self.cache.context * size..][..seen * size]
+        &cached[self.number * self.cache.context * size..][..seen * size]
     }
 
     fn query(&self, row: usize) -> &[f32] {

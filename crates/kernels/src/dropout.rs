@@ -1,10 +1,8 @@
 //! Ordinary dropout.
 
-use rayon::prelude::*;
-
 use crate::level::levelled;
 use crate::random::Philox;
-use crate::scratch::uninitialized;
+use crate::uninitialized::from_chunks;
 
 /// Elements that one thread works on at a time; whole blocks of random numbers.
 const CHUNK: usize = 1 << 14;
@@ -52,15 +50,11 @@ levelled! {
 
 /// `x` after dropout. Applied to a gradient, this is the backward pass too.
 pub fn forward(x: &[f32], dropout: Dropout) -> Vec<f32> {
-    // SAFETY: every chunk is overwritten by a copy before it is changed.
-    let mut output = unsafe { uninitialized(x.len()) };
-    output
-        .par_chunks_mut(CHUNK)
-        .zip(x.par_chunks(CHUNK))
-        .enumerate()
-        .for_each(|(index, (output, x))| {
-            output.copy_from_slice(x);
-            dropout.apply(output, (index * CHUNK) as u64);
-        });
-    output
+    from_chunks(x.len(), CHUNK, |index, output| {
+        let first = index * CHUNK;
+        let chunk = first..first + output.len();
+        let output = output.write_copy_of_slice(&x[chunk]);
+        dropout.apply(output, first as u64);
+        output
+    })
 }

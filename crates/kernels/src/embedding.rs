@@ -1,8 +1,6 @@
 //! Rows of a table, and the sums of gradients that go back into them.
 
-use rayon::prelude::*;
-
-use crate::scratch::uninitialized;
+use crate::uninitialized::from_chunks;
 
 /// Rows that one task copies.
 const ROWS: usize = 64;
@@ -13,16 +11,14 @@ const ROWS: usize = 64;
 /// If the table has no whole rows or an id is not below their number.
 pub fn gather(table: &[f32], ids: &[u32], width: usize) -> Vec<f32> {
     check(table, ids, width);
-    // SAFETY: every row is overwritten.
-    let mut rows = unsafe { uninitialized(ids.len() * width) };
-    rows.par_chunks_mut(ROWS * width)
-        .zip(ids.par_chunks(ROWS))
-        .for_each(|(rows, ids)| {
-            for (row, &id) in rows.chunks_exact_mut(width).zip(ids) {
-                row.copy_from_slice(&table[id as usize * width..][..width]);
-            }
-        });
-    rows
+    from_chunks(ids.len() * width, ROWS * width, |index, rows| {
+        let ids = &ids[index * ROWS..][..rows.len() / width];
+        for (row, &id) in rows.chunks_exact_mut(width).zip(ids) {
+            row.write_copy_of_slice(&table[id as usize * width..][..width]);
+        }
+        // SAFETY: the rows are whole, and there is an id for each of them.
+        unsafe { rows.assume_init_mut() }
+    })
 }
 
 /// Adds row `i` of `gradient` to row `ids[i]` of `table`, in the order of the ids.

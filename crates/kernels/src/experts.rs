@@ -7,12 +7,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::gelu;
-use crate::linear;
+use crate::linear::{self, weight_gradient};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, scratch, uninitialized};
-use crate::tiling::tile;
-use crate::weight_gradient;
+use crate::scratch::{Scratch, scratch};
+use crate::tiling::tile_rows;
+use crate::uninitialized::{Uninit, from_chunks};
 
 /// The shape of a layer of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Uses {
         let experts = 0..self.starts.len() - 1;
         let tiles = |expert| {
             let uses = self.of_expert(expert);
-            let tile = tile(uses.len(), precision);
+            let tile = tile_rows(uses.len(), precision);
             uses.clone().step_by(tile).map(move |first| Task {
                 expert,
                 uses: first..(first + tile).min(uses.end),
@@ -176,23 +176,21 @@ impl Uses {
 
     /// Adds up the rows of each token's uses.
     fn sum(&self, rows: &[f32], width: usize, tokens: usize) -> Vec<f32> {
-        // SAFETY: every row is overwritten.
-        let mut sums = unsafe { uninitialized(tokens * width) };
-        let tile = tile(tokens, Precision::F32);
-        sums.par_chunks_mut(tile * width)
-            .enumerate()
-            .for_each(|(index, sums)| {
-                for (token, sums) in sums.chunks_exact_mut(width).enumerate() {
-                    sums.fill(0.0);
-                    for &number in self.of_token(index * tile + token) {
-                        let row = &rows[number * width..][..width];
-                        sums.iter_mut()
-                            .zip(row)
-                            .for_each(|(sum, value)| *sum += value);
-                    }
+        let tile = tile_rows(tokens, Precision::F32);
+        from_chunks(tokens * width, tile * width, |index, sums| {
+            sums.fill(Uninit::new(0.0));
+            // SAFETY: all sums were written.
+            let sums = unsafe { sums.assume_init_mut() };
+            for (token, sums) in sums.chunks_exact_mut(width).enumerate() {
+                for &number in self.of_token(index * tile + token) {
+                    let row = &rows[number * width..][..width];
+                    sums.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, value)| *sum += value);
                 }
-            });
-        sums
+            }
+            sums
+        })
     }
 }
 
@@ -202,7 +200,11 @@ fn used(gates: &[f32]) -> impl Iterator<Item = (usize, &f32)> {
 }
 
 /// The rows of each task.
-fn parts<'a>(mut values: &'a mut [f32], tasks: &[Task], width: usize) -> Vec<&'a mut [f32]> {
+fn split_by_task<'a>(
+    mut values: &'a mut [f32],
+    tasks: &[Task],
+    width: usize,
+) -> Vec<&'a mut [f32]> {
     let part = |task: &Task| {
         let (part, rest) = std::mem::take(&mut values).split_at_mut(task.uses.len() * width);
         values = rest;
@@ -252,7 +254,7 @@ pub fn forward(
     let mut outputs = scratch(uses.count() * width);
     tasks
         .par_iter()
-        .zip(parts(&mut outputs, &tasks, width))
+        .zip(split_by_task(&mut outputs, &tasks, width))
         .for_each(|(task, output)| {
             let rows = task.uses.len();
             let (mut input, mut units) = (scratch(rows * width), scratch(rows * hidden));
@@ -272,7 +274,7 @@ fn packed<'a>(packed: &'a [Option<Packed>], task: &Task) -> &'a Packed {
 }
 
 /// What the backward pass keeps of every use.
-struct Kept {
+struct Uncombined {
     /// The input.
     x: Scratch,
     /// The gradient of the output times the gate.
@@ -302,23 +304,23 @@ pub fn backward(
     shape.check(x, gates, weights);
     assert_eq!(gradient.len(), x.len(), "gradient");
     let uses = Uses::new(gates, shape.experts);
-    let kept = Kept::compute(&uses, gradient, x, weights, shape, precision);
+    let uncombined = Uncombined::compute(&uses, gradient, x, weights, shape, precision);
     let mut dgates = vec![0.0; gates.len()];
     for expert in 0..shape.experts {
         for number in uses.of_expert(expert) {
-            dgates[uses.tokens[number] * shape.experts + expert] = kept.dgate[number];
+            dgates[uses.tokens[number] * shape.experts + expert] = uncombined.dgate[number];
         }
     }
-    let (up, down) = kept.weight_gradients(&uses, shape, precision);
+    let (up, down) = uncombined.weight_gradients(&uses, shape, precision);
     Gradients {
-        x: uses.sum(&kept.dx, shape.width, shape.tokens),
+        x: uses.sum(&uncombined.dx, shape.width, shape.tokens),
         gates: dgates,
         up,
         down,
     }
 }
 
-impl Kept {
+impl Uncombined {
     fn compute(
         uses: &Uses,
         gradient: &[f32],
@@ -331,7 +333,7 @@ impl Kept {
         let up = uses.pack(precision, |expert| shape.up(weights, expert));
         let up_again = uses.pack(precision, |expert| shape.up(weights, expert).transposed());
         let down = uses.pack(precision, |expert| shape.down(weights, expert));
-        let mut kept = Self {
+        let mut uncombined = Self {
             x: scratch(count * width),
             gradient: scratch(count * width),
             units: scratch(count * hidden),
@@ -342,12 +344,12 @@ impl Kept {
         let tasks = uses.tasks(precision);
         tasks
             .par_iter()
-            .zip(parts(&mut kept.x, &tasks, width))
-            .zip(parts(&mut kept.gradient, &tasks, width))
-            .zip(parts(&mut kept.units, &tasks, hidden))
-            .zip(parts(&mut kept.dunits, &tasks, hidden))
-            .zip(parts(&mut kept.dx, &tasks, width))
-            .zip(parts(&mut kept.dgate, &tasks, 1))
+            .zip(split_by_task(&mut uncombined.x, &tasks, width))
+            .zip(split_by_task(&mut uncombined.gradient, &tasks, width))
+            .zip(split_by_task(&mut uncombined.units, &tasks, hidden))
+            .zip(split_by_task(&mut uncombined.dunits, &tasks, hidden))
+            .zip(split_by_task(&mut uncombined.dx, &tasks, width))
+            .zip(split_by_task(&mut uncombined.dgate, &tasks, 1))
             .for_each(
                 |((((((task, input), output_gradient), units), dunits), dx), dgate)| {
                     let rows = task.uses.len();
@@ -373,7 +375,7 @@ impl Kept {
                     multiply(dx, width, left, packed(&up, task), false);
                 },
             );
-        kept
+        uncombined
     }
 
     /// The gradients of the up and the down weights; 0 for experts that no token uses.
@@ -401,8 +403,8 @@ impl Kept {
             let deep = range.start * hidden..range.end * hidden;
             let (x, gradient) = (&self.x[wide.clone()], &self.gradient[wide]);
             let (units, dunits) = (&self.units[deep.clone()], &self.dunits[deep]);
-            weight_gradient::of_whole(up, dunits, x, layer(width, hidden), precision);
-            weight_gradient::of_whole(down, gradient, units, layer(hidden, width), precision);
+            weight_gradient::compute_whole(up, dunits, x, layer(width, hidden), precision);
+            weight_gradient::compute_whole(down, gradient, units, layer(hidden, width), precision);
         }
         (up, down)
     }

@@ -1,17 +1,18 @@
 //! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, a tile of tokens at a time. What the hidden units are
-//! before the GELU is kept for the backward pass if it is asked for, else computed again there.
-
-use rayon::prelude::*;
+//! before the GELU is saved for the backward pass if it is asked for, else computed again there.
 
 use crate::gelu;
-use crate::group_product::{dot_groups, keep_only, scale_groups};
-use crate::layer_norm::backward_rows;
-use crate::linear::{self, Norm, add_all, normalized};
+use crate::group_product::{dot_groups, scale_groups, zero_dropped};
+use crate::layer_norm::{backward_rows, normalized};
+use crate::linear::weight_gradient::{Places, WeightGradient};
+use crate::linear::{self, Norm};
 use crate::matrix::View;
-use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, Shared, scratch, uninitialized};
-use crate::tiling::tile;
-use crate::weight_gradient::{Places, WeightGradient};
+use crate::partial_sums::add_partial_sums;
+use crate::product::{Packed, Precision, multiply, multiply_into};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::tiling::tile_rows;
+use crate::uninitialized::{Uninit, from_chunks, from_chunks_with, initialized, uninitialized};
 
 /// The shape of a feed-forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +89,6 @@ impl Shape {
     }
 }
 
-/// The part of a tile of tokens: nothing where there is nothing.
-fn part(of_all: &[f32], first: usize, count: usize) -> &[f32] {
-    &of_all[first..][..count]
-}
-
 /// The output, `[tokens, width]`.
 ///
 /// # Panics
@@ -112,33 +108,34 @@ pub fn forward_masked(
     shape: Shape,
     precision: Precision,
 ) -> Vec<f32> {
-    go(x, weights, factors, shape, precision, &mut [])
+    compute_forward(x, weights, factors, shape, precision, None)
 }
 
 /// [`forward`], and what the hidden units are before the GELU, `[tokens, hidden]`.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
-pub fn forward_keeping(
+pub fn forward_saving(
     x: &[f32],
     weights: &Weights<'_>,
     shape: Shape,
     precision: Precision,
 ) -> (Vec<f32>, Vec<f32>) {
-    // SAFETY: the products overwrite every row.
-    let mut before = unsafe { uninitialized(shape.tokens * shape.hidden) };
-    let y = go(x, weights, None, shape, precision, &mut before);
-    (y, before)
+    let mut before = uninitialized(shape.tokens * shape.hidden);
+    let shared = Shared::new(&mut before);
+    let y = compute_forward(x, weights, None, shape, precision, Some(shared));
+    // SAFETY: the tiles have written all rows.
+    (y, unsafe { initialized(before) })
 }
 
-/// The output; `before` gets what the hidden units are before the GELU, unless it is empty.
-fn go(
+/// The output. Writes what the hidden units are before the GELU to `before`, in full, if it is given.
+fn compute_forward(
     x: &[f32],
     weights: &Weights<'_>,
     factors: Option<Factors<'_>>,
     shape: Shape,
     precision: Precision,
-    before: &mut [f32],
+    before: Option<Shared<'_, Uninit>>,
 ) -> Vec<f32> {
     shape.check(x, weights);
     let values = shape.values(factors);
@@ -147,45 +144,33 @@ fn go(
         width,
         hidden,
     } = shape;
-    let keeps = !before.is_empty();
-    let shared = Shared::new(before);
     let up = View::new(weights.up, hidden, width, width).transposed();
     let down = View::new(weights.down, width, hidden, hidden).transposed();
     let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
-    // SAFETY: the products overwrite every row.
-    let mut y = unsafe { uninitialized(tokens * width) };
-    let tile = tile(tokens, precision);
-    y.par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .enumerate()
-        .for_each(|(index, (y, x))| {
-            let rows = x.len() / width;
-            let mut buffer = None;
-            let x = normalized(x, weights.norm, &mut buffer);
-            let mut units = scratch(rows * hidden);
-            let left = View::new(x, rows, width, width);
-            if keeps {
+    let tile = tile_rows(tokens, precision);
+    from_chunks(tokens * width, tile * width, |index, y| {
+        let (first, rows) = (index * tile, y.len() / width);
+        let mut buffer = None;
+        let x = normalized(&x[first * width..][..y.len()], weights.norm, &mut buffer);
+        let mut units = scratch(rows * hidden);
+        let left = View::new(x, rows, width, width);
+        match before {
+            Some(before) => {
                 // SAFETY: each tile has its own rows.
-                let before = unsafe { shared.part(index * tile * hidden, rows * hidden) };
-                multiply(before, hidden, left, &up, false);
-                gelu::of(&mut units, before);
-            } else {
+                let before = unsafe { before.slice(first * hidden, rows * hidden) };
+                gelu::copy(&mut units, multiply_into(before, left, &up));
+            }
+            None => {
                 multiply(&mut units, hidden, left, &up, false);
                 gelu::in_place(&mut units);
             }
-            if let Some(factors) = factors {
-                let ours = part(factors.values, index * tile * values, rows * values);
-                scale_groups(&mut units, ours, factors.group);
-            }
-            multiply(
-                y,
-                width,
-                View::new(&units, rows, hidden, hidden),
-                &down,
-                false,
-            );
-        });
-    y
+        }
+        if let Some(factors) = factors {
+            let ours = &factors.values[first * values..][..rows * values];
+            scale_groups(&mut units, ours, factors.group);
+        }
+        multiply_into(y, View::new(&units, rows, hidden, hidden), &down)
+    })
 }
 
 /// The gradients of [`forward`] for the gradient of its output, `[tokens, width]`.
@@ -202,11 +187,11 @@ pub fn backward(
     backward_masked(gradient, x, weights, None, shape, precision)
 }
 
-/// [`backward`] with what [`forward_keeping`] has kept.
+/// [`backward`] with what [`forward_saving`] has saved.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
-pub fn backward_kept(
+pub fn backward_saved(
     gradient: &[f32],
     x: &[f32],
     weights: &Weights<'_>,
@@ -215,7 +200,7 @@ pub fn backward_kept(
     precision: Precision,
 ) -> Gradients {
     assert_eq!(before.len(), shape.tokens * shape.hidden, "hidden units");
-    go_back(gradient, x, weights, None, before, shape, precision)
+    compute_backward(gradient, x, weights, None, before, shape, precision)
 }
 
 /// The gradients of [`forward_masked`] for the gradient of its output, `[tokens, width]`.
@@ -230,56 +215,53 @@ pub fn backward_masked(
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
-    go_back(gradient, x, weights, factors, &[], shape, precision)
+    compute_backward(gradient, x, weights, factors, &[], shape, precision)
 }
 
-/// The gradients from what is kept of the forward pass; where that is nothing, it is computed again.
-fn go_back(
+/// The gradients from what is saved of the forward pass; where that is nothing, it is computed again.
+fn compute_backward(
     gradient: &[f32],
     x: &[f32],
     weights: &Weights<'_>,
     factors: Option<Factors<'_>>,
-    kept: &[f32],
+    saved: &[f32],
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
     shape.check(x, weights);
     let Shape { tokens, width, .. } = shape;
     assert_eq!(gradient.len(), x.len(), "gradient");
-    let mut made = Made::new(shape, factors, precision);
-    let backward = Backward::new(&mut made, weights, factors, kept, shape, precision);
-    let tile = tile(tokens, precision);
-    // SAFETY: every row is overwritten below.
-    let mut dx = unsafe { uninitialized(tokens * width) };
-    let partial: Vec<Vec<f32>> = dx
-        .par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .zip(gradient.par_chunks(tile * width))
-        .enumerate()
-        .map(|(index, ((dx, x), gradient))| backward.tile(dx, x, gradient, index * tile))
-        .collect();
+    let mut buffers = BackwardBuffers::new(shape, factors, precision);
+    let backward = Backward::new(&mut buffers, weights, factors, saved, shape, precision);
+    let tile = tile_rows(tokens, precision);
+    let (dx, partial) = from_chunks_with(tokens * width, tile * width, |index, dx| {
+        let first = index * tile;
+        let [x, gradient] = [x, gradient].map(|values| &values[first * width..][..dx.len()]);
+        backward.tile(dx, x, gradient, first)
+    });
     let mut dnorm = vec![0.0; weights.norm.map_or(0, |_| width)];
-    add_all(&mut dnorm, &partial);
+    add_partial_sums(&mut dnorm, &partial);
     Gradients {
         x: dx,
         norm: dnorm,
-        up: made.dup.product(&made.dunits),
-        down: made.ddown.product(gradient),
-        factors: made.dfactors,
+        up: buffers.dup.product(&buffers.dunits),
+        down: buffers.ddown.product(gradient),
+        // SAFETY: the tiles have written the rows of all tokens.
+        factors: unsafe { initialized(buffers.dfactors) },
     }
 }
 
 /// What the tiles of a backward pass make beside the gradient of the input.
-struct Made {
+struct BackwardBuffers {
     /// The operands of the weights' gradients.
     dup: WeightGradient,
     ddown: WeightGradient,
     /// The gradients of the hidden units, if they are not among the operands.
     dunits: Scratch,
-    dfactors: Vec<f32>,
+    dfactors: Box<[Uninit]>,
 }
 
-impl Made {
+impl BackwardBuffers {
     fn new(shape: Shape, factors: Option<Factors<'_>>, precision: Precision) -> Self {
         let Shape {
             tokens,
@@ -292,7 +274,7 @@ impl Made {
             outputs,
         };
         let dup = WeightGradient::new(layer(width, hidden), precision);
-        let room = if dup.keeps_gradients() {
+        let room = if dup.packs_gradients() {
             0
         } else {
             tokens * hidden
@@ -301,7 +283,7 @@ impl Made {
             dup,
             ddown: WeightGradient::new(layer(hidden, width), precision),
             dunits: scratch(room),
-            dfactors: vec![0.0; tokens * shape.values(factors)],
+            dfactors: uninitialized(tokens * shape.values(factors)),
         }
     }
 }
@@ -312,8 +294,8 @@ struct Backward<'a> {
     norm: Option<Norm<'a>>,
     factors: Option<Factors<'a>>,
     /// What the hidden units are before the GELU, unless they are computed again.
-    kept: &'a [f32],
-    up_again: Option<Packed>,
+    saved: &'a [f32],
+    up_transposed: Option<Packed>,
     up: Packed,
     down: Packed,
     /// Where the operands of the weights' gradients go.
@@ -321,41 +303,47 @@ struct Backward<'a> {
     ddown: Places<'a>,
     /// Room for the gradients of the hidden units of all tokens, if it is needed.
     dunits: Option<Shared<'a>>,
-    dfactors: Shared<'a>,
+    dfactors: Shared<'a, Uninit>,
 }
 
 impl<'a> Backward<'a> {
     fn new(
-        made: &'a mut Made,
+        buffers: &'a mut BackwardBuffers,
         weights: &Weights<'a>,
         factors: Option<Factors<'a>>,
-        kept: &'a [f32],
+        saved: &'a [f32],
         shape: Shape,
         precision: Precision,
     ) -> Self {
         let Shape { width, hidden, .. } = shape;
         let up = View::new(weights.up, hidden, width, width);
         let down = View::new(weights.down, width, hidden, hidden);
-        let again = || Packed::in_parallel(up.transposed(), precision);
-        let holds = !made.dup.keeps_gradients();
+        let transposed = || Packed::in_parallel(up.transposed(), precision);
+        let stores = !buffers.dup.packs_gradients();
         Self {
             shape,
             norm: weights.norm,
             factors,
-            kept,
-            up_again: kept.is_empty().then(again),
+            saved,
+            up_transposed: saved.is_empty().then(transposed),
             up: Packed::in_parallel(up, precision),
             down: Packed::in_parallel(down, precision),
-            dup: made.dup.places(),
-            ddown: made.ddown.places(),
-            dunits: holds.then(|| Shared::new(&mut made.dunits)),
-            dfactors: Shared::new(&mut made.dfactors),
+            dup: buffers.dup.places(),
+            ddown: buffers.ddown.places(),
+            dunits: stores.then(|| Shared::new(&mut buffers.dunits)),
+            dfactors: Shared::new(&mut buffers.dfactors),
         }
     }
 
-    /// The tile of the tokens from `first` on: overwrites the gradient of the input, and gives that of
+    /// The tile of the tokens from `first` on: the gradient of the input, written to `dx`, and that of
     /// the norm.
-    fn tile(&self, dx: &mut [f32], x: &[f32], gradient: &[f32], first: usize) -> Vec<f32> {
+    fn tile<'b>(
+        &self,
+        dx: &'b mut [Uninit],
+        x: &[f32],
+        gradient: &[f32],
+        first: usize,
+    ) -> (&'b mut [f32], Vec<f32>) {
         let Shape { width, hidden, .. } = self.shape;
         let rows = x.len() / width;
         let mut buffer = None;
@@ -367,7 +355,7 @@ impl<'a> Backward<'a> {
         });
         let dunits = match &self.dunits {
             // SAFETY: each tile has its own rows.
-            Some(all) => unsafe { all.part(first * hidden, rows * hidden) },
+            Some(all) => unsafe { all.slice(first * hidden, rows * hidden) },
             None => &mut own[..],
         };
         // SAFETY: each tile has its own tokens.
@@ -386,14 +374,13 @@ impl<'a> Backward<'a> {
         }
         let left = View::new(dunits, rows, hidden, hidden);
         let Some(norm) = self.norm else {
-            multiply(dx, width, left, &self.up, false);
-            return Vec::new();
+            return (multiply_into(dx, left, &self.up), Vec::new());
         };
         let mut dnormal = scratch(x.len());
         multiply(&mut dnormal, width, left, &self.up, false);
         let mut dnorm = vec![0.0; width];
-        backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
-        dnorm
+        let dx = backward_rows(dx, &mut dnorm, &dnormal, x, norm.weight, norm.epsilon);
+        (dx, dnorm)
     }
 
     /// Makes the hidden units of a tile, and turns their gradients into those of what the GELU is taken
@@ -401,30 +388,30 @@ impl<'a> Backward<'a> {
     fn hidden_units(&self, units: &mut [f32], dunits: &mut [f32], normal: &[f32], first: usize) {
         let Shape { width, hidden, .. } = self.shape;
         let rows = units.len() / hidden;
-        let mut again = scratch(if self.up_again.is_some() {
+        let mut recomputed = scratch(if self.up_transposed.is_some() {
             rows * hidden
         } else {
             0
         });
-        let before = match &self.up_again {
+        let before = match &self.up_transposed {
             Some(up) => {
                 let left = View::new(normal, rows, width, width);
-                multiply(&mut again, hidden, left, up, false);
-                &again[..]
+                multiply(&mut recomputed, hidden, left, up, false);
+                &recomputed[..]
             }
-            None => part(self.kept, first * hidden, rows * hidden),
+            None => &self.saved[first * hidden..][..rows * hidden],
         };
         let Some(factors) = self.factors else {
             return gelu::value_and_gradient(units, dunits, before);
         };
         let (values, group) = (self.shape.values(self.factors), factors.group);
-        let ours = part(factors.values, first * values, rows * values);
+        let ours = &factors.values[first * values..][..rows * values];
         // SAFETY: each tile has its own rows.
-        let dfactors = unsafe { self.dfactors.part(first * values, rows * values) };
-        gelu::of(units, before);
-        dot_groups(dfactors, units, dunits, group);
+        let dfactors = unsafe { self.dfactors.slice(first * values, rows * values) };
+        gelu::copy(units, before);
+        let dfactors = dot_groups(dfactors, units, dunits, group);
         if factors.kept_only {
-            keep_only(dfactors, ours);
+            zero_dropped(dfactors, ours);
         }
         scale_groups(dunits, ours, group);
         gelu::value_and_gradient(units, dunits, before);

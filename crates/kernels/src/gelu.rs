@@ -1,11 +1,9 @@
 //! The exact GELU, `x Φ(x)`, and its gradient.
 
-use rayon::prelude::*;
-
-use crate::layer_norm::sum_of_pairs;
+use crate::lane_sums::sum_of_pairs;
 use crate::level::levelled;
 use crate::math::{erf, exp};
-use crate::scratch::uninitialized;
+use crate::uninitialized::{Uninit, as_uninit, from_chunks};
 
 /// Elements that one thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -62,31 +60,43 @@ levelled! {
 }
 
 levelled! {
-    /// Writes `output = x Φ(x)`.
-    pub(crate) fn of(output: &mut [f32], x: &[f32]) {
+    fn write_values(output: &mut [Uninit], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
-            *output = x * (0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5);
+            output.write(x * (0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5));
         }
     }
 }
 
+/// Writes `output = x Φ(x)`.
+pub(crate) fn write<'a>(output: &'a mut [Uninit], x: &[f32]) -> &'a mut [f32] {
+    assert_eq!(output.len(), x.len());
+    write_values(output, x);
+    // SAFETY: there is a value for each element.
+    unsafe { output.assume_init_mut() }
+}
+
+/// Overwrites `output` by `x Φ(x)`.
+pub(crate) fn copy(output: &mut [f32], x: &[f32]) {
+    // SAFETY: all values that are written are initialized.
+    write(unsafe { as_uninit(output) }, x);
+}
+
 levelled! {
-    fn backward_chunk(output: &mut [f32], gradient: &[f32], x: &[f32]) {
+    fn write_gradients(output: &mut [Uninit], gradient: &[f32], x: &[f32]) {
         for ((output, &gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
             let distribution = 0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5;
             let density = DENSITY_AT_ZERO * exp::<FUSED>(-0.5 * x * x);
-            *output = gradient * (distribution + x * density);
+            output.write(gradient * (distribution + x * density));
         }
     }
 }
 
 /// `x Φ(x)` with the standard normal distribution `Φ`.
 pub fn forward(x: &[f32]) -> Vec<f32> {
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(x.len()) };
-    let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.for_each(|(output, x)| of(output, x));
-    output
+    from_chunks(x.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write(output, &x[chunk])
+    })
 }
 
 /// `gradient · (Φ(x) + x φ(x))` with the standard normal density `φ`.
@@ -95,12 +105,10 @@ pub fn forward(x: &[f32]) -> Vec<f32> {
 /// If the lengths differ.
 pub fn backward(gradient: &[f32], x: &[f32]) -> Vec<f32> {
     assert_eq!(gradient.len(), x.len());
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(x.len()) };
-    let chunks = output
-        .par_chunks_mut(CHUNK)
-        .zip(gradient.par_chunks(CHUNK))
-        .zip(x.par_chunks(CHUNK));
-    chunks.for_each(|((output, gradient), x)| backward_chunk(output, gradient, x));
-    output
+    from_chunks(x.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write_gradients(output, &gradient[chunk.clone()], &x[chunk]);
+        // SAFETY: the slices are as long as the chunk, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
 }

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::scratch::uninitialized;
+use crate::uninitialized::{Uninit, from_chunks, initialized, uninitialized};
 
 /// The shape of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +66,24 @@ levelled! {
     }
 }
 
+/// Writes the sum of `left · right` over group `v` to `sums[v]`.
+pub(crate) fn dot_groups<'a>(
+    sums: &'a mut [Uninit],
+    left: &[f32],
+    right: &[f32],
+    group: usize,
+) -> &'a mut [f32] {
+    assert!(left.len() == sums.len() * group && right.len() == left.len());
+    write_dots(sums, left, right, group);
+    // SAFETY: there is a group for each sum.
+    unsafe { sums.assume_init_mut() }
+}
+
 levelled! {
-    /// `sums[v]` = the sum of `left · right` over group `v`.
-    pub(crate) fn dot_groups(sums: &mut [f32], left: &[f32], right: &[f32], group: usize) {
+    fn write_dots(sums: &mut [Uninit], left: &[f32], right: &[f32], group: usize) {
         if group == 1 {
             for (sum, (left, right)) in sums.iter_mut().zip(left.iter().zip(right)) {
-                *sum = left * right;
+                sum.write(left * right);
             }
             return;
         }
@@ -89,13 +101,13 @@ levelled! {
                 *lane += left * right;
             }
             let [a, b, c, d, e, f, g, h] = lanes;
-            *sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+            sum.write(((a + e) + (c + g)) + ((b + f) + (d + h)));
         }
     }
 }
 
 /// Sets the gradients of factors that are 0 to 0.
-pub(crate) fn keep_only(gradients: &mut [f32], factors: &[f32]) {
+pub(crate) fn zero_dropped(gradients: &mut [f32], factors: &[f32]) {
     for (gradient, &factor) in gradients.iter_mut().zip(factors) {
         *gradient = if factor == 0.0 { 0.0 } else { *gradient };
     }
@@ -113,17 +125,13 @@ pub fn forward(x: &[f32], factors: &[f32], shape: Shape) -> Vec<f32> {
         group,
         ..
     } = shape;
-    // SAFETY: every row is copied into before it is multiplied.
-    let mut output = unsafe { uninitialized(x.len()) };
-    output
-        .par_chunks_mut(ROWS * width)
-        .zip(x.par_chunks(ROWS * width))
-        .zip(factors.par_chunks(ROWS * values))
-        .for_each(|((output, x), factors)| {
-            output.copy_from_slice(x);
-            scale_rows(output, factors, shape.lead(), (width, values, group));
-        });
-    output
+    from_chunks(x.len(), ROWS * width, |index, output| {
+        let (first, rows) = (index * ROWS, output.len() / width);
+        let output = output.write_copy_of_slice(&x[first * width..][..rows * width]);
+        let factors = &factors[first * values..][..rows * values];
+        scale_rows(output, factors, shape.lead(), (width, values, group));
+        output
+    })
 }
 
 /// [`scale_groups`] of the end of each row.
@@ -165,16 +173,14 @@ pub fn backward(
         ..
     } = shape;
     let lead = shape.lead();
-    // SAFETY: every row of both is overwritten before it is read.
-    let [mut dx, mut dfactors] =
-        [x.len(), factors.len()].map(|count| unsafe { uninitialized(count) });
+    let [mut dx, mut dfactors] = [x.len(), factors.len()].map(uninitialized);
     dx.par_chunks_mut(ROWS * width)
         .zip(dfactors.par_chunks_mut(ROWS * values))
         .zip(gradient.par_chunks(ROWS * width))
         .zip(x.par_chunks(ROWS * width))
         .zip(factors.par_chunks(ROWS * values))
         .for_each(|((((dx, dfactors), gradient), x), factors)| {
-            dx.copy_from_slice(gradient);
+            let dx = dx.write_copy_of_slice(gradient);
             scale_rows(dx, factors, lead, (width, values, group));
             if lead == 0 {
                 dot_groups(dfactors, x, gradient, group);
@@ -185,8 +191,10 @@ pub fn backward(
                 }
             }
             if kept_only {
-                keep_only(dfactors, factors);
+                // SAFETY: each row of the chunk was written.
+                zero_dropped(unsafe { dfactors.assume_init_mut() }, factors);
             }
         });
-    (dx, dfactors)
+    // SAFETY: the chunks are all rows, and each was written.
+    unsafe { (initialized(dx), initialized(dfactors)) }
 }

@@ -70,7 +70,7 @@ impl KeptGroups {
     ///
     /// # Panics
     /// If there is no such group.
-    pub fn of(&self, group: usize) -> &[u32] {
+    pub fn tokens_of(&self, group: usize) -> &[u32] {
         &self.kept[self.starts[group]..self.starts[group + 1]]
     }
 
@@ -103,11 +103,11 @@ mod tests {
     fn tokens_are_listed_by_group() {
         let mask = [1.0, 0.0, 0.0, 0.0, 0.5, 0.0, 1.0, 1.0, 0.0];
         let kept = KeptGroups::new(&mask, 3, 3);
-        let lists: Vec<&[u32]> = (0..3).map(|group| kept.of(group)).collect();
+        let lists: Vec<&[u32]> = (0..3).map(|group| kept.tokens_of(group)).collect();
         assert_eq!(lists, [&[0, 2][..], &[1, 2], &[]]);
         assert_eq!((kept.pairs(), kept.tokens(), kept.groups()), (4, 3, 3));
         assert_eq!(kept.share(), 4.0 / 9.0);
         assert_eq!(KeptGroups::all(0, 2).share(), 1.0);
-        assert_eq!(KeptGroups::all(2, 2).of(1), [0, 1]);
+        assert_eq!(KeptGroups::all(2, 2).tokens_of(1), [0, 1]);
     }
 }

@@ -2,51 +2,23 @@
 
 use rayon::prelude::*;
 
+use crate::lane_sums::{sum_of, sum_of_pairs};
 use crate::level::levelled;
-use crate::linear::add_all;
-use crate::scratch::uninitialized;
+use crate::partial_sums::add_partial_sums;
+use crate::scratch::{Scratch, scratch};
+use crate::uninitialized::{Uninit, as_uninit, from_chunks, from_chunks_with};
 
 /// Rows whose sums one partial result holds: sums are added in an order that does not depend on
 /// the number of threads.
 const ROWS: usize = 64;
 
-/// Lanes that sums are made in.
-const LANES: usize = 16;
-
-/// The sum of all lanes, added pairwise.
-#[inline(always)]
-fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
-    let mut count = LANES;
-    while count > 1 {
-        count /= 2;
-        for lane in 0..count {
-            lanes[lane] += lanes[lane + count];
-        }
-    }
-    lanes[0]
-}
-
-/// The sum of a term for each value.
-#[inline(always)]
-fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    sum_of_pairs(values, values, |value, _| term(value))
-}
-
-/// The sum of a term for each pair of values.
-#[inline(always)]
-pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (whole_a, rest_a) = a.as_chunks::<LANES>();
-    let (whole_b, rest_b) = b.as_chunks::<LANES>();
-    for (a, b) in whole_a.iter().zip(whole_b) {
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += term(a, b);
-        }
-    }
-    for ((lane, &a), &b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
-        *lane += term(a, b);
-    }
-    sum_of_lanes(lanes)
+/// A LayerNorm without bias on the input: `(x − mean) / sqrt(variance + epsilon) · weight`.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// `[inputs]`.
+    pub weight: &'a [f32],
+    /// What is added to the variance.
+    pub epsilon: f32,
 }
 
 /// Mean and reciprocal standard deviation of a row.
@@ -59,21 +31,87 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 levelled! {
-    pub(crate) fn forward_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    fn write_normalized(output: &mut [Uninit], x: &[f32], weight: &[f32], epsilon: f32) {
         let width = weight.len();
         for (output, x) in output.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             let (mean, scale) = moments(x, epsilon);
             for ((output, x), weight) in output.iter_mut().zip(x).zip(weight) {
-                *output = (x - mean) * scale * weight;
+                output.write((x - mean) * scale * weight);
             }
         }
     }
 }
 
+/// Writes `(x − mean) / sqrt(variance + epsilon) · weight` for whole rows.
+fn forward_rows<'a>(
+    output: &'a mut [Uninit],
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+) -> &'a mut [f32] {
+    assert!(output.len() == x.len() && x.len().is_multiple_of(weight.len()));
+    write_normalized(output, x, weight, epsilon);
+    // SAFETY: the rows are whole, so there is a value for each element.
+    unsafe { output.assume_init_mut() }
+}
+
+/// Overwrites `output` by the normalized rows of `x`.
+pub(crate) fn normalize_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
+    // SAFETY: all values that are written are initialized.
+    forward_rows(unsafe { as_uninit(output) }, x, weight, epsilon);
+}
+
+/// The rows of `x`, normalized where there is a norm.
+pub(crate) fn normalized<'a>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    buffer: &'a mut Option<Scratch>,
+) -> &'a [f32] {
+    match norm {
+        None => x,
+        Some(norm) => {
+            let buffer = buffer.insert(scratch(x.len()));
+            normalize_rows(buffer, x, norm.weight, norm.epsilon);
+            buffer
+        }
+    }
+}
+
+/// [`normalized`] on all threads.
+pub(crate) fn normalized_in_parallel<'a>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    buffer: &'a mut Option<Scratch>,
+) -> &'a [f32] {
+    let Some(norm) = norm else { return x };
+    let buffer = buffer.insert(scratch(x.len()));
+    let block = ROWS * norm.weight.len();
+    buffer
+        .par_chunks_mut(block)
+        .zip(x.par_chunks(block))
+        .for_each(|(output, x)| normalize_rows(output, x, norm.weight, norm.epsilon));
+    buffer
+}
+
+/// Writes the gradient of the input, of whole rows, to `dx`, and adds that of the weight to `dweight`.
+pub(crate) fn backward_rows<'a>(
+    dx: &'a mut [Uninit],
+    dweight: &mut [f32],
+    gradient: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+) -> &'a mut [f32] {
+    let width = weight.len();
+    assert!(dx.len() == x.len() && gradient.len() == x.len() && x.len().is_multiple_of(width));
+    write_gradients(dx, dweight, gradient, x, weight, epsilon);
+    // SAFETY: the rows are whole, so there is a value for each element.
+    unsafe { dx.assume_init_mut() }
+}
+
 levelled! {
-    /// Writes `dx` and adds to `dweight`.
-    pub(crate) fn backward_rows(
-        dx: &mut [f32],
+    fn write_gradients(
+        dx: &mut [Uninit],
         dweight: &mut [f32],
         gradient: &[f32],
         x: &[f32],
@@ -87,8 +125,10 @@ levelled! {
             let (mean, scale) = moments(x, epsilon);
             // The gradient of the normalized row takes the place of its own result first.
             for ((dx, gradient), weight) in dx.iter_mut().zip(gradient).zip(weight) {
-                *dx = gradient * weight;
+                dx.write(gradient * weight);
             }
+            // SAFETY: the row of the gradient and the weight are as long as that of `dx`.
+            let dx = unsafe { dx.assume_init_mut() };
             let mean_gradient = sum_of(dx, |gradient| gradient) / count;
             let mean_product =
                 sum_of_pairs(dx, x, |gradient, x| gradient * ((x - mean) * scale)) / count;
@@ -115,11 +155,10 @@ pub fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
         block > 0 && x.len().is_multiple_of(weight.len()),
         "whole rows"
     );
-    // SAFETY: every row is overwritten.
-    let mut output = unsafe { uninitialized(x.len()) };
-    let rows = output.par_chunks_mut(block).zip(x.par_chunks(block));
-    rows.for_each(|(output, x)| forward_rows(output, x, weight, epsilon));
-    output
+    from_chunks(x.len(), block, |index, output| {
+        let rows = index * block..index * block + output.len();
+        forward_rows(output, &x[rows], weight, epsilon)
+    })
 }
 
 /// The gradients of [`forward`] with respect to `x` and `weight`.
@@ -133,20 +172,14 @@ pub fn backward(gradient: &[f32], x: &[f32], weight: &[f32], epsilon: f32) -> (V
         "whole rows"
     );
     assert_eq!(gradient.len(), x.len(), "gradient");
-    // SAFETY: every row is overwritten.
-    let mut dx = unsafe { uninitialized(x.len()) };
-    let rows = dx
-        .par_chunks_mut(block)
-        .zip(x.par_chunks(block))
-        .zip(gradient.par_chunks(block));
-    let partial: Vec<Vec<f32>> = rows
-        .map(|((dx, x), gradient)| {
-            let mut dweight = vec![0.0; weight.len()];
-            backward_rows(dx, &mut dweight, gradient, x, weight, epsilon);
-            dweight
-        })
-        .collect();
+    let (dx, partial) = from_chunks_with(x.len(), block, |index, dx| {
+        let rows = index * block..index * block + dx.len();
+        let mut dweight = vec![0.0; weight.len()];
+        let (gradient, x) = (&gradient[rows.clone()], &x[rows]);
+        let dx = backward_rows(dx, &mut dweight, gradient, x, weight, epsilon);
+        (dx, dweight)
+    });
     let mut dweight = vec![0.0; weight.len()];
-    add_all(&mut dweight, &partial);
+    add_partial_sums(&mut dweight, &partial);
     (dx, dweight)
 }

@@ -10,10 +10,13 @@ use std::f32::consts::LOG2_E;
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::linear::add_all;
 use crate::math::{cos_sin, is_reduced};
+use crate::partial_sums::add_partial_sums;
 use crate::random::Philox;
-use crate::scratch::{scratch, uninitialized};
+use crate::scratch::{Scratch, scratch};
+use crate::uninitialized::{
+    Uninit, as_uninit, from_chunks, from_chunks_with, initialized, uninitialized,
+};
 use crate::update::{multiply_chunk, scale_chunk, sum_of_squares_chunk};
 
 /// Which elements of a mask are kept.
@@ -64,60 +67,95 @@ fn mask(z: f32) -> (f32, f32) {
     (0.5 * cosine + 0.5, -0.5 * sine)
 }
 
-/// Masks of whole rows of channels, and their slopes.
-fn fill(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32]) {
-    levelled! {
-        fn regular(values: &mut [f32], slopes: &mut [f32], attended: &[f32], shift: &[f32]) -> bool {
-            // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
-            let mut largest = 0u32;
-            let elements = values.iter_mut().zip(slopes).zip(attended.iter().zip(shift));
-            for ((value, slope), (&attended, &shift)) in elements {
-                let z = attended + shift;
-                let (cosine, sine) = cos_sin::<FUSED>(z);
-                *value = 0.5 * cosine + 0.5;
-                *slope = -0.5 * sine;
-                largest = largest.max(z.abs().to_bits());
-            }
-            is_reduced(f32::from_bits(largest))
+levelled! {
+    /// Writes masks and slopes of a row with the fast cosine. Gives whether all arguments are in its
+    /// range; if not, the values are wrong.
+    fn write_row(
+        masks: &mut [Uninit],
+        slopes: &mut [Uninit],
+        attended: &[f32],
+        shift: &[f32],
+    ) -> bool {
+        // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
+        let mut largest = 0u32;
+        let elements = masks.iter_mut().zip(slopes).zip(attended.iter().zip(shift));
+        for ((mask, slope), (&attended, &shift)) in elements {
+            let z = attended + shift;
+            let (cosine, sine) = cos_sin::<FUSED>(z);
+            mask.write(0.5 * cosine + 0.5);
+            slope.write(-0.5 * sine);
+            largest = largest.max(z.abs().to_bits());
         }
-    }
-    let width = shift.len();
-    let rows = values
-        .chunks_exact_mut(width)
-        .zip(slopes.chunks_exact_mut(width));
-    for ((values, slopes), attended) in rows.zip(attended.chunks_exact(width)) {
-        if !regular(values, slopes, attended, shift) {
-            let elements = values.iter_mut().zip(slopes);
-            for ((value, slope), (attended, shift)) in elements.zip(attended.iter().zip(shift)) {
-                (*value, *slope) = mask(attended + shift);
-            }
-        }
+        is_reduced(f32::from_bits(largest))
     }
 }
 
-/// Masks of whole rows of channels.
-fn fill_values(values: &mut [f32], attended: &[f32], shift: &[f32]) {
-    levelled! {
-        fn regular(values: &mut [f32], attended: &[f32], shift: &[f32]) -> bool {
-            let mut largest = 0u32;
-            for ((value, &attended), &shift) in values.iter_mut().zip(attended).zip(shift) {
-                let z = attended + shift;
-                let (cosine, _) = cos_sin::<FUSED>(z);
-                *value = 0.5 * cosine + 0.5;
-                largest = largest.max(z.abs().to_bits());
-            }
-            is_reduced(f32::from_bits(largest))
-        }
-    }
+/// Writes the masks of whole rows of channels, and their slopes.
+fn write_with_slopes<'a, 'b>(
+    masks: &'a mut [Uninit],
+    slopes: &'b mut [Uninit],
+    attended: &[f32],
+    shift: &[f32],
+) -> (&'a mut [f32], &'b mut [f32]) {
     let width = shift.len();
-    let rows = values.chunks_exact_mut(width);
-    for (values, attended) in rows.zip(attended.chunks_exact(width)) {
-        if !regular(values, attended, shift) {
-            for ((value, attended), shift) in values.iter_mut().zip(attended).zip(shift) {
-                (*value, _) = mask(attended + shift);
+    check(masks.len(), attended, shift);
+    assert_eq!(slopes.len(), masks.len());
+    let rows = masks
+        .chunks_exact_mut(width)
+        .zip(slopes.chunks_exact_mut(width));
+    for ((masks, slopes), attended) in rows.zip(attended.chunks_exact(width)) {
+        if !write_row(masks, slopes, attended, shift) {
+            let elements = masks.iter_mut().zip(slopes);
+            for ((value, slope), (attended, shift)) in elements.zip(attended.iter().zip(shift)) {
+                let (exact_value, exact_slope) = mask(attended + shift);
+                value.write(exact_value);
+                slope.write(exact_slope);
             }
         }
     }
+    // SAFETY: the rows are whole, so there is a value for each element of both.
+    unsafe { (masks.assume_init_mut(), slopes.assume_init_mut()) }
+}
+
+levelled! {
+    /// [`write_row`] without slopes.
+    fn write_row_of_masks(masks: &mut [Uninit], attended: &[f32], shift: &[f32]) -> bool {
+        let mut largest = 0u32;
+        for ((mask, &attended), &shift) in masks.iter_mut().zip(attended).zip(shift) {
+            let z = attended + shift;
+            let (cosine, _) = cos_sin::<FUSED>(z);
+            mask.write(0.5 * cosine + 0.5);
+            largest = largest.max(z.abs().to_bits());
+        }
+        is_reduced(f32::from_bits(largest))
+    }
+}
+
+/// [`write_with_slopes`] with room for the masks that is used again.
+fn masks_and_slopes<'a, 'b>(
+    masks: &'a mut Scratch,
+    slopes: &'b mut [Uninit],
+    attended: &[f32],
+    shift: &[f32],
+) -> (&'a mut [f32], &'b mut [f32]) {
+    // SAFETY: all values that are written are initialized.
+    write_with_slopes(unsafe { as_uninit(masks) }, slopes, attended, shift)
+}
+
+/// Writes the masks of whole rows of channels.
+fn write<'a>(masks: &'a mut [Uninit], attended: &[f32], shift: &[f32]) -> &'a mut [f32] {
+    let width = shift.len();
+    check(masks.len(), attended, shift);
+    let rows = masks.chunks_exact_mut(width);
+    for (masks, attended) in rows.zip(attended.chunks_exact(width)) {
+        if !write_row_of_masks(masks, attended, shift) {
+            for ((value, attended), shift) in masks.iter_mut().zip(attended).zip(shift) {
+                value.write(mask(attended + shift).0);
+            }
+        }
+    }
+    // SAFETY: the rows are whole, so there is a value for each element.
+    unsafe { masks.assume_init_mut() }
 }
 
 /// Writes `M` of each value, for rows of `shift.len()` values.
@@ -130,7 +168,10 @@ pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
     output
         .par_chunks_mut(block)
         .zip(attended.par_chunks(block))
-        .for_each(|(output, attended)| fill_values(output, attended, shift));
+        .for_each(|(output, attended)| {
+            // SAFETY: all values that are written are initialized.
+            write(unsafe { as_uninit(output) }, attended, shift);
+        });
 }
 
 /// Replaces masks by 1 where they are kept and 0 elsewhere.
@@ -181,24 +222,19 @@ fn check(elements: usize, attended: &[f32], shift: &[f32]) {
 /// If the lengths differ.
 pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
     check(x.len(), attended, shift);
-    // SAFETY: every chunk is filled with masks before it is multiplied.
-    let mut output = unsafe { uninitialized(x.len()) };
     let block = ROWS * shift.len();
-    output
-        .par_chunks_mut(block)
-        .zip(x.par_chunks(block).zip(attended.par_chunks(block)))
-        .enumerate()
-        .for_each(|(index, (output, (x, attended)))| {
-            let part = TOGETHER * shift.len();
-            let inputs = x.chunks(part).zip(attended.chunks(part));
-            let parts = output.chunks_mut(part).zip(inputs).enumerate();
-            for (number, (output, (x, attended))) in parts {
-                fill_values(output, attended, shift);
-                round(output, keep, index * block + number * part);
-                multiply_chunk(output, x);
-            }
-        });
-    output
+    from_chunks(x.len(), block, |index, output| {
+        let part = TOGETHER * shift.len();
+        for (number, output) in output.chunks_mut(part).enumerate() {
+            let first = index * block + number * part;
+            let elements = first..first + output.len();
+            let output = write(output, &attended[elements.clone()], shift);
+            round(output, keep, first);
+            multiply_chunk(output, &x[elements]);
+        }
+        // SAFETY: the parts make up the chunk, and each was written.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 levelled! {
@@ -235,8 +271,7 @@ pub fn product_backward(
 ) -> ProductGradients {
     check(x.len(), attended, shift);
     assert_eq!(gradient.len(), x.len(), "gradient");
-    // SAFETY: every chunk of both is filled with masks and slopes before it is multiplied.
-    let [mut dx, mut dattended] = [(); 2].map(|()| unsafe { uninitialized(x.len()) });
+    let [mut dx, mut dattended] = [(); 2].map(|()| uninitialized(x.len()));
     let block = ROWS * shift.len();
     let inputs = x.par_chunks(block).zip(attended.par_chunks(block));
     let partial: Vec<Vec<f32>> = dx
@@ -251,7 +286,7 @@ pub fn product_backward(
             let inputs = x.chunks(part).zip(attended.chunks(part));
             let parts = outputs.zip(gradient.chunks(part).zip(inputs)).enumerate();
             for (number, ((dx, dattended), (gradient, (x, attended)))) in parts {
-                fill(dx, dattended, attended, shift);
+                let (dx, dattended) = write_with_slopes(dx, dattended, attended, shift);
                 round(dx, keep, index * block + number * part);
                 multiply_chunk(dx, gradient);
                 multiply_chunk(dattended, gradient);
@@ -262,7 +297,9 @@ pub fn product_backward(
         })
         .collect();
     let mut dshift = vec![0.0; shift.len()];
-    add_all(&mut dshift, &partial);
+    add_partial_sums(&mut dshift, &partial);
+    // SAFETY: the parts of all chunks make up both, and each was written.
+    let [dx, dattended] = [dx, dattended].map(|values| unsafe { initialized(values) });
     ProductGradients {
         x: dx,
         attended: dattended,
@@ -276,18 +313,14 @@ pub fn product_backward(
 /// If the lengths do not fit.
 pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
     check(attended.len(), attended, shift);
-    // SAFETY: every chunk is filled with masks.
-    let mut output = unsafe { uninitialized(attended.len()) };
     let block = ROWS * shift.len();
-    output
-        .par_chunks_mut(block)
-        .zip(attended.par_chunks(block))
-        .enumerate()
-        .for_each(|(index, (output, attended))| {
-            fill_values(output, attended, shift);
-            round(output, keep, index * block);
-        });
-    output
+    from_chunks(attended.len(), block, |index, output| {
+        let first = index * block;
+        let rows = first..first + output.len();
+        let output = write(output, &attended[rows], shift);
+        round(output, keep, first);
+        output
+    })
 }
 
 /// The gradients of [`rounded`] with respect to `attended` and to the shift, straight through the
@@ -298,23 +331,19 @@ pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
 pub fn rounded_backward(gradient: &[f32], attended: &[f32], shift: &[f32]) -> (Vec<f32>, Vec<f32>) {
     check(attended.len(), attended, shift);
     assert_eq!(gradient.len(), attended.len(), "gradient");
-    // SAFETY: every chunk is filled with slopes before it is multiplied.
-    let mut dattended = unsafe { uninitialized(attended.len()) };
     let block = ROWS * shift.len();
-    let partial: Vec<Vec<f32>> = dattended
-        .par_chunks_mut(block)
-        .zip(gradient.par_chunks(block).zip(attended.par_chunks(block)))
-        .map(|(dattended, (gradient, attended))| {
-            let mut masks = scratch(dattended.len());
-            fill(&mut masks, dattended, attended, shift);
-            multiply_chunk(dattended, gradient);
-            let mut dshift = vec![0.0; shift.len()];
-            add_rows(&mut dshift, dattended);
-            dshift
-        })
-        .collect();
+    let (dattended, partial) = from_chunks_with(attended.len(), block, |index, dattended| {
+        let rows = index * block..index * block + dattended.len();
+        let mut masks = scratch(dattended.len());
+        let (_, dattended) =
+            masks_and_slopes(&mut masks, dattended, &attended[rows.clone()], shift);
+        multiply_chunk(dattended, &gradient[rows]);
+        let mut dshift = vec![0.0; shift.len()];
+        add_rows(&mut dshift, dattended);
+        (dattended, dshift)
+    });
     let mut dshift = vec![0.0; shift.len()];
-    add_all(&mut dshift, &partial);
+    add_partial_sums(&mut dshift, &partial);
     (dattended, dshift)
 }
 
@@ -333,8 +362,8 @@ pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
             let parts = attended.chunks(TOGETHER * shift.len());
             let sums = parts.map(|attended| {
                 let masks = &mut masks[..attended.len()];
-                fill_values(masks, attended, shift);
-                sum(masks, moment)
+                // SAFETY: all values that are written are initialized.
+                sum(write(unsafe { as_uninit(masks) }, attended, shift), moment)
             });
             sums.sum()
         })
@@ -354,34 +383,28 @@ pub fn mean_backward(
 ) -> (Vec<f32>, Vec<f32>) {
     check(attended.len(), attended, shift);
     let factor = gradient / attended.len() as f32;
-    // SAFETY: every chunk is filled with slopes before it is multiplied.
-    let mut dattended = unsafe { uninitialized(attended.len()) };
     let block = ROWS * shift.len();
-    let partial: Vec<Vec<f32>> = dattended
-        .par_chunks_mut(block)
-        .zip(attended.par_chunks(block))
-        .map(|(dattended, attended)| {
-            let mut masks = scratch(dattended.len());
-            fill(&mut masks, dattended, attended, shift);
-            match moment {
-                Moment::Squared => multiply_chunk(dattended, &masks),
-                Moment::Linear => {}
-                Moment::Entropy => masks
-                    .iter()
-                    .zip(&mut *dattended)
-                    .for_each(|(&mask, slope)| {
-                        *slope *= -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E;
-                    }),
-                Moment::Kept => dattended.fill(0.0),
+    let (dattended, partial) = from_chunks_with(attended.len(), block, |index, dattended| {
+        let rows = index * block..index * block + dattended.len();
+        let mut masks = scratch(dattended.len());
+        let (masks, dattended) = masks_and_slopes(&mut masks, dattended, &attended[rows], shift);
+        match moment {
+            Moment::Squared => multiply_chunk(dattended, masks),
+            Moment::Linear => {}
+            Moment::Entropy => {
+                for (&mask, slope) in masks.iter().zip(&mut *dattended) {
+                    *slope *= -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E;
+                }
             }
-            scale_chunk(dattended, factor);
-            let mut dshift = vec![0.0; shift.len()];
-            add_rows(&mut dshift, dattended);
-            dshift
-        })
-        .collect();
+            Moment::Kept => dattended.fill(0.0),
+        }
+        scale_chunk(dattended, factor);
+        let mut dshift = vec![0.0; shift.len()];
+        add_rows(&mut dshift, dattended);
+        (dattended, dshift)
+    });
     let mut dshift = vec![0.0; shift.len()];
-    add_all(&mut dshift, &partial);
+    add_partial_sums(&mut dshift, &partial);
     (dattended, dshift)
 }
 

@@ -45,9 +45,9 @@ impl<'a> View<'a> {
     ///
     /// # Panics
     /// If there are not as many.
-    pub fn part(self, first: usize, count: usize) -> Self {
+    pub fn columns_from(self, first: usize, count: usize) -> Self {
         assert!(
-            first + count <= self.columns,
+            first <= self.columns && count <= self.columns - first,
             "columns outside of the matrix"
         );
         let start = (first * self.column_stride).min(self.values.len());
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
     /// # Panics
     /// If there are not as many.
     pub fn rows_from(self, first: usize, count: usize) -> Self {
-        self.transposed().part(first, count).transposed()
+        self.transposed().columns_from(first, count).transposed()
     }
 
     /// The number of rows.
@@ -98,7 +98,13 @@ impl<'a> View<'a> {
     }
 }
 
-fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
+/// The length that a slice needs to hold a matrix; too large for any slice if it is not a `usize`.
+pub(crate) fn extent(
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+) -> usize {
     if rows == 0 || columns == 0 {
         return 0;
     }

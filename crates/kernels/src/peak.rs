@@ -27,7 +27,7 @@ pub fn matrix_product_flops(precision: Precision) -> f64 {
         let began = Instant::now();
         rayon::broadcast(|_| {
             let mut output = scratch(SIZE * SIZE);
-            let left = LeftOperand::of(View::new(&left, SIZE, SIZE, SIZE), &right);
+            let left = LeftOperand::for_product(View::new(&left, SIZE, SIZE, SIZE), &right);
             for _ in 0..REPEATS {
                 multiply_operand(&mut output, SIZE, &left, SIZE, &right, SIZE, false);
             }

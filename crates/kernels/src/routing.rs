@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::linear::add_all;
-use crate::scratch::uninitialized;
+use crate::partial_sums::add_partial_sums;
+use crate::uninitialized::{Uninit, from_chunks};
 
 /// Elements that one thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -13,29 +13,30 @@ const CHUNK: usize = 1 << 14;
 const TOKENS: usize = 256;
 
 levelled! {
-    fn relu_chunk(output: &mut [f32], x: &[f32]) {
+    fn write_relu(output: &mut [Uninit], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
-            // What is not a number stays so, to be noticed.
-            *output = if x < 0.0 { 0.0 } else { x };
+            // NaN stays NaN, to be noticed.
+            output.write(if x < 0.0 { 0.0 } else { x });
         }
     }
 }
 
 levelled! {
-    fn relu_backward_chunk(output: &mut [f32], gradient: &[f32], relu: &[f32]) {
+    fn write_relu_gradient(output: &mut [Uninit], gradient: &[f32], relu: &[f32]) {
         for ((output, &gradient), &relu) in output.iter_mut().zip(gradient).zip(relu) {
-            *output = if relu > 0.0 { gradient } else { 0.0 };
+            output.write(if relu > 0.0 { gradient } else { 0.0 });
         }
     }
 }
 
 /// `max(x, 0)`.
 pub fn relu(x: &[f32]) -> Vec<f32> {
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(x.len()) };
-    let chunks = output.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.for_each(|(output, x)| relu_chunk(output, x));
-    output
+    from_chunks(x.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write_relu(output, &x[chunk]);
+        // SAFETY: the slice is as long as the chunk, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 /// The gradient of [`relu`] for the gradient of its output, from that output: 0 where it is 0.
@@ -44,14 +45,12 @@ pub fn relu(x: &[f32]) -> Vec<f32> {
 /// If the lengths differ.
 pub fn relu_backward(gradient: &[f32], relu: &[f32]) -> Vec<f32> {
     assert_eq!(gradient.len(), relu.len());
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(relu.len()) };
-    let chunks = output
-        .par_chunks_mut(CHUNK)
-        .zip(gradient.par_chunks(CHUNK))
-        .zip(relu.par_chunks(CHUNK));
-    chunks.for_each(|((output, gradient), relu)| relu_backward_chunk(output, gradient, relu));
-    output
+    from_chunks(relu.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write_relu_gradient(output, &gradient[chunk.clone()], &relu[chunk]);
+        // SAFETY: the slices are as long as the chunk, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 /// The mean; 0 of nothing.
@@ -79,7 +78,7 @@ pub fn used_share(values: &[f32], channels: usize) -> Vec<f32> {
     let counts: Vec<Vec<f32>> = values.par_chunks(TOKENS * channels).map(count).collect();
     // Whole numbers up to 2²⁴ add up exactly.
     let mut shares = vec![0.0; channels];
-    add_all(&mut shares, &counts);
+    add_partial_sums(&mut shares, &counts);
     let tokens = (values.len() / channels).max(1) as f32;
     shares.iter_mut().for_each(|share| *share /= tokens);
     shares
@@ -184,7 +183,7 @@ pub fn mean_softmax(scores: &[f32], experts: usize) -> Vec<f32> {
     };
     let sums: Vec<Vec<f32>> = scores.par_chunks(TOKENS * experts).map(sum).collect();
     let mut mean = vec![0.0; experts];
-    add_all(&mut mean, &sums);
+    add_partial_sums(&mut mean, &sums);
     let tokens = (scores.len() / experts).max(1) as f32;
     mean.iter_mut().for_each(|mean| *mean /= tokens);
     mean
@@ -215,50 +214,4 @@ pub fn mean_softmax_backward(gradient: &[f32], scores: &[f32]) -> Vec<f32> {
             }
         });
     output
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn close(found: &[f32], expected: &[f32]) {
-        assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
-        }
-    }
-
-    #[test]
-    fn gates_worked_by_hand() {
-        let scores = [3.0f32, 1.0, 6.0, 2.0, 2.0, 2.0].map(f32::ln);
-        let third = 1.0 / 3.0;
-        let found = best_gates(&scores, 3, 2);
-        close(&found, &[third, 0.0, 2.0 * third, 0.5, 0.5, 0.0]);
-        close(&best_gates(&scores[3..], 3, 1), &[1.0, 0.0, 0.0]);
-        close(&mean_softmax(&scores[..3], 3), &[0.3, 0.1, 0.6]);
-        let both = mean_softmax(&scores, 3);
-        close(
-            &both,
-            &[
-                (0.3 + third) / 2.0,
-                (0.1 + third) / 2.0,
-                (0.6 + third) / 2.0,
-            ],
-        );
-        // 1/3 (1 − 1/3), −2/3 · 1/3.
-        let gradient = best_gates_backward(&[1.0, 5.0, 0.0], &found[..3], 3);
-        close(&gradient, &[2.0 / 9.0, 0.0, -2.0 / 9.0]);
-    }
-
-    #[test]
-    fn relu_and_shares_worked_by_hand() {
-        let output = relu(&[-1.0, 0.0, 2.0, 3.0, -0.0, 4.0]);
-        assert_eq!(output, [0.0, 0.0, 2.0, 3.0, 0.0, 4.0]);
-        assert_eq!(mean(&output), 1.5);
-        assert_eq!(used_share(&output, 3), [0.5, 0.0, 1.0]);
-        assert_eq!(
-            relu_backward(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &output),
-            [0.0, 0.0, 3.0, 4.0, 0.0, 6.0]
-        );
-    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::memory;
 
 /// Bytes kept for later, and no more.
-const KEPT: usize = 1 << 30;
+const POOLED_BYTES: usize = 1 << 30;
 
 /// Values of one line of the cache.
 const LINE: usize = memory::LINE / size_of::<f32>();
@@ -29,9 +29,9 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 });
 
 impl Pool {
-    fn put(&mut self, buffer: Vec<Line>) {
+    fn give_back(&mut self, buffer: Vec<Line>) {
         let bytes = memory::LINE * buffer.capacity();
-        if bytes > 0 && self.bytes + bytes <= KEPT {
+        if bytes > 0 && self.bytes + bytes <= POOLED_BYTES {
             self.bytes += bytes;
             self.buffers
                 .entry(buffer.capacity())
@@ -84,7 +84,7 @@ impl DerefMut for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        pool().put(std::mem::take(&mut self.lines));
+        pool().give_back(std::mem::take(&mut self.lines));
     }
 }
 
@@ -92,72 +92,15 @@ impl Drop for Scratch {
 pub(crate) fn scratch(count: usize) -> Scratch {
     let needed = count.div_ceil(LINE);
     let mut lines = pool().take(needed).unwrap_or_default();
-    lines.resize(needed, Line([0.0; LINE]));
+    if lines.len() < needed {
+        lines.resize(needed, Line([0.0; LINE]));
+    }
     let mut buffer = Scratch { lines, count };
-    poison(&mut buffer);
-    buffer
-}
-
-/// Fills memory whose values nobody may use with NaN where the program is tested, so that whoever
-/// uses them is found out.
-fn poison(values: &mut [f32]) {
     if cfg!(debug_assertions) {
-        values.fill(f32::NAN);
+        // Whoever uses a value before it is written gets NaN.
+        buffer.fill(f32::NAN);
     }
-}
-
-/// A vector for results, without the pass over memory that zeroing it would be.
-///
-/// # Safety
-/// Every element must be written before it is read.
-#[allow(clippy::uninit_vec)]
-pub(crate) unsafe fn uninitialized(count: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(count);
-    // SAFETY: the capacity is there, an f32 has no invalid bits and no destructor, and the caller
-    // vouches that nothing is read before it is written.
-    unsafe { values.set_len(count) };
-    poison(&mut values);
-    values
-}
-
-/// A slice that several tasks write at once, each its own elements.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
-    count: usize,
-    lifetime: std::marker::PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the elements are plain values; `Shared::part` demands that no two tasks share any.
-unsafe impl Send for Shared<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    pub(crate) fn new(values: &'a mut [f32]) -> Self {
-        Self {
-            start: values.as_mut_ptr(),
-            count: values.len(),
-            lifetime: std::marker::PhantomData,
-        }
-    }
-
-    /// The elements from `from` on, `count` of them.
-    ///
-    /// # Panics
-    /// If they do not lie in the slice.
-    ///
-    /// # Safety
-    /// No other part that is in use holds any of these elements.
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn part(&self, from: usize, count: usize) -> &'a mut [f32] {
-        assert!(
-            from <= self.count && count <= self.count - from,
-            "a part outside"
-        );
-        // SAFETY: the elements lie in the slice, and the caller vouches that they are not shared.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), count) }
-    }
+    buffer
 }
 
 #[cfg(test)]

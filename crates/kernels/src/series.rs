@@ -9,8 +9,8 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::linear::add_all;
 use crate::math::{cos_sin, is_reduced, multiply_add};
+use crate::partial_sums::add_partial_sums;
 
 /// Rows that one thread works on at a time, and whose sums one partial result holds: sums are added
 /// in an order that does not depend on the number of threads.
@@ -75,7 +75,7 @@ levelled! {
 
 levelled! {
     /// Whether the fast cosine takes all arguments of a term.
-    fn within(attended: &[f32], k: f32, angles: &[f32]) -> bool {
+    fn in_fast_range(attended: &[f32], k: f32, angles: &[f32]) -> bool {
         // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
         let mut largest = 0u32;
         for (&attended, &angle) in attended.iter().zip(angles) {
@@ -110,7 +110,7 @@ pub fn forward(attended: &[f32], series: Series<'_>) -> Vec<f32> {
 fn fill_row(masks: &mut [f32], attended: &[f32], series: Series<'_>) {
     for term in series.terms() {
         let (k, angles, weights) = term;
-        if within(attended, k, angles) {
+        if in_fast_range(attended, k, angles) {
             add_term(masks, attended, term);
             continue;
         }
@@ -192,7 +192,7 @@ pub fn backward(gradient: &[f32], attended: &[f32], series: Series<'_>) -> Gradi
         })
         .collect();
     let mut angles = vec![0.0; 2 * learned];
-    add_all(&mut angles, &partial);
+    add_partial_sums(&mut angles, &partial);
     let weights = angles.split_off(learned);
     Gradients {
         attended: dattended,
@@ -213,7 +213,7 @@ fn add_row(dattended: &mut [f32], sums: &mut [f32], inputs: (&[f32], &[f32]), se
             weights,
         };
         let (k, first, _) = term;
-        if within(inputs.1, k, first) {
+        if in_fast_range(inputs.1, k, first) {
             add_fast_gradients(sums, inputs, term);
         } else {
             add_gradients(sums, inputs, term, |k, attended, angle| {

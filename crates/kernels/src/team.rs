@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use crate::level::Level;
+
 /// How long a thread looks out for work before it sleeps: longer than what lies between two products
 /// of a decoded token, short enough to leave the processor to others soon.
 const PATIENCE: Duration = Duration::from_micros(200);
@@ -60,10 +62,15 @@ impl Team {
             leaving: AtomicBool::new(false),
             sleeping: AtomicUsize::new(0),
         });
+        let level = Level::current();
         let worker = |index| {
             let shared = Arc::clone(&shared);
             let builder = thread::Builder::new().name(format!("decode-{index}"));
-            let handle = builder.spawn(move || shared.work()).ok()?;
+            let work = move || {
+                level.use_on_this_thread();
+                shared.work();
+            };
+            let handle = builder.spawn(work).ok()?;
             Some(Worker {
                 thread: handle.thread().clone(),
                 handle: Some(handle),
@@ -105,7 +112,7 @@ impl Team {
                 .iter()
                 .for_each(|worker| worker.thread.unpark());
         }
-        shared.take_part(number);
+        shared.claim_tasks(number);
         let mut looks = 0;
         while shared.ended.load(Ordering::Acquire) < tasks {
             wait(&mut looks);
@@ -131,7 +138,7 @@ impl Drop for Team {
 
 impl Shared {
     /// Does tasks of a job until no one is left that is not claimed.
-    fn take_part(&self, number: u32) {
+    fn claim_tasks(&self, number: u32) {
         loop {
             let claims = self.claims.load(Ordering::Acquire);
             let unclaimed = claims as u32;
@@ -157,7 +164,9 @@ impl Shared {
             // this one have ended.
             let job = unsafe { *job };
             let index = unclaimed as usize - 1;
-            if catch_unwind(AssertUnwindSafe(|| job(index))).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(index))) {
+                // Dropping the payload could panic too, before the task counts as ended.
+                std::mem::forget(payload);
                 self.panicked.store(true, Ordering::Relaxed);
             }
             self.ended.fetch_add(1, Ordering::Release);
@@ -170,7 +179,7 @@ impl Shared {
         while !self.leaving.load(Ordering::Relaxed) {
             let claims = self.claims.load(Ordering::Acquire);
             if claims as u32 > 0 {
-                self.take_part((claims >> 32) as u32);
+                self.claim_tasks((claims >> 32) as u32);
                 (looks, idle_since) = (0, None);
             } else if wait(&mut looks) {
                 let since = *idle_since.get_or_insert_with(Instant::now);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::scratch::uninitialized;
+use crate::uninitialized::{Uninit, from_chunks};
 
 /// Elements that one thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -14,7 +14,7 @@ const CHUNK: usize = 1 << 14;
 /// g ← gradient_scale · g
 /// m ← β₁ m + (1 − β₁) g
 /// v ← β₂ v + (1 − β₂) g²
-/// p ← keep · p − rate · m / (√v · root_scale + ε)
+/// p ← decay_factor · p − rate · m / (√v · root_scale + ε)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -25,7 +25,7 @@ pub struct AdamW {
     /// ε.
     pub epsilon: f32,
     /// `1 − learning rate · weight decay`.
-    pub keep: f32,
+    pub decay_factor: f32,
     /// `learning rate / (1 − β₁ᵗ)`.
     pub rate: f32,
     /// `1 / √(1 − β₂ᵗ)`.
@@ -40,7 +40,7 @@ levelled! {
             let g = step.gradient_scale * g;
             *m = beta_1 * *m + (1.0 - beta_1) * g;
             *v = beta_2 * *v + (1.0 - beta_2) * (g * g);
-            *p = step.keep * *p - step.rate * *m / (v.sqrt() * step.root_scale + step.epsilon);
+            *p = step.decay_factor * *p - step.rate * *m / (v.sqrt() * step.root_scale + step.epsilon);
         }
     }
 }
@@ -80,9 +80,9 @@ pub fn sum_of_squares(values: &[f32]) -> f64 {
 }
 
 levelled! {
-    fn add_chunk(output: &mut [f32], left: &[f32], right: &[f32]) {
+    fn write_sums(output: &mut [Uninit], left: &[f32], right: &[f32]) {
         for ((output, left), right) in output.iter_mut().zip(left).zip(right) {
-            *output = left + right;
+            output.write(left + right);
         }
     }
 }
@@ -93,12 +93,12 @@ levelled! {
 /// If the lengths differ.
 pub fn add(left: &[f32], right: &[f32]) -> Vec<f32> {
     assert_eq!(left.len(), right.len());
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(left.len()) };
-    let inputs = left.par_chunks(CHUNK).zip(right.par_chunks(CHUNK));
-    let chunks = output.par_chunks_mut(CHUNK).zip(inputs);
-    chunks.for_each(|(output, (left, right))| add_chunk(output, left, right));
-    output
+    from_chunks(left.len(), CHUNK, |index, output| {
+        let chunk = index * CHUNK..index * CHUNK + output.len();
+        write_sums(output, &left[chunk.clone()], &right[chunk]);
+        // SAFETY: the slices are as long as the chunk, so there is a sum for each element.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 levelled! {
@@ -115,21 +115,22 @@ levelled! {
 /// If they do not fill `left` a whole number of times.
 pub fn add_repeated(left: &[f32], repeated: &[f32]) -> Vec<f32> {
     check_repeats(left, repeated.len());
-    // SAFETY: every chunk is overwritten.
-    let mut output = unsafe { uninitialized(left.len()) };
-    let chunks = output.par_chunks_mut(CHUNK).zip(left.par_chunks(CHUNK));
-    chunks
-        .enumerate()
-        .for_each(|(index, (mut output, mut left))| {
-            let mut from = index * CHUNK % repeated.len();
-            while !left.is_empty() {
-                let count = left.len().min(repeated.len() - from);
-                let (part, rest) = output.split_at_mut(count);
-                add_chunk(part, &left[..count], &repeated[from..][..count]);
-                (output, left, from) = (rest, &left[count..], 0);
-            }
-        });
-    output
+    from_chunks(left.len(), CHUNK, |index, output| {
+        let first = index * CHUNK;
+        let (mut done, mut from) = (0, first % repeated.len());
+        while done < output.len() {
+            let count = (output.len() - done).min(repeated.len() - from);
+            let sums = &mut output[done..done + count];
+            write_sums(
+                sums,
+                &left[first + done..][..count],
+                &repeated[from..][..count],
+            );
+            (done, from) = (done + count, 0);
+        }
+        // SAFETY: the parts make up the chunk, and there is a sum for each element of a part.
+        unsafe { output.assume_init_mut() }
+    })
 }
 
 /// The sums `Σₖ values[k · n + i]` of what lies `n` apart: the gradient of what

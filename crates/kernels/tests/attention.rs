@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 mod common;
 use common::bounded::{BF16, Bounded, assert_bounded, product, softmax, sum};
-use common::{on_any_threads, scaled_values};
+use common::{at_every_level, cases, on_any_threads, scaled_values};
 
 /// One head of one sequence.
 struct Head {
@@ -143,7 +143,7 @@ fn rows_of(values: &[f32], shape: Shape, place: [usize; 2], [part, parts]: [usiz
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn heads_forward_and_backward(
@@ -163,18 +163,28 @@ proptest! {
         let dropout = drops.then_some(Dropout { rate: 0.3, generator });
         let ones = vec![1.0; batch * heads * time * time];
         let factors = dropout.map_or(ones.clone(), |dropout| dropout::forward(&ones, dropout));
-        let output = on_any_threads(|| attention::forward(&packed, shape, dropout, precision));
-        let dpacked =
-            on_any_threads(|| attention::backward(&gradient, &packed, shape, dropout, precision));
-        for place in (0..batch * heads).map(|number| [number / heads, number % heads]) {
-            let head = Head::new(&packed, &gradient, shape, place, (&factors, relative));
-            let outputs: Vec<_> = (0..time).map(|query| head.output(query)).collect();
-            let found = rows_of(&output, shape, place, [0, 1]);
-            assert_bounded(&found, outputs.iter().flatten(), 1.0);
-            for (part, rows) in head.backward().iter().enumerate() {
-                let found = rows_of(&dpacked, shape, place, [part, 3]);
-                assert_bounded(&found, rows.iter().flatten(), 1.0);
+        let places = (0..batch * heads).map(|number| [number / heads, number % heads]);
+        let expected: Vec<_> = places
+            .map(|place| {
+                let head = Head::new(&packed, &gradient, shape, place, (&factors, relative));
+                let outputs: Vec<_> = (0..time).map(|query| head.output(query)).collect();
+                (place, outputs, head.backward())
+            })
+            .collect();
+        at_every_level(|_| {
+            let output = on_any_threads(|| attention::forward(&packed, shape, dropout, precision));
+            let dpacked = on_any_threads(|| {
+                attention::backward(&gradient, &packed, shape, dropout, precision)
+            });
+            for (place, outputs, gradients) in &expected {
+                let found = rows_of(&output, shape, *place, [0, 1]);
+                assert_bounded(&found, outputs.iter().flatten(), 1.0, "output");
+                for (part, rows) in gradients.iter().enumerate() {
+                    let found = rows_of(&dpacked, shape, *place, [part, 3]);
+                    let what = ["queries", "keys", "values"][part];
+                    assert_bounded(&found, rows.iter().flatten(), 1.0, what);
+                }
             }
-        }
+        });
     }
 }

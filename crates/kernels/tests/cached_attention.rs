@@ -1,20 +1,15 @@
-//! Attention over kept keys and values, against the textbook formula in double precision.
+//! Attention over cached keys and values against its formula in f64.
 
-use kernels::cached_attention::Cache;
-use kernels::kept_groups::KeptGroups;
-use kernels::random::{Philox, unit};
-use kernels::team::Team;
-use learned_dropout_kernels as kernels;
+mod common;
+
+use common::{assert_within, at_every_level, cases, on_any_threads, uniform_values};
+use learned_dropout_kernels::cached_attention::Cache;
+use learned_dropout_kernels::kept_groups::KeptGroups;
+use learned_dropout_kernels::random::Philox;
+use learned_dropout_kernels::team::Team;
 use proptest::prelude::*;
 
-fn values(count: usize, seed: u64) -> Vec<f32> {
-    let noise = Philox::new(seed, 0);
-    (0..count as u64)
-        .map(|i| 4.0 * unit(noise.number(i)) - 2.0)
-        .collect()
-}
-
-/// The textbook formula for all tokens.
+/// The formula for all tokens.
 fn expected(heads: usize, size: usize, packed: &[f32]) -> Vec<f64> {
     let width = heads * size;
     let tokens = packed.len() / (3 * width);
@@ -41,7 +36,7 @@ fn expected(heads: usize, size: usize, packed: &[f32]) -> Vec<f64> {
     output
 }
 
-/// What `cache` gives for the tokens in parts that begin at `cuts`.
+/// The attention of a cache for the tokens in parts that begin at `cuts`.
 fn attended(
     shape: (usize, usize),
     packed: &[f32],
@@ -67,7 +62,7 @@ fn attended(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn any_parts_agree_with_the_formula(
@@ -77,45 +72,45 @@ proptest! {
         seed in 0u64..1000,
     ) {
         let (heads, size) = shape;
-        let packed = values(tokens * 3 * heads * size, seed);
+        let packed = uniform_values(tokens * 3 * heads * size, seed, 2.0);
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|&cut| cut < tokens).collect();
         cuts.push(0);
         cuts.sort_unstable();
         cuts.dedup();
-        let found = attended(shape, &packed, &cuts, None, &Team::new(2));
-        for (found, expected) in found.iter().zip(expected(heads, size, &packed)) {
-            // Scores of up to 4 · √19 and their exponentials, each rounded to 2⁻²⁴ some ten times.
-            prop_assert!((f64::from(*found) - expected).abs() < 2e-5, "{found} {expected}");
-        }
-
-        // Heads that are kept are the same, to the last bit for a single token; others are 0.
+        let expected = expected(heads, size, &packed);
         let noise = Philox::new(seed, 1);
         let mask: Vec<f32> = (0..(tokens * heads) as u64)
             .map(|i| f32::from(noise.number(i).is_multiple_of(3)))
             .collect();
-        let masked = attended(shape, &packed, &cuts, Some(&mask), &Team::new(1));
-        for (index, (masked, all)) in masked.chunks(size).zip(found.chunks(size)).enumerate() {
-            for (masked, all) in masked.iter().zip(all) {
-                let expected = if mask[index] == 0.0 { 0.0 } else { *all };
-                prop_assert!((masked - expected).abs() < 1e-5, "{masked} {expected}");
-            }
-        }
+        at_every_level(|_| {
+            let found = attended(shape, &packed, &cuts, None, &Team::new(2));
+            // Scores of up to 4 · √19 and their exponentials, each rounded to 2⁻²⁴ some ten times.
+            assert_within(&found, expected.iter().map(|&value| (value, 2e-5)), "output");
+            // Kept heads are the same up to the order of sums, others are 0.
+            let masked = attended(shape, &packed, &cuts, Some(&mask), &Team::new(1));
+            let kept = found.iter().enumerate().map(|(index, &value)| match mask[index / size] {
+                0.0 => (0.0, 0.0),
+                _ => (f64::from(value), 1e-5),
+            });
+            assert_within(&masked, kept, "masked output");
+        });
     }
 }
 
 #[test]
 fn threads_do_not_change_a_bit() {
     let (shape, tokens) = ((4, 24), 90);
-    let packed = values(tokens * 3 * 96, 3);
+    let packed = uniform_values(tokens * 3 * 96, 3, 2.0);
     let cuts: Vec<usize> = [0, 40].into_iter().chain(70..tokens).collect();
-    let of = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let team = Team::new(threads);
-        let work = || attended(shape, &packed, &cuts, None, &team);
-        pool.expect("threads").install(work)
-    };
-    let alone = of(1);
-    for threads in [2, 3, 7] {
-        assert_eq!(of(threads), alone, "{threads} threads");
-    }
+    at_every_level(|_| {
+        let attended = |threads| attended(shape, &packed, &cuts, None, &Team::new(threads));
+        let alone = on_any_threads(|| attended(1));
+        for threads in [2, 3, 7] {
+            assert_eq!(
+                on_any_threads(|| attended(threads)),
+                alone,
+                "{threads} threads"
+            );
+        }
+    });
 }

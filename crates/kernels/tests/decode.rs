@@ -1,24 +1,13 @@
-//! Products of a few tokens against sums in f64, at every level of this processor.
+//! Products of a few tokens against sums in f64.
 
 mod common;
 
-use common::{assert_close, keeps, mask, normal, values};
+use common::{TOLERANCE, assert_close, at_every_level, cases, exact, keeps, mask, normal, values};
 use learned_dropout_kernels::decode::{ByInput, FeedForward, Format, Matrix};
 use learned_dropout_kernels::kept_groups::KeptGroups;
-use learned_dropout_kernels::level::Level;
 use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::team::Team;
 use proptest::prelude::*;
-
-/// Sums of at most a few hundred f32 products, each with a relative error of a few 2⁻²⁴, and GELU
-/// with an absolute one of 5e-7.
-const TOLERANCE: f64 = 2e-5;
-
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL
-        .into_iter()
-        .filter(|&level| level <= Level::highest())
-}
 
 fn rounded(values: &[f32], format: Format) -> Vec<f64> {
     values
@@ -36,7 +25,7 @@ fn format() -> impl Strategy<Value = Format> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn matrices(
@@ -46,27 +35,27 @@ proptest! {
         // Large enough for several tasks.
         let (outputs, inputs) = if wide { (outputs * 9, inputs * 16) } else { (outputs, inputs) };
         let (x, weight) = (values(tokens * inputs, 1), values(outputs * inputs, 2));
-        let exact = rounded(&weight, format);
+        let weights = rounded(&weight, format);
         let expected: Vec<f64> = x
             .chunks(inputs)
-            .flat_map(|x| exact.chunks(inputs).map(move |row| dot(x, row.iter().copied())))
+            .flat_map(|x| weights.chunks(inputs).map(move |row| dot(x, row.iter().copied())))
             .collect();
-        let (alone, three) = (Team::new(1), Team::new(3));
-        for level in levels() {
-            let matrix = Matrix::at_level(&weight, outputs, inputs, format, level);
+        at_every_level(|_| {
+            let (alone, three) = (Team::new(1), Team::new(3));
+            let matrix = Matrix::new(&weight, outputs, inputs, format);
             let multiply = |team: &Team, x: &[f32]| {
                 let mut y = vec![f32::NAN; x.len() / inputs * outputs];
                 matrix.multiply(team, &mut y, x);
                 y
             };
             let found = multiply(&alone, &x);
-            assert_close(&found, &expected, TOLERANCE, level.name());
-            assert!(multiply(&three, &x) == found, "{level:?}: depends on the team");
+            assert_close(&found, &expected, TOLERANCE, "few tokens");
+            assert!(multiply(&three, &x) == found, "depends on the team");
             for (token, x) in x.chunks(inputs).enumerate() {
                 let of_token = &found[token * outputs..][..outputs];
-                assert!(multiply(&alone, x) == of_token, "{level:?}: depends on other tokens");
+                assert!(multiply(&alone, x) == of_token, "depends on other tokens");
             }
-        }
+        });
     }
 
     #[test]
@@ -79,13 +68,13 @@ proptest! {
         for (index, x) in x.iter_mut().enumerate() {
             if index * index % 5 >= kept { *x = 0.0 }
         }
-        let exact = rounded(&weight, format);
+        let weights = rounded(&weight, format);
         let expected: Vec<f64> = x
             .chunks(inputs)
-            .flat_map(|x| exact.chunks(inputs).map(move |row| dot(x, row.iter().copied())))
+            .flat_map(|x| weights.chunks(inputs).map(move |row| dot(x, row.iter().copied())))
             .collect();
-        for level in levels() {
-            let matrix = ByInput::at_level(&weight, outputs, inputs, format, level);
+        at_every_level(|_| {
+            let matrix = ByInput::new(&weight, outputs, inputs, format);
             let multiply = |team: &Team, x: &[f32]| {
                 let mut y = vec![f32::NAN; x.len() / inputs * outputs];
                 matrix.multiply(team, &mut y, x);
@@ -93,16 +82,16 @@ proptest! {
             };
             let (alone, three) = (Team::new(1), Team::new(3));
             let found = multiply(&alone, &x);
-            assert_close(&found, &expected, TOLERANCE, level.name());
-            assert!(multiply(&three, &x) == found, "{level:?}: depends on the team");
+            assert_close(&found, &expected, TOLERANCE, "few tokens");
+            assert!(multiply(&three, &x) == found, "depends on the team");
             for (token, x) in x.chunks(inputs).enumerate() {
                 let of_token = &found[token * outputs..][..outputs];
-                assert!(multiply(&alone, x) == of_token, "{level:?}: depends on other tokens");
+                assert!(multiply(&alone, x) == of_token, "depends on other tokens");
             }
             let mut many = vec![f32::NAN; expected.len()];
             matrix.multiply_many(&mut many, &x, Precision::F32);
             assert_close(&many, &expected, TOLERANCE, "many tokens");
-        }
+        });
     }
 
     #[test]
@@ -129,21 +118,21 @@ proptest! {
                 }
             }
         }
-        let (alone, three) = (Team::new(1), Team::new(3));
-        for level in levels() {
-            let layer = FeedForward::at_level(&up, &down, width, group, format, level);
+        at_every_level(|_| {
+            let (alone, three) = (Team::new(1), Team::new(3));
+            let layer = FeedForward::new(&up, &down, width, group, format);
             let forward = |team: &Team, kept: &KeptGroups| {
                 let mut y = vec![f32::NAN; x.len()];
                 layer.forward(team, &mut y, &x, kept);
                 y
             };
             let found = forward(&alone, &kept);
-            assert_close(&found, &expected, TOLERANCE, level.name());
-            assert!(forward(&three, &kept) == found, "{level:?}: depends on the team");
+            assert_close(&found, &expected, TOLERANCE, "few tokens");
+            assert!(forward(&three, &kept) == found, "depends on the team");
             if kind == 1 {
                 assert!(forward(&three, &KeptGroups::all(tokens, groups)) == found);
             }
-        }
+        });
     }
 }
 
@@ -155,39 +144,42 @@ fn large_layers_are_cut_into_parts() {
         values(hidden * width, 2),
         values(width, 3),
     );
-    let layer = FeedForward::new(&up, &down, width, group, Format::F32);
-    assert_eq!(
-        (layer.width(), layer.groups(), layer.format()),
-        (width, 64, Format::F32)
-    );
-    assert_eq!(layer.bytes(), 4 * 2 * hidden * width);
-    let kept = KeptGroups::all(1, layer.groups());
-    let run = |threads| {
-        let mut y = vec![0.0; width];
-        layer.forward(&Team::new(threads), &mut y, &x, &kept);
-        y
-    };
-    let matrix =
-        |weight: &[f32], outputs, inputs| Matrix::new(weight, outputs, inputs, Format::F32);
-    let (mut units, mut expected) = (vec![0.0; hidden], vec![0.0; width]);
-    matrix(&up, hidden, width).multiply(&Team::new(2), &mut units, &x);
-    let units = learned_dropout_kernels::gelu::forward(&units);
-    matrix(&down, width, hidden).multiply(&Team::new(2), &mut expected, &units);
-    let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
-    let found = run(1);
-    assert_close(&found, &expected, TOLERANCE, "feed-forward");
-    assert_eq!(run(2), found);
-    assert_eq!(run(5), found);
+    at_every_level(|_| {
+        let layer = FeedForward::new(&up, &down, width, group, Format::F32);
+        assert_eq!(
+            (layer.width(), layer.groups(), layer.format()),
+            (width, 64, Format::F32)
+        );
+        assert_eq!(layer.bytes(), 4 * 2 * hidden * width);
+        let kept = KeptGroups::all(1, layer.groups());
+        let run = |threads| {
+            let mut y = vec![0.0; width];
+            layer.forward(&Team::new(threads), &mut y, &x, &kept);
+            y
+        };
+        let matrix =
+            |weight: &[f32], outputs, inputs| Matrix::new(weight, outputs, inputs, Format::F32);
+        let (mut units, mut expected) = (vec![0.0; hidden], vec![0.0; width]);
+        matrix(&up, hidden, width).multiply(&Team::new(2), &mut units, &x);
+        let units = learned_dropout_kernels::gelu::forward(&units);
+        matrix(&down, width, hidden).multiply(&Team::new(2), &mut expected, &units);
+        let found = run(1);
+        assert_close(&found, &exact(&expected), TOLERANCE, "feed-forward");
+        assert_eq!(run(2), found);
+        assert_eq!(run(5), found);
+    });
 }
 
 #[test]
 fn rows_may_be_longer_than_a_task() {
     let (outputs, inputs) = (6, 20_000);
     let weight = vec![0.5; outputs * inputs];
-    let matrix = Matrix::new(&weight, outputs, inputs, Format::F32);
-    let mut y = vec![0.0; outputs];
-    matrix.multiply(&Team::new(2), &mut y, &vec![1.0; inputs]);
-    assert_eq!(y, [10_000.0; 6]);
+    at_every_level(|_| {
+        let matrix = Matrix::new(&weight, outputs, inputs, Format::F32);
+        let mut y = vec![0.0; outputs];
+        matrix.multiply(&Team::new(2), &mut y, &vec![1.0; inputs]);
+        assert_eq!(y, [10_000.0; 6]);
+    });
 }
 
 #[test]

@@ -2,15 +2,17 @@
 
 mod common;
 
-use common::bounded::TOLERANCE;
-use common::{assert_close, keeps, mask, normal, on_any_threads, values};
+use common::{
+    TOLERANCE, assert_close, at_every_level, cases, exact, keeps, mask, normal, on_any_threads,
+    values,
+};
 use learned_dropout_kernels::feed_forward::{self, Shape, Weights};
 use learned_dropout_kernels::grouped::{self, Prepared};
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::linear::Norm;
 use learned_dropout_kernels::matrix::View;
 use learned_dropout_kernels::product::{
-    Block, Engine, Packed, Precision, bfloat, multiply_scattered,
+    Engine, OutputBlock, Packed, Precision, bfloat, multiply_scattered,
 };
 use proptest::prelude::*;
 
@@ -110,7 +112,7 @@ impl Naive<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(cases(32))]
 
     #[test]
     fn feed_forwards(
@@ -129,30 +131,32 @@ proptest! {
         let shape = Shape { tokens, width, hidden };
         let kept = KeptGroups::new(&mask(tokens, groups, kind), tokens, groups);
         let f32 = Precision::F32;
-        let (y, prepared, found) = on_any_threads(|| {
-            let y = grouped::forward(&x, &weights, &kept, shape, f32);
-            let prepared = Prepared::new(&up, &down, width, group, f32).forward(&x, norm, &kept);
-            let found = grouped::backward(&gradient, &x, &weights, &kept, shape, f32);
-            (y, prepared, [found.x, found.norm, found.up, found.down, found.mask])
-        });
-        assert_eq!(y, prepared);
         let naive = Naive { x: &x, weights, kept: &kept, shape }.compute(&gradient);
-        let [dx, dnorm, dup, ddown, dmask] = &found;
-        assert_close(&y, &naive.y, TOLERANCE, "output");
-        assert_close(dup, &naive.up, TOLERANCE, "up");
-        assert_close(ddown, &naive.down, TOLERANCE, "down");
-        assert_close(dmask, &naive.mask, TOLERANCE, "mask");
-        // A norm divides by a deviation that can be as small as a tenth here.
-        assert_close(dx, &naive.x, if normed { 10.0 * TOLERANCE } else { TOLERANCE }, "input");
-        assert_close(dnorm, &naive.norm, TOLERANCE, "norm");
-        if kind == 1 {
-            let exact = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-            let dense = feed_forward::forward(&x, &weights, shape, f32);
-            assert_close(&y, &exact(&dense), TOLERANCE, "dense output");
-            let dense = feed_forward::backward(&gradient, &x, &weights, shape, f32);
-            assert_close(dup, &exact(&dense.up), TOLERANCE, "dense up");
-            assert_close(ddown, &exact(&dense.down), TOLERANCE, "dense down");
-        }
+        at_every_level(|_| {
+            let (y, prepared, found) = on_any_threads(|| {
+                let y = grouped::forward(&x, &weights, &kept, shape, f32);
+                let prepared = Prepared::new(&up, &down, width, group, f32);
+                let found = grouped::backward(&gradient, &x, &weights, &kept, shape, f32);
+                let found = [found.x, found.norm, found.up, found.down, found.mask];
+                (y, prepared.forward(&x, norm, &kept), found)
+            });
+            assert_eq!(y, prepared);
+            let [dx, dnorm, dup, ddown, dmask] = &found;
+            assert_close(&y, &naive.y, TOLERANCE, "output");
+            assert_close(dup, &naive.up, TOLERANCE, "up");
+            assert_close(ddown, &naive.down, TOLERANCE, "down");
+            assert_close(dmask, &naive.mask, TOLERANCE, "mask");
+            // A norm divides by a deviation that can be as small as a tenth here.
+            assert_close(dx, &naive.x, if normed { 10.0 * TOLERANCE } else { TOLERANCE }, "input");
+            assert_close(dnorm, &naive.norm, TOLERANCE, "norm");
+            if kind == 1 {
+                let dense = feed_forward::forward(&x, &weights, shape, f32);
+                assert_close(&y, &exact(&dense), TOLERANCE, "dense output");
+                let dense = feed_forward::backward(&gradient, &x, &weights, shape, f32);
+                assert_close(dup, &exact(&dense.up), TOLERANCE, "dense up");
+                assert_close(ddown, &exact(&dense.down), TOLERANCE, "dense down");
+            }
+        });
     }
 
     #[test]
@@ -164,28 +168,31 @@ proptest! {
         let rows: Vec<u32> = (0..all as u32).filter(|row| row % share as u32 == 0).collect();
         let rows: Vec<u32> = rows.into_iter().map(|row| row + 7).collect();
         let (left, right) = (values(rows.len() * inner, 1), values(inner * width, 2));
-        let first = (block * Block::COLUMNS).min((width - 1) / Block::COLUMNS * Block::COLUMNS);
-        let columns = first..width.min(first + 2 * Block::COLUMNS);
+        let first = (block * OutputBlock::COLUMNS).min((width - 1) / OutputBlock::COLUMNS * OutputBlock::COLUMNS);
+        let columns = first..width.min(first + 2 * OutputBlock::COLUMNS);
         let before = values(all * columns.len(), 3);
-        for engine in Engine::available() {
-            let right_view = View::new(&right, inner, width, width);
-            let packed = Packed::for_engine(right_view, engine, Precision::Bf16);
-            let mut found = before.clone();
-            let target = Block { values: &mut found, first_row: 7, columns: columns.clone() };
-            multiply_scattered(target, &rows, View::new(&left, rows.len(), inner, inner), &packed);
-            let mut expected: Vec<f64> = before.iter().map(|&v| f64::from(v)).collect();
-            let round = |value: f32| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
-            for (place, &row) in rows.iter().enumerate() {
-                for column in columns.clone() {
-                    let terms = (0..inner).map(|i| {
-                        round(left[place * inner + i]) * round(right[i * width + column])
-                    });
-                    let to = (row as usize - 7) * columns.len() + column - first;
-                    expected[to] += terms.sum::<f64>();
-                }
+        let mut expected = exact(&before);
+        let round = |value: f32| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
+        for (place, &row) in rows.iter().enumerate() {
+            for column in columns.clone() {
+                let terms = (0..inner).map(|i| {
+                    round(left[place * inner + i]) * round(right[i * width + column])
+                });
+                let to = (row as usize - 7) * columns.len() + column - first;
+                expected[to] += terms.sum::<f64>();
             }
-            assert_close(&found, &expected, TOLERANCE, engine.name());
         }
+        at_every_level(|_| {
+            for engine in Engine::available() {
+                let right_view = View::new(&right, inner, width, width);
+                let packed = Packed::for_engine(right_view, engine, Precision::Bf16);
+                let mut found = before.clone();
+                let target = OutputBlock { values: &mut found, first_row: 7, columns: columns.clone() };
+                let left = View::new(&left, rows.len(), inner, inner);
+                multiply_scattered(target, &rows, left, &packed);
+                assert_close(&found, &expected, TOLERANCE, engine.name());
+            }
+        });
     }
 }
 
@@ -199,24 +206,30 @@ fn operands_are_rounded_where_asked_for() {
     let forward = |precision| {
         Prepared::new(&up, &down, width, hidden / groups, precision).forward(&x, None, &kept)
     };
-    let (exact, rounded) = (forward(Precision::F32), forward(Precision::Bf16));
-    let expected: Vec<f64> = exact.iter().map(|&v| f64::from(v)).collect();
-    assert_ne!(exact, rounded);
-    assert_close(&rounded, &expected, 2e-2, "bf16");
+    at_every_level(|_| {
+        let (whole, rounded) = (forward(Precision::F32), forward(Precision::Bf16));
+        assert_ne!(whole, rounded);
+        assert_close(&rounded, &exact(&whole), 2e-2, "bf16");
+    });
 }
 
 #[test]
-fn few_kept_groups_are_worth_it() {
+fn few_kept_groups_are_faster() {
     let f32 = Precision::F32;
-    assert!(grouped::worth_it(32, 0.25, f32) && grouped::worth_it(16, 0.1, f32));
-    assert!(!grouped::worth_it(1, 0.1, f32));
-    for group in [1, 4, 8, 16, 32, 64] {
-        assert!(!grouped::worth_it(group, 1.0, f32));
-        for percent in (0..=100).map(f64::from) {
-            let worth = |group| grouped::worth_it(group, percent / 100.0, f32);
-            assert!(worth(2 * group) || !worth(group), "{group} at {percent}%");
+    at_every_level(|_| {
+        assert!(
+            grouped::is_faster_than_dense(32, 0.25, f32)
+                && grouped::is_faster_than_dense(16, 0.1, f32)
+        );
+        assert!(!grouped::is_faster_than_dense(1, 0.1, f32));
+        for group in [1, 4, 8, 16, 32, 64] {
+            assert!(!grouped::is_faster_than_dense(group, 1.0, f32));
+            for percent in (0..=100).map(f64::from) {
+                let faster = |group| grouped::is_faster_than_dense(group, percent / 100.0, f32);
+                assert!(faster(2 * group) || !faster(group), "{group} at {percent}%");
+            }
         }
-    }
+    });
 }
 
 #[test]
@@ -225,7 +238,7 @@ fn rows_outside_are_refused() {
     let values = [0.0; 64];
     let right = Packed::new(View::new(&values, 2, 32, 32), Precision::F32);
     let mut output = [0.0; 64];
-    let target = Block {
+    let target = OutputBlock {
         values: &mut output,
         first_row: 3,
         columns: 0..32,

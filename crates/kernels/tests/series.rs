@@ -1,8 +1,8 @@
-//! Masks of several cosines against a scalar reference in f64, with several numbers of threads.
+//! Masks of several cosines against their formula in f64.
 
 mod common;
 
-use common::{assert_close, values};
+use common::{assert_close, at_every_level, cases, on_any_threads, values};
 use learned_dropout_kernels::series::{self, Series};
 use proptest::prelude::*;
 
@@ -10,13 +10,8 @@ use proptest::prelude::*;
 /// many of both.
 const TOLERANCE: f64 = 2e-5;
 
-fn with_threads<T: Send>(threads: usize, kernel: impl Fn() -> T + Sync + Send) -> T {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    pool.build().expect("threads").install(kernel)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn masks_and_gradients(rows in 0usize..150, width in 1usize..40, terms in 1usize..5) {
@@ -25,14 +20,6 @@ proptest! {
         let angles = values(terms * width, 3);
         let weights = vec![0.9 / terms as f32; terms * width];
         let series = Series { angles: &angles, weights: &weights, values: width };
-        let run = |threads| with_threads(threads, || {
-            let found = series::backward(&gradient, &attended, series);
-            let masks = series::forward(&attended, series);
-            [masks, found.attended, found.angles, found.weights]
-        });
-        let found = run(1);
-        prop_assert!(run(2) == found && run(5) == found, "the result depends on the threads");
-
         let mut expected = [
             vec![0.5; rows * width], vec![0.0; rows * width],
             vec![0.0; terms * width], vec![0.0; terms * width],
@@ -49,22 +36,30 @@ proptest! {
                 expected[3][learned] += half * cosine;
             }
         }
-        for (name, (found, expected)) in
-            ["masks", "attended", "angles", "weights"].iter().zip(found.iter().zip(&expected))
-        {
-            assert_close(found, expected, TOLERANCE, name);
-        }
+        at_every_level(|_| {
+            let found = on_any_threads(|| {
+                let found = series::backward(&gradient, &attended, series);
+                let masks = series::forward(&attended, series);
+                [masks, found.attended, found.angles, found.weights]
+            });
+            let names = ["masks", "attended", "angles", "weights"];
+            for ((found, expected), name) in found.iter().zip(&expected).zip(names) {
+                assert_close(found, expected, TOLERANCE, name);
+            }
+        });
     }
 }
 
 #[test]
-fn what_is_no_number_stays_none() {
+fn nan_stays_nan() {
     let series = Series {
         angles: &[0.0; 4],
         weights: &[0.5; 4],
         values: 2,
     };
-    let masks = series::forward(&[f32::NAN, 0.0, f32::INFINITY, 0.0], series);
-    assert!(masks[0].is_nan() && masks[2].is_nan());
-    assert_eq!([masks[1], masks[3]], [1.0, 1.0]);
+    at_every_level(|_| {
+        let masks = series::forward(&[f32::NAN, 0.0, f32::INFINITY, 0.0], series);
+        assert!(masks[0].is_nan() && masks[2].is_nan());
+        assert_eq!([masks[1], masks[3]], [1.0, 1.0]);
+    });
 }

@@ -19,7 +19,7 @@
 //! it as data, and reads and writes its files.
 //!
 //! A program that trains on the CPU is faster with [`memory::Aligned`] as its allocator, and after
-//! [`memory::keep_freed`].
+//! [`memory::pool_freed_memory`].
 
 pub mod attention;
 mod cut;

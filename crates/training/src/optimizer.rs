@@ -135,7 +135,7 @@ impl AdamW {
             betas: [beta_1 as f32, beta_2 as f32],
             gradient_scale: gradient_scale as f32,
             epsilon: self.config.epsilon as f32,
-            keep: (1.0 - learning_rate * decay) as f32,
+            decay_factor: (1.0 - learning_rate * decay) as f32,
             rate: (learning_rate / correction(beta_1)) as f32,
             root_scale: (1.0 / correction(beta_2).sqrt()) as f32,
         }

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 /// All Markdown files of the repository's own text.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut folders = vec![
-        root.join("docs"),
-        root.join("crates/model/tests/fixtures"),
-    ];
+    let mut folders = vec![root.join("docs"), root.join("crates/model/tests/fixtures")];
     let mut found = Vec::new();
     let mut add = |folder: &Path, folders: &mut Vec<PathBuf>| {
         for entry in std::fs::read_dir(folder).expect("a folder") {

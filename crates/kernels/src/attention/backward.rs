@@ -1,141 +1,170 @@
 //! The backward pass of one head.
 
-use super::Shape;
-use super::block::{Block, blocks};
-use super::head::{Head, request};
-use super::panel::{QUERIES, read_columns, softmax_backward};
-use crate::product::{LeftOperand, PANEL, PanelEngine, copy_short};
-use crate::scratch::{Scratch, Shared, scratch};
+use super::head::{Head, Output, Part, prefetch_rows};
+use super::query_blocks::{QueryBlocks, query_blocks};
+use super::scores::{QUERIES, columns_to_rows, softmax_backward};
+use super::shape::Shape;
+use crate::product::{LeftOperand, NARROW_COLUMNS, NarrowEngine, copy_short};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::{Uninit, as_init};
 use crate::update::multiply_chunk;
 
 /// Buffers of a head. Operands are in the units of the engine.
-pub(super) struct Room {
+pub(super) struct Buffers {
     /// Keys and values one after the other, where they are gathered.
     keys: Scratch,
     values: Scratch,
     /// The same as left operands.
     left_keys: Scratch,
     left_values: Scratch,
-    turned_keys: Scratch,
-    /// Queries and gradients of the output as the columns of panels, and `[queries, size]` in panels.
+    transposed_keys: Scratch,
+    /// The queries of a block, and the gradients of their output, as columns.
     queries: Scratch,
     gradients: Scratch,
+    /// The same as `[queries, size]`, split into narrow matrices.
     query_rows: Scratch,
     gradient_rows: Scratch,
-    /// Scores, then probabilities, and the gradients of both, `[panel, keys, QUERIES]`.
+    /// Scores, then probabilities, and the gradients of both, `[block, keys, QUERIES]`.
     weights: Scratch,
     dscores: Scratch,
-    /// The same as left operands, and gradients of scores as right ones.
+    /// The same as left operands.
     left_weights: Scratch,
     left_dscores: Scratch,
-    panels: Scratch,
-    /// Gradients of queries, `[panel, size, QUERIES]`, of keys and of values.
-    columns: Scratch,
-    dkeys: Panels,
-    dvalues: Panels,
+    /// Gradients of scores as right operands.
+    right_dscores: Scratch,
+    /// Gradients of queries, `[block, size, QUERIES]`.
+    dqueries: Scratch,
+    dkeys: Sums,
+    dvalues: Sums,
 }
 
-impl Room {
-    pub(super) fn new(shape: Shape, engine: PanelEngine) -> Self {
+impl Buffers {
+    pub(super) fn new(shape: Shape, engine: NarrowEngine) -> Self {
         let Shape { time, size, .. } = shape;
-        let panels = engine.together();
-        let queries = panels * QUERIES;
-        let columns = || scratch(panels * engine.room(size));
-        let rows = || scratch(engine.room(queries) * size.div_ceil(PANEL));
-        let lines = || scratch(panels * PanelEngine::output(time));
+        let blocks = engine.matrices_at_once();
+        let queries = blocks * QUERIES;
+        let columns = || scratch(blocks * engine.right_len(size));
+        let rows = || scratch(engine.right_len(queries) * size.div_ceil(NARROW_COLUMNS));
+        let scores = || scratch(blocks * NarrowEngine::output_len(time));
         Self {
-            keys: Head::gathered_room(shape, engine),
-            values: Head::gathered_room(shape, engine),
-            left_keys: scratch(engine.left_room(time, size)),
-            left_values: scratch(engine.left_room(time, size)),
-            turned_keys: scratch(engine.left_room(size, time)),
+            keys: Head::gather_buffer(shape, engine),
+            values: Head::gather_buffer(shape, engine),
+            left_keys: scratch(engine.left_len(time, size)),
+            left_values: scratch(engine.left_len(time, size)),
+            transposed_keys: scratch(engine.left_len(size, time)),
             queries: columns(),
             gradients: columns(),
             query_rows: rows(),
             gradient_rows: rows(),
-            weights: lines(),
-            dscores: lines(),
-            left_weights: scratch(engine.left_room(time, queries)),
-            left_dscores: scratch(engine.left_room(time, queries)),
-            panels: scratch(engine.operands_room(time)),
-            columns: scratch(panels * PanelEngine::output(size)),
-            dkeys: Panels::new(time, size),
-            dvalues: Panels::new(time, size),
+            weights: scores(),
+            dscores: scores(),
+            left_weights: scratch(engine.left_len(time, queries)),
+            left_dscores: scratch(engine.left_len(time, queries)),
+            right_dscores: scratch(engine.right_operands_len(time)),
+            dqueries: scratch(blocks * NarrowEngine::output_len(size)),
+            dkeys: Sums::new(time, size),
+            dvalues: Sums::new(time, size),
         }
     }
 }
 
 impl Head<'_> {
-    /// Operands are made before the first of several products, as far as they can be: a tile unit waits
-    /// long for what was written just before.
-    pub(super) fn backward(&self, gradient: &[f32], dpacked: Shared<'_>, room: &mut Room) {
+    /// Writes the gradients of queries, keys and values of the head of all tokens.
+    ///
+    /// Operands are packed long before they are multiplied where possible: the tile unit waits long for
+    /// values that were written just before.
+    pub(super) fn backward(
+        &self,
+        gradient: &[f32],
+        dpacked: Shared<'_, Uninit>,
+        buffers: &mut Buffers,
+    ) {
         let Shape { time, size, .. } = self.shape;
-        let engine = self.engine;
-        let keys = self.gathered(1, &mut room.keys);
-        let values = self.gathered(2, &mut room.values);
-        let turned_keys = engine.left_in(keys.transposed(), &mut room.turned_keys);
-        let keys = engine.left_in(keys, &mut room.left_keys);
-        let values = engine.left_in(values, &mut room.left_values);
-        let (stride, of_columns) = (PanelEngine::output(time), PanelEngine::output(size));
-        room.dkeys.clear();
-        room.dvalues.clear();
-        for block in blocks(time, engine.together()) {
-            let next = block.next(time, engine.together());
-            request(self.part(0, next.clone()));
-            request(self.gradient(gradient, next));
-            self.request_places(dpacked, block.queries.clone(), 3, 0);
-            let seen = block.seen();
-            let queries = self.part(0, block.queries.clone());
-            let gradients = self.gradient(gradient, block.queries.clone());
-            let query_panels = engine.panels(queries.transposed(), &mut room.queries);
-            let gradient_panels = engine.panels(gradients.transposed(), &mut room.gradients);
-            let query_rows = engine.panels(queries, &mut room.query_rows);
-            let gradient_rows = engine.panels(gradients, &mut room.gradient_rows);
-            let weights = (&mut room.weights[..], stride);
-            engine.multiply(weights, &keys, seen, (query_panels, size), false);
-            let dscores = (&mut room.dscores[..], stride);
-            engine.multiply(dscores, &values, seen, (gradient_panels, size), false);
-            self.dscores(&mut room.dscores, &mut room.weights, stride, &block);
-            let [weights, dscores] =
-                [&room.weights, &room.dscores].map(|values| block.lines(values, stride));
-            let panels = (engine.operands(&dscores, seen, &mut room.panels), seen);
-            let terms = block.len();
-            let dscores = engine.left_of_panels(&dscores, terms, &mut room.left_dscores);
-            let weights = engine.left_of_panels(&weights, terms, &mut room.left_weights);
-            let columns = (&mut room.columns[..], of_columns);
-            engine.multiply(columns, &turned_keys, size, panels, false);
-            room.dkeys.add(&dscores, seen, (query_rows, terms), engine);
-            let gradient_rows = (gradient_rows, terms);
-            room.dvalues.add(&weights, seen, gradient_rows, engine);
-            let columns = room.columns.chunks_mut(of_columns);
-            for (queries, columns) in block.panels().zip(columns) {
-                let outputs = queries.map(|query| self.place(dpacked, query, 3, 0));
-                read_columns(outputs, columns, &[1.0; QUERIES]);
+        let (engine, at_once) = (self.engine, self.engine.matrices_at_once());
+        let keys = self.gathered(Part::Keys, &mut buffers.keys);
+        let values = self.gathered(Part::Values, &mut buffers.values);
+        let transposed_keys = engine.left_operand(keys.transposed(), &mut buffers.transposed_keys);
+        let keys = engine.left_operand(keys, &mut buffers.left_keys);
+        let values = engine.left_operand(values, &mut buffers.left_values);
+        let stride = NarrowEngine::output_len(time);
+        let dqueries_stride = NarrowEngine::output_len(size);
+        let dqueries_layout = Output::Packed(Part::Queries);
+        buffers.dkeys.clear();
+        buffers.dvalues.clear();
+        for group in query_blocks(time, at_once) {
+            let next = group.next(time, at_once);
+            prefetch_rows(self.rows(Part::Queries, next.clone()));
+            prefetch_rows(self.gradient_rows(gradient, next));
+            self.prefetch_places(dpacked, dqueries_layout, group.queries.clone());
+            let visible = group.visible();
+            let queries = self.rows(Part::Queries, group.queries.clone());
+            let gradients = self.gradient_rows(gradient, group.queries.clone());
+            let query_columns = engine.split_columns(queries.transposed(), &mut buffers.queries);
+            let gradient_columns =
+                engine.split_columns(gradients.transposed(), &mut buffers.gradients);
+            let query_rows = engine.split_columns(queries, &mut buffers.query_rows);
+            let gradient_rows = engine.split_columns(gradients, &mut buffers.gradient_rows);
+            let weights = (&mut buffers.weights[..], stride);
+            engine.multiply(weights, &keys, visible, (query_columns, size), false);
+            let dscores = (&mut buffers.dscores[..], stride);
+            engine.multiply(dscores, &values, visible, (gradient_columns, size), false);
+            self.score_gradients(&mut buffers.dscores, &mut buffers.weights, stride, &group);
+            let [weights, dscores] = [&buffers.weights, &buffers.dscores]
+                .map(|values| group.visible_rows(values, stride));
+            let right_dscores =
+                engine.right_operands(&dscores, visible, &mut buffers.right_dscores);
+            let terms = group.len();
+            let left_dscores = engine.left_side_by_side(&dscores, terms, &mut buffers.left_dscores);
+            let left_weights = engine.left_side_by_side(&weights, terms, &mut buffers.left_weights);
+            let dqueries = (&mut buffers.dqueries[..], dqueries_stride);
+            let right_dscores = (right_dscores, visible);
+            engine.multiply(dqueries, &transposed_keys, size, right_dscores, false);
+            let (query_rows, gradient_rows) = ((query_rows, terms), (gradient_rows, terms));
+            buffers
+                .dkeys
+                .add(&left_dscores, visible, query_rows, engine);
+            buffers
+                .dvalues
+                .add(&left_weights, visible, gradient_rows, engine);
+            let dqueries = buffers.dqueries.chunks_mut(dqueries_stride);
+            for (queries, dqueries) in group.blocks().zip(dqueries) {
+                // SAFETY: this task is the only one of the head, and writes one row after the other.
+                let rows =
+                    queries.map(|query| unsafe { self.place(dpacked, dqueries_layout, query) });
+                columns_to_rows(rows, dqueries, &[1.0; QUERIES]);
             }
         }
-        self.put_sums(dpacked, 1, &room.dkeys);
-        self.put_sums(dpacked, 2, &room.dvalues);
+        self.write_sums(dpacked, Part::Keys, &buffers.dkeys);
+        self.write_sums(dpacked, Part::Values, &buffers.dvalues);
     }
 
-    /// Writes the gradients of all keys (1) or values (2) to their places.
-    fn put_sums(&self, dpacked: Shared<'_>, part: usize, sums: &Panels) {
-        let time = self.shape.time;
-        self.request_places(dpacked, 0..time, 3, part);
+    /// Writes the gradients of all keys or values to their places.
+    fn write_sums(&self, dpacked: Shared<'_, Uninit>, part: Part, sums: &Sums) {
+        let (time, layout) = (self.shape.time, Output::Packed(part));
+        self.prefetch_places(dpacked, layout, 0..time);
         for token in 0..time {
-            sums.read_row(token, self.place(dpacked, token, 3, part));
+            // SAFETY: this task is the only one of the head, and writes one row after the other.
+            sums.read_row(token, unsafe { self.place(dpacked, layout, token) });
         }
     }
 
-    /// Turns the scores of a block into probabilities, after dropout, and the gradients of those into the
-    /// gradients of scores.
-    fn dscores(&self, dscores: &mut [f32], weights: &mut [f32], stride: usize, block: &Block) {
+    /// Replaces the scores of query blocks by probabilities, after dropout, and the gradients of
+    /// probabilities by gradients of scores.
+    fn score_gradients(
+        &self,
+        dscores: &mut [f32],
+        weights: &mut [f32],
+        stride: usize,
+        group: &QueryBlocks,
+    ) {
         let dscores = dscores.chunks_mut(stride);
-        let panels = block.panels().zip(weights.chunks_mut(stride));
-        for ((queries, weights), dscores) in panels.zip(dscores) {
+        let blocks = group.blocks().zip(weights.chunks_mut(stride));
+        for ((queries, weights), dscores) in blocks.zip(dscores) {
             let [weights, dscores] =
-                [weights, dscores].map(|lines| &mut lines[..queries.end * QUERIES]);
+                [weights, dscores].map(|rows| &mut rows[..queries.end * QUERIES]);
             let reciprocals = self.exponentials(weights, queries.clone());
-            let factors = self.dropped(queries);
+            let factors = self.dropout_factors(queries);
             if let Some(factors) = &factors {
                 multiply_chunk(dscores, factors);
             }
@@ -147,18 +176,18 @@ impl Head<'_> {
     }
 }
 
-/// A matrix of `size` columns, as panels `[rows, PANEL]` of its columns.
-struct Panels {
+/// Sums `[rows, size]`, split into narrow matrices.
+struct Sums {
     values: Scratch,
-    /// Values of a panel: there is room for whole tiles.
+    /// Values of a narrow matrix, with room for whole tiles.
     stride: usize,
 }
 
-impl Panels {
+impl Sums {
     fn new(rows: usize, size: usize) -> Self {
-        let stride = PanelEngine::output(rows);
+        let stride = NarrowEngine::output_len(rows);
         Self {
-            values: scratch(stride * size.div_ceil(PANEL)),
+            values: scratch(stride * size.div_ceil(NARROW_COLUMNS)),
             stride,
         }
     }
@@ -167,22 +196,25 @@ impl Panels {
         self.values.fill(0.0);
     }
 
-    /// Adds the products of the first rows of a left operand and panels, of so many terms, that lie one
-    /// after the other.
+    /// Adds the product of the first `rows` rows of a left operand and a right one, which is split
+    /// into narrow matrices: its values and terms.
     fn add(
         &mut self,
         left: &LeftOperand<'_>,
         rows: usize,
-        panels: (&[f32], usize),
-        engine: PanelEngine,
+        right: (&[f32], usize),
+        engine: NarrowEngine,
     ) {
-        engine.multiply((&mut self.values, self.stride), left, rows, panels, true);
+        engine.multiply((&mut self.values, self.stride), left, rows, right, true);
     }
 
-    fn read_row(&self, row: usize, output: &mut [f32]) {
-        let panels = self.values.chunks_exact(self.stride);
-        for (output, panel) in output.chunks_mut(PANEL).zip(panels) {
-            copy_short(output, &panel[row * PANEL..][..output.len()]);
+    fn read_row(&self, row: usize, output: &mut [Uninit]) {
+        let matrices = self.values.chunks_exact(self.stride);
+        for (output, matrix) in output.chunks_mut(NARROW_COLUMNS).zip(matrices) {
+            copy_short(
+                output,
+                as_init(&matrix[row * NARROW_COLUMNS..][..output.len()]),
+            );
         }
     }
 }

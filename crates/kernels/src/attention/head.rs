@@ -2,76 +2,95 @@
 
 use std::ops::Range;
 
-use super::Shape;
-use super::panel::{PerQuery, QUERIES, exponentials, hide_later};
+use super::scores::{PerQuery, QUERIES, exponentials, mask_later_keys};
+use super::shape::Shape;
 use crate::dropout::Dropout;
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
-use crate::product::{PanelEngine, copy_short};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::product::{NarrowEngine, copy_short};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::Uninit;
+
+/// What the packed channels of a token hold, in this order.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Queries,
+    Keys,
+    Values,
+}
+
+/// How an output of all heads is laid out.
+#[derive(Clone, Copy)]
+pub(super) enum Output {
+    /// `[batch, time, heads · size]`.
+    Heads,
+    /// `[batch, time, 3 · heads · size]`, of which one part is meant.
+    Packed(Part),
+}
 
 /// One head of one sequence.
 pub(super) struct Head<'a> {
     pub(super) shape: Shape,
-    /// Of all heads of all sequences.
+    /// Its number among the heads of all sequences.
     pub(super) number: usize,
     pub(super) packed: &'a [f32],
     pub(super) dropout: Option<Dropout>,
-    pub(super) engine: PanelEngine,
+    pub(super) engine: NarrowEngine,
 }
 
-/// Asks for rows all at once: they lie far apart, so each is a wait of its own where it is read or
-/// written without.
-pub(super) fn request(rows: View<'_>) {
+/// Prefetches rows. They lie far apart, so that each would be waited for by itself without.
+pub(super) fn prefetch_rows(rows: View<'_>) {
     for row in 0..rows.rows() {
-        request_row(&rows.row(row)[..rows.columns()]);
+        prefetch_row(rows.row(row).as_ptr(), rows.columns());
     }
 }
 
-fn request_row(row: &[f32]) {
-    // One more line where they do not begin at one.
-    prefetch_values(row.as_ptr(), row.len() + 15);
+fn prefetch_row(row: *const f32, count: usize) {
+    // A row that does not begin with a cache line ends in one more.
+    prefetch_values(row, count + 15);
 }
 
 impl<'a> Head<'a> {
-    /// The channels of queries (0), keys (1) or values (2) of some tokens, `[tokens, size]`.
-    pub(super) fn part(&self, part: usize, tokens: Range<usize>) -> View<'a> {
-        let (head, width) = (self.number % self.shape.heads, self.shape.width());
-        let first = self.number / self.shape.heads * self.shape.time + tokens.start;
-        let start = (3 * first + part) * width + head * self.shape.size;
-        let values = self.packed.get(start..).unwrap_or_default();
-        View::new(values, tokens.len(), self.shape.size, 3 * width)
+    /// The queries, keys or values of some tokens, `[tokens, size]`.
+    pub(super) fn rows(&self, part: Part, tokens: Range<usize>) -> View<'a> {
+        let first = self.first_channel(Output::Packed(part), tokens.start);
+        let values = self.packed.get(first..).unwrap_or_default();
+        View::new(
+            values,
+            tokens.len(),
+            self.shape.size,
+            3 * self.shape.width(),
+        )
     }
 
-    /// This head's part of some tokens of a gradient, `[tokens, size]`.
-    pub(super) fn gradient<'b>(&self, gradient: &'b [f32], tokens: Range<usize>) -> View<'b> {
-        let (head, width) = (self.number % self.shape.heads, self.shape.width());
-        let first = self.number / self.shape.heads * self.shape.time + tokens.start;
-        let start = first * width + head * self.shape.size;
-        let values = gradient.get(start..).unwrap_or_default();
-        View::new(values, tokens.len(), self.shape.size, width)
+    /// The gradients of the output of some tokens, `[tokens, size]`.
+    pub(super) fn gradient_rows<'b>(&self, gradient: &'b [f32], tokens: Range<usize>) -> View<'b> {
+        let first = self.first_channel(Output::Heads, tokens.start);
+        let values = gradient.get(first..).unwrap_or_default();
+        View::new(values, tokens.len(), self.shape.size, self.shape.width())
     }
 
-    /// All keys (1) or values (2), `[time, size]`, one after the other in `room`; where operands are
-    /// copied anyway, as they lie.
-    pub(super) fn gathered<'b>(&self, part: usize, room: &'b mut [f32]) -> View<'b>
+    /// All keys or values, `[time, size]`: copied to `buffer` one after the other, unless they are
+    /// packed into operands anyway.
+    pub(super) fn gathered<'b>(&self, part: Part, buffer: &'b mut [f32]) -> View<'b>
     where
         'a: 'b,
     {
         let Shape { time, size, .. } = self.shape;
-        let rows = self.part(part, 0..time);
-        request(rows);
+        let rows = self.rows(part, 0..time);
+        prefetch_rows(rows);
         if self.engine.copies() {
             return rows;
         }
-        for (row, gathered) in room.chunks_exact_mut(size).enumerate().take(time) {
+        for (row, gathered) in buffer.chunks_exact_mut(size).enumerate().take(time) {
             copy_short(gathered, &rows.row(row)[..size]);
         }
-        View::new(room, time, size, size)
+        View::new(buffer, time, size, size)
     }
 
-    /// Room for [`gathered`](Self::gathered).
-    pub(super) fn gathered_room(shape: Shape, engine: PanelEngine) -> Scratch {
+    /// A buffer for [`gathered`](Self::gathered).
+    pub(super) fn gather_buffer(shape: Shape, engine: NarrowEngine) -> Scratch {
         scratch(if engine.copies() {
             0
         } else {
@@ -79,15 +98,16 @@ impl<'a> Head<'a> {
         })
     }
 
-    /// Turns the scores of a panel of queries, `[keys up to them, QUERIES]`, into exponentials; gives the
-    /// reciprocals of their sums.
+    /// Replaces the scores of a query block, up to the key of its last query, by exponentials. Gives
+    /// the reciprocals of their sums.
     pub(super) fn exponentials(&self, scores: &mut [f32], queries: Range<usize>) -> PerQuery {
-        hide_later(scores, queries.start);
+        mask_later_keys(scores, queries.start);
         exponentials(scores, self.shape.scale()).map(|sum| 1.0 / sum)
     }
 
-    /// What dropout multiplies the probabilities of a panel by, `[keys up to them, QUERIES]`.
-    pub(super) fn dropped(&self, queries: Range<usize>) -> Option<Scratch> {
+    /// The factors by which dropout multiplies the probabilities of a query block, up to the key of its
+    /// last query.
+    pub(super) fn dropout_factors(&self, queries: Range<usize>) -> Option<Scratch> {
         let dropout = self.dropout?;
         let time = self.shape.time;
         let mut factors = scratch(queries.end * QUERIES);
@@ -105,33 +125,45 @@ impl<'a> Head<'a> {
         Some(factors)
     }
 
-    pub(super) fn request_places(
+    /// Prefetches the channels of some tokens that [`place`](Self::place) will give.
+    pub(super) fn prefetch_places(
         &self,
-        output: Shared<'_>,
+        output: Shared<'_, Uninit>,
+        layout: Output,
         tokens: Range<usize>,
-        parts: usize,
-        part: usize,
     ) {
         for token in tokens {
-            request_row(self.place(output, token, parts, part));
+            let first = self.first_channel(layout, token);
+            prefetch_row(output.address(first).cast(), self.shape.size);
         }
     }
 
-    /// The channels of this head and a token in part `part` of `parts`.
-    pub(super) fn place<'b>(
+    /// The channels of this head and a token in an output of all heads.
+    ///
+    /// # Safety
+    /// Only the task of this head asks for its places, and it holds no other reference to this one.
+    pub(super) unsafe fn place<'b>(
         &self,
-        output: Shared<'b>,
+        output: Shared<'b, Uninit>,
+        layout: Output,
         token: usize,
-        parts: usize,
-        part: usize,
-    ) -> &'b mut [f32] {
+    ) -> &'b mut [Uninit] {
+        // SAFETY: these channels of this token belong to this head alone; the caller guarantees the
+        // rest.
+        unsafe { output.slice(self.first_channel(layout, token), self.shape.size) }
+    }
+
+    /// The position of the first channel of this head and a token.
+    fn first_channel(&self, layout: Output, token: usize) -> usize {
         let Shape {
             time, size, heads, ..
         } = self.shape;
         let (sequence, head) = (self.number / heads, self.number % heads);
-        let row = (sequence * time + token) * parts + part;
-        // SAFETY: these channels of this token belong to this head alone, whose one task has them only
-        // while it writes them.
-        unsafe { output.part(row * self.shape.width() + head * size, size) }
+        let row = sequence * time + token;
+        let row = match layout {
+            Output::Heads => row,
+            Output::Packed(part) => 3 * row + part as usize,
+        };
+        row * self.shape.width() + head * size
     }
 }

@@ -1,69 +1,33 @@
 //! Causal multi-head attention on packed queries, keys and values, forward and backward.
 //!
-//! One head of one sequence is a task. It goes through blocks of queries, whose scores against all
-//! keys up to them stay in the cache and are never stored; the backward pass makes them again.
+//! One task computes one head of one sequence. It goes through blocks of queries. The scores of a block
+//! against all visible keys stay in the cache and are never stored; the backward pass computes them
+//! again.
 
 use rayon::prelude::*;
 
 use crate::dropout::Dropout;
-use crate::product::{PanelEngine, Precision};
-use crate::scratch::{Shared, uninitialized};
+use crate::product::{NarrowEngine, Precision};
+use crate::shared::Shared;
+use crate::uninitialized::{initialized, uninitialized};
 
 mod backward;
-mod block;
 mod forward;
 mod head;
-pub(crate) mod panel;
+mod query_blocks;
+pub(crate) mod scores;
+mod shape;
 
 use head::Head;
-
-/// The shape of an attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Sequences.
-    pub batch: usize,
-    /// Tokens of a sequence.
-    pub time: usize,
-    /// Heads.
-    pub heads: usize,
-    /// Channels of a head.
-    pub size: usize,
-}
-
-impl Shape {
-    fn width(&self) -> usize {
-        self.heads * self.size
-    }
-
-    fn check(&self, packed: &[f32], gradient: Option<&[f32]>) {
-        assert!(
-            self.time > 0 && self.heads > 0 && self.size > 0,
-            "an empty attention"
-        );
-        let elements = self.batch * self.time * self.width();
-        assert_eq!(
-            packed.len(),
-            3 * elements,
-            "packed queries, keys and values"
-        );
-        assert!(
-            gradient.is_none_or(|gradient| gradient.len() == elements),
-            "one gradient per channel"
-        );
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.size as f32).sqrt()
-    }
-}
+pub use shape::Shape;
 
 /// Attention of every head of every sequence: `[batch, time, heads · size]`.
 ///
 /// - `packed`: `[batch, time, 3 · heads · size]`
-/// - `dropout` is on the probabilities; the one at `[sequence, head, row, column]` is decided by its
-///   position among all `[batch, heads, time, time]`.
-/// - `precision` is that of the operands of all products, probabilities and their gradients among
-///   them; exponentials and sums are f32.
+/// - `dropout`: is applied to the probabilities. The position of a probability in `[batch, heads, time,
+///   time]` is its position in the generator's stream.
+/// - `precision`: of the operands of all products, including probabilities and their gradients.
+///   Exponentials and sums are f32.
 ///
 /// # Panics
 /// If the length does not fit the shape.
@@ -74,14 +38,21 @@ pub fn forward(
     precision: Precision,
 ) -> Vec<f32> {
     shape.check(packed, None);
-    // SAFETY: every head of every token is written.
-    let mut output = unsafe { uninitialized(packed.len() / 3) };
+    let mut output = uninitialized(packed.len() / 3);
     let shared = Shared::new(&mut output);
-    let room = |engine| forward::Room::new(shape, engine);
-    for_each_head(packed, shape, dropout, precision, room, |head, room| {
-        head.forward(shared, room);
-    });
-    output
+    let buffers = |engine| forward::Buffers::new(shape, engine);
+    for_each_head(
+        packed,
+        shape,
+        dropout,
+        precision,
+        buffers,
+        |head, buffers| {
+            head.forward(shared, buffers);
+        },
+    );
+    // SAFETY: each head has written its channels of all tokens.
+    unsafe { initialized(output) }
 }
 
 /// The gradient of [`forward`] with respect to `packed`, in its shape.
@@ -98,32 +69,40 @@ pub fn backward(
     precision: Precision,
 ) -> Vec<f32> {
     shape.check(packed, Some(gradient));
-    // SAFETY: every head of every token of all three parts is written.
-    let mut dpacked = unsafe { uninitialized(packed.len()) };
+    let mut dpacked = uninitialized(packed.len());
     let shared = Shared::new(&mut dpacked);
-    let room = |engine| backward::Room::new(shape, engine);
-    for_each_head(packed, shape, dropout, precision, room, |head, room| {
-        head.backward(gradient, shared, room);
-    });
-    dpacked
+    let buffers = |engine| backward::Buffers::new(shape, engine);
+    for_each_head(
+        packed,
+        shape,
+        dropout,
+        precision,
+        buffers,
+        |head, buffers| {
+            head.backward(gradient, shared, buffers);
+        },
+    );
+    // SAFETY: each head has written its channels of queries, keys and values of all tokens.
+    unsafe { initialized(dpacked) }
 }
 
-/// Goes through the heads of all sequences on all threads. Neighbours that one task goes through share a
-/// room; where the program is tested, each gets one of which it may use no value that it did not write.
-fn for_each_head<R>(
+/// Goes through the heads of all sequences on all threads. Heads that one task goes through share
+/// their buffers. With debug assertions each head gets new ones, filled with NaN, which shows values that
+/// are used before they are written.
+fn for_each_head<B>(
     packed: &[f32],
     shape: Shape,
     dropout: Option<Dropout>,
     precision: Precision,
-    new_room: impl Fn(PanelEngine) -> R + Sync + Send,
-    work: impl Fn(Head<'_>, &mut R) + Sync + Send,
+    new_buffers: impl Fn(NarrowEngine) -> B + Sync + Send,
+    work: impl Fn(Head<'_>, &mut B) + Sync + Send,
 ) {
-    let engine = PanelEngine::of(precision);
+    let engine = NarrowEngine::for_precision(precision);
     (0..shape.batch * shape.heads)
         .into_par_iter()
         .for_each_init(
-            || new_room(engine),
-            |room, number| {
+            || new_buffers(engine),
+            |buffers, number| {
                 let head = Head {
                     shape,
                     number,
@@ -132,9 +111,9 @@ fn for_each_head<R>(
                     engine,
                 };
                 if cfg!(debug_assertions) {
-                    *room = new_room(engine);
+                    *buffers = new_buffers(engine);
                 }
-                work(head, room);
+                work(head, buffers);
             },
         );
 }

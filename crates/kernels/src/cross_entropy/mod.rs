@@ -6,90 +6,22 @@
 //! normalizer calculation for softmax", 2018). The exponentials of a chunk of tokens stay until the
 //! gradient of the weight is made.
 
-mod held;
+mod saved_exponentials;
+mod shape;
+mod tile;
 
 use rayon::prelude::*;
 
 use crate::level::levelled;
 use crate::math::exp;
 use crate::matrix::View;
-use crate::product::{Engine, LeftOperand, Packed, Precision, multiply_operand};
-use crate::scratch::{scratch, uninitialized};
-use crate::softmax_row::{exponentials, largest_of};
-use held::{Held, Places};
-
-/// Rows of the weight in a block.
-const BLOCK: usize = 512;
-
-/// Distance of the rows of logits: not a power of two, so that a column's values lie in many
-/// different sets of the cache.
-const STRIDE: usize = BLOCK + 16;
-
-/// Tokens that a thread takes through the vocabulary at a time, at most: what it makes of them stays in
-/// the second-level cache. Fewer would read the weight, which is in no cache, more often.
-fn most_tokens(precision: Precision) -> usize {
-    // Processors with a tile unit have 2 MiB of that cache, and little time to wait for the weight.
-    if Engine::of(precision).is_amx() {
-        192
-    } else {
-        96
-    }
-}
-
-/// Tiles of a chunk, whose exponentials are held at a time: four threads share them out evenly, and the
-/// chunk's part in the gradient of the weight stays in the second-level cache.
-const TILES: usize = 4;
-
-/// Tokens whose exponentials are made, and packed while they lie in a near cache, before those of the
-/// next: in pairs, a whole line of them for each word. Operands take whole tiles: it is a multiple of 32.
-const GROUP: usize = 32;
-
-/// How far above its reference a logit may be: exponentials up to e⁴⁰, and sums of them, are far from
-/// the largest f32, and a reference that hardly ever changes is one that most blocks have in common.
-const HEADROOM: f32 = 40.0;
-
-/// The shape of an output layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Number of tokens.
-    pub tokens: usize,
-    /// Channels of a token.
-    pub width: usize,
-    /// Rows of the weight.
-    pub vocabulary: usize,
-}
-
-impl Shape {
-    fn check(&self, hidden: &[f32], weight: &[f32], targets: &[u32]) {
-        assert!(
-            self.tokens > 0 && self.width > 0 && self.vocabulary > 0,
-            "an empty output layer"
-        );
-        assert_eq!(hidden.len(), self.tokens * self.width, "hidden state");
-        assert_eq!(weight.len(), self.vocabulary * self.width, "weight");
-        assert_eq!(targets.len(), self.tokens, "one target per token");
-        let known = targets
-            .iter()
-            .all(|&target| (target as usize) < self.vocabulary);
-        assert!(known, "targets below the vocabulary");
-    }
-
-    fn blocks(&self) -> usize {
-        self.vocabulary.div_ceil(BLOCK)
-    }
-
-    /// Tokens of a chunk: all but the last are as large as each other, and of whole tiles.
-    fn chunk(&self, precision: Precision) -> usize {
-        let most = TILES * most_tokens(precision);
-        TILES * tile(self.tokens.div_ceil(self.tokens.div_ceil(most)), precision)
-    }
-}
-
-/// Tokens of a tile of a chunk: an even number, in whole tiles of the engine.
-fn tile(chunk: usize, precision: Precision) -> usize {
-    let rows = Engine::of(precision).rows();
-    chunk.div_ceil(TILES).next_multiple_of(rows)
-}
+use crate::product::{Output, Packed, Precision};
+use crate::scratch::scratch;
+use crate::uninitialized::{Uninit, from_chunks, initialized, uninitialized};
+use saved_exponentials::SavedExponentials;
+pub use shape::Shape;
+use shape::{BLOCK, tile_of_chunk};
+use tile::{Softmax, Tile, Weight};
 
 /// The gradients of a mean cross-entropy.
 pub struct Gradients {
@@ -99,29 +31,6 @@ pub struct Gradients {
     pub weight: Vec<f32>,
 }
 
-/// What the softmax of one token is made of so far.
-#[derive(Clone, Copy)]
-struct Softmax {
-    /// What logits are taken relative to: the largest is at most [`HEADROOM`] above it.
-    reference: f32,
-    /// The sum of the exponentials of logits relative to the reference.
-    sum: f32,
-    /// The logit of the target.
-    at_target: f32,
-}
-
-impl Softmax {
-    const NOTHING: Self = Self {
-        reference: f32::NEG_INFINITY,
-        sum: 0.0,
-        at_target: f32::NAN,
-    };
-
-    fn loss(&self) -> f64 {
-        f64::from(self.sum).ln() + f64::from(self.reference) - f64::from(self.at_target)
-    }
-}
-
 levelled! {
     /// Rows of `width` values, each times its factor.
     fn scale_rows(output: &mut [f32], values: &[f32], factors: &[f32], width: usize) {
@@ -129,124 +38,6 @@ levelled! {
         for ((output, values), factor) in rows.zip(factors) {
             for (output, value) in output.iter_mut().zip(values) {
                 *output = value * factor;
-            }
-        }
-    }
-}
-
-/// The weight, packed for both products of a tile.
-struct Weight {
-    /// For each block `[width, block]`.
-    forward: Vec<Packed>,
-    /// For each block `[block, width]`.
-    backward: Vec<Packed>,
-}
-
-impl Weight {
-    fn new(weight: &[f32], shape: Shape, with_gradients: bool, precision: Precision) -> Self {
-        let views = |block: usize| {
-            let rows = BLOCK.min(shape.vocabulary - block * BLOCK);
-            View::new(
-                &weight[block * BLOCK * shape.width..],
-                rows,
-                shape.width,
-                shape.width,
-            )
-        };
-        let blocks = 0..shape.blocks();
-        let forward = |block| Packed::new(views(block).transposed(), precision);
-        let backward = |block| Packed::new(views(block), precision);
-        let count = if with_gradients { shape.blocks() } else { 0 };
-        Self {
-            forward: blocks.into_par_iter().map(forward).collect(),
-            backward: (0..count).into_par_iter().map(backward).collect(),
-        }
-    }
-}
-
-/// A tile of tokens on its way through the vocabulary.
-struct Tile<'a> {
-    /// Its first token in the chunk.
-    first: usize,
-    hidden: &'a [f32],
-    targets: &'a [u32],
-    states: &'a mut [Softmax],
-    /// For each token and block, the reference of the block's exponentials.
-    references: &'a mut [f32],
-    dhidden: &'a mut [f32],
-}
-
-impl Tile<'_> {
-    /// Goes through the vocabulary. Exponentials go to their places among those of all tokens of the
-    /// chunk; without gradients, where there is one block only, those of a block replace those of the
-    /// last.
-    fn sweep(&mut self, weight: &Weight, shape: Shape, places: Places<'_>) {
-        let (tokens, width) = (self.targets.len(), shape.width);
-        let left = View::new(self.hidden, tokens, width, width);
-        let left = LeftOperand::of(left, &weight.forward[0]);
-        let holds = !weight.backward.is_empty();
-        let ours = (self.first, tokens);
-        let (mut buffer, mut lefts) = (None, holds.then(|| places.lefts(tokens)));
-        for (block, forward) in weight.forward.iter().enumerate() {
-            let (rows, held) = (forward.columns(), if holds { block } else { 0 });
-            // SAFETY: this block of these tokens is this tile's alone.
-            let logits = unsafe { places.logits(held, ours, &mut buffer) };
-            multiply_operand(logits, STRIDE, &left, tokens, forward, rows, false);
-            let mut first = 0;
-            for logits in logits.chunks_mut(GROUP * STRIDE) {
-                let group = logits.len() / STRIDE;
-                for (token, logits) in (first..).zip(logits.chunks_exact_mut(STRIDE)) {
-                    let reference = self.softmax(token, &mut logits[..rows], block, holds);
-                    if holds {
-                        self.references[token * shape.blocks() + block] = reference;
-                    }
-                }
-                if let Some(lefts) = &mut lefts {
-                    lefts.put(first, rows, logits);
-                    // SAFETY: as above.
-                    unsafe { places.keep(block, (self.first + first, group), rows, logits) };
-                }
-                first += group;
-            }
-            if let Some(lefts) = &lefts {
-                let (left, right) = (lefts.operand(rows, logits), &weight.backward[block]);
-                let accumulate = block > 0;
-                multiply_operand(self.dhidden, width, &left, tokens, right, width, accumulate);
-            }
-        }
-    }
-
-    /// Replaces the logits of a token in a block by exponentials relative to its reference, which it
-    /// gives.
-    fn softmax(&mut self, token: usize, logits: &mut [f32], block: usize, holds: bool) -> f32 {
-        let state = &mut self.states[token];
-        let target = (self.targets[token] as usize).wrapping_sub(block * BLOCK);
-        if target < logits.len() {
-            state.at_target = logits[target];
-        }
-        let largest = largest_of(logits);
-        if largest > state.reference + HEADROOM {
-            let factor = exp::<false>(state.reference - largest);
-            state.sum *= factor;
-            if holds && block > 0 {
-                let width = self.dhidden.len() / self.targets.len();
-                let dhidden = &mut self.dhidden[token * width..][..width];
-                dhidden.iter_mut().for_each(|value| *value *= factor);
-            }
-            state.reference = largest;
-        }
-        state.sum += exponentials(logits, state.reference, 1.0);
-        state.reference
-    }
-
-    /// Turns sums of weighted rows into the gradient of the hidden state.
-    fn finish(&mut self, weight: &[f32], shape: Shape, scale: f32) {
-        let rows = self.dhidden.chunks_exact_mut(shape.width);
-        for ((row, state), &target) in rows.zip(self.states.iter()).zip(self.targets) {
-            let factor = scale / state.sum;
-            let target = &weight[target as usize * shape.width..][..shape.width];
-            for (value, target) in row.iter_mut().zip(target) {
-                *value = *value * factor - target * scale;
             }
         }
     }
@@ -270,27 +61,29 @@ pub fn linear_cross_entropy(
     shape.check(hidden, weight, targets);
     let packed = Weight::new(weight, shape, with_gradients, precision);
     let counted = |count: usize| if with_gradients { count } else { 0 };
-    // SAFETY: the first block's products overwrite the hidden gradient, the first chunk's the
-    // weight gradient.
-    let mut dhidden = unsafe { uninitialized(counted(hidden.len())) };
-    // SAFETY: as above.
-    let mut dweight = unsafe { uninitialized(counted(weight.len())) };
+    let mut dhidden = uninitialized(counted(hidden.len()));
+    let mut dweight = Vec::new();
     let (width, chunk) = (shape.width, shape.chunk(precision));
     let mut sum = 0.0;
     for start in (0..shape.tokens).step_by(chunk) {
         let count = chunk.min(shape.tokens - start);
         let rows = start * width..(start + count) * width;
-        let mut part = Chunk {
+        let chunk = Chunk {
             shape,
             hidden: &hidden[rows.clone()],
             targets: &targets[start..start + count],
             scale: 1.0 / shape.tokens as f32,
         };
-        let dhidden = &mut dhidden[if with_gradients { rows } else { 0..0 }];
-        sum += part.go(&packed, weight, dhidden, &mut dweight, start > 0, precision);
+        if !with_gradients {
+            sum += chunk.loss(&packed, precision);
+            continue;
+        }
+        let dhidden = &mut dhidden[rows];
+        sum += chunk.loss_and_gradients(&packed, weight, dhidden, &mut dweight, precision);
     }
-    let gradients = with_gradients.then_some(Gradients {
-        hidden: dhidden,
+    let gradients = with_gradients.then(|| Gradients {
+        // SAFETY: the chunks are all tokens, and each has written its rows.
+        hidden: unsafe { initialized(dhidden) },
         weight: dweight,
     });
     ((sum / shape.tokens as f64) as f32, gradients)
@@ -305,37 +98,53 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// The sum of the losses; gradients where there is room for them.
-    fn go(
-        &mut self,
+    /// The sum of the losses.
+    fn loss(&self, packed: &Weight, precision: Precision) -> f64 {
+        let (shape, count) = (self.shape, self.targets.len());
+        let tile = tile_of_chunk(count, precision);
+        let mut states = vec![Softmax::NOTHING; count];
+        let mut saved = SavedExponentials::new(count, None, precision);
+        let places = saved.places();
+        states
+            .par_chunks_mut(tile)
+            .zip(self.targets.par_chunks(tile))
+            .zip(self.hidden.par_chunks(tile * shape.width))
+            .enumerate()
+            .for_each(|(index, ((states, targets), hidden))| {
+                let mut part = Tile {
+                    first: index * tile,
+                    hidden,
+                    targets,
+                    states,
+                    references: &mut [],
+                };
+                part.sweep(packed, shape, places, None);
+            });
+        states.iter().map(Softmax::loss).sum()
+    }
+
+    /// The sum of the losses. Writes the gradient of the hidden state to `dhidden`, and adds that of the
+    /// weight to `dweight`, which is empty at first.
+    fn loss_and_gradients(
+        &self,
         packed: &Weight,
         weight: &[f32],
-        dhidden: &mut [f32],
-        dweight: &mut [f32],
-        accumulate: bool,
+        dhidden: &mut [Uninit],
+        dweight: &mut Vec<f32>,
         precision: Precision,
     ) -> f64 {
         let (shape, count) = (self.shape, self.targets.len());
-        let (tile, blocks) = (tile(count, precision), shape.blocks());
-        let with_gradients = !dweight.is_empty();
-        let tiles = count.div_ceil(tile);
+        let (tile, blocks) = (tile_of_chunk(count, precision), shape.blocks());
         let mut states = vec![Softmax::NOTHING; count];
         let mut references = scratch(count * blocks);
-        let mut held = Held::new(count, with_gradients.then_some(blocks), precision);
-        let places = held.places();
-        // Without gradients there is nothing to write, but as many parts as tiles.
-        let mut nothing = vec![0.0; if with_gradients { 0 } else { tiles }];
-        let (dhidden, dhidden_part) = if with_gradients {
-            (dhidden, tile * shape.width)
-        } else {
-            (&mut nothing[..], 1)
-        };
+        let mut saved = SavedExponentials::new(count, Some(blocks), precision);
+        let places = saved.places();
         states
             .par_chunks_mut(tile)
             .zip(self.targets.par_chunks(tile))
             .zip(self.hidden.par_chunks(tile * shape.width))
             .zip(references.par_chunks_mut(tile * blocks))
-            .zip(dhidden.par_chunks_mut(dhidden_part))
+            .zip(dhidden.par_chunks_mut(tile * shape.width))
             .enumerate()
             .for_each(
                 |(index, ((((states, targets), hidden), references), dhidden))| {
@@ -345,51 +154,71 @@ impl Chunk<'_> {
                         targets,
                         states,
                         references,
-                        dhidden,
                     };
-                    part.sweep(packed, shape, places);
-                    if with_gradients {
-                        part.finish(weight, shape, self.scale);
-                    }
+                    let mut sums = Output::New(dhidden);
+                    part.sweep(packed, shape, places, Some(&mut sums));
+                    part.finish(sums.into_sum(), weight, shape, self.scale);
                 },
             );
-        if with_gradients {
-            let exponentials = Exponentials {
-                states: &states,
-                references: &references,
-                held: &held,
-            };
-            self.weight_gradient(&exponentials, dweight, accumulate, precision);
-        }
+        let exponentials = Exponentials {
+            states: &states,
+            references: &references,
+            saved: &saved,
+        };
+        self.weight_gradient(&exponentials, dweight, precision);
         states.iter().map(Softmax::loss).sum()
     }
 
+    /// Adds to the gradient of the weight, or makes it where there is none yet.
     fn weight_gradient(
         &self,
         exponentials: &Exponentials<'_>,
-        dweight: &mut [f32],
-        accumulate: bool,
+        dweight: &mut Vec<f32>,
         precision: Precision,
     ) {
-        let width = self.shape.width;
+        let Shape {
+            width, vocabulary, ..
+        } = self.shape;
         let last = self.scaled(exponentials, None, precision);
+        if dweight.is_empty() {
+            *dweight = from_chunks(vocabulary * width, BLOCK * width, |block, dweight| {
+                let output = Output::New(dweight);
+                self.weight_gradient_of_block(exponentials, &last, block, output, precision)
+            });
+            return;
+        }
         let parts = dweight.par_chunks_mut(BLOCK * width).enumerate();
         parts.for_each(|(block, dweight)| {
-            let rows = dweight.len() / width;
-            let own = (!exponentials.has_last_references(block))
-                .then(|| self.scaled(exponentials, Some(block), precision));
-            let right = own.as_ref().unwrap_or(&last);
-            let left = exponentials.held.block(block, rows);
-            multiply_operand(dweight, width, &left, rows, right, width, accumulate);
-            for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
-                let row = (target as usize).wrapping_sub(block * BLOCK);
-                if row < rows {
-                    for (sum, hidden) in dweight[row * width..][..width].iter_mut().zip(hidden) {
-                        *sum -= hidden * self.scale;
-                    }
+            let output = Output::Sum(dweight);
+            self.weight_gradient_of_block(exponentials, &last, block, output, precision);
+        });
+    }
+
+    /// The part of the weight's gradient for one block of the vocabulary.
+    fn weight_gradient_of_block<'b>(
+        &self,
+        exponentials: &Exponentials<'_>,
+        last: &Packed,
+        block: usize,
+        output: Output<'b>,
+        precision: Precision,
+    ) -> &'b mut [f32] {
+        let width = self.shape.width;
+        let rows = BLOCK.min(self.shape.vocabulary - block * BLOCK);
+        let own = (!exponentials.has_last_references(block))
+            .then(|| self.scaled(exponentials, Some(block), precision));
+        let right = own.as_ref().unwrap_or(last);
+        let left = exponentials.saved.block(block, rows);
+        let dweight = output.multiply(&left, rows, right);
+        for (&target, hidden) in self.targets.iter().zip(self.hidden.chunks_exact(width)) {
+            let row = (target as usize).wrapping_sub(block * BLOCK);
+            if row < rows {
+                for (sum, hidden) in dweight[row * width..][..width].iter_mut().zip(hidden) {
+                    *sum -= hidden * self.scale;
                 }
             }
-        });
+        }
+        dweight
     }
 
     /// The hidden state of each token times what turns its exponentials in a block into shares of the
@@ -434,5 +263,5 @@ impl Exponentials<'_> {
 struct Exponentials<'a> {
     states: &'a [Softmax],
     references: &'a [f32],
-    held: &'a Held,
+    saved: &'a SavedExponentials,
 }

@@ -1,10 +1,10 @@
 //! A matrix of weights, times inputs of which many are 0.
 
-use super::format::{Format, RowOf, Rows};
+use super::format::{Format, LANES, Rows, SourceRow};
 use super::kernel::{self, Weight, Work};
 use super::lanes::Lanes;
-use crate::level::Level;
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// Weights of a part of the inputs, at least: the sums of each part are written to memory.
@@ -22,7 +22,6 @@ pub struct ByInput {
     rows: Rows,
     outputs: usize,
     inputs: usize,
-    level: Level,
 }
 
 impl ByInput {
@@ -31,20 +30,9 @@ impl ByInput {
     /// # Panics
     /// If the length is another one, or there are no inputs or no outputs.
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
-        Self::at_level(weight, outputs, inputs, format, Level::current())
-    }
-
-    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
-    pub fn at_level(
-        weight: &[f32],
-        outputs: usize,
-        inputs: usize,
-        format: Format,
-        level: Level,
-    ) -> Self {
         assert!(outputs > 0 && inputs > 0, "an empty matrix");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
-        let row = |index: usize| RowOf {
+        let row = |index: usize| SourceRow {
             values: &weight[index..],
             step: inputs,
         };
@@ -52,7 +40,6 @@ impl ByInput {
             rows: Rows::new(inputs, outputs, format, row),
             outputs,
             inputs,
-            level,
         }
     }
 
@@ -104,7 +91,7 @@ impl ByInput {
         let shared = Shared::new(&mut sums);
         team.run(parts.len(), &|part| {
             // SAFETY: each part has sums of its own.
-            let sums = unsafe { shared.part(part * stride, stride) };
+            let sums = unsafe { shared.slice(part * stride, stride) };
             sums.fill(0.0);
             let inputs = &used[parts[part].1.clone()];
             let layer = self;
@@ -114,7 +101,7 @@ impl ByInput {
                 sums,
             };
             // SAFETY: the weights are those of the layer.
-            unsafe { kernel::at(self.level, self.rows.format(), work) };
+            unsafe { kernel::compute(self.rows.format(), work) };
         });
         y.fill(0.0);
         for ((token, _), sums) in parts.iter().zip(sums.chunks_exact(stride)) {
@@ -133,7 +120,7 @@ struct Part<'a> {
 
 impl Work for Part<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, W: Weight>(self) {
+    unsafe fn run<L: Lanes, W: Weight>(self) {
         let Self {
             layer,
             inputs,
@@ -162,11 +149,11 @@ unsafe fn add<L: Lanes, W: Weight, const U: usize>(
     inputs: [(u32, f32); U],
     sums: &mut [f32],
 ) {
-    let rows = inputs.map(|(index, _)| layer.rows.part(index as usize, 1));
+    let rows = inputs.map(|(index, _)| layer.rows.address_of(index as usize, 1));
     let values = inputs.map(|(_, value)| value);
-    let (sums, _) = sums.as_chunks_mut::<{ super::LANES }>();
+    let (sums, _) = sums.as_chunks_mut::<{ LANES }>();
     for (index, sums) in sums.iter_mut().enumerate() {
-        let place = index * super::LANES * W::BYTES;
+        let place = index * LANES * W::BYTES;
         // SAFETY: the caller vouches for the instructions and the format; a row holds as many weights
         // as there are sums.
         unsafe {

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::format::{Format, RowOf, Rows};
-use super::kernel::{self, Block, INPUTS, Weight, Work, add_rows};
+use super::format::{Format, Rows, SourceRow};
+use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_rows};
 use super::lanes::Lanes;
-use super::parts::add_parts;
-use crate::grouped::add_up;
+use super::sum_parts::sum_parts;
+use crate::grouped::sum_groups;
 use crate::kept_groups::KeptGroups;
-use crate::level::Level;
 use crate::matrix::View;
 use crate::product::{Packed, Precision};
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// A matrix `[outputs, inputs]`, input by input: what belongs to a group of inputs lies in one piece,
@@ -24,7 +24,6 @@ pub struct Columns {
     inputs: usize,
     outputs: usize,
     group: usize,
-    level: Level,
 }
 
 impl Columns {
@@ -45,7 +44,7 @@ impl Columns {
             inputs.is_multiple_of(group),
             "groups do not divide the inputs"
         );
-        let row = |input: usize| RowOf {
+        let row = |input: usize| SourceRow {
             values: &weight[input..],
             step: inputs,
         };
@@ -54,7 +53,6 @@ impl Columns {
             inputs,
             outputs,
             group,
-            level: Level::current(),
         }
     }
 
@@ -90,7 +88,7 @@ impl Columns {
     pub fn multiply(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) {
         self.check(y, x, kept);
         let groups: Vec<usize> = (0..kept.groups())
-            .filter(|&group| !kept.of(group).is_empty())
+            .filter(|&group| !kept.tokens_of(group).is_empty())
             .collect();
         let stride = self.rows.stride();
         let weights = groups.len() * self.group * stride;
@@ -103,9 +101,9 @@ impl Columns {
                 sums,
             };
             // SAFETY: the weights are those of the matrix.
-            unsafe { kernel::at(self.level, self.rows.format(), work) };
+            unsafe { kernel::compute(self.rows.format(), work) };
         };
-        add_parts(
+        sum_parts(
             team,
             y,
             (self.outputs, stride),
@@ -127,13 +125,13 @@ impl Columns {
         let matrices: Vec<Option<Packed>> = (0..kept.groups())
             .into_par_iter()
             .map(|index| {
-                let tokens = kept.of(index);
+                let tokens = kept.tokens_of(index);
                 if tokens.is_empty() {
                     return None;
                 }
                 // SAFETY: each group has its own pairs.
                 let values =
-                    unsafe { shared.part(kept.pairs_before(index) * group, tokens.len() * group) };
+                    unsafe { shared.slice(kept.pairs_before(index) * group, tokens.len() * group) };
                 for (values, &token) in values.chunks_exact_mut(group).zip(tokens) {
                     let start = token as usize * self.inputs + index * group;
                     values.copy_from_slice(&x[start..start + group]);
@@ -147,7 +145,7 @@ impl Columns {
             })
             .collect();
         let matrix = |index: usize| matrices[index].as_ref();
-        y.copy_from_slice(&add_up(&values, group, matrix, kept, outputs));
+        y.copy_from_slice(&sum_groups(&values, group, matrix, kept, outputs));
     }
 }
 
@@ -162,7 +160,7 @@ struct Part<'a> {
 
 impl Work for Part<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, W: Weight>(self) {
+    unsafe fn run<L: Lanes, W: Weight>(self) {
         let Self {
             matrix,
             groups,
@@ -175,12 +173,12 @@ impl Work for Part<'_> {
         let sums = sums.as_mut_ptr();
         let mut values = scratch(INPUTS * group);
         for &index in groups {
-            let block = Block {
-                start: matrix.rows.part(index * group, group),
+            let block = WeightBlock {
+                start: matrix.rows.address_of(index * group, group),
                 rows: group,
                 stride,
             };
-            for tokens in kept.of(index).chunks(INPUTS) {
+            for tokens in kept.tokens_of(index).chunks(INPUTS) {
                 let mut outputs = [std::ptr::null_mut(); INPUTS];
                 for (place, &token) in tokens.iter().enumerate() {
                     let start = token as usize * matrix.inputs + index * group;

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use super::filled_up;
-use super::format::{Format, RowOf, Rows};
-use super::kernel::{self, Block, INPUTS, Weight, Work, add_rows, dots};
+use super::format::{Format, Rows, SourceRow};
+use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_rows, dots};
 use super::lanes::Lanes;
-use super::parts::add_parts;
+use super::padded::padded;
+use super::sum_parts::sum_parts;
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
-use crate::level::Level;
 use crate::scratch::scratch;
 use crate::team::Team;
 
@@ -21,7 +20,6 @@ pub struct FeedForward {
     width: usize,
     hidden: usize,
     group: usize,
-    level: Level,
 }
 
 impl FeedForward {
@@ -31,18 +29,6 @@ impl FeedForward {
     /// # Panics
     /// If the lengths are others, one is 0, or groups do not divide the hidden units.
     pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, format: Format) -> Self {
-        Self::at_level(up, down, width, group, format, Level::current())
-    }
-
-    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
-    pub fn at_level(
-        up: &[f32],
-        down: &[f32],
-        width: usize,
-        group: usize,
-        format: Format,
-        level: Level,
-    ) -> Self {
         assert!(
             width > 0 && group > 0 && !up.is_empty(),
             "an empty feed-forward"
@@ -58,12 +44,12 @@ impl FeedForward {
             let (piece, place) = (index / group, index % group);
             let unit = piece / 2 * group + place;
             if piece.is_multiple_of(2) {
-                RowOf {
+                SourceRow {
                     values: &up[unit * width..][..width],
                     step: 1,
                 }
             } else {
-                RowOf {
+                SourceRow {
                     values: &down[unit..],
                     step: hidden,
                 }
@@ -74,7 +60,6 @@ impl FeedForward {
             width,
             hidden,
             group,
-            level,
         }
     }
 
@@ -130,10 +115,10 @@ impl FeedForward {
         assert_eq!(y.len(), x.len(), "output");
         assert_eq!(kept.groups(), self.groups(), "groups");
         let mut buffer = None;
-        let x = filled_up(x, self.width, &mut buffer);
+        let x = padded(x, self.width, &mut buffer);
         let stride = self.rows.stride();
         let groups: Vec<u32> = (0..self.groups())
-            .filter(|&group| !kept.of(group).is_empty())
+            .filter(|&group| !kept.tokens_of(group).is_empty())
             .map(|group| group as u32)
             .collect();
         let weights = 2 * groups.len() * self.group * stride;
@@ -146,9 +131,9 @@ impl FeedForward {
                 sums,
             };
             // SAFETY: the weights are those of the layer.
-            unsafe { kernel::at(self.level, self.format(), work) };
+            unsafe { kernel::compute(self.format(), work) };
         };
-        add_parts(
+        sum_parts(
             team,
             y,
             (self.width, stride),
@@ -169,7 +154,7 @@ struct Part<'a> {
 
 impl Work for Part<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, W: Weight>(self) {
+    unsafe fn run<L: Lanes, W: Weight>(self) {
         let Self {
             layer,
             groups,
@@ -182,16 +167,16 @@ impl Work for Part<'_> {
         let sums = sums.as_mut_ptr();
         let mut units = scratch(INPUTS * group);
         for &index in groups {
-            let up = Block {
-                start: layer.rows.part(2 * index as usize * group, 2 * group),
+            let up = WeightBlock {
+                start: layer.rows.address_of(2 * index as usize * group, 2 * group),
                 rows: group,
                 stride,
             };
-            let down = Block {
+            let down = WeightBlock {
                 start: up.start.wrapping_add(group * stride * W::BYTES),
                 ..up
             };
-            for tokens in kept.of(index as usize).chunks(INPUTS) {
+            for tokens in kept.tokens_of(index as usize).chunks(INPUTS) {
                 let mut inputs = [std::ptr::null(); INPUTS];
                 let mut outputs = [std::ptr::null_mut(); INPUTS];
                 for (place, &token) in tokens.iter().enumerate() {

@@ -102,7 +102,7 @@ impl Rows {
         count: usize,
         length: usize,
         format: Format,
-        row: impl Fn(usize) -> RowOf<'a> + Sync,
+        row: impl Fn(usize) -> SourceRow<'a> + Sync,
     ) -> Self {
         let stride = length.next_multiple_of(LANES);
         let row_bytes = stride.checked_mul(format.bytes());
@@ -120,13 +120,14 @@ impl Rows {
             .par_chunks_mut(TOGETHER * stride.max(1) * format.bytes());
         together.enumerate().for_each(|(index, bytes)| {
             let first = index * TOGETHER;
-            let sources: Vec<RowOf<'_>> = (first..count.min(first + TOGETHER)).map(&row).collect();
+            let sources: Vec<SourceRow<'_>> =
+                (first..count.min(first + TOGETHER)).map(&row).collect();
             let mut values = scratch(sources.len() * length);
-            RowOf::gather(&mut values, &sources, length);
+            SourceRow::gather(&mut values, &sources, length);
             let rows = bytes.chunks_mut((stride * format.bytes()).max(1));
             for (bytes, values) in rows.zip(values.chunks(length.max(1))) {
                 match format {
-                    Format::F32 => put(bytes, values.iter().map(|v| v.to_ne_bytes())),
+                    Format::F32 => write_values(bytes, values.iter().map(|v| v.to_ne_bytes())),
                     Format::Bf16 => narrow_bf16(bytes, values),
                     Format::F16 => narrow_f16(bytes, values),
                 }
@@ -148,7 +149,7 @@ impl Rows {
     ///
     /// # Panics
     /// If there are not as many rows.
-    pub(super) fn part(&self, first: usize, count: usize) -> *const u8 {
+    pub(super) fn address_of(&self, first: usize, count: usize) -> *const u8 {
         let row = self.stride() * self.format.bytes();
         self.memory.bytes()[first * row..][..count * row].as_ptr()
     }
@@ -180,7 +181,7 @@ levelled! {
     }
 }
 
-fn put<const N: usize>(bytes: &mut [u8], values: impl Iterator<Item = [u8; N]>) {
+fn write_values<const N: usize>(bytes: &mut [u8], values: impl Iterator<Item = [u8; N]>) {
     let (places, _) = bytes.as_chunks_mut::<N>();
     for (place, value) in places.iter_mut().zip(values) {
         *place = value;
@@ -189,12 +190,12 @@ fn put<const N: usize>(bytes: &mut [u8], values: impl Iterator<Item = [u8; N]>) 
 
 /// A row or a column of a matrix.
 #[derive(Clone, Copy)]
-pub(super) struct RowOf<'a> {
+pub(super) struct SourceRow<'a> {
     pub(super) values: &'a [f32],
     pub(super) step: usize,
 }
 
-impl RowOf<'_> {
+impl SourceRow<'_> {
     fn count(&self) -> usize {
         self.values.len().div_ceil(self.step)
     }
@@ -231,7 +232,9 @@ impl Memory {
     fn layout(bytes: usize) -> Layout {
         // Small matrices are not worth a page of their own.
         let align = if bytes < PAGE { 64 } else { PAGE };
-        Layout::from_size_align(bytes.next_multiple_of(align), align).expect("a size that exists")
+        let size = bytes.checked_next_multiple_of(align);
+        size.and_then(|size| Layout::from_size_align(size, align).ok())
+            .expect("weights that fit into memory")
     }
 
     fn zeroed(bytes: usize) -> Self {

@@ -52,22 +52,22 @@ weights! {
 pub(super) trait Work {
     /// # Safety
     /// The processor has the instructions of `L`, and the weights are of the format `W`.
-    unsafe fn with<L: Lanes, W: Weight>(self);
+    unsafe fn run<L: Lanes, W: Weight>(self);
 }
 
-/// Does work at a level that the processor has.
+/// Does work at the level in use.
 ///
 /// # Safety
 /// The weights of the work are of the format.
-pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
+pub(super) unsafe fn compute(format: Format, work: impl Work) {
     #[inline(always)]
     unsafe fn any<L: Lanes>(format: Format, work: impl Work) {
         // SAFETY: passed on to the caller.
         unsafe {
             match format {
-                Format::F32 => work.with::<L, F32>(),
-                Format::Bf16 => work.with::<L, Bf16>(),
-                Format::F16 => work.with::<L, F16>(),
+                Format::F32 => work.run::<L, F32>(),
+                Format::Bf16 => work.run::<L, Bf16>(),
+                Format::F16 => work.run::<L, F16>(),
             }
         }
     }
@@ -86,9 +86,9 @@ pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
         unsafe { any::<super::lanes::Avx512>(format, work) }
     }
 
-    // SAFETY: no level above the processor's is used; the caller vouches for the format.
+    // SAFETY: the processor has the instructions of the level in use; the caller vouches for the format.
     unsafe {
-        match level.min(Level::highest()) {
+        match Level::current() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => avx2(format, work),
             #[cfg(target_arch = "x86_64")]
@@ -100,14 +100,14 @@ pub(super) unsafe fn at(level: Level, format: Format, work: impl Work) {
 
 /// Rows of weights, one after the other.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct WeightBlock {
     pub(super) start: *const u8,
     pub(super) rows: usize,
     /// Weights of a row, a multiple of [`LANES`].
     pub(super) stride: usize,
 }
 
-impl Block {
+impl WeightBlock {
     #[inline(always)]
     fn row<W: Weight>(&self, row: usize) -> *const u8 {
         self.start.wrapping_add(row * self.stride * W::BYTES)
@@ -123,7 +123,7 @@ impl Block {
 /// [`INPUTS`] inputs, of as many values as a row.
 #[inline(always)]
 pub(super) unsafe fn dots<L: Lanes, W: Weight>(
-    block: Block,
+    block: WeightBlock,
     inputs: &[*const f32],
     mut put: impl FnMut(usize, usize, f32),
 ) {
@@ -204,7 +204,7 @@ pub(super) unsafe fn dots<L: Lanes, W: Weight>(
 /// [`INPUTS`] outputs, of as many values as a row, which nothing else uses.
 #[inline(always)]
 pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
-    block: Block,
+    block: WeightBlock,
     coefficients: &[f32],
     outputs: &[*mut f32],
 ) {

@@ -5,15 +5,16 @@
 
 use rayon::prelude::*;
 
-use super::format::{Format, Rows, half_from_bits};
-use super::{ByInput, FeedForward, Matrix};
+use super::by_input::ByInput;
+use super::feed_forward::FeedForward;
+use super::matrix::Matrix;
 use crate::gelu;
 use crate::grouped::forward_packed;
 use crate::kept_groups::KeptGroups;
-use crate::level::levelled;
 use crate::matrix::View;
-use crate::product::{Packed, Precision, bfloat, multiply};
-use crate::scratch::{Shared, scratch};
+use crate::product::{Packed, Precision, multiply};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 
 /// Tokens that are multiplied together: a block of their terms stays in the second-level cache.
 const TOKENS: usize = 192;
@@ -23,80 +24,6 @@ const COLUMNS: (usize, usize) = (192, 32);
 
 /// Tasks for each thread.
 const TASKS: usize = 4;
-
-levelled! {
-    /// f32 values from their bytes.
-    fn widen_f32(output: &mut [f32], bytes: &[u8]) {
-        for (output, bytes) in output.iter_mut().zip(bytes.as_chunks::<4>().0) {
-            *output = f32::from_ne_bytes(*bytes);
-        }
-    }
-}
-
-levelled! {
-    /// bf16 values from their bytes.
-    fn widen_bf16(output: &mut [f32], bytes: &[u8]) {
-        for (output, bytes) in output.iter_mut().zip(bytes.as_chunks::<2>().0) {
-            *output = bfloat::from_bits(u16::from_ne_bytes(*bytes));
-        }
-    }
-}
-
-levelled! {
-    /// f16 values from their bytes.
-    fn widen_f16(output: &mut [f32], bytes: &[u8]) {
-        for (output, bytes) in output.iter_mut().zip(bytes.as_chunks::<2>().0) {
-            *output = half_from_bits(u16::from_ne_bytes(*bytes));
-        }
-    }
-}
-
-impl Rows {
-    /// The values of a row from `first` on, as many as `output` takes.
-    pub(super) fn widen(&self, row: usize, first: usize, output: &mut [f32]) {
-        let size = self.format().bytes();
-        let start = (row * self.stride() + first) * size;
-        let bytes = &self.bytes()[start..][..output.len() * size];
-        match self.format() {
-            Format::F32 => widen_f32(output, bytes),
-            Format::Bf16 => widen_bf16(output, bytes),
-            Format::F16 => widen_f16(output, bytes),
-        }
-    }
-
-    /// The right operand whose columns are rows, those that `row` gives for each of `count` columns.
-    fn packed_across(
-        &self,
-        count: usize,
-        length: usize,
-        row: impl Fn(usize) -> usize,
-        precision: Precision,
-    ) -> Packed {
-        let mut values = scratch(count * length);
-        for (column, values) in values.chunks_exact_mut(length).enumerate() {
-            self.widen(row(column), 0, values);
-        }
-        let columns = View::new(&values, count, length, length);
-        Packed::new(columns.transposed(), precision)
-    }
-
-    /// The right operand whose rows are parts of `height` rows, those that `row` gives: `count` values
-    /// from `first` on.
-    fn packed_down(
-        &self,
-        count: usize,
-        height: usize,
-        first: usize,
-        row: impl Fn(usize) -> usize,
-        precision: Precision,
-    ) -> Packed {
-        let mut values = scratch(height * count);
-        for (index, values) in values.chunks_exact_mut(count).enumerate() {
-            self.widen(row(index), first, values);
-        }
-        Packed::new(View::new(&values, height, count, count), precision)
-    }
-}
 
 /// `y = x · right`, columns by columns on all threads of the current rayon pool.
 ///
@@ -126,7 +53,7 @@ fn multiply_columns(
                 finish(&mut product, block, first);
                 for (row, product) in product.chunks_exact(count).enumerate() {
                     // SAFETY: each task has columns of its own.
-                    let y = unsafe { y.part((block + row) * columns + first, count) };
+                    let y = unsafe { y.slice((block + row) * columns + first, count) };
                     y.copy_from_slice(product);
                 }
             }

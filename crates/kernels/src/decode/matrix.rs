@@ -1,11 +1,10 @@
 //! A matrix of weights, times a few inputs.
 
-use super::filled_up;
-use super::format::{Format, RowOf, Rows};
-use super::kernel::{self, Block, INPUTS, Weight, Work, dots};
+use super::format::{Format, Rows, SourceRow};
+use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, dots};
 use super::lanes::Lanes;
-use crate::level::Level;
-use crate::scratch::Shared;
+use super::padded::padded;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// Bytes of the weights that one task reads.
@@ -16,7 +15,6 @@ pub struct Matrix {
     rows: Rows,
     outputs: usize,
     inputs: usize,
-    level: Level,
 }
 
 impl Matrix {
@@ -25,20 +23,9 @@ impl Matrix {
     /// # Panics
     /// If the length is another one, or there are no inputs.
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
-        Self::at_level(weight, outputs, inputs, format, Level::current())
-    }
-
-    /// [`new`](Self::new) for a level, or the processor's highest where that is lower.
-    pub fn at_level(
-        weight: &[f32],
-        outputs: usize,
-        inputs: usize,
-        format: Format,
-        level: Level,
-    ) -> Self {
         assert!(inputs > 0, "a matrix without columns");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
-        let row = |index: usize| RowOf {
+        let row = |index: usize| SourceRow {
             values: &weight[index * inputs..][..inputs],
             step: 1,
         };
@@ -46,7 +33,6 @@ impl Matrix {
             rows: Rows::new(outputs, inputs, format, row),
             outputs,
             inputs,
-            level,
         }
     }
 
@@ -96,7 +82,7 @@ impl Matrix {
         assert_eq!(x.len(), tokens * self.inputs, "input");
         assert_eq!(y.len(), tokens * self.outputs, "output");
         let mut buffer = None;
-        let x = filled_up(x, self.inputs, &mut buffer);
+        let x = padded(x, self.inputs, &mut buffer);
         let row = self.rows.stride() * self.format().bytes();
         let of_task = (TASK / row).max(1).next_multiple_of(4);
         let y = Shared::new(y);
@@ -110,7 +96,7 @@ impl Matrix {
                 y,
             };
             // SAFETY: the weights are those of the matrix.
-            unsafe { kernel::at(self.level, self.format(), work) };
+            unsafe { kernel::compute(self.format(), work) };
         });
     }
 }
@@ -126,7 +112,7 @@ struct Part<'a> {
 
 impl Work for Part<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, W: Weight>(self) {
+    unsafe fn run<L: Lanes, W: Weight>(self) {
         let Self {
             matrix,
             first,
@@ -135,8 +121,8 @@ impl Work for Part<'_> {
             y,
         } = self;
         let stride = matrix.rows.stride();
-        let block = Block {
-            start: matrix.rows.part(first, count),
+        let block = WeightBlock {
+            start: matrix.rows.address_of(first, count),
             rows: count,
             stride,
         };
@@ -148,7 +134,7 @@ impl Work for Part<'_> {
                 inputs[token] = x.as_ptr();
                 let row = (index * INPUTS + token) * matrix.outputs;
                 // SAFETY: each task has rows of its own, and each token outputs of its own.
-                outputs[token] = Some(unsafe { y.part(row + first, count) });
+                outputs[token] = Some(unsafe { y.slice(row + first, count) });
             }
             let put = |row: usize, token: usize, product| {
                 if let Some(output) = &mut outputs[token] {

@@ -2,17 +2,21 @@
 
 use rayon::prelude::*;
 
-use super::forward::normalized;
-use super::{GroupWeights, add_up, chunks, gather, units_of_group};
+use super::gather::{chunks, gather};
+use super::group_weights::{GroupWeights, units_of_group};
+use super::sum_groups::sum_groups;
 use crate::feed_forward::{Shape, Weights};
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
-use crate::layer_norm::backward_rows;
-use crate::linear::{Norm, add_all};
+use crate::layer_norm::{backward_rows, normalized_in_parallel};
+use crate::linear::Norm;
 use crate::matrix::View;
-use crate::product::{Packed, Precision, across, multiply};
-use crate::scratch::{Shared, scratch, uninitialized};
-use crate::tiling::tile;
+use crate::partial_sums::add_partial_sums;
+use crate::product::{Output, Packed, Precision, copy_transposed, multiply};
+use crate::scratch::scratch;
+use crate::shared::Shared;
+use crate::tiling::tile_rows;
+use crate::uninitialized::{Uninit, as_uninit, from_chunks_with, initialized, uninitialized};
 
 /// The gradients of a grouped feed-forward.
 pub struct Gradients {
@@ -52,10 +56,8 @@ pub fn backward(
     } = shape;
     assert_eq!(gradient.len(), x.len(), "gradient");
     let mut buffer = None;
-    let normal = normalized(x, weights.norm, &mut buffer);
-    // SAFETY: each group overwrites its rows of the up gradient and its columns of the down gradient.
-    let (mut dup, mut ddown) =
-        unsafe { (uninitialized(hidden * width), uninitialized(hidden * width)) };
+    let normal = normalized_in_parallel(x, weights.norm, &mut buffer);
+    let [mut dup, mut ddown] = [(); 2].map(|()| uninitialized(hidden * width));
     let mut dmask = vec![0.0; tokens * kept.groups()];
     let mut dunits = scratch(kept.pairs() * group);
     let (shared_down, shared_mask) = (Shared::new(&mut ddown), Shared::new(&mut dmask));
@@ -65,7 +67,7 @@ pub fn backward(
         .with_max_len(1)
         .enumerate()
         .map(|(index, dup)| {
-            let tokens = kept.of(index);
+            let tokens = kept.tokens_of(index);
             let first = kept.pairs_before(index) * group;
             let task = GroupTask {
                 weights: GroupWeights::new(weights, shape, group, index),
@@ -75,34 +77,36 @@ pub fn backward(
                 precision,
             };
             // SAFETY: each group has its own pairs.
-            let dunits = unsafe { shared_units.part(first, tokens.len() * group) };
+            let dunits = unsafe { shared_units.slice(first, tokens.len() * group) };
             let mut products = scratch(tokens.len());
             let mut ddown = scratch(group * width);
             task.compute(dunits, &mut products, dup, &mut ddown);
             for (&token, &product) in tokens.iter().zip(products.iter()) {
                 let place = token as usize * kept.groups() + index;
                 // SAFETY: each group has its own values.
-                let value = unsafe { shared_mask.part(place, 1) };
+                let value = unsafe { shared_mask.slice(place, 1) };
                 value[0] = product;
             }
             let mut columns = scratch(width * group);
-            across(
+            copy_transposed(
                 &mut columns,
                 group,
                 View::new(&ddown, group, width, width).transposed(),
             );
             for (channel, values) in columns.chunks_exact(group).enumerate() {
                 // SAFETY: each group has its own columns.
-                let row = unsafe { shared_down.part(channel * hidden + index * group, group) };
-                row.copy_from_slice(values);
+                let row = unsafe { shared_down.slice(channel * hidden + index * group, group) };
+                row.write_copy_of_slice(values);
             }
             (!tokens.is_empty()).then(|| Packed::new(task.weights.up, precision))
         })
         .collect();
-    let dnormal = add_up(&dunits, group, |index| up[index].as_ref(), kept, width);
+    // SAFETY: each group has written its rows of the up gradient and its columns of the down gradient.
+    let [dup, ddown] = [dup, ddown].map(|values| unsafe { initialized(values) });
+    let dnormal = sum_groups(&dunits, group, |index| up[index].as_ref(), kept, width);
     let (dx, dnorm) = match weights.norm {
         None => (dnormal, Vec::new()),
-        Some(norm) => norm_backward(&dnormal, x, norm, tile(tokens, precision)),
+        Some(norm) => norm_backward(&dnormal, x, norm, tile_rows(tokens, precision)),
     };
     Gradients {
         x: dx,
@@ -116,20 +120,15 @@ pub fn backward(
 /// The gradients of the norm with respect to its input and its weight.
 fn norm_backward(dnormal: &[f32], x: &[f32], norm: Norm<'_>, tile: usize) -> (Vec<f32>, Vec<f32>) {
     let width = norm.weight.len();
-    // SAFETY: every row is overwritten.
-    let mut dx = unsafe { uninitialized(x.len()) };
-    let partial: Vec<Vec<f32>> = dx
-        .par_chunks_mut(tile * width)
-        .zip(x.par_chunks(tile * width))
-        .zip(dnormal.par_chunks(tile * width))
-        .map(|((dx, x), dnormal)| {
-            let mut dnorm = vec![0.0; width];
-            backward_rows(dx, &mut dnorm, dnormal, x, norm.weight, norm.epsilon);
-            dnorm
-        })
-        .collect();
+    let (dx, partial) = from_chunks_with(x.len(), tile * width, |index, dx| {
+        let rows = index * tile * width..index * tile * width + dx.len();
+        let mut dnorm = vec![0.0; width];
+        let (dnormal, x) = (&dnormal[rows.clone()], &x[rows]);
+        let dx = backward_rows(dx, &mut dnorm, dnormal, x, norm.weight, norm.epsilon);
+        (dx, dnorm)
+    });
     let mut dnorm = vec![0.0; width];
-    add_all(&mut dnorm, &partial);
+    add_partial_sums(&mut dnorm, &partial);
     (dx, dnorm)
 }
 
@@ -150,17 +149,20 @@ impl GroupTask<'_> {
         &self,
         dunits: &mut [f32],
         products: &mut [f32],
-        dup: &mut [f32],
+        dup: &mut [Uninit],
         ddown: &mut [f32],
     ) {
         let (group, width) = (self.weights.up.rows(), self.weights.up.columns());
         if self.tokens.is_empty() {
-            dup.fill(0.0);
+            dup.fill(Uninit::new(0.0));
             ddown.fill(0.0);
             return;
         }
         let [up, down] = [self.weights.up.transposed(), self.weights.down]
             .map(|weights| Packed::new(weights, self.precision));
+        // SAFETY: all values that are written are initialized.
+        let ddown = unsafe { as_uninit(ddown) };
+        let mut outputs = [dup, ddown].map(Output::New);
         let mut done = 0;
         for tokens in chunks(self.tokens) {
             let count = tokens.len();
@@ -174,13 +176,11 @@ impl GroupTask<'_> {
             multiply(dunits, group, gradient, &down, false);
             let products = &mut products[done..][..count];
             gelu::value_gradient_and_product(&mut units, dunits, &before, products);
-            for (output, left, right) in [
-                (&mut *dup, &*dunits, normal),
-                (&mut *ddown, &*units, gradient),
-            ] {
+            let operands = [(&*dunits, normal), (&*units, gradient)];
+            for (output, (left, right)) in outputs.iter_mut().zip(operands) {
                 let left = View::new(left, count, group, group).transposed();
                 let right = Packed::new(right, self.precision);
-                multiply(output, width, left, &right, done > 0);
+                output.add(left, &right);
             }
             done += count;
         }

@@ -2,14 +2,17 @@
 
 use rayon::prelude::*;
 
-use super::{GroupWeights, add_up, chunks, gather, units_of_group};
+use super::gather::{chunks, gather};
+use super::group_weights::{GroupWeights, units_of_group};
+use super::sum_groups::sum_groups;
 use crate::feed_forward::{Shape, Weights};
 use crate::gelu;
 use crate::kept_groups::KeptGroups;
-use crate::layer_norm::forward_rows;
+use crate::layer_norm::normalized_in_parallel;
 use crate::linear::Norm;
 use crate::product::{Packed, Precision, multiply};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 
 /// Weights of a grouped feed-forward in the order in which products read them.
 pub struct Prepared {
@@ -80,17 +83,17 @@ impl Prepared {
             "norm"
         );
         let mut buffer = None;
-        let x = normalized(x, norm, &mut buffer);
+        let x = normalized_in_parallel(x, norm, &mut buffer);
         let mut units = scratch(kept.pairs() * self.group);
         let shared = Shared::new(&mut units);
         let groups = self.groups.par_iter().enumerate().with_max_len(1);
         groups.for_each(|(index, group)| {
             let first = kept.pairs_before(index) * self.group;
             // SAFETY: each group has its own pairs.
-            let units = unsafe { shared.part(first, kept.of(index).len() * self.group) };
-            hidden_units(units, x, kept.of(index), &group.up, self.width);
+            let units = unsafe { shared.slice(first, kept.tokens_of(index).len() * self.group) };
+            hidden_units(units, x, kept.tokens_of(index), &group.up, self.width);
         });
-        add_up(
+        sum_groups(
             &units,
             self.group,
             |index| Some(&self.groups[index].down),
@@ -115,7 +118,7 @@ pub fn forward(
     let group = units_of_group(x, weights, shape, kept);
     let width = shape.width;
     let mut buffer = None;
-    let x = normalized(x, weights.norm, &mut buffer);
+    let x = normalized_in_parallel(x, weights.norm, &mut buffer);
     let pack = |index| {
         let Group { up, down } =
             Group::new(GroupWeights::new(weights, shape, group, index), precision);
@@ -138,19 +141,19 @@ pub(crate) fn forward_packed(
     let groups = (0..kept.groups()).into_par_iter().with_max_len(1);
     let down: Vec<Option<Packed>> = groups
         .map(|index| {
-            let tokens = kept.of(index);
+            let tokens = kept.tokens_of(index);
             if tokens.is_empty() {
                 return None;
             }
             let (up, down) = pack(index);
             // SAFETY: each group has its own pairs.
             let units =
-                unsafe { shared.part(kept.pairs_before(index) * group, tokens.len() * group) };
+                unsafe { shared.slice(kept.pairs_before(index) * group, tokens.len() * group) };
             hidden_units(units, x, tokens, &up, width);
             Some(down)
         })
         .collect();
-    add_up(&units, group, |index| down[index].as_ref(), kept, width)
+    sum_groups(&units, group, |index| down[index].as_ref(), kept, width)
 }
 
 /// `gelu(x · upᵀ)` for the tokens of a group, `[tokens, group]`.
@@ -165,20 +168,4 @@ fn hidden_units(units: &mut [f32], x: &[f32], tokens: &[u32], up: &Packed, width
         gelu::in_place(units);
         done += tokens.len();
     }
-}
-
-/// All rows of `x`, normalized where there is a norm.
-pub(super) fn normalized<'a>(
-    x: &'a [f32],
-    norm: Option<Norm<'_>>,
-    buffer: &'a mut Option<Scratch>,
-) -> &'a [f32] {
-    let Some(norm) = norm else { return x };
-    let buffer = buffer.insert(scratch(x.len()));
-    let block = 64 * norm.weight.len();
-    buffer
-        .par_chunks_mut(block)
-        .zip(x.par_chunks(block))
-        .for_each(|(output, x)| forward_rows(output, x, norm.weight, norm.epsilon));
-    buffer
 }

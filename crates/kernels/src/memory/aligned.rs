@@ -23,7 +23,7 @@ pub struct Aligned;
 
 /// The block of the system that a large one lies in: as many bytes more as aligning it can take. It is
 /// asked for without an alignment, because what is freed then fits what is asked for next.
-fn outer(layout: Layout) -> Option<Layout> {
+fn system_layout(layout: Layout) -> Option<Layout> {
     if layout.size() < LARGE || layout.align() > LINE {
         return None;
     }
@@ -37,7 +37,7 @@ const HEADER: usize = 16;
 
 /// Where a large block begins within one of the system that begins at `start`: at least [`HEADER`] and
 /// at most [`LINE`] bytes behind.
-fn distance_from(start: *mut u8) -> usize {
+fn offset_from(start: *mut u8) -> usize {
     LINE - start.addr() % LINE
 }
 
@@ -45,11 +45,11 @@ fn distance_from(start: *mut u8) -> usize {
 ///
 /// # Safety
 /// `start` is null or begins at least [`LINE`] writable bytes, at a multiple of [`HEADER`].
-unsafe fn within(start: *mut u8) -> *mut u8 {
+unsafe fn align_block(start: *mut u8) -> *mut u8 {
     if start.is_null() {
         return start;
     }
-    let distance = distance_from(start);
+    let distance = offset_from(start);
     // SAFETY: the caller vouches for that many bytes.
     unsafe {
         let block = start.add(distance);
@@ -61,9 +61,9 @@ unsafe fn within(start: *mut u8) -> *mut u8 {
 /// How far a large block is from the system's.
 ///
 /// # Safety
-/// `block` is a block of [`within`].
-unsafe fn distance(block: *mut u8) -> usize {
-    // SAFETY: `within` wrote this byte.
+/// `block` is a block of [`align_block`].
+unsafe fn offset_of(block: *mut u8) -> usize {
+    // SAFETY: `align_block` wrote this byte.
     usize::from(unsafe { block.sub(1).read() })
 }
 
@@ -73,8 +73,8 @@ unsafe impl GlobalAlloc for Aligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on to the caller.
         unsafe {
-            match outer(layout) {
-                Some(outer) => within(System.alloc(outer)),
+            match system_layout(layout) {
+                Some(outer) => align_block(System.alloc(outer)),
                 None => System.alloc(layout),
             }
         }
@@ -83,8 +83,8 @@ unsafe impl GlobalAlloc for Aligned {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on to the caller.
         unsafe {
-            match outer(layout) {
-                Some(outer) => within(System.alloc_zeroed(outer)),
+            match system_layout(layout) {
+                Some(outer) => align_block(System.alloc_zeroed(outer)),
                 None => System.alloc_zeroed(layout),
             }
         }
@@ -93,8 +93,8 @@ unsafe impl GlobalAlloc for Aligned {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: passed on to the caller; a large block lies in one with the outer layout.
         unsafe {
-            match outer(layout) {
-                Some(outer) => System.dealloc(block.sub(distance(block)), outer),
+            match system_layout(layout) {
+                Some(outer) => System.dealloc(block.sub(offset_of(block)), outer),
                 None => System.dealloc(block, layout),
             }
         }
@@ -105,16 +105,16 @@ unsafe impl GlobalAlloc for Aligned {
         // copied lies in both.
         unsafe {
             let new_layout = Layout::from_size_align_unchecked(size, layout.align());
-            match (outer(layout), outer(new_layout)) {
+            match (system_layout(layout), system_layout(new_layout)) {
                 (None, None) => System.realloc(block, layout, size),
                 (Some(old), Some(new)) => {
-                    let before = distance(block);
+                    let before = offset_of(block);
                     let start = System.realloc(block.sub(before), old, new.size());
-                    if !start.is_null() && distance_from(start) != before {
-                        let block = start.add(distance_from(start));
+                    if !start.is_null() && offset_from(start) != before {
+                        let block = start.add(offset_from(start));
                         block.copy_from(start.add(before), layout.size().min(size));
                     }
-                    within(start)
+                    align_block(start)
                 }
                 _ => {
                     let new_block = self.alloc(new_layout);

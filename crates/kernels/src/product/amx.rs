@@ -6,7 +6,6 @@
 
 use std::arch::asm;
 use std::cell::Cell;
-use std::sync::OnceLock;
 
 /// Rows and columns of the sums of one call.
 pub(super) const BLOCK: usize = 32;
@@ -16,48 +15,6 @@ pub(super) const PAIRS: usize = 16;
 const TILE: usize = 16 * PAIRS;
 /// Bytes of a row of a tile.
 const ROW: usize = 4 * PAIRS;
-
-/// Whether the processor has the tile unit and the operating system lets this process use it.
-pub(crate) fn is_usable() -> bool {
-    static USABLE: OnceLock<bool> = OnceLock::new();
-    *USABLE.get_or_init(|| has_tiles() && is_permitted())
-}
-
-fn has_tiles() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    const BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
-    if __cpuid(0).eax < 7 {
-        return false;
-    }
-    __cpuid_count(7, 0).edx & BF16_AND_TILE == BF16_AND_TILE
-}
-
-#[cfg(target_os = "linux")]
-fn is_permitted() -> bool {
-    const ARCH_PRCTL: i64 = 158;
-    const REQUEST_PERMISSION: i64 = 0x1023;
-    const TILE_DATA: i64 = 18;
-    let result: i64;
-    // SAFETY: this system call only asks for a permission of the process and takes no pointers;
-    // the kernel overwrites rcx and r11.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") ARCH_PRCTL => result,
-            in("rdi") REQUEST_PERMISSION,
-            in("rsi") TILE_DATA,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result == 0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_permitted() -> bool {
-    false
-}
 
 /// Tile shapes in the layout that `ldtilecfg` reads.
 #[repr(C, align(64))]
@@ -74,7 +31,10 @@ thread_local! {
 }
 
 /// Gives all eight tiles of this thread 16 rows of 64 bytes, once.
-fn configure() {
+///
+/// # Safety
+/// The level [`Amx`](crate::level::Level::Amx) is available.
+unsafe fn configure() {
     if CONFIGURED.replace(true) {
         return;
     }
@@ -88,7 +48,7 @@ fn configure() {
         row_bytes,
         rows,
     };
-    // SAFETY: `is_usable` was true when the engine was made; the configuration is 64 valid bytes.
+    // SAFETY: the caller has seen that tiles can be used; the configuration is 64 valid bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) };
 }
 
@@ -137,10 +97,11 @@ pub(super) struct Hardware(());
 
 impl Hardware {
     /// # Safety
-    /// [`is_usable`] is true.
+    /// The level [`Amx`](crate::level::Level::Amx) is available.
     #[inline(always)]
     pub(super) unsafe fn configured() -> Self {
-        configure();
+        // SAFETY: passed on to the caller.
+        unsafe { configure() };
         Self(())
     }
 }
@@ -200,21 +161,21 @@ impl Tiles for Hardware {
 pub(super) unsafe fn compute<T: Tiles>(tiles: &mut T, block: Block) {
     // SAFETY: passed on to the caller.
     unsafe {
-        begin(tiles, block);
+        load_sums(tiles, block);
         match (block.both_rows, block.both_columns) {
             (true, true) => multiply::<T, true, true>(tiles, block),
             (true, false) => multiply::<T, true, false>(tiles, block),
             (false, true) => multiply::<T, false, true>(tiles, block),
             (false, false) => multiply::<T, false, false>(tiles, block),
         }
-        end(tiles, block);
+        store_sums(tiles, block);
     }
 }
 
 /// # Safety
 /// See [`compute`].
 #[inline(always)]
-unsafe fn begin<T: Tiles>(tiles: &mut T, block: Block) {
+unsafe fn load_sums<T: Tiles>(tiles: &mut T, block: Block) {
     let [right, below, across] = block.corners();
     let stride = block.output_row * 4;
     // SAFETY: passed on to the caller.
@@ -272,7 +233,7 @@ unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut 
 /// # Safety
 /// See [`compute`].
 #[inline(always)]
-unsafe fn end<T: Tiles>(tiles: &T, block: Block) {
+unsafe fn store_sums<T: Tiles>(tiles: &T, block: Block) {
     let [right, below, across] = block.corners();
     let stride = block.output_row * 4;
     // SAFETY: passed on to the caller.

@@ -1,6 +1,7 @@
 //! bf16: the upper half of an f32.
 
 use crate::level::levelled;
+use crate::matrix::View;
 
 /// `value` rounded to bf16, to nearest and ties to even, as its 16 bits; NaN stays NaN.
 #[inline(always)]
@@ -21,6 +22,18 @@ pub fn from_bits(bits: u16) -> f32 {
 #[inline(always)]
 pub(super) fn pair(first: f32, second: f32) -> f32 {
     f32::from_bits(u32::from(to_bits(first)) | u32::from(to_bits(second)) << 16)
+}
+
+/// The pair of the terms `2 · unit` and `2 · unit + 1` of a row. Terms that the row lacks are 0.
+pub(super) fn pair_at(matrix: View<'_>, row: usize, unit: usize) -> f32 {
+    let at = |term| {
+        if term < matrix.columns() {
+            matrix.at(row, term)
+        } else {
+            0.0
+        }
+    };
+    pair(at(2 * unit), at(2 * unit + 1))
 }
 
 levelled! {

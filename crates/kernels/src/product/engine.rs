@@ -19,7 +19,7 @@ pub enum Precision {
 impl Precision {
     /// bf16 where this processor multiplies it faster than f32 at the level in use.
     pub fn fastest() -> Self {
-        match Engine::of(Self::Bf16).0 {
+        match Engine::for_precision(Self::Bf16).0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Pairs | Kind::Amx => Self::Bf16,
             _ => Self::F32,
@@ -54,8 +54,8 @@ pub(super) enum Kind {
 
 impl Engine {
     /// The engine for a precision at the level in use.
-    pub fn of(precision: Precision) -> Self {
-        Self::at(Level::current(), precision)
+    pub fn for_precision(precision: Precision) -> Self {
+        Self::at_level(Level::current(), precision)
     }
 
     /// All engines of this processor, whatever the level in use.
@@ -66,7 +66,7 @@ impl Engine {
             .filter(|&level| level <= Level::highest())
         {
             for precision in [Precision::F32, Precision::Bf16] {
-                let engine = Self::at(level, precision);
+                let engine = Self::at_level(level, precision);
                 if !engines.contains(&engine) {
                     engines.push(engine);
                 }
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn at(level: Level, precision: Precision) -> Self {
+    fn at_level(level: Level, precision: Precision) -> Self {
         let pairs = precision == Precision::Bf16;
         Self(match level {
             Level::Portable => Kind::Portable,
@@ -88,7 +88,7 @@ impl Engine {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn at(_level: Level, _precision: Precision) -> Self {
+    fn at_level(_level: Level, _precision: Precision) -> Self {
         Self(Kind::Portable)
     }
 
@@ -148,19 +148,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn tiles<const SCATTERED: bool>(
+    pub(super) fn tile_function<const SCATTERED: bool>(
         self,
         rows: usize,
         registers: usize,
     ) -> TileFunction {
         match self.0 {
-            Kind::Portable => portable::tiles::<SCATTERED>(rows, registers),
+            Kind::Portable => portable::tile_function::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => avx2::tiles::<SCATTERED>(rows, registers),
+            Kind::Avx2 => avx2::tile_function::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => avx512::tiles::<SCATTERED>(rows, registers),
+            Kind::Avx512 => avx512::tile_function::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Pairs => avx512::pairs::tiles::<SCATTERED>(rows, registers),
+            Kind::Avx512Pairs => avx512::pairs::tile_function::<SCATTERED>(rows, registers),
             #[cfg(target_arch = "x86_64")]
             Kind::Amx => unreachable!("blocks have their own function"),
         }

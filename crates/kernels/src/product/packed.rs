@@ -2,10 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::{Engine, Precision, bfloat, pairs};
+use super::engine::{Engine, Precision};
+use super::{bfloat, pairs};
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 
 /// A right operand, `[inner, columns]`, in panels of two registers of columns: all terms of one
 /// panel, then those of the next. A last panel of one register may follow. Columns up to a whole
@@ -23,7 +25,7 @@ pub struct Packed {
 const UNITS: usize = 32;
 
 /// One panel.
-pub(super) struct Panel<'a> {
+pub(super) struct MicroPanel<'a> {
     /// Its first column.
     pub(super) column: usize,
     /// Columns, filled up to whole registers.
@@ -32,9 +34,9 @@ pub(super) struct Panel<'a> {
     pub(super) values: &'a [f32],
 }
 
-impl<'a> Panel<'a> {
+impl<'a> MicroPanel<'a> {
     /// The values of `count` units from `first` on.
-    pub(super) fn part(&self, first: usize, count: usize) -> &'a [f32] {
+    pub(super) fn units(&self, first: usize, count: usize) -> &'a [f32] {
         &self.values[first * self.width..][..count * self.width]
     }
 
@@ -65,35 +67,35 @@ impl Next {
 impl Packed {
     /// Packs a matrix `[inner, columns]` for the level in use, on this thread.
     pub fn new(matrix: View<'_>, precision: Precision) -> Self {
-        Self::for_engine(matrix, Engine::of(precision), precision)
+        Self::for_engine(matrix, Engine::for_precision(precision), precision)
     }
 
     /// Packs a matrix for a given engine, on this thread.
     pub fn for_engine(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
-        let mut packed = Self::room(matrix.rows(), matrix.columns(), engine, precision);
-        if let Some((shared, width, units)) = packed.by_units(matrix) {
+        let mut packed = Self::allocate(matrix.rows(), matrix.columns(), engine, precision);
+        if let Some((shared, width, units)) = packed.unit_places(matrix) {
             // SAFETY: nothing else uses the values.
-            unsafe { pairs::panels(shared, (width, units), 0, 0..units, matrix) };
+            unsafe { pairs::pack_right_units(shared, (width, units), 0, 0..units, matrix) };
             return packed;
         }
         let Self { values, units, .. } = &mut packed;
         let width = 2 * engine.lanes();
         for (index, values) in values.chunks_mut(width * *units).enumerate() {
-            panel(values, *units, matrix, index * width, engine, precision);
+            pack_micro_panel(values, *units, matrix, index * width, engine, precision);
         }
         packed
     }
 
     /// Packs a matrix on all threads.
     pub fn in_parallel(matrix: View<'_>, precision: Precision) -> Self {
-        let engine = Engine::of(precision);
-        let mut packed = Self::room(matrix.rows(), matrix.columns(), engine, precision);
-        if let Some((shared, width, units)) = packed.by_units(matrix) {
+        let engine = Engine::for_precision(precision);
+        let mut packed = Self::allocate(matrix.rows(), matrix.columns(), engine, precision);
+        if let Some((shared, width, units)) = packed.unit_places(matrix) {
             let parts = (0..units.div_ceil(UNITS)).into_par_iter();
             parts.for_each(|part| {
                 let range = part * UNITS..units.min((part + 1) * UNITS);
                 // SAFETY: each part has its own units.
-                unsafe { pairs::panels(shared, (width, units), 0, range, matrix) };
+                unsafe { pairs::pack_right_units(shared, (width, units), 0, range, matrix) };
             });
             return packed;
         }
@@ -103,14 +105,14 @@ impl Packed {
             .par_chunks_mut(width * units.max(1))
             .enumerate()
             .for_each(|(index, values)| {
-                panel(values, units, matrix, index * width, engine, precision);
+                pack_micro_panel(values, units, matrix, index * width, engine, precision);
             });
         packed
     }
 
     /// Where the units of pairs go, the width of a panel and its units: for a matrix whose rows can be
     /// packed one pair after the other.
-    fn by_units(&mut self, matrix: View<'_>) -> Option<(Shared<'_>, usize, usize)> {
+    fn unit_places(&mut self, matrix: View<'_>) -> Option<(Shared<'_>, usize, usize)> {
         let fits = self.engine.takes_pairs() && matrix.column_stride() == 1;
         let (width, units) = (2 * self.engine.lanes(), self.units);
         fits.then(|| (Shared::new(&mut self.values), width, units))
@@ -123,7 +125,7 @@ impl Packed {
         engine: Engine,
         precision: Precision,
     ) -> Self {
-        Self::room(inner, columns, engine, precision)
+        Self::allocate(inner, columns, engine, precision)
     }
 
     /// Where the rows go.
@@ -142,10 +144,13 @@ impl Packed {
         }
     }
 
-    fn room(inner: usize, columns: usize, engine: Engine, precision: Precision) -> Self {
+    fn allocate(inner: usize, columns: usize, engine: Engine, precision: Precision) -> Self {
         let units = engine.units(inner).max(1);
+        let count = columns
+            .checked_next_multiple_of(engine.lanes())
+            .and_then(|columns| columns.checked_mul(units));
         Self {
-            values: scratch(columns.next_multiple_of(engine.lanes()) * units),
+            values: scratch(count.expect("an operand that fits into memory")),
             inner,
             columns,
             units,
@@ -174,13 +179,13 @@ impl Packed {
     }
 
     /// The panels of the first `columns` columns.
-    pub(super) fn panels(&self, columns: usize) -> impl Iterator<Item = Panel<'_>> {
+    pub(super) fn micro_panels(&self, columns: usize) -> impl Iterator<Item = MicroPanel<'_>> {
         let width = 2 * self.engine.lanes();
         let panels = self.values.chunks(width * self.units);
         panels
             .enumerate()
             .take(columns.div_ceil(width))
-            .map(move |(index, values)| Panel {
+            .map(move |(index, values)| MicroPanel {
                 column: index * width,
                 width: values.len() / self.units,
                 values,
@@ -216,7 +221,7 @@ impl RowPlaces<'_> {
             let (first, count) = units_of(first, rows.rows(), (self.inner, self.units), 1);
             let panel = (width, self.units);
             // SAFETY: passed on to the caller.
-            unsafe { pairs::panels(self.values, panel, first, 0..count, rows) };
+            unsafe { pairs::pack_right_units(self.values, panel, first, 0..count, rows) };
             return;
         }
         let (all, count) = (
@@ -227,8 +232,8 @@ impl RowPlaces<'_> {
             let width = width.min(all - column);
             let from = column * self.units + first * width;
             // SAFETY: passed on to the caller.
-            let values = unsafe { self.values.part(from, count * width) };
-            panel(values, count, rows, column, self.engine, self.precision);
+            let values = unsafe { self.values.slice(from, count * width) };
+            pack_micro_panel(values, count, rows, column, self.engine, self.precision);
         }
     }
 }
@@ -255,7 +260,7 @@ pub(super) fn units_of(
 }
 
 /// Fills one panel that begins at `column`.
-fn panel(
+fn pack_micro_panel(
     values: &mut [f32],
     units: usize,
     matrix: View<'_>,
@@ -265,17 +270,17 @@ fn panel(
 ) {
     let width = values.len() / units;
     let valid = width.min(matrix.columns() - column);
-    let part = matrix.part(column, valid);
+    let part = matrix.columns_from(column, valid);
     if engine.takes_pairs() {
-        return pairs::lines(values, width, units, part);
+        return pairs::pack_right(values, width, units, part);
     }
     if valid < width {
         values.fill(0.0);
     }
     if matrix.column_stride() != 1 {
-        across(values, width, part);
+        copy_transposed(values, width, part);
     } else if valid == width {
-        whole_rows(values, width, part.values(), part.row_stride(), part.rows());
+        copy_rows(values, width, part.values(), part.row_stride(), part.rows());
     } else {
         for (unit, values) in values.chunks_exact_mut(width).take(part.rows()).enumerate() {
             values[..valid].copy_from_slice(&part.row(unit)[..valid]);
@@ -290,7 +295,7 @@ fn panel(
 
 crate::level::levelled! {
     /// Copies rows of whole registers, 8 values at a time: too short for a call of `memcpy`.
-    fn whole_rows(values: &mut [f32], width: usize, source: &[f32], stride: usize, rows: usize) {
+    fn copy_rows(values: &mut [f32], width: usize, source: &[f32], stride: usize, rows: usize) {
         for (row, values) in values.chunks_exact_mut(width).take(rows).enumerate() {
             let source = &source[row * stride..][..width];
             let (to, _) = values.as_chunks_mut::<8>();
@@ -306,7 +311,7 @@ crate::level::levelled! {
 const SQUARE: usize = 8;
 
 /// Copies the columns of a matrix that lies the other way to rows of `values`, `width` apart.
-pub(crate) fn across(values: &mut [f32], width: usize, part: View<'_>) {
+pub(crate) fn copy_transposed(values: &mut [f32], width: usize, part: View<'_>) {
     let (terms, columns) = (part.rows(), part.columns());
     let flipped = part.transposed();
     if flipped.column_stride() != 1 {
@@ -323,7 +328,7 @@ pub(crate) fn across(values: &mut [f32], width: usize, part: View<'_>) {
             std::array::from_fn(|index| &flipped.row(first + index.min(count - 1))[..terms]);
         let whole = terms / SQUARE * SQUARE;
         if count == SQUARE {
-            squares(&mut values[first..], width, sources, whole);
+            copy_transposed_squares(&mut values[first..], width, sources, whole);
         }
         let from = if count == SQUARE { whole } else { 0 };
         for (index, source) in sources.iter().enumerate().take(count) {
@@ -336,7 +341,7 @@ pub(crate) fn across(values: &mut [f32], width: usize, part: View<'_>) {
 
 crate::level::levelled! {
     /// Transposes squares; `terms` is a multiple of their size.
-    fn squares(values: &mut [f32], width: usize, sources: [&[f32]; 8], terms: usize) {
+    fn copy_transposed_squares(values: &mut [f32], width: usize, sources: [&[f32]; 8], terms: usize) {
         for term in (0..terms).step_by(SQUARE) {
             let mut square = [[0.0f32; SQUARE]; SQUARE];
             for (column, source) in sources.iter().enumerate() {
@@ -353,7 +358,7 @@ crate::level::levelled! {
 }
 
 /// The rows of a left operand, rounded, one after the other.
-pub(super) fn rounded_rows(output: &mut [f32], left: View<'_>) {
+pub(super) fn round_rows(output: &mut [f32], left: View<'_>) {
     let terms = left.columns();
     for (row, output) in output
         .chunks_exact_mut(terms.max(1))

@@ -5,23 +5,22 @@ use std::ops::Range;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::left_operand::LeftOperand;
+use super::packed::MicroPanel;
 use super::packed::Packed;
-use super::packed::Panel;
-use super::target::{BLOCK, Corner};
-use super::tile::Tile;
+use super::tile::{BLOCK, Corner, Tile};
 use crate::matrix::View;
 
 /// Some rows and columns of a larger matrix, one row after the other.
-pub struct Block<'a> {
+pub struct OutputBlock<'a> {
     /// `[rows, columns]`.
     pub values: &'a mut [f32],
     /// The first row, by its number in the matrix.
     pub first_row: usize,
-    /// Its columns of the matrix. The first is a multiple of [`COLUMNS`](Block::COLUMNS).
+    /// Its columns of the matrix. The first is a multiple of [`COLUMNS`](OutputBlock::COLUMNS).
     pub columns: Range<usize>,
 }
 
-impl Block<'_> {
+impl OutputBlock<'_> {
     /// A multiple of what every engine computes together.
     pub const COLUMNS: usize = 32;
 }
@@ -31,8 +30,13 @@ impl Block<'_> {
 ///
 /// # Panics
 /// If the shapes do not fit each other, or a row lies outside of the block.
-pub fn multiply_scattered(mut block: Block<'_>, rows: &[u32], left: View<'_>, right: &Packed) {
-    let Block {
+pub fn multiply_scattered(
+    mut block: OutputBlock<'_>,
+    rows: &[u32],
+    left: View<'_>,
+    right: &Packed,
+) {
+    let OutputBlock {
         first_row,
         ref columns,
         ..
@@ -40,7 +44,7 @@ pub fn multiply_scattered(mut block: Block<'_>, rows: &[u32], left: View<'_>, ri
     assert_eq!(left.columns(), right.inner(), "inner dimensions differ");
     assert_eq!(left.rows(), rows.len(), "a place for each row");
     assert!(
-        columns.start.is_multiple_of(Block::COLUMNS)
+        columns.start.is_multiple_of(OutputBlock::COLUMNS)
             && columns.start < columns.end
             && columns.end <= right.columns(),
         "columns of the product"
@@ -48,26 +52,27 @@ pub fn multiply_scattered(mut block: Block<'_>, rows: &[u32], left: View<'_>, ri
     let count = block.values.len() / columns.len();
     let within = |&row: &u32| (first_row..first_row + count).contains(&(row as usize));
     assert!(rows.iter().all(within), "rows of the block");
-    let left = LeftOperand::of(left, right);
+    let left = LeftOperand::for_product(left, right);
     let width = 2 * right.engine().lanes();
-    let panels = right.panels(columns.end).skip(columns.start / width);
+    let micro_panels = right.micro_panels(columns.end).skip(columns.start / width);
     #[cfg(target_arch = "x86_64")]
     if right.engine().is_amx() {
         // SAFETY: the engine exists only where the tile unit is usable.
         let mut tiles = unsafe { amx::Hardware::configured() };
-        panels.for_each(|panel| block.add_blocks(&mut tiles, &panel, rows, &left));
+        micro_panels
+            .for_each(|micro_panel| block.add_blocks(&mut tiles, &micro_panel, rows, &left));
         return;
     }
     // Terms lie next to each other in the first-level cache already where they are few.
-    let mut panels: Vec<Panel<'_>> = panels.collect();
+    let mut micro_panels: Vec<MicroPanel<'_>> = micro_panels.collect();
     for first in (0..left.units).step_by(BLOCK) {
-        for panel in &mut panels {
-            block.add_tiles(panel, rows, &left, first, right);
+        for micro_panel in &mut micro_panels {
+            block.add_tiles(micro_panel, rows, &left, first, right);
         }
     }
 }
 
-impl Block<'_> {
+impl OutputBlock<'_> {
     /// Where the first row of the matrix would begin, at a column of it.
     fn origin(&mut self, column: usize) -> *mut f32 {
         let row = self.first_row * self.columns.len();
@@ -75,27 +80,30 @@ impl Block<'_> {
         start.wrapping_add(column - self.columns.start)
     }
 
-    /// Adds tiles of one panel, for the terms of one block.
+    /// Adds tiles of one micro_panel, for the terms of one block.
     fn add_tiles(
         &mut self,
-        panel: &Panel<'_>,
+        micro_panel: &MicroPanel<'_>,
         rows: &[u32],
         left: &LeftOperand<'_>,
         first: usize,
         right: &Packed,
     ) {
         let engine = right.engine();
-        let (inner, registers) = (BLOCK.min(left.units - first), panel.width / engine.lanes());
-        let whole = panel.column + panel.width <= self.columns.end;
+        let (inner, registers) = (
+            BLOCK.min(left.units - first),
+            micro_panel.width / engine.lanes(),
+        );
+        let whole = micro_panel.column + micro_panel.width <= self.columns.end;
         for (index, rows) in rows.chunks(engine.rows()).enumerate() {
-            let (start, left_row, left_step) = left.tile(index * engine.rows(), first);
+            let (start, left_row, left_step) = left.strides_from(index * engine.rows(), first);
             let tile = Tile {
                 inner,
                 left: start,
                 left_row,
                 left_step,
-                right: panel.part(first, inner).as_ptr(),
-                output: self.origin(panel.column),
+                right: micro_panel.units(first, inner).as_ptr(),
+                output: self.origin(micro_panel.column),
                 output_row: self.columns.len(),
                 rows: rows.as_ptr(),
                 accumulate: true,
@@ -103,28 +111,28 @@ impl Block<'_> {
             if whole {
                 // SAFETY: the engine exists, so the processor has its instructions; the operands hold
                 // all rows, columns and terms; rows and columns of the output lie in the block.
-                unsafe { engine.tiles::<true>(rows.len(), registers)(tile) };
+                unsafe { engine.tile_function::<true>(rows.len(), registers)(tile) };
                 continue;
             }
             let mut corner: Corner = [0.0; 1024];
             let tile = Tile {
                 output: corner.as_mut_ptr(),
-                output_row: panel.width,
+                output_row: micro_panel.width,
                 accumulate: false,
                 ..tile
             };
             // SAFETY: as above; the corner has room for a tile of any engine.
-            unsafe { engine.tiles::<false>(rows.len(), registers)(tile) };
-            self.add_corner(panel, rows, &corner);
+            unsafe { engine.tile_function::<false>(rows.len(), registers)(tile) };
+            self.add_corner(micro_panel, rows, &corner);
         }
     }
 
-    /// Adds blocks of the tile unit of one panel.
+    /// Adds blocks of the tile unit of one micro_panel.
     #[cfg(target_arch = "x86_64")]
     fn add_blocks<T: amx::Tiles>(
         &mut self,
         tiles: &mut T,
-        panel: &Panel<'_>,
+        micro_panel: &MicroPanel<'_>,
         rows: &[u32],
         left: &LeftOperand<'_>,
     ) {
@@ -135,29 +143,29 @@ impl Block<'_> {
                 steps,
                 left: start,
                 left_steps: steps,
-                right: panel.values.as_ptr(),
-                right_row: panel.width,
+                right: micro_panel.values.as_ptr(),
+                right_row: micro_panel.width,
                 right_other: 16,
                 output: corner.as_mut_ptr(),
-                output_row: panel.width,
+                output_row: micro_panel.width,
                 output_other: 16,
                 accumulate: false,
                 both_rows: rows.len() > 16,
-                both_columns: panel.width > 16,
+                both_columns: micro_panel.width > 16,
             };
             // SAFETY: whoever has the tiles can run them; the left operand has rows up to a multiple
             // of 16, and the corner has room for a block.
             unsafe { amx::compute(tiles, block) };
-            self.add_corner(panel, rows, &corner);
+            self.add_corner(micro_panel, rows, &corner);
         }
     }
 
-    /// Adds rows of `panel.width` sums, as far as the block has columns for them.
-    fn add_corner(&mut self, panel: &Panel<'_>, rows: &[u32], corner: &Corner) {
+    /// Adds rows of `micro_panel.width` sums, as far as the block has columns for them.
+    fn add_corner(&mut self, micro_panel: &MicroPanel<'_>, rows: &[u32], corner: &Corner) {
         let width = self.columns.len();
-        let column = panel.column - self.columns.start;
-        let valid = panel.width.min(width - column);
-        for (&row, sums) in rows.iter().zip(corner.chunks_exact(panel.width)) {
+        let column = micro_panel.column - self.columns.start;
+        let valid = micro_panel.width.min(width - column);
+        for (&row, sums) in rows.iter().zip(corner.chunks_exact(micro_panel.width)) {
             let start = (row as usize - self.first_row) * width + column;
             let output = &mut self.values[start..][..valid];
             for (output, sum) in output.iter_mut().zip(sums) {
@@ -172,8 +180,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::product::engine::{Engine, Kind};
-    use crate::product::{Precision, bfloat};
+    use crate::product::bfloat;
+    use crate::product::engine::{Engine, Kind, Precision};
     use crate::random::values;
 
     proptest! {
@@ -186,14 +194,14 @@ mod tests {
             let (left, right) = (values(rows.len() * inner, 1), values(inner * width, 2));
             let right_view = View::new(&right, inner, width, width);
             let packed = Packed::for_engine(right_view, Engine(Kind::Amx), Precision::Bf16);
-            let left_operand = LeftOperand::of(View::new(&left, rows.len(), inner, inner), &packed);
+            let left_operand = LeftOperand::for_product(View::new(&left, rows.len(), inner, inner), &packed);
             let first = if second && width > 32 { 32 } else { 0 };
             let before = values(all * (width - first), 3);
             let mut found = before.clone();
-            let mut block = Block { values: &mut found, first_row: 0, columns: first..width };
+            let mut block = OutputBlock { values: &mut found, first_row: 0, columns: first..width };
             let mut tiles = amx::Software::default();
-            for panel in packed.panels(width).skip(first / 32) {
-                block.add_blocks(&mut tiles, &panel, &rows, &left_operand);
+            for micro_panel in packed.micro_panels(width).skip(first / 32) {
+                block.add_blocks(&mut tiles, &micro_panel, &rows, &left_operand);
             }
             let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
             for (index, &found) in found.iter().enumerate() {

@@ -2,39 +2,107 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
-use super::left_operand::{LeftOperand, Strips, WORTH_STRIPS};
+use super::left_operand::LeftOperand;
 use super::packed::Packed;
-use super::tile::Tile;
-
-/// Units of one block of terms: the right panel of a block stays in the first-level cache.
-pub(super) const BLOCK: usize = 256;
+use super::strips::{Strips, WORTH_STRIPS};
+use super::tile::{BLOCK, Corner, Tile};
+use crate::matrix::extent;
+use crate::uninitialized::{Uninit, as_uninit};
 
 /// Where the sums go.
 pub(super) struct Target<'a> {
-    pub(super) output: &'a mut [f32],
-    pub(super) row_stride: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) accumulate: bool,
+    /// Long enough for all rows and columns.
+    output: &'a mut [Uninit],
+    row_stride: usize,
+    rows: usize,
+    columns: usize,
+    /// Whether the sums are added to what the output holds. It is initialized then.
+    accumulate: bool,
 }
 
-/// Room for one tile of any engine.
-pub(super) type Corner = [f32; 1024];
+impl<'a> Target<'a> {
+    /// Rows of an output that lie `row_stride` apart.
+    ///
+    /// # Panics
+    /// If rows overlap, or the output is too short.
+    pub(super) fn new(
+        output: &'a mut [f32],
+        row_stride: usize,
+        shape: [usize; 2],
+        accumulate: bool,
+    ) -> Self {
+        // SAFETY: a target only writes sums, which are initialized.
+        let output = unsafe { as_uninit(output) };
+        Self {
+            accumulate,
+            ..Self::new_uninit(output, row_stride, shape)
+        }
+    }
 
-impl Target<'_> {
+    /// The same in memory that may not be initialized. All rows and columns are overwritten.
+    ///
+    /// # Panics
+    /// If rows overlap, or the output is too short.
+    pub(super) fn new_uninit(
+        output: &'a mut [Uninit],
+        row_stride: usize,
+        [rows, columns]: [usize; 2],
+    ) -> Self {
+        assert!(row_stride >= columns, "rows of the output overlap");
+        assert!(
+            output.len() >= extent(rows, columns, row_stride, 1),
+            "output too short"
+        );
+        Self {
+            output,
+            row_stride,
+            rows,
+            columns,
+            accumulate: false,
+        }
+    }
+
+    /// Computes the product.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub(super) fn multiply(mut self, left: &LeftOperand<'_>, right: &Packed) {
+        assert!(
+            self.columns <= right.columns(),
+            "more columns than the right operand has"
+        );
+        assert_eq!(left.engine, right.engine(), "operands of one engine");
+        assert!(left.terms <= right.inner(), "inner dimensions differ");
+        assert!(
+            self.rows <= left.rows,
+            "more rows than the left operand has"
+        );
+        if self.rows == 0 || self.columns == 0 {
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if right.engine().is_amx() {
+            // SAFETY: the engine exists only where the tile unit is usable.
+            let mut tiles = unsafe { amx::Hardware::configured() };
+            self.multiply_in_tiles(&mut tiles, left, right);
+            return;
+        }
+        self.multiply_in_registers(left, right);
+    }
+
     /// Goes through blocks of terms, panels of columns and tiles of rows.
-    pub(super) fn tiles(&mut self, left: &LeftOperand<'_>, right: &Packed) {
+    fn multiply_in_registers(&mut self, left: &LeftOperand<'_>, right: &Packed) {
         let (engine, rows) = (right.engine(), self.rows);
         let (lanes, most) = (engine.lanes(), engine.rows());
         if left.units == 0 && !self.accumulate {
             for row in 0..rows {
-                self.output[row * self.row_stride..][..self.columns].fill(0.0);
+                self.output[row * self.row_stride..][..self.columns].fill(Uninit::new(0.0));
             }
         }
         let mut strips = left
             .flipped
             .filter(|_| self.columns >= WORTH_STRIPS)
-            .map(|left| Strips::room(left.rows(), most));
+            .map(|left| Strips::new(left.rows(), most));
         let block = if left.flipped.is_some() {
             BLOCK / 2
         } else {
@@ -47,29 +115,29 @@ impl Target<'_> {
             if let Some((strips, left)) = strips.as_mut().zip(left.flipped) {
                 strips.fill(left, first, inner);
             }
-            for panel in right.panels(self.columns) {
-                let registers = panel.width / lanes;
-                let part = panel.part(first, inner);
-                let next = panel.next(part, tiles);
-                let whole = engine.tiles::<false>(most, registers);
+            for micro_panel in right.micro_panels(self.columns) {
+                let registers = micro_panel.width / lanes;
+                let units = micro_panel.units(first, inner);
+                let next = micro_panel.next(units, tiles);
+                let whole = engine.tile_function::<false>(most, registers);
                 for (index, row) in (0..rows).step_by(most).enumerate() {
                     next.prefetch(index);
                     let count = most.min(rows - row);
                     let compute = if count == most {
                         whole
                     } else {
-                        engine.tiles::<false>(count, registers)
+                        engine.tile_function::<false>(count, registers)
                     };
                     let (start, left_row, left_step) = match &strips {
-                        Some(strips) => strips.tile(row),
-                        None => left.tile(row, first),
+                        Some(strips) => strips.strides_from(row),
+                        None => left.strides_from(row, first),
                     };
                     let tile = Tile {
                         inner,
                         left: start,
                         left_row,
                         left_step,
-                        right: part.as_ptr(),
+                        right: units.as_ptr(),
                         output: std::ptr::null_mut(),
                         output_row: 0,
                         rows: std::ptr::null(),
@@ -78,10 +146,10 @@ impl Target<'_> {
                     let place = Place {
                         row,
                         count,
-                        column: panel.column,
-                        width: panel.width,
+                        column: micro_panel.column,
+                        width: micro_panel.width,
                     };
-                    self.put(place, accumulate, |output, output_row, accumulate| {
+                    self.write(place, accumulate, |output, output_row, accumulate| {
                         // SAFETY: the engine exists, so the processor has its instructions; the
                         // operands hold all rows, columns and terms, and `put` gives whole tiles.
                         unsafe {
@@ -100,13 +168,13 @@ impl Target<'_> {
 
     /// The same in blocks of 32 rows and 32 columns.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn blocks<T: amx::Tiles>(
+    fn multiply_in_tiles<T: amx::Tiles>(
         &mut self,
         tiles: &mut T,
         left: &LeftOperand<'_>,
         right: &Packed,
     ) {
-        for panel in right.panels(self.columns) {
+        for micro_panel in right.micro_panels(self.columns) {
             for row in (0..self.rows).step_by(amx::BLOCK) {
                 let count = amx::BLOCK.min(self.rows - row);
                 let (start, steps) = left.tiles_from(row);
@@ -114,23 +182,23 @@ impl Target<'_> {
                     steps,
                     left: start,
                     left_steps: steps,
-                    right: panel.values.as_ptr(),
-                    right_row: panel.width,
+                    right: micro_panel.values.as_ptr(),
+                    right_row: micro_panel.width,
                     right_other: 16,
                     output: std::ptr::null_mut(),
                     output_row: 0,
                     output_other: 16,
                     accumulate: self.accumulate,
                     both_rows: count > 16,
-                    both_columns: panel.width > 16,
+                    both_columns: micro_panel.width > 16,
                 };
                 let place = Place {
                     row,
                     count: count.next_multiple_of(16),
-                    column: panel.column,
-                    width: panel.width,
+                    column: micro_panel.column,
+                    width: micro_panel.width,
                 };
-                self.put(place, self.accumulate, |output, output_row, accumulate| {
+                self.write(place, self.accumulate, |output, output_row, accumulate| {
                     let block = amx::Block {
                         output,
                         output_row,
@@ -147,7 +215,12 @@ impl Target<'_> {
 
     /// Has a tile written to its place; where it reaches over the edge, by way of a buffer that holds
     /// what is there, so that sums have the same bits.
-    fn put(&mut self, place: Place, accumulate: bool, compute: impl FnOnce(*mut f32, usize, bool)) {
+    fn write(
+        &mut self,
+        place: Place,
+        accumulate: bool,
+        compute: impl FnOnce(*mut f32, usize, bool),
+    ) {
         let Place {
             row,
             count,
@@ -157,11 +230,8 @@ impl Target<'_> {
         let start = row * self.row_stride + column;
         if row + count <= self.rows && column + width <= self.columns {
             // The last row of the tile ends within the output: `multiply` has checked its length.
-            return compute(
-                self.output[start..].as_mut_ptr(),
-                self.row_stride,
-                accumulate,
-            );
+            let output = self.output[start..].as_mut_ptr().cast();
+            return compute(output, self.row_stride, accumulate);
         }
         let valid = width.min(self.columns - column);
         let count = count.min(self.rows - row);
@@ -169,13 +239,15 @@ impl Target<'_> {
         if accumulate {
             for (index, sums) in corner.chunks_exact_mut(width).enumerate().take(count) {
                 let line = &self.output[start + index * self.row_stride..][..valid];
-                sums[..valid].copy_from_slice(line);
+                // SAFETY: sums are only added to an initialized output, or to what an earlier block of
+                // terms has written.
+                sums[..valid].copy_from_slice(unsafe { line.assume_init_ref() });
             }
         }
         compute(corner.as_mut_ptr(), width, accumulate);
         for (index, sums) in corner.chunks_exact(width).enumerate().take(count) {
             let line = &mut self.output[start + index * self.row_stride..][..valid];
-            line.copy_from_slice(&sums[..valid]);
+            line.write_copy_of_slice(&sums[..valid]);
         }
     }
 }
@@ -195,8 +267,8 @@ mod tests {
 
     use super::*;
     use crate::matrix::View;
-    use crate::product::engine::{Engine, Kind};
-    use crate::product::{Precision, bfloat};
+    use crate::product::bfloat;
+    use crate::product::engine::{Engine, Kind, Precision};
     use crate::random::values;
 
     proptest! {
@@ -217,9 +289,9 @@ mod tests {
             let row_stride = columns + gap;
             let before = values(rows * row_stride, 3);
             let mut output = before.clone();
-            let mut target = Target { output: &mut output, row_stride, rows, columns, accumulate };
-            let left_operand = LeftOperand::of(left, &packed);
-            target.blocks(&mut amx::Software::default(), &left_operand, &packed);
+            let mut target = Target::new(&mut output, row_stride, [rows, columns], accumulate);
+            let left_operand = LeftOperand::for_product(left, &packed);
+            target.multiply_in_tiles(&mut amx::Software::default(), &left_operand, &packed);
             let rounded = |value| f64::from(bfloat::from_bits(bfloat::to_bits(value)));
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / row_stride, index % row_stride);

@@ -2,6 +2,12 @@
 
 use std::array::from_fn;
 
+/// Units of one block of terms: the right operand's part of a block stays in the first-level cache.
+pub(super) const BLOCK: usize = 256;
+
+/// Room for one tile of any engine.
+pub(super) type Corner = [f32; 1024];
+
 /// A register of f32 lanes.
 ///
 /// # Safety
@@ -87,18 +93,18 @@ pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize, const SC
 /// Computes a tile of a level.
 pub(super) type TileFunction = unsafe fn(Tile);
 
-/// Defines `tiles(rows, registers)`: the tile functions of one vector type and its instructions.
+/// Defines `tile_function(rows, registers)`: the tile functions of one vector type and its instructions.
 macro_rules! tile_functions {
     ($vector:ty, [$($feature:literal)?], [$($rows:literal)*]) => {
         /// The function for tiles of `rows` rows and `registers` registers.
-        pub(in crate::product) fn tiles<const SCATTERED: bool>(
+        pub(in crate::product) fn tile_function<const SCATTERED: bool>(
             rows: usize,
             registers: usize,
         ) -> crate::product::tile::TileFunction {
             $(#[target_feature(enable = $feature)])?
             /// # Safety
             /// See [`compute`](crate::product::tile::compute).
-            unsafe fn of<const M: usize, const N: usize, const SCATTERED: bool>(
+            unsafe fn tile_of_size<const M: usize, const N: usize, const SCATTERED: bool>(
                 tile: crate::product::tile::Tile,
             ) {
                 // SAFETY: passed on to the caller.
@@ -106,8 +112,8 @@ macro_rules! tile_functions {
             }
             match (rows, registers) {
                 $(
-                    ($rows, 1) => of::<$rows, 1, SCATTERED>,
-                    ($rows, 2) => of::<$rows, 2, SCATTERED>,
+                    ($rows, 1) => tile_of_size::<$rows, 1, SCATTERED>,
+                    ($rows, 2) => tile_of_size::<$rows, 2, SCATTERED>,
                 )*
                 _ => unreachable!("no tile of {rows} rows and {registers} registers"),
             }

@@ -1,12 +1,11 @@
-//! Values with bounds of what the rounding of operands makes of them.
+//! Values with bounds on their errors, carried through a computation whose operands are rounded.
 
-/// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
-pub const TOLERANCE: f64 = 2e-5;
+use super::{TOLERANCE, assert_within, largest};
 
-/// What rounding to bf16, with its 8 bits of precision, changes a value by at most, of itself.
+/// The largest relative error of rounding to bf16, with its 8 bits of precision.
 pub const BF16: f64 = 1.0 / 256.0;
 
-/// A value, and how far rounding may take it from there.
+/// A value, and a bound on its absolute error.
 #[derive(Clone, Copy, Default)]
 pub struct Bounded {
     pub value: f64,
@@ -18,7 +17,7 @@ impl Bounded {
         Self { value, error }
     }
 
-    /// Changed by at most `relative` of itself.
+    /// The value after rounding with a relative error of at most `relative`.
     pub fn rounded(self, relative: f64) -> Self {
         let error = (self.value.abs() + self.error) * (1.0 + relative) - self.value.abs();
         Self { error, ..self }
@@ -47,8 +46,8 @@ pub fn product<'a>(pairs: impl Iterator<Item = (&'a Bounded, &'a Bounded)>) -> B
     sum(pairs.map(|(&left, &right)| left.times(right)))
 }
 
-/// What exponentials over their sum are at `scale` times the scores: the error of an exponent makes
-/// both wrong by a factor.
+/// The softmax of `scale` times the scores. The error of an exponent changes an exponential and the sum
+/// by a factor.
 pub fn softmax(scores: &[Bounded], scale: f64) -> Vec<Bounded> {
     let most = |value: fn(&Bounded) -> f64| scores.iter().map(value).fold(f64::MIN, f64::max);
     let (largest, worst) = (most(|score| score.value), most(|score| score.error));
@@ -62,28 +61,18 @@ pub fn softmax(scores: &[Bounded], scale: f64) -> Vec<Bounded> {
         .collect()
 }
 
-/// Asserts that values lie within their bounds and a multiple of the tolerance.
+/// Asserts that values lie within their bounds, widened by a multiple of the tolerance for sums in f32.
 #[track_caller]
 pub fn assert_bounded<'a>(
     found: &[f32],
     expected: impl IntoIterator<Item = &'a Bounded> + Clone,
     multiple: f64,
+    what: &str,
 ) {
-    let values = expected
-        .clone()
+    let values = expected.clone().into_iter().map(|bounded| bounded.value);
+    let tolerance = multiple * TOLERANCE * largest(values);
+    let expected = expected
         .into_iter()
-        .map(|bounded| bounded.value.abs());
-    let largest = values.fold(1e-2f64, f64::max);
-    let mut count = 0;
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let error = (f64::from(*found) - expected.value).abs();
-        assert!(
-            error <= expected.error + multiple * TOLERANCE * largest,
-            "element {index}: {found}, expected {} ± {}",
-            expected.value,
-            expected.error
-        );
-        count += 1;
-    }
-    assert_eq!(count, found.len());
+        .map(|bounded| (bounded.value, bounded.error + tolerance));
+    assert_within(found, expected, what);
 }

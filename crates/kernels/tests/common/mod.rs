@@ -1,28 +1,46 @@
-//! Random values, masks and scalar references that several tests share.
+//! Random values, masks, scalar references and comparisons that several tests share.
 #![allow(dead_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use learned_dropout_kernels::kept_groups::KeptGroups;
+use learned_dropout_kernels::level::Level;
 use learned_dropout_kernels::random::{Philox, unit};
+use proptest::prelude::ProptestConfig;
 
 pub mod bounded;
 
-/// Values from a normal distribution, times `scale`.
-pub fn scaled_values(count: usize, seed: u64, scale: f32) -> Vec<f32> {
-    let values = values(count, seed).into_iter();
-    values.map(|value| scale * value).collect()
+/// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
+pub const TOLERANCE: f64 = 2e-5;
+
+/// As many random cases as the variable `PROPTEST_CASES` says, or `default` without it.
+pub fn cases(default: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(default),
+    }
 }
 
-/// Runs a kernel on 1, 2 and 5 threads; all must give the same bits.
+/// Runs a test at every level of this processor, on a pool of two threads.
+pub fn at_every_level(test: impl Fn(Level) + Sync) {
+    for level in Level::available() {
+        level.run_on(2, || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test(level))) {
+                eprintln!("at the level {}", level.name());
+                resume_unwind(panic);
+            }
+        });
+    }
+}
+
+/// Runs a kernel on 1, 2 and 5 threads at the level in use. All must give the same bits.
 pub fn on_any_threads<T: PartialEq + Send>(kernel: impl Fn() -> T + Sync) -> T {
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("threads").install(&kernel)
-    };
-    let result = run(1);
-    assert!(
-        run(2) == result && run(5) == result,
-        "the result depends on the threads"
-    );
+    let level = Level::current();
+    let result = level.run_on(1, &kernel);
+    for threads in [2, 5] {
+        let same = level.run_on(threads, &kernel) == result;
+        assert!(same, "{threads} threads change the result");
+    }
     result
 }
 
@@ -32,6 +50,25 @@ pub fn values(count: usize, seed: u64) -> Vec<f32> {
     (0..count as u64)
         .map(|i| generator.normal_pair(i)[0] as f32)
         .collect()
+}
+
+/// Values from a normal distribution, times `scale`.
+pub fn scaled_values(count: usize, seed: u64, scale: f32) -> Vec<f32> {
+    let values = values(count, seed).into_iter();
+    values.map(|value| scale * value).collect()
+}
+
+/// Uniform values from `-scale` to `scale`.
+pub fn uniform_values(count: usize, seed: u64, scale: f32) -> Vec<f32> {
+    let generator = Philox::new(seed, 2);
+    (0..count as u64)
+        .map(|i| scale * (2.0 * unit(generator.number(i)) - 1.0))
+        .collect()
+}
+
+/// The same values in f64.
+pub fn exact(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
 }
 
 /// Mask values `[tokens, groups]`: `kind` 0 keeps none, 1 all, 2 one group, and others about half.
@@ -49,7 +86,7 @@ pub fn mask(tokens: usize, groups: usize, kind: usize) -> Vec<f32> {
 
 /// Whether a token keeps a group, read from the lists.
 pub fn keeps(kept: &KeptGroups, token: usize, group: usize) -> bool {
-    kept.of(group).contains(&(token as u32))
+    kept.tokens_of(group).contains(&(token as u32))
 }
 
 /// `(Φ(x), φ(x))` of the standard normal distribution.
@@ -68,18 +105,33 @@ pub fn normal(x: f64) -> (f64, f64) {
     (0.5 + density * sum, density)
 }
 
-/// Asserts that values differ by at most `tolerance` times the largest one.
+/// The largest magnitude of some values, but at least 0.01.
+pub fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
+    values
+        .into_iter()
+        .fold(1e-2, |largest, value| largest.max(value.abs()))
+}
+
+/// Asserts that values differ from the expected ones by at most `tolerance` times the largest of
+/// those.
 #[track_caller]
 pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    let largest = expected
-        .iter()
-        .fold(1e-2f64, |largest, value| largest.max(value.abs()));
-    for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
+    let bound = tolerance * largest(expected.iter().copied());
+    assert_within(found, expected.iter().map(|&value| (value, bound)), what);
+}
+
+/// Asserts that each value differs from the expected one by at most its bound: `expected` are pairs of
+/// both.
+#[track_caller]
+pub fn assert_within(found: &[f32], expected: impl IntoIterator<Item = (f64, f64)>, what: &str) {
+    let mut expected = expected.into_iter();
+    for (index, &found) in found.iter().enumerate() {
+        let (expected, bound) = expected.next().expect(what);
         let error = (f64::from(found) - expected).abs();
         assert!(
-            error <= tolerance * largest,
-            "{what}, element {index}: {found}, expected {expected}"
+            error <= bound,
+            "{what}, element {index}: {found}, expected {expected} ± {bound}"
         );
     }
+    assert!(expected.next().is_none(), "{what}: too few values");
 }

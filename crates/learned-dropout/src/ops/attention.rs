@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 use kernels::dropout::Dropout;
-use kernels::memory::KEPT_VALUES;
+use kernels::memory::SAVED_VALUES;
 use kernels::product::Precision;
 
 use super::cpu::{Float, KernelInput, kernel_inputs, tensor};
@@ -257,7 +257,7 @@ impl<B: AttentionOps, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
             |[x, weight]| B::linear_attention(x, weight, heads, precision),
             |[x, weight]| {
                 let packed = B::linear_without_bias(x.clone(), weight.clone(), precision);
-                let few = packed.shape().num_elements() <= KEPT_VALUES;
+                let few = packed.shape().num_elements() <= SAVED_VALUES;
                 let saved = few.then(|| packed.clone());
                 let output = B::causal_attention(packed, heads, None, precision);
                 (output, (x, weight, saved))

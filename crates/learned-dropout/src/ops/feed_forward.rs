@@ -6,7 +6,7 @@ use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 use kernels::feed_forward;
 use kernels::linear::Norm;
-use kernels::memory::KEPT_VALUES;
+use kernels::memory::SAVED_VALUES;
 
 use super::cpu::{Float, KernelInput, kernel_inputs, tensor, vector};
 use super::norm::NormSettings;
@@ -182,7 +182,7 @@ impl FeedForwardOps for Flex {
     ) -> (Float, Float) {
         let [batch, time, _] = x.shape().dims();
         let hidden = up.shape()[0];
-        if batch * time * hidden > KEPT_VALUES {
+        if batch * time * hidden > SAVED_VALUES {
             let output = Self::norm_feed_forward(x, norm, up, down, settings);
             return (output, vector(Vec::new()));
         }
@@ -191,8 +191,7 @@ impl FeedForwardOps for Flex {
             Ok([x, norm, up, down]) => {
                 let weights = kernel_weights(&norm, &up, &down, epsilon);
                 let shape = kernel_shape(&x, &up);
-                let (output, before) =
-                    feed_forward::forward_keeping(&x, &weights, shape, precision);
+                let (output, before) = feed_forward::forward_saving(&x, &weights, shape, precision);
                 (
                     tensor(output, x.shape()),
                     tensor(before, x.shape_with_channels(hidden)),
@@ -221,7 +220,7 @@ impl FeedForwardOps for Flex {
                 let found = if saved.is_empty() {
                     feed_forward::backward(&gradient, &x, &weights, shape, precision)
                 } else {
-                    feed_forward::backward_kept(&gradient, &x, &weights, &saved, shape, precision)
+                    feed_forward::backward_saved(&gradient, &x, &weights, &saved, shape, precision)
                 };
                 (
                     tensor(found.x, x.shape()),

@@ -163,7 +163,8 @@ fn few_kept(
     };
     let (ones, zeros) = (count(1.0), count(0.0));
     let all = factors.values.len();
-    let few = grouped::worth_it(factors.group, ones as f64 / all.max(1) as f64, precision);
+    let few =
+        grouped::is_faster_than_dense(factors.group, ones as f64 / all.max(1) as f64, precision);
     (few && ones + zeros == all)
         .then(|| KeptGroups::new(factors.values, shape.tokens, shape.hidden / factors.group))
 }

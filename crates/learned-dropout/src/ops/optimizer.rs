@@ -83,7 +83,7 @@ pub mod plain {
             first.clone(),
             B::float_add_scalar(root, step.epsilon.into()),
         );
-        let decayed = B::float_mul_scalar(parameter, step.keep.into());
+        let decayed = B::float_mul_scalar(parameter, step.decay_factor.into());
         let updated = B::float_sub(decayed, B::float_mul_scalar(change, step.rate.into()));
         (updated, first, second)
     }

@@ -26,7 +26,7 @@ pub fn adamw(draw: &mut Draw) {
         betas: [0.9, 0.95],
         gradient_scale: 0.6,
         epsilon: 1e-8,
-        keep: 0.99,
+        decay_factor: 0.99,
         rate: 0.01,
         root_scale: 1.7,
     };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use kernels::cross_entropy::linear_cross_entropy;
 use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
-use kernels::memory::KEPT_VALUES;
+use kernels::memory::SAVED_VALUES;
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
 use kernels::series::{self, Series};
@@ -220,15 +220,15 @@ impl Stopwatch<'_> {
             Amount::Operations(2.0 * product),
             || feed_forward::forward(x, &weights, layer, precision),
         );
-        // Training keeps the hidden values only where they are few enough.
-        let keeps = layer.tokens * layer.hidden <= KEPT_VALUES;
-        let kept = keeps.then(|| feed_forward::forward_keeping(x, &weights, layer, precision).1);
+        // Training saves the hidden values only where they are few enough.
+        let saves = layer.tokens * layer.hidden <= SAVED_VALUES;
+        let saved = saves.then(|| feed_forward::forward_saving(x, &weights, layer, precision).1);
         self.time(
             "feed-forward backward",
             Amount::Operations(4.0 * product),
-            || match &kept {
-                Some(kept) => {
-                    feed_forward::backward_kept(gradient, x, &weights, kept, layer, precision)
+            || match &saved {
+                Some(saved) => {
+                    feed_forward::backward_saved(gradient, x, &weights, saved, layer, precision)
                 }
                 None => feed_forward::backward(gradient, x, &weights, layer, precision),
             },
@@ -400,7 +400,7 @@ impl Stopwatch<'_> {
         let step = update::AdamW {
             betas: [0.9, 0.95],
             epsilon: 1e-8,
-            keep: 1.0 - 1e-4,
+            decay_factor: 1.0 - 1e-4,
             rate: 1e-3,
             gradient_scale: 1.0,
             root_scale: 1.0,

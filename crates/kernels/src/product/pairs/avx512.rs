@@ -4,10 +4,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::SIDE;
 use crate::matrix::View;
 use crate::prefetch::prefetch_values;
-use crate::square::transposed_lanes as transposed;
+use crate::square::{SIDE, transposed_lanes as transposed};
 
 /// Whether this processor has the instructions. The level in use does not matter: rounding gives the
 /// same bits at all of them, but for subnormal values, which these instructions and all products of
@@ -29,41 +28,44 @@ fn first(count: usize) -> __mmask16 {
 }
 
 /// A whole register of values.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn load(values: &[f32; SIDE]) -> __m512 {
-    // SAFETY: the callers' target features have the instruction; the array is as long as a register.
+    // SAFETY: the array is as long as a register.
     unsafe { _mm512_loadu_ps(values.as_ptr()) }
 }
 
 /// The first values of a slice, up to a register of them, then 0.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn load_part(values: &[f32]) -> __m512 {
     if values.is_empty() {
         // A masked load from an address without memory, even of no lane at all, traps into microcode.
-        // SAFETY: as for `load`.
-        return unsafe { _mm512_setzero_ps() };
+        return _mm512_setzero_ps();
     }
-    // SAFETY: as for `load`; lanes that are read lie in the slice.
+    // SAFETY: lanes that are read lie in the slice.
     unsafe { _mm512_maskz_loadu_ps(first(values.len()), values.as_ptr()) }
 }
 
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn store(to: &mut [f32; SIDE], lanes: __m512) {
     // SAFETY: as for `load`.
     unsafe { _mm512_storeu_ps(to.as_mut_ptr(), lanes) }
 }
 
 /// Fills a slice from the first lanes.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn store_part(to: &mut [f32], lanes: __m512) {
-    // SAFETY: as for `load`; lanes that are written lie in the slice.
+    // SAFETY: lanes that are written lie in the slice.
     unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(to.len()), lanes) }
 }
 
 /// 32 terms as 16 pairs of neighbours.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn neighbours(terms: [__m512; 2]) -> __m512 {
+fn pack_neighbours(terms: [__m512; 2]) -> __m512 {
     // SAFETY: both types are 64 bytes of any bits.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(terms[1], terms[0])) }
 }
@@ -71,7 +73,7 @@ fn neighbours(terms: [__m512; 2]) -> __m512 {
 /// Lane by lane the pair of a value of the first and one of the second register.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn interleaved(terms: [__m512; 2]) -> __m512 {
+fn interleave(terms: [__m512; 2]) -> __m512 {
     // The word of lane i of the first register is i, that of the second 16 + i.
     const ORDER: [u32; SIDE] = {
         let mut order = [0; SIDE];
@@ -84,16 +86,16 @@ fn interleaved(terms: [__m512; 2]) -> __m512 {
     };
     // SAFETY: 64 bytes of any bits.
     let order = unsafe { std::mem::transmute::<[u32; SIDE], __m512i>(ORDER) };
-    let words = _mm512_castps_si512(neighbours(terms));
+    let words = _mm512_castps_si512(pack_neighbours(terms));
     _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, words))
 }
 
 /// Up to 32 terms as pairs of neighbours, then 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn some_neighbours(terms: &[f32]) -> __m512 {
+fn pack_some_neighbours(terms: &[f32]) -> __m512 {
     let (low, high) = terms.split_at(terms.len().min(SIDE));
-    neighbours([load_part(low), load_part(high)])
+    pack_neighbours([load_part(low), load_part(high)])
 }
 
 /// Lines of pairs of neighbours, of which the terms are filled and 0 follows. `place(line, unit)` is
@@ -102,7 +104,7 @@ fn some_neighbours(terms: &[f32]) -> __m512 {
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn along(
+pub(super) fn pair_neighbours(
     output: &mut [f32],
     place: impl Fn(usize, usize) -> usize,
     units: usize,
@@ -115,13 +117,13 @@ pub(super) fn along(
             let (halves, _) = terms.as_chunks::<SIDE>();
             let to = output[place(row, index * SIDE)..].first_chunk_mut();
             let to = to.expect("room for 16 pairs");
-            store(to, neighbours([load(&halves[0]), load(&halves[1])]));
+            store(to, pack_neighbours([load(&halves[0]), load(&halves[1])]));
         }
         let mut rest = rest;
         for unit in (SIDE * whole.len()..units).step_by(SIDE) {
             let count = SIDE.min(units - unit);
             let to = &mut output[place(row, unit)..][..count];
-            store_part(to, some_neighbours(rest));
+            store_part(to, pack_some_neighbours(rest));
             rest = &[];
         }
     }
@@ -133,7 +135,7 @@ pub(super) fn along(
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn side_by_side(
+pub(super) fn pair_side_by_side(
     output: &mut [f32],
     place: impl Fn(usize) -> usize,
     [first, second]: [&[[f32; SIDE]]; 2],
@@ -145,7 +147,7 @@ pub(super) fn side_by_side(
         };
         let to = output[place(row)..].first_chunk_mut();
         let to = to.expect("room for 16 pairs");
-        store(to, neighbours([before, load(line)]));
+        store(to, pack_neighbours([before, load(line)]));
     }
 }
 
@@ -154,7 +156,12 @@ pub(super) fn side_by_side(
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn narrow(output: &mut [f32], _stride: usize, units: usize, rows: View<'_>) {
+pub(super) fn interleave_narrow_rows(
+    output: &mut [f32],
+    _stride: usize,
+    units: usize,
+    rows: View<'_>,
+) {
     let (columns, count, stride) = (rows.columns(), rows.rows(), rows.row_stride());
     assert!(
         (1..=SIDE).contains(&columns) && rows.column_stride() == 1,
@@ -173,13 +180,13 @@ pub(super) fn narrow(output: &mut [f32], _stride: usize, units: usize, rows: Vie
                 _mm512_maskz_loadu_ps(mask, from.wrapping_add(stride)),
             ]
         };
-        store(line, interleaved(terms));
+        store(line, interleave(terms));
     }
     for (index, line) in empty.iter_mut().enumerate() {
         let mut pairs = _mm512_setzero_ps();
         if index == 0 && count % 2 == 1 {
             let last = load_part(&rows.row(count - 1)[..columns]);
-            pairs = interleaved([last, _mm512_setzero_ps()]);
+            pairs = interleave([last, _mm512_setzero_ps()]);
         }
         store(line, pairs);
     }
@@ -194,7 +201,7 @@ const AHEAD: usize = 8;
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn of_rows<'a>(
+pub(super) fn interleave_rows<'a>(
     place: impl Fn(usize, usize) -> &'a mut [f32; SIDE],
     units: Range<usize>,
     columns: usize,
@@ -218,10 +225,7 @@ pub(super) fn of_rows<'a>(
             let (first, _) = first.as_chunks::<SIDE>();
             let (second, _) = second.as_chunks::<SIDE>();
             for (first, second) in first.iter().zip(second) {
-                store(
-                    place(unit, column),
-                    interleaved([load(first), load(second)]),
-                );
+                store(place(unit, column), interleave([load(first), load(second)]));
                 column += SIDE;
             }
         }
@@ -230,7 +234,7 @@ pub(super) fn of_rows<'a>(
                 let from = column.min(row.len());
                 &row[from..row.len().min(column + SIDE)]
             });
-            let pairs = interleaved([load_part(first), load_part(second)]);
+            let pairs = interleave([load_part(first), load_part(second)]);
             store(place(unit, column), pairs);
             column += SIDE;
         }
@@ -256,7 +260,7 @@ fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [
                     _mm512_loadu_ps(from.wrapping_add(stride)),
                 ]
             };
-            *lanes = interleaved(terms);
+            *lanes = interleave(terms);
         }
     } else {
         for (lanes, row) in square.iter_mut().zip((2 * unit..rows.rows()).step_by(2)) {
@@ -265,7 +269,7 @@ fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [
             } else {
                 _mm512_setzero_ps()
             };
-            *lanes = interleaved([load_part(&rows.row(row)[column..][..count]), second]);
+            *lanes = interleave([load_part(&rows.row(row)[column..][..count]), second]);
         }
     }
     transposed(square)
@@ -277,7 +281,7 @@ fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn of_rows_across<'a>(
+pub(super) fn interleave_rows_transposed<'a>(
     place: impl Fn(usize, usize, usize) -> &'a mut [f32],
     units: usize,
     rows: View<'_>,
@@ -308,7 +312,12 @@ pub(super) fn of_rows_across<'a>(
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn along_across(output: &mut [f32], stride: usize, units: usize, lines: View<'_>) {
+pub(super) fn pair_neighbours_transposed(
+    output: &mut [f32],
+    stride: usize,
+    units: usize,
+    lines: View<'_>,
+) {
     let terms = lines.columns();
     for column in (0..stride).step_by(SIDE) {
         let count = lines.rows().saturating_sub(column).min(SIDE);
@@ -319,8 +328,8 @@ pub(super) fn along_across(output: &mut [f32], stride: usize, units: usize, line
             for (index, lanes) in square.iter_mut().enumerate().take(count) {
                 let terms = &lines.row(column + index)[from..end];
                 *lanes = match terms.as_chunks::<SIDE>() {
-                    ([low, high], _) => neighbours([load(low), load(high)]),
-                    _ => some_neighbours(terms),
+                    ([low, high], _) => pack_neighbours([load(low), load(high)]),
+                    _ => pack_some_neighbours(terms),
                 };
             }
             let valid = (units - unit).min(SIDE);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::product::bfloat::pair;
 use crate::random::values;
 
 /// One of the functions that packs.
@@ -15,12 +16,12 @@ fn lines_of(width: usize, units: usize, matrix: View<'_>, plain: bool) -> Vec<f3
         let shared = Shared::new(&mut output);
         let place = |unit, column| {
             // SAFETY: the output is this function's alone, and each place is in use by itself.
-            let place = unsafe { shared.part(unit * width + column, SIDE) };
+            let place = unsafe { shared.slice(unit * width + column, SIDE) };
             place.first_chunk_mut().expect("16 values")
         };
-        plain::of_rows(place, 0..units, width, matrix);
+        plain::interleave_rows(place, 0..units, width, matrix);
     } else {
-        lines(&mut output, width, units, matrix);
+        pack_right(&mut output, width, units, matrix);
     }
     output
 }
@@ -31,11 +32,11 @@ fn rows_into(output: &mut [f32], units: usize, matrix: View<'_>, plain: bool) {
     let output = Shared::new(output);
     if plain {
         // SAFETY: the output is this function's alone, and each line is in use by itself.
-        let place = |line, unit, count| unsafe { output.part(line * units + unit, count) };
-        plain::of_rows_across(place, units, matrix);
+        let place = |line, unit, count| unsafe { output.slice(line * units + unit, count) };
+        plain::interleave_rows_transposed(place, units, matrix);
     } else {
         // SAFETY: as above.
-        unsafe { rows_across(output, |line, unit| line * units + unit, units, matrix) };
+        unsafe { pack_left_transposed(output, |line, unit| line * units + unit, units, matrix) };
     }
 }
 
@@ -78,8 +79,8 @@ fn assert_packed_side_by_side(matrix: View<'_>, fewer: usize) {
         });
     let mut output = vec![f32::NAN; matrix.rows() * SIDE];
     let mut plainly = output.clone();
-    side_by_side(&mut output, Layout::Rows(SIDE), [&first, &second]);
-    plain::side_by_side(&mut plainly, |row| SIDE * row, [&first, &second]);
+    pack_side_by_side(&mut output, Layout::Rows(SIDE), [&first, &second]);
+    plain::pair_side_by_side(&mut plainly, |row| SIDE * row, [&first, &second]);
     for output in [output, plainly] {
         for (row, line) in output.chunks_exact(SIDE).enumerate() {
             let both = [first.get(row).copied().unwrap_or_default(), second[row]].concat();
@@ -99,7 +100,7 @@ fn assert_packed_side_by_side(matrix: View<'_>, fewer: usize) {
 fn assert_packed_in_tiles(matrix: View<'_>) {
     let units = matrix.columns().div_ceil(2).next_multiple_of(SIDE);
     let mut output = vec![f32::NAN; matrix.rows().next_multiple_of(SIDE) * units];
-    rows(&mut output, Layout::Tiles(units), matrix);
+    pack_left(&mut output, Layout::Tiles(units), matrix);
     let (tiles, _) = output.as_chunks::<{ SIDE * SIDE }>();
     for row in 0..matrix.rows() {
         for unit in 0..units {
@@ -126,7 +127,7 @@ proptest! {
         // By rows: pairs of neighbours in a row.
         let units = columns.div_ceil(2) + more;
         let by_rows = |row: usize, unit: usize| row * units + unit;
-        for pack in [along, plain::along] {
+        for pack in [pair_neighbours, plain::pair_neighbours] {
             let mut output = vec![f32::NAN; rows * units];
             pack(&mut output, by_rows, units, matrix);
             assert_packed(&output, (units, 1), rows, units, matrix);
@@ -135,42 +136,42 @@ proptest! {
         assert_packed_in_tiles(matrix.transposed());
         assert_packed_side_by_side(matrix, rows / 3);
         let width = rows.next_multiple_of(SIDE);
-        for pack in [along_across as Pack, plain::along_across] {
+        for pack in [pair_neighbours_transposed as Pack, plain::pair_neighbours_transposed] {
             let mut output = vec![f32::NAN; units * width];
             pack(&mut output, width, units, matrix);
             assert_packed(&output, (1, width), width, units, matrix);
         }
         // Pairs of neighbouring rows.
-        let (turned, units) = (matrix.transposed(), rows.div_ceil(2) + more);
+        let (transposed, units) = (matrix.transposed(), rows.div_ceil(2) + more);
         let width = columns.next_multiple_of(SIDE);
         if width == SIDE {
-            for pack in [narrow as Pack, plain::narrow] {
+            for pack in [interleave_narrow_rows as Pack, plain::interleave_narrow_rows] {
                 let mut output = vec![f32::NAN; units * width];
                 pack(&mut output, width, units, matrix);
-                assert_packed(&output, (1, width), width, units, turned);
+                assert_packed(&output, (1, width), width, units, transposed);
             }
         }
         let output = lines_of(width, units, matrix, false);
-        assert_packed(&output, (1, width), width, units, turned);
+        assert_packed(&output, (1, width), width, units, transposed);
         let output = lines_of(width, units, matrix, true);
-        assert_packed(&output, (1, width), width, units, turned);
+        assert_packed(&output, (1, width), width, units, transposed);
         // The same in several panels, some units after the others.
         let mut output = vec![f32::NAN; units * width];
         let shared = Shared::new(&mut output);
         for range in [units / 2..units, 0..units / 2] {
             // SAFETY: the output is this function's alone.
-            unsafe { panels(shared, (2 * SIDE, units), 0, range, matrix) };
+            unsafe { pack_right_units(shared, (2 * SIDE, units), 0, range, matrix) };
         }
         for panel in (0..columns).step_by(2 * SIDE) {
             let count = (columns - panel).min(2 * SIDE);
             let width = count.next_multiple_of(SIDE);
-            let turned = matrix.part(panel, count).transposed();
-            assert_packed(&output[panel * units..], (1, width), width, units, turned);
+            let transposed = matrix.columns_from(panel, count).transposed();
+            assert_packed(&output[panel * units..], (1, width), width, units, transposed);
         }
         let mut output = vec![f32::NAN; columns * units];
         rows_into(&mut output, units, matrix, false);
-        assert_packed(&output, (units, 1), columns, units, turned);
+        assert_packed(&output, (units, 1), columns, units, transposed);
         rows_into(&mut output, units, matrix, true);
-        assert_packed(&output, (units, 1), columns, units, turned);
+        assert_packed(&output, (units, 1), columns, units, transposed);
     }
 }

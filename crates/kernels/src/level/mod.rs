@@ -1,5 +1,9 @@
 //! Instruction-set levels, detected once.
 
+#[cfg(target_arch = "x86_64")]
+mod tile_unit;
+
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 /// An instruction-set level of this processor.
@@ -15,6 +19,11 @@ pub enum Level {
     Amx,
 }
 
+thread_local! {
+    /// The level in use on this thread, once it is known. It is none that the processor lacks.
+    static ON_THREAD: Cell<Option<Level>> = const { Cell::new(None) };
+}
+
 /// The environment variable that forces a lower level, by its [name](Level::name).
 pub const LEVEL_VARIABLE: &str = "LDROP_CPU";
 
@@ -22,14 +31,51 @@ impl Level {
     /// All levels, the lowest first.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// The level in use: the processor's highest, or a lower one that `LDROP_CPU` asks for.
+    /// The level in use: the processor's highest, or a lower one that `LDROP_CPU` asks for. Within
+    /// [`run_on`](Self::run_on), the level that it was called with.
+    #[inline]
     pub fn current() -> Self {
+        ON_THREAD.get().unwrap_or_else(|| {
+            let level = Self::of_process();
+            ON_THREAD.set(Some(level));
+            level
+        })
+    }
+
+    /// The level that new threads use.
+    #[cold]
+    fn of_process() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
             let wanted = std::env::var(LEVEL_VARIABLE).ok();
             let wanted = wanted.as_deref().and_then(Self::from_name);
             Self::highest().min(wanted.unwrap_or(Self::Amx))
         })
+    }
+
+    /// The levels of this processor, the lowest first, whatever `LDROP_CPU` says.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let highest = Self::highest();
+        Self::ALL.into_iter().filter(move |&level| level <= highest)
+    }
+
+    /// Runs `work` on a pool of `threads` threads that use this level, or the highest where that is
+    /// lower. A [`Team`](crate::team::Team) that `work` makes uses it too. For comparisons of levels
+    /// within one process.
+    ///
+    /// # Panics
+    /// If `work` panics or the threads cannot be started.
+    pub fn run_on<T: Send>(self, threads: usize, work: impl FnOnce() -> T + Send) -> T {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .start_handler(move |_| self.use_on_this_thread())
+            .build();
+        pool.expect("threads").install(work)
+    }
+
+    /// Makes this level, or the highest where that is lower, the one in use on this thread.
+    pub(crate) fn use_on_this_thread(self) {
+        ON_THREAD.set(Some(self.min(Self::highest())));
     }
 
     /// The name, as `LDROP_CPU` takes it.
@@ -63,7 +109,7 @@ impl Level {
                 && is_x86_feature_detected!("avx512vl");
             match avx512 {
                 false => Self::Avx2,
-                true if crate::product::amx_is_usable() => Self::Amx,
+                true if tile_unit::is_usable() => Self::Amx,
                 true => Self::Avx512,
             }
         }
@@ -115,3 +161,36 @@ macro_rules! levelled {
     };
 }
 pub(crate) use levelled;
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::*;
+    use crate::team::Team;
+
+    #[test]
+    fn a_level_holds_on_all_threads_that_belong_to_the_work() {
+        let outside = Level::current();
+        for level in Level::available() {
+            level.run_on(3, || {
+                assert_eq!(Level::current(), level);
+                let levels: Vec<Level> =
+                    (0..64).into_par_iter().map(|_| Level::current()).collect();
+                assert_eq!(levels, [level; 64]);
+                Team::new(3).run(64, &|_| assert_eq!(Level::current(), level));
+            });
+            assert_eq!(Level::current(), outside);
+        }
+    }
+
+    #[test]
+    fn no_level_above_the_highest_is_used() {
+        Level::Amx.run_on(1, || assert_eq!(Level::current(), Level::highest()));
+        assert!(Level::available().eq(Level::ALL.into_iter().filter(|&l| l <= Level::highest())));
+        for level in Level::ALL {
+            assert_eq!(Level::from_name(level.name()), Some(level));
+        }
+        assert_eq!(Level::from_name("none"), None);
+    }
+}

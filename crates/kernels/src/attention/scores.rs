@@ -1,27 +1,29 @@
-//! A panel of queries side by side: whatever belongs to one of them is a column, so that nothing is ever
-//! summed across the lanes of a register.
+//! Scores of a query block, `[keys, QUERIES]`: causal mask, softmax and its gradient.
+//!
+//! Each query is a column, so that no sum goes across the lanes of a register.
 
 use std::hint::black_box;
 
 use crate::level::levelled;
 use crate::math::exp;
-use crate::product::PANEL;
+use crate::product::NARROW_COLUMNS;
 use crate::square::{SIDE, transpose};
+use crate::uninitialized::Uninit;
 
-/// Queries of a panel.
-pub(crate) const QUERIES: usize = PANEL;
+/// Queries of a block.
+pub(crate) const QUERIES: usize = NARROW_COLUMNS;
 
-/// One number for each query of a panel.
+/// One number for each query of a block.
 pub(crate) type PerQuery = [f32; QUERIES];
 
-/// Reads the columns of a panel `[size, QUERIES]` as rows, each times its scale. There is room for
-/// whole squares in the panel, which holds something else afterwards.
-pub(crate) fn read_columns<'a>(
-    rows: impl Iterator<Item = &'a mut [f32]>,
-    panel: &mut [f32],
+/// Writes the columns of `[size, QUERIES]` to rows, each times its scale. `values` has room for whole
+/// squares, and is overwritten.
+pub(crate) fn columns_to_rows<'a>(
+    rows: impl Iterator<Item = &'a mut [Uninit]>,
+    values: &mut [f32],
     scales: &PerQuery,
 ) {
-    let (lines, _) = panel.as_chunks_mut::<QUERIES>();
+    let (lines, _) = values.as_chunks_mut::<QUERIES>();
     let (squares, _) = lines.as_chunks_mut::<SIDE>();
     for square in squares.iter_mut() {
         for line in square.iter_mut() {
@@ -33,25 +35,25 @@ pub(crate) fn read_columns<'a>(
     }
     for (index, row) in rows.enumerate() {
         for (row, square) in row.chunks_mut(SIDE).zip(squares.iter()) {
-            match row.first_chunk_mut() {
-                Some(row) => *row = square[index],
-                None => row.copy_from_slice(&square[index][..row.len()]),
-            }
+            match row.first_chunk_mut::<SIDE>() {
+                Some(row) => row.write_copy_of_slice(&square[index]),
+                None => row.write_copy_of_slice(&square[index][..row.len()]),
+            };
         }
     }
 }
 
-/// Takes the keys from `visible` on from the query of a column: their scores are minus infinity.
-pub(crate) fn hide(scores: &mut [f32], column: usize, visible: usize) {
+/// Causal mask of one query: sets the scores of a column from the key `visible` on to −∞.
+pub(crate) fn mask_column(scores: &mut [f32], column: usize, visible: usize) {
     let (lines, _) = scores.as_chunks_mut::<QUERIES>();
     for line in lines.iter_mut().skip(visible) {
         line[column] = f32::NEG_INFINITY;
     }
 }
 
-/// Takes the keys behind it from each query of a panel, whose first query is `first`: of scores,
-/// `[keys, QUERIES]`, up to the last query's key.
-pub(super) fn hide_later(scores: &mut [f32], first: usize) {
+/// Causal mask: sets the scores of later keys to −∞. `first` is the first query of the block; the
+/// scores go up to the key of its last query.
+pub(super) fn mask_later_keys(scores: &mut [f32], first: usize) {
     let (lines, _) = scores.as_chunks_mut::<QUERIES>();
     for (queries, line) in lines.iter_mut().skip(first).enumerate() {
         line[..queries].fill(f32::NEG_INFINITY);
@@ -59,8 +61,8 @@ pub(super) fn hide_later(scores: &mut [f32], first: usize) {
 }
 
 levelled! {
-    /// Replaces scores, `[keys, QUERIES]`, by exponentials of `scale` times what they are relative to the
-    /// largest of the query; gives their sums.
+    /// Replaces scores by `exp(scale · (score − largest score of the query))`. Gives the sum of each
+    /// query.
     pub(crate) fn exponentials(scores: &mut [f32], scale: f32) -> PerQuery {
         let (lines, _) = scores.as_chunks_mut::<QUERIES>();
         let mut largest = [f32::NEG_INFINITY; QUERIES];
@@ -81,8 +83,8 @@ levelled! {
 }
 
 levelled! {
-    /// Turns exponentials into probabilities `P = reciprocal · exponentials`, and gradients of them into
-    /// gradients of scores before their scale: `dS = scale · P · (dP − Σ P dP)`.
+    /// Replaces exponentials by probabilities `P = reciprocal · exponential`, and gradients `dP` of
+    /// probabilities by gradients of unscaled scores, `dS = scale · P · (dP − Σ P dP)`.
     pub(crate) fn softmax_backward(
         gradients: &mut [f32],
         exponentials: &mut [f32],
@@ -102,7 +104,7 @@ levelled! {
         }
         let reciprocals = *reciprocals;
         for (gradients, weights) in gradients.iter_mut().zip(exponentials) {
-            // Else compilers take the same column of several lines together, which are far apart.
+            // Without this, compilers vectorize across several lines, whose columns lie far apart.
             let gradients = black_box(gradients);
             let mut shares = *weights;
             for (share, reciprocal) in shares.iter_mut().zip(&reciprocals) {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 mod common;
 use common::bounded::{BF16, Bounded, assert_bounded, product, softmax};
-use common::{on_any_threads, values};
+use common::{at_every_level, cases, on_any_threads, values};
 
 /// A layer in f64.
 struct Naive<'a> {
@@ -95,12 +95,6 @@ fn assert_losses(shape: Shape, rising: bool, rounds: bool) {
     } else {
         (Precision::F32, 0.0)
     };
-    let (loss, gradients) = on_any_threads(|| {
-        let (loss, gradients) =
-            linear_cross_entropy(&hidden, &weight, &targets, shape, true, precision);
-        let gradients = gradients.expect("asked for");
-        (loss, [gradients.hidden, gradients.weight])
-    });
     let naive = Naive {
         hidden: &hidden,
         weight: &weight,
@@ -109,15 +103,28 @@ fn assert_losses(shape: Shape, rising: bool, rounds: bool) {
         relative,
     };
     let (expected, expected_gradients) = naive.losses();
-    let (without, none) = linear_cross_entropy(&hidden, &weight, &targets, shape, false, precision);
-    assert!(none.is_none());
-    assert_bounded(&[without], &[expected], 1.0);
-    assert_bounded(&[loss], &[expected], 1.0);
     // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to 1e-3.
     let multiple = if rising { 100.0 } else { 1.0 };
-    for (found, expected) in gradients.iter().zip(&expected_gradients) {
-        assert_bounded(found, expected, multiple);
-    }
+    at_every_level(|_| {
+        let (loss, gradients) = on_any_threads(|| {
+            let (loss, gradients) =
+                linear_cross_entropy(&hidden, &weight, &targets, shape, true, precision);
+            let gradients = gradients.expect("gradients were asked for");
+            (loss, [gradients.hidden, gradients.weight])
+        });
+        let (loss_alone, none) =
+            linear_cross_entropy(&hidden, &weight, &targets, shape, false, precision);
+        assert!(none.is_none());
+        assert_bounded(&[loss_alone], &[expected], 1.0, "loss alone");
+        assert_bounded(&[loss], &[expected], 1.0, "loss");
+        for ((found, expected), what) in gradients
+            .iter()
+            .zip(&expected_gradients)
+            .zip(["hidden state", "weight"])
+        {
+            assert_bounded(found, expected, multiple, what);
+        }
+    });
 }
 
 /// Tokens in several chunks, words in several blocks, and references that change between them.
@@ -134,7 +141,7 @@ fn many_tokens_and_many_words() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn losses_and_gradients(

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::scratch::{Shared, scratch};
+use crate::scratch::scratch;
+use crate::shared::Shared;
 use crate::team::Team;
 
 /// Weights of a part of the groups, at least: the sums of each part are written to memory.
@@ -16,7 +17,7 @@ pub(super) type Each<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
 
 /// Writes the sums over all groups to `y`, `[tokens, width]`: `groups` of them with `weights` weights
 /// in all, in parts whose number and order do not depend on the team.
-pub(super) fn add_parts(
+pub(super) fn sum_parts(
     team: &Team,
     y: &mut [f32],
     (width, stride): (usize, usize),
@@ -32,7 +33,7 @@ pub(super) fn add_parts(
     let shared = Shared::new(&mut sums);
     team.run(parts, &|part| {
         // SAFETY: each part has sums of its own.
-        let sums = unsafe { shared.part(part * tokens * stride, tokens * stride) };
+        let sums = unsafe { shared.slice(part * tokens * stride, tokens * stride) };
         sums.fill(0.0);
         let first = (part * of_part).min(groups);
         each(first..(first + of_part).min(groups), sums);

@@ -1,17 +1,17 @@
 //! Eight blocks of random numbers at a time with AVX2.
 //!
-//! A register holds one word of four blocks, each in a lane of 64 bits, as the instruction that
-//! multiplies takes and gives them; what is in the high half of a lane has no effect. The compiler makes
-//! no such code of the plain body.
+//! A register holds one word of each of four blocks, in a lane of 64 bits: the layout of the instruction
+//! that multiplies 32-bit numbers. The high half of a lane has no effect. Compilers do not vectorize the
+//! plain function in this way.
 
 use std::arch::x86_64::*;
 
-use super::{KEY_STEPS, MULTIPLIERS, Philox, ROUNDS, UNIT};
+use super::philox::{KEY_STEPS, MULTIPLIERS, ROUNDS, UNIT};
 
 /// Numbers of eight blocks.
 pub(super) const NUMBERS: usize = 32;
 
-/// One word of four blocks.
+/// One word of each of four blocks.
 type Word = __m256i;
 
 /// The keys of a round.
@@ -30,6 +30,7 @@ fn round([a, b, c, d]: [Word; 4], [first, second]: Keys) -> [Word; 4] {
     ]
 }
 
+/// The keys of all rounds.
 #[target_feature(enable = "avx2")]
 fn keys(mut key: [u32; 2]) -> [Keys; ROUNDS] {
     let mut keys = [[_mm256_setzero_si256(); 2]; ROUNDS];
@@ -49,7 +50,7 @@ fn keys(mut key: [u32; 2]) -> [Keys; ROUNDS] {
 /// Writes the units of four blocks.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn put(values: &mut [f32; NUMBERS / 2], [a, b, c, d]: [Word; 4]) {
+fn write_units(values: &mut [f32; NUMBERS / 2], [a, b, c, d]: [Word; 4]) {
     let left = _mm256_blend_epi32::<0b1010_1010>(a, _mm256_slli_epi64::<32>(b));
     let right = _mm256_blend_epi32::<0b1010_1010>(c, _mm256_slli_epi64::<32>(d));
     let even = _mm256_unpacklo_epi64(left, right);
@@ -67,11 +68,16 @@ fn put(values: &mut [f32; NUMBERS / 2], [a, b, c, d]: [Word; 4]) {
     }
 }
 
-/// The units of the blocks from `first` on, eight to a chunk.
+/// Writes the units of the blocks from `first` on, eight to a chunk.
 #[target_feature(enable = "avx2")]
-pub(super) fn units(chunks: &mut [[f32; NUMBERS]], generator: Philox, mut first: u64) {
-    let keys = keys(generator.key);
-    let [third, fourth] = generator.stream;
+pub(super) fn units(
+    chunks: &mut [[f32; NUMBERS]],
+    key: [u32; 2],
+    stream: [u32; 2],
+    mut first: u64,
+) {
+    let keys = keys(key);
+    let [third, fourth] = stream;
     let (third, fourth) = (
         _mm256_set1_epi64x(i64::from(third)),
         _mm256_set1_epi64x(i64::from(fourth)),
@@ -91,7 +97,7 @@ pub(super) fn units(chunks: &mut [[f32; NUMBERS]], generator: Philox, mut first:
         }
         let (halves, _) = chunk.as_chunks_mut::<{ NUMBERS / 2 }>();
         for (half, blocks) in halves.iter_mut().zip(blocks) {
-            put(half, blocks);
+            write_units(half, blocks);
         }
         first = first.wrapping_add(NUMBERS as u64 / 4);
     }

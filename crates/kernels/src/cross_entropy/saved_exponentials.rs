@@ -1,9 +1,10 @@
 //! The exponentials of a chunk of tokens, held until the gradient of the weight is made of them.
 
-use super::{BLOCK, STRIDE};
+use super::shape::{BLOCK, STRIDE};
 use crate::matrix::View;
 use crate::product::{Engine, LeftOperand, Precision};
-use crate::scratch::{Scratch, Shared, scratch};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
 
 /// Room for the exponentials of `tokens` tokens, block by block of the vocabulary; for those of one block,
 /// where they are not to be held.
@@ -11,16 +12,16 @@ use crate::scratch::{Scratch, Shared, scratch};
 /// Where products take pairs of bf16 values, they are rounded and turned while they lie in the cache:
 /// `[block, BLOCK, units]`, a unit two tokens. Else they stay where the products put the logits:
 /// `[block, token, STRIDE]`.
-pub(super) struct Held {
+pub(super) struct SavedExponentials {
     values: Scratch,
     tokens: usize,
     engine: Engine,
     rounded: bool,
 }
 
-impl Held {
+impl SavedExponentials {
     pub(super) fn new(tokens: usize, blocks: Option<usize>, precision: Precision) -> Self {
-        let engine = Engine::of(precision);
+        let engine = Engine::for_precision(precision);
         let room = if engine.takes_pairs() {
             // Every tile has a buffer of its own for the logits.
             blocks.unwrap_or(0) * BLOCK * engine.units(tokens)
@@ -50,7 +51,7 @@ impl Held {
         if self.engine.takes_pairs() {
             let of_block = BLOCK * self.engine.units(self.tokens);
             let values = &self.values[block * of_block..][..of_block];
-            return LeftOperand::packed(values, BLOCK, self.tokens, self.engine);
+            return LeftOperand::from_packed(values, BLOCK, self.tokens, self.engine);
         }
         let values = &self.values[block * self.tokens * STRIDE..];
         let view = View::new(values, self.tokens, rows, STRIDE).transposed();
@@ -87,14 +88,14 @@ impl<'a> Places<'a> {
         }
         let from = (block * self.tokens + first) * STRIDE;
         // SAFETY: passed on to the caller.
-        unsafe { self.values.part(from, tokens * STRIDE) }
+        unsafe { self.values.slice(from, tokens * STRIDE) }
     }
 
     /// Room for the exponentials of a tile of tokens and one block as left operands.
-    pub(super) fn lefts(&self, tokens: usize) -> Lefts {
-        let room = LeftOperand::room(tokens, BLOCK, self.engine);
+    pub(super) fn left_operands(&self, tokens: usize) -> LeftExponentials {
+        let room = LeftOperand::packed_len(tokens, BLOCK, self.engine);
         let engine = self.engine;
-        Lefts {
+        LeftExponentials {
             values: engine.takes_pairs().then(|| scratch(room)),
             tokens,
             engine,
@@ -103,12 +104,12 @@ impl<'a> Places<'a> {
     }
 
     /// Takes the exponentials of some tokens and a block of `rows` words, unless they are in their
-    /// place. The first token is a multiple of [`GROUP`](super::GROUP), and with the last one what is left of
+    /// place. The first token is a multiple of [`GROUP`](super::shape::GROUP), and with the last one what is left of
     /// the units is filled up.
     ///
     /// # Safety
     /// As for [`logits`](Self::logits).
-    pub(super) unsafe fn keep(
+    pub(super) unsafe fn save(
         &self,
         block: usize,
         (first, tokens): (usize, usize),
@@ -122,22 +123,22 @@ impl<'a> Places<'a> {
         let from = block * BLOCK * self.engine.units(self.tokens);
         let operand = (self.tokens, self.engine);
         // SAFETY: these units of these rows belong to these tokens alone.
-        unsafe { LeftOperand::pack_into(self.values, from, operand, first, left) };
+        unsafe { LeftOperand::pack_terms(self.values, from, operand, first, left) };
     }
 }
 
 /// The exponentials of a tile of tokens and one block as the left operand of the gradient of the hidden
 /// state: in pairs, or as they are.
-pub(super) struct Lefts {
+pub(super) struct LeftExponentials {
     values: Option<Scratch>,
     tokens: usize,
     engine: Engine,
     rounded: bool,
 }
 
-impl Lefts {
+impl LeftExponentials {
     /// Takes the exponentials of some tokens, `[token, STRIDE]`, from the tile's token `first` on.
-    pub(super) fn put(&mut self, first: usize, rows: usize, exponentials: &[f32]) {
+    pub(super) fn pack(&mut self, first: usize, rows: usize, exponentials: &[f32]) {
         if let Some(values) = &mut self.values {
             let units = self.engine.units(rows);
             let view = View::new(exponentials, exponentials.len() / STRIDE, rows, STRIDE);
@@ -149,8 +150,8 @@ impl Lefts {
     pub(super) fn operand<'a>(&'a self, rows: usize, exponentials: &'a [f32]) -> LeftOperand<'a> {
         match &self.values {
             Some(values) => {
-                let tokens = LeftOperand::whole_rows(self.tokens, self.engine);
-                LeftOperand::packed(values, tokens, rows, self.engine)
+                let tokens = LeftOperand::padded_rows(self.tokens, self.engine);
+                LeftOperand::from_packed(values, tokens, rows, self.engine)
             }
             None => {
                 let view = View::new(exponentials, self.tokens, rows, STRIDE);

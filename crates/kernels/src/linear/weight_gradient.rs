@@ -3,12 +3,14 @@
 
 use rayon::prelude::*;
 
-use crate::linear::Shape;
+use super::shape::Shape;
 use crate::matrix::View;
 use crate::product::{
-    Engine, LeftOperand, Packed, Precision, RowPlaces, multiply, multiply_operand,
+    Engine, LeftOperand, Output, Packed, Precision, RowPlaces, multiply, multiply_into,
 };
-use crate::scratch::{Scratch, Shared, scratch, uninitialized};
+use crate::scratch::{Scratch, scratch};
+use crate::shared::Shared;
+use crate::uninitialized::from_chunks;
 
 /// The operands for a layer of a shape.
 pub(crate) struct WeightGradient {
@@ -21,9 +23,9 @@ pub(crate) struct WeightGradient {
 
 impl WeightGradient {
     pub(crate) fn new(shape: Shape, precision: Precision) -> Self {
-        let engine = Engine::of(precision);
+        let engine = Engine::for_precision(precision);
         let room = if engine.takes_pairs() {
-            LeftOperand::room(shape.outputs, shape.tokens, engine)
+            LeftOperand::packed_len(shape.outputs, shape.tokens, engine)
         } else {
             0
         };
@@ -36,7 +38,7 @@ impl WeightGradient {
     }
 
     /// Whether [`Places::put_gradient`] keeps gradients; else [`product`](Self::product) reads them.
-    pub(crate) fn keeps_gradients(&self) -> bool {
+    pub(crate) fn packs_gradients(&self) -> bool {
         self.engine.takes_pairs()
     }
 
@@ -64,24 +66,21 @@ impl WeightGradient {
         if tokens == 0 {
             return vec![0.0; outputs * inputs];
         }
-        // SAFETY: every element is overwritten below.
-        let mut dweight = unsafe { uninitialized(outputs * inputs) };
-        if !self.keeps_gradients() {
-            of_packed(&mut dweight, gradient, &self.x, self.shape, self.engine);
-            return dweight;
-        }
         let rows = rows_of_task(outputs, self.engine);
-        let room = LeftOperand::room(rows, tokens, self.engine);
-        let parts = dweight.par_chunks_mut(rows * inputs);
-        let gradients = self.gradients.par_chunks(room);
-        assert_eq!(parts.len(), gradients.len(), "gradients of all rows");
-        parts.zip(gradients).for_each(|(dweight, gradients)| {
+        if !self.packs_gradients() {
+            return from_chunks(outputs * inputs, rows * inputs, |index, dweight| {
+                let part = rows_of_gradient(gradient, self.shape, index * rows, dweight.len());
+                multiply_into(dweight, part, &self.x)
+            });
+        }
+        let room = LeftOperand::packed_len(rows, tokens, self.engine);
+        from_chunks(outputs * inputs, rows * inputs, |index, dweight| {
+            let gradients = &self.gradients[index * room..];
             let rows = dweight.len() / inputs;
-            let whole = LeftOperand::whole_rows(rows, self.engine);
-            let left = LeftOperand::packed(gradients, whole, tokens, self.engine);
-            multiply_operand(dweight, inputs, &left, rows, &self.x, inputs, false);
-        });
-        dweight
+            let whole = LeftOperand::padded_rows(rows, self.engine);
+            let left = LeftOperand::from_packed(gradients, whole, tokens, self.engine);
+            Output::New(dweight).multiply(&left, rows, &self.x)
+        })
     }
 }
 
@@ -128,12 +127,12 @@ impl Places<'_> {
         } = self.shape;
         let left = View::new(gradient, gradient.len() / outputs, outputs, outputs).transposed();
         // SAFETY: passed on to the caller.
-        unsafe { LeftOperand::pack_into(self.gradients, 0, (tokens, self.engine), first, left) };
+        unsafe { LeftOperand::pack_terms(self.gradients, 0, (tokens, self.engine), first, left) };
     }
 }
 
 /// Overwrites `dweight` by `gradientᵀ · x`.
-pub(crate) fn of_whole(
+pub(crate) fn compute_whole(
     dweight: &mut [f32],
     gradient: &[f32],
     x: &[f32],
@@ -142,25 +141,23 @@ pub(crate) fn of_whole(
 ) {
     let x = View::new(x, shape.tokens, shape.inputs, shape.inputs);
     let x = Packed::in_parallel(x, precision);
-    of_packed(dweight, gradient, &x, shape, Engine::of(precision));
-}
-
-/// The same with a packed input.
-fn of_packed(dweight: &mut [f32], gradient: &[f32], x: &Packed, shape: Shape, engine: Engine) {
-    let Shape {
-        tokens,
-        inputs,
-        outputs,
-    } = shape;
-    let gradient = View::new(gradient, tokens, outputs, outputs);
-    let rows = rows_of_task(outputs, engine);
+    let rows = rows_of_task(shape.outputs, Engine::for_precision(precision));
     dweight
-        .par_chunks_mut(rows * inputs)
+        .par_chunks_mut(rows * shape.inputs)
         .enumerate()
         .for_each(|(index, dweight)| {
-            let left = gradient.part(index * rows, dweight.len() / inputs);
-            multiply(dweight, inputs, left.transposed(), x, false);
+            let part = rows_of_gradient(gradient, shape, index * rows, dweight.len());
+            multiply(dweight, shape.inputs, part, &x, false);
         });
+}
+
+/// Some outputs of a gradient `[tokens, outputs]`, as `[outputs, tokens]`: those of a part of the
+/// weight's gradient that has `count` values and begins at the row `first`.
+fn rows_of_gradient(gradient: &[f32], shape: Shape, first: usize, count: usize) -> View<'_> {
+    let gradient = View::new(gradient, shape.tokens, shape.outputs, shape.outputs);
+    gradient
+        .columns_from(first, count / shape.inputs)
+        .transposed()
 }
 
 /// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not
@@ -177,8 +174,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::level::Level;
     use crate::random::values;
-    use crate::tiling::tile;
+    use crate::tiling::tile_rows;
 
     proptest! {
         #[test]
@@ -188,9 +186,10 @@ mod tests {
             let precision = if rounds { Precision::Bf16 } else { Precision::F32 };
             let shape = Shape { tokens, inputs, outputs };
             let (x, gradient) = (values(tokens * inputs, 1), values(tokens * outputs, 2));
+            let compare = || {
             let mut tiled = WeightGradient::new(shape, precision);
             let places = tiled.places();
-            let tile = tile(tokens, precision);
+            let tile = tile_rows(tokens, precision);
             x.par_chunks(tile * inputs)
                 .zip(gradient.par_chunks(tile * outputs))
                 .enumerate()
@@ -203,10 +202,12 @@ mod tests {
                 });
             let found = tiled.product(&gradient);
             let mut expected = vec![f32::NAN; outputs * inputs];
-            of_whole(&mut expected, &gradient, &x, shape, precision);
+            compute_whole(&mut expected, &gradient, &x, shape, precision);
             for (found, expected) in found.iter().zip(&expected) {
-                prop_assert_eq!(found.to_bits(), expected.to_bits());
+                assert_eq!(found.to_bits(), expected.to_bits());
             }
+            };
+            Level::available().for_each(|level| level.run_on(2, compare));
         }
     }
 }

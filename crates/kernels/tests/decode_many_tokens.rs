@@ -1,0 +1,128 @@
+//! Products of many tokens with weights stored for decoding, against those of few tokens.
+
+mod common;
+
+use common::{assert_within, at_every_level, cases, on_any_threads, uniform_values};
+use learned_dropout_kernels::decode::{Columns, FeedForward, Format, Matrix};
+use learned_dropout_kernels::kept_groups::KeptGroups;
+use learned_dropout_kernels::product::Precision;
+use learned_dropout_kernels::team::Team;
+use proptest::prelude::*;
+
+/// Asserts that values differ by at most a bound.
+#[track_caller]
+fn assert_near(found: &[f32], expected: &[f32], bound: f64, what: &str) {
+    let expected = expected.iter().map(|&value| (f64::from(value), bound));
+    assert_within(found, expected, what);
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    #[test]
+    fn matrices_of_all_formats(
+        tokens in 0usize..230, outputs in 1usize..300, inputs in 1usize..70,
+        format in prop::sample::select(&Format::ALL[..]),
+    ) {
+        let weight = uniform_values(outputs * inputs, 1, 1.0);
+        let x = uniform_values(tokens * inputs, 2, 1.0);
+        at_every_level(|_| {
+            let matrix = Matrix::new(&weight, outputs, inputs, format);
+            let mut expected = vec![0.0; tokens * outputs];
+            matrix.multiply(&Team::new(1), &mut expected, &x);
+            let many = |precision| {
+                on_any_threads(|| {
+                    let mut y = vec![f32::NAN; tokens * outputs];
+                    matrix.multiply_many(&mut y, &x, precision);
+                    y
+                })
+            };
+            // Sums of at most 69 terms of at most 1, each rounded to 2⁻²⁴ of at most 69.
+            assert_near(&many(Precision::F32), &expected, 69.0 * 69.0 * 6e-8, "f32");
+            // The operands of each term are off by at most 2⁻⁹ each.
+            assert_near(&many(Precision::Bf16), &expected, 69.0 * 2.1 / 512.0, "bf16");
+            let mut row = vec![0.0; inputs];
+            matrix.row(outputs - 1, &mut row);
+            let last = weight[(outputs - 1) * inputs..].iter();
+            assert_eq!(row, last.map(|&weight| format.round(weight)).collect::<Vec<f32>>());
+        });
+    }
+
+    #[test]
+    fn feed_forwards_with_and_without_masks(
+        tokens in 1usize..210, width in 1usize..50, group in 1usize..9, groups in 1usize..40,
+    ) {
+        let hidden = group * groups;
+        let [up, down] = [1, 2].map(|seed| uniform_values(hidden * width, seed, 0.5));
+        let x = uniform_values(tokens * width, 3, 1.0);
+        let mask: Vec<f32> = uniform_values(tokens * groups, 4, 1.0)
+            .into_iter()
+            .map(|value| f32::from(value > 0.2))
+            .collect();
+        // At most 320 hidden units times 0.5, each off by 50 roundings of at most 25.
+        let bound = 320.0 * 0.5 * 50.0 * 25.0 * 6e-8;
+        at_every_level(|_| {
+            let layer = FeedForward::new(&up, &down, width, group, Format::F16);
+            for mask in [None, Some(&mask[..])] {
+                let kept = match mask {
+                    Some(mask) => KeptGroups::new(mask, tokens, groups),
+                    None => KeptGroups::all(tokens, groups),
+                };
+                let mut expected = vec![0.0; tokens * width];
+                layer.forward(&Team::new(1), &mut expected, &x, &kept);
+                let found = on_any_threads(|| {
+                    let mut y = vec![f32::NAN; tokens * width];
+                    layer.forward_many(&mut y, &x, mask, Precision::F32);
+                    y
+                });
+                assert_near(&found, &expected, bound, "whole");
+                let found = on_any_threads(|| {
+                    let mut y = vec![f32::NAN; tokens * width];
+                    layer.forward_grouped(&mut y, &x, &kept, Precision::F32);
+                    y
+                });
+                assert_near(&found, &expected, bound, "by groups");
+            }
+        });
+    }
+
+    #[test]
+    fn matrices_with_groups_of_inputs(
+        tokens in 1usize..130, outputs in 1usize..60, group in 1usize..20, groups in 1usize..12,
+        format in prop::sample::select(&Format::ALL[..]), share in -1.1f32..1.1,
+    ) {
+        let inputs = group * groups;
+        let weight = uniform_values(outputs * inputs, 1, 1.0);
+        let mask: Vec<f32> = uniform_values(tokens * groups, 4, 1.0)
+            .into_iter()
+            .map(|value| f32::from(value < share))
+            .collect();
+        let x = uniform_values(tokens * inputs, 2, 1.0);
+        let mut masked = x.clone();
+        for (x, factor) in masked.chunks_exact_mut(group).zip(&mask) {
+            x.iter_mut().for_each(|x| *x *= factor);
+        }
+        let kept = KeptGroups::new(&mask, tokens, groups);
+        // Sums of at most 209 terms of at most 1, each rounded to 2⁻²⁴ of at most 209.
+        let bound = 209.0 * 209.0 * 6e-8;
+        at_every_level(|_| {
+            let mut expected = vec![0.0; tokens * outputs];
+            let matrix = Matrix::new(&weight, outputs, inputs, format);
+            matrix.multiply(&Team::new(1), &mut expected, &masked);
+            let columns = Columns::new(&weight, outputs, inputs, group, format);
+            let few = |threads| {
+                let mut y = vec![f32::NAN; tokens * outputs];
+                columns.multiply(&Team::new(threads), &mut y, &x, &kept);
+                y
+            };
+            let many = on_any_threads(|| {
+                let mut y = vec![f32::NAN; tokens * outputs];
+                columns.multiply_many(&mut y, &x, &kept, Precision::F32);
+                y
+            });
+            assert_near(&few(2), &expected, bound, "few tokens");
+            assert_near(&many, &expected, bound, "many tokens");
+            assert_eq!(few(1), few(3));
+        });
+    }
+}
