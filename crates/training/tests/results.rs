@@ -24,7 +24,7 @@ fn tables_are_those_of_the_metrics() {
         let path = study.join("tables.md");
         let kept = std::fs::read_to_string(&path).expect("the tables");
         let mut report = Report::read(std::slice::from_ref(&study)).expect("a study");
-        // The command to repeat it names the folder, which is another one here.
+        // The command to repeat the study names the folder, which is another one here.
         for section in &mut report.sections {
             section.folder = Some(PathBuf::from("runs").join(study.file_name().expect("a name")));
         }
