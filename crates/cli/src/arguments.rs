@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TokenizerChoice;
 use data::sources::Source;
-use learned_dropout::cut::CutInputs;
+use model::CutInputs;
+use training::report::Theme;
 
 pub use bench::{
     BenchArguments, BenchCommand, BenchDecodeArguments, BenchInferenceArguments,
@@ -44,7 +45,7 @@ pub enum Command {
     Train(TrainArguments),
     /// Train several variants of a configuration and compare them
     Experiment(ExperimentArguments),
-    /// Show runs and experiments as a web page, Markdown or CSV
+    /// Show runs and experiments as a web page, Markdown, CSV or a picture
     Report(ReportArguments),
     /// Measure how well a model predicts text
     Eval(EvalArguments),
@@ -279,6 +280,7 @@ pub struct GenerateArguments {
 #[command(after_help = "Examples:
   ldrop inspect --model runs/quickstart --prompt \"fn main() {\"
   ldrop inspect --model runs/quickstart --file src/main.rs --html masks.html
+  ldrop inspect --model runs/quickstart --file src/main.rs --svg masks.svg --theme dark
   ldrop inspect --model runs/shift-0 --data data/wikipedia --max-tokens 10000 --json
   ldrop inspect --model runs/shift-0 --ids 464,2106,286 --json")]
 pub struct InspectArguments {
@@ -309,6 +311,12 @@ pub struct InspectArguments {
     /// Write the analysis of the masks as a web page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Draw the beginning of the text as an SVG file: how much of each mask each token keeps
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// The background that the SVG file is for; auto follows the reader's system
+    #[arg(long, value_name = "THEME", default_value = "auto", value_parser = experiment::theme())]
+    pub theme: Theme,
     /// The most tokens whose masks are analysed, in windows as long as the context
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_tokens: u64,

@@ -185,7 +185,22 @@ fn changes_are_refused(folder: &Path) {
     assert_eq!(ended.len(), 6);
     let (code, message) = failure(folder, &["report", "out", "--out", "report.pdf"]);
     assert!(
-        code == 2 && message.contains(".html, .md or .csv"),
+        code == 2 && message.contains(".html, .md, .csv or .svg"),
+        "{message}"
+    );
+    let drawn = run(
+        folder,
+        &["report", "out", "--chart", "train-loss", "--format", "svg"],
+    );
+    let drawn = String::from_utf8(drawn.stdout).expect("text");
+    assert!(
+        drawn.starts_with("<svg") && drawn.contains("<title>Train loss</title>"),
+        "{drawn}"
+    );
+    let speed = ["report", "out", "--chart", "loss-against-decode-speed"];
+    let (code, message) = failure(folder, &[&speed[..], &["--format", "svg"]].concat());
+    assert!(
+        code == 1 && message.contains("no values for a loss-against-decode-speed"),
         "{message}"
     );
     let (code, message) = failure(folder, &["experiment", "tiny.toml", "--out", "other"]);

@@ -52,6 +52,14 @@ fn masks_of_texts_are_analysed() {
     let html = std::fs::read_to_string(folder.join("page.html")).expect("a page");
     assert!(html.contains("Masks of run") && html.contains("32 tokens of two.txt"));
 
+    let picture = ["--file", "two.txt", "--svg", "masks.svg", "--theme", "dark"];
+    assert_eq!(inspect(&picture)["analysis"], *twice);
+    let svg = std::fs::read_to_string(folder.join("masks.svg")).expect("a picture");
+    assert!(
+        svg.contains("the masks of run") && svg.contains(&short.repeat(2)),
+        "{svg}"
+    );
+
     let data = inspect(&["--data", "data", "--max-tokens", "40"]);
     assert_eq!(data["analysis"]["tokens"], 40);
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Why the engine cannot do what it was asked.
 
-use learned_dropout::config::ConfigProblem;
+use model::ConfigProblem;
 
 use crate::sampling::SamplingError;
 

@@ -3,9 +3,9 @@
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
 use kernels::product::Precision;
-use learned_dropout::feed_forward::FeedForwardConfig;
+use model::FeedForwardConfig;
 
-use crate::engine::{Engine, FEW_TOKENS};
+use crate::workers::{FEW_TOKENS, Workers};
 
 /// The experts of one block.
 pub(crate) struct Experts {
@@ -78,11 +78,11 @@ impl Experts {
 
     /// `output = Σ gate · expert(normed)`; the weights of experts that no token takes are not read.
     /// Must run inside the engine's threads.
-    pub(crate) fn forward(&self, engine: &Engine, normed: &[f32], output: &mut [f32]) {
+    pub(crate) fn forward(&self, workers: &Workers, normed: &[f32], output: &mut [f32]) {
         let (width, count) = (self.router.inputs(), self.experts.len());
         let mut gates = vec![0.0; normed.len() / width * count];
         if normed.len() <= FEW_TOKENS * width {
-            self.router.multiply(engine.team(), &mut gates, normed);
+            self.router.multiply(workers.team(), &mut gates, normed);
         } else {
             self.router
                 .multiply_many(&mut gates, normed, Precision::F32);
@@ -91,7 +91,7 @@ impl Experts {
             .chunks_exact_mut(count)
             .for_each(|scores| self.choice.gates(scores));
         match &self.shared {
-            Some(shared) => multiply(engine, shared, normed, output),
+            Some(shared) => multiply(workers, shared, normed, output),
             None => output.fill(0.0),
         }
         let (mut rows, mut products) = (Vec::new(), Vec::new());
@@ -109,7 +109,7 @@ impl Experts {
                 rows.extend_from_slice(&normed[token * width..][..width]);
             }
             products.resize(rows.len(), 0.0);
-            multiply(engine, layer, &rows, &mut products);
+            multiply(workers, layer, &rows, &mut products);
             for (&(token, gate), product) in takers.iter().zip(products.chunks_exact(width)) {
                 let output = &mut output[token * width..][..width];
                 output
@@ -136,13 +136,13 @@ pub(crate) fn group_of(hidden: usize) -> usize {
     (1..=GROUP.min(hidden)).rev().find(divides).unwrap_or(1)
 }
 
-fn multiply(engine: &Engine, layer: &FeedForward, x: &[f32], y: &mut [f32]) {
+fn multiply(workers: &Workers, layer: &FeedForward, x: &[f32], y: &mut [f32]) {
     let tokens = x.len() / layer.width();
     if tokens <= FEW_TOKENS {
         let kept = KeptGroups::all(tokens, layer.groups());
-        layer.forward(engine.team(), y, x, &kept);
+        layer.forward(workers.team(), y, x, &kept);
     } else {
-        layer.forward_many(y, x, None, engine.precision());
+        layer.forward_many(y, x, None, workers.precision());
     }
 }
 

@@ -4,13 +4,14 @@ use kernels::gelu;
 use kernels::grouped::worth_it;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
-use learned_dropout::config::MaskInput;
-use learned_dropout::site::Site;
+use model::{MaskInput, Site};
 use rayon::prelude::*;
 
-use crate::engine::{Block, Engine, FEW_TOKENS, Hidden, Output};
+use crate::engine::Engine;
+use crate::layers::{Block, Hidden, Output};
 use crate::mask::{Mask, MaskActivations};
 use crate::sequence::{Sequence, Span, attend};
+use crate::workers::FEW_TOKENS;
 
 /// Added to the variance in a norm, as in the model's training.
 const EPSILON: f32 = 1e-5;
@@ -137,12 +138,21 @@ impl Pass<'_> {
                 embedded,
                 ..
             } = tensors;
-            engine.multiply(&weights.query_key_value, hidden, packed);
+            engine
+                .workers
+                .multiply(&weights.query_key_value, hidden, packed);
             let sequences = self.sequences.iter_mut();
             let caches = sequences.filter_map(|sequence| sequence.embedding_cache.as_mut());
-            attend(engine, caches, self.spans, packed, None, attended);
+            attend(
+                engine.workers.team(),
+                caches,
+                self.spans,
+                packed,
+                None,
+                attended,
+            );
             embedded.resize(tokens * width, 0.0);
-            engine.multiply(&weights.output, attended, embedded);
+            engine.workers.multiply(&weights.output, attended, embedded);
         }
         if let Some(mask) = &engine.embedding_mask {
             let Activations {
@@ -155,7 +165,7 @@ impl Pass<'_> {
                 Some(_) => embedded,
                 None => &*hidden,
             };
-            mask.compute(engine, self.sequences, self.spans, input, tensors);
+            mask.compute(&engine.workers, self.sequences, self.spans, input, tensors);
             mask.apply(&tensors.factors, hidden, width);
         }
     }
@@ -169,7 +179,13 @@ impl Pass<'_> {
             Some(MaskInput::Hidden) | None => unreachable!("not known before"),
         };
         let tensors = &mut self.tensors.mask;
-        mask.compute(self.engine, self.sequences, self.spans, input, tensors);
+        mask.compute(
+            &self.engine.workers,
+            self.sequences,
+            self.spans,
+            input,
+            tensors,
+        );
     }
 
     fn is_known(&self) -> bool {
@@ -185,7 +201,7 @@ impl Pass<'_> {
         let tensors = &mut *self.tensors;
         block
             .query_key_value
-            .multiply(engine, &tensors.normed, &mut tensors.packed);
+            .multiply(&engine.workers, &tensors.normed, &mut tensors.packed);
         if let Some(mask) = block.mask(Site::AttentionProbabilities) {
             if self.is_known() {
                 self.known_mask(mask);
@@ -197,7 +213,7 @@ impl Pass<'_> {
                 }
                 let tensors = &mut self.tensors.mask;
                 mask.compute(
-                    engine,
+                    &engine.workers,
                     self.sequences,
                     self.spans,
                     &self.tensors.units,
@@ -223,10 +239,23 @@ impl Pass<'_> {
         let kept = known
             .filter(|_| engine.skips_heads())
             .map(|_| &tensors.factors[..]);
-        attend(engine, caches, self.spans, packed, kept, attended);
+        attend(
+            engine.workers.team(),
+            caches,
+            self.spans,
+            packed,
+            kept,
+            attended,
+        );
         if let Some(mask) = mask {
             if known.is_none() {
-                mask.compute(engine, self.sequences, self.spans, attended, tensors);
+                mask.compute(
+                    &engine.workers,
+                    self.sequences,
+                    self.spans,
+                    attended,
+                    tensors,
+                );
             }
             mask.apply(&tensors.factors, attended, width);
         }
@@ -237,14 +266,14 @@ impl Pass<'_> {
             ..
         } = &mut *self.tensors;
         match &block.attention_output {
-            Output::Whole(layer) => layer.multiply(engine, attended, output),
+            Output::Whole(layer) => layer.multiply(&engine.workers, attended, output),
             Output::ByHead(columns) => {
                 let tokens = attended.len() / width;
                 let kept = KeptGroups::new(&tensors.factors, tokens, engine.config().heads);
                 if tokens <= FEW_TOKENS {
-                    columns.multiply(engine.team(), output, attended, &kept);
+                    columns.multiply(engine.workers.team(), output, attended, &kept);
                 } else {
-                    columns.multiply_many(output, attended, &kept, engine.precision());
+                    columns.multiply_many(output, attended, &kept, engine.workers.precision());
                 }
             }
         }
@@ -275,10 +304,10 @@ impl Pass<'_> {
                     Some(_) => KeptGroups::new(&tensors.factors, tokens, layer.groups()),
                     None => KeptGroups::all(tokens, layer.groups()),
                 };
-                layer.forward(engine.team(), output, normed, &kept);
+                layer.forward(engine.workers.team(), output, normed, &kept);
             }
             Hidden::Fused(layer) => {
-                let precision = engine.precision();
+                let precision = engine.workers.precision();
                 let kept = known.map(|_| KeptGroups::new(&tensors.factors, tokens, layer.groups()));
                 let group = layer.hidden() / layer.groups();
                 match kept.filter(|kept| worth_it(group, kept.share(), precision)) {
@@ -289,24 +318,24 @@ impl Pass<'_> {
                     }
                 }
             }
-            Hidden::Experts(experts) => experts.forward(engine, normed, output),
+            Hidden::Experts(experts) => experts.forward(&engine.workers, normed, output),
             Hidden::Relu { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
-                up.multiply(engine, normed, units);
+                up.multiply(&engine.workers, normed, units);
                 units.iter_mut().for_each(|unit| *unit = unit.max(0.0));
-                down.multiply(engine, units, output);
+                down.multiply(&engine.workers, units, output);
             }
             Hidden::Layers { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
-                up.multiply(engine, normed, units);
+                up.multiply(&engine.workers, normed, units);
                 *units = gelu::forward(units);
                 if let Some(mask) = mask {
                     if known.is_none() {
-                        mask.compute(engine, self.sequences, self.spans, units, tensors);
+                        mask.compute(&engine.workers, self.sequences, self.spans, units, tensors);
                     }
                     mask.apply(&tensors.factors, units, up.outputs());
                 }
-                down.multiply(engine, units, output);
+                down.multiply(&engine.workers, units, output);
             }
         }
         self.add_output(block.mask(Site::FeedForwardOutput));
@@ -320,7 +349,13 @@ impl Pass<'_> {
             } else {
                 let tensors = &mut self.tensors.mask;
                 let input = &self.tensors.output;
-                mask.compute(self.engine, self.sequences, self.spans, input, tensors);
+                mask.compute(
+                    &self.engine.workers,
+                    self.sequences,
+                    self.spans,
+                    input,
+                    tensors,
+                );
             }
             let width = self.engine.config().width;
             let Activations {

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask::{MaskRule, MaskSampling, MaskStatistics};
+use crate::mask_rounding::{MaskRule, MaskSampling};
+use crate::mask_statistics::MaskStatistics;
 use crate::sampling::{Sampler, SamplingOptions};
 use crate::session::Session;
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask::{MaskStatistics, MaskValues};
+use crate::mask_statistics::{MaskStatistics, MaskValues};
 use crate::session::Session;
 
 /// Tokens whose logits are made at a time: the logits of a whole sequence would be by far the
@@ -112,7 +112,7 @@ impl Engine {
         session.read_all(ids, |hidden| {
             for hidden in hidden.chunks(LOGITS_TOKENS * width) {
                 let logits = &mut logits[..hidden.len() / width * vocabulary];
-                self.multiply(&self.token_embedding, hidden, logits);
+                self.workers.multiply(&self.token_embedding, hidden, logits);
                 for (logits, &target) in logits.chunks_exact(vocabulary).zip(&mut expected) {
                     sum += cross_entropy(logits, target as usize);
                 }

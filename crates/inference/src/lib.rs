@@ -6,7 +6,7 @@
 //! given tokens.
 //!
 //! ```
-//! use learned_dropout::{TransformerConfig, weights};
+//! use model::{TransformerConfig, layout, weights};
 //! use learned_dropout_inference::{Engine, Session};
 //!
 //! let config = TransformerConfig {
@@ -15,7 +15,7 @@
 //!     learned_dropout: Some(Default::default()),
 //! };
 //! // All zeros: a model that finds every token equally likely.
-//! let weights = weights::layout(&config)
+//! let weights = layout::layout(&config)
 //!     .map(|spec| {
 //!         let values = vec![0.0; spec.shape.iter().product()];
 //!         (spec.name, weights::HostTensor { shape: spec.shape, values })
@@ -28,26 +28,34 @@
 //! # Ok::<(), learned_dropout_inference::EngineError>(())
 //! ```
 
+mod builder;
 mod engine;
 mod error;
 mod experts;
 mod forward;
 pub mod generate;
 mod inspect;
+mod layers;
 mod linear;
-pub mod mask;
+mod mask;
 mod mask_function;
+mod mask_rounding;
+mod mask_statistics;
+mod options;
 pub mod sampling;
 mod sequence;
 mod session;
 mod work;
+mod workers;
 
-pub use engine::{Engine, EngineOptions, Thresholds, fastest_format};
+pub use engine::Engine;
 pub use error::EngineError;
 pub use generate::{GenerateOptions, Generated, StopReason, generate};
 pub use inspect::{Inspection, Loss};
 pub use kernels::decode::Format;
-pub use mask::{LayerMask, MaskRule, MaskSampling, MaskStatistics, MaskValues, SiteMask};
+pub use mask_rounding::{MaskRule, MaskSampling};
+pub use mask_statistics::{LayerMask, MaskStatistics, MaskValues, SiteMask};
+pub use options::{EngineOptions, Thresholds, fastest_format};
 pub use sampling::{Sampler, SamplingError, SamplingOptions};
 pub use session::{Batch, Session};
 pub use work::Work;

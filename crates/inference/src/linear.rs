@@ -2,7 +2,7 @@
 
 use kernels::decode::{ByInput, Format, Matrix};
 
-use crate::engine::{Engine, FEW_TOKENS};
+use crate::workers::{FEW_TOKENS, Workers};
 
 /// A linear layer of a block.
 pub(crate) enum Linear {
@@ -60,9 +60,9 @@ impl Linear {
     }
 
     /// `y = x · weightᵀ`, without small inputs; must run inside the engine's threads.
-    pub(crate) fn multiply(&self, engine: &Engine, x: &[f32], y: &mut [f32]) {
+    pub(crate) fn multiply(&self, workers: &Workers, x: &[f32], y: &mut [f32]) {
         let (weights, threshold) = match self {
-            Self::Whole(matrix) => return engine.multiply(matrix, x, y),
+            Self::Whole(matrix) => return workers.multiply(matrix, x, y),
             Self::Cut {
                 weights, threshold, ..
             } => (weights, *threshold),
@@ -72,9 +72,9 @@ impl Linear {
         };
         let large: Vec<f32> = x.iter().map(cut).collect();
         if x.len() <= FEW_TOKENS * weights.inputs() {
-            weights.multiply(engine.team(), y, &large);
+            weights.multiply(workers.team(), y, &large);
         } else {
-            weights.multiply_many(y, &large, engine.precision());
+            weights.multiply_many(y, &large, workers.precision());
         }
     }
 }

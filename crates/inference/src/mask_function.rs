@@ -1,7 +1,7 @@
 //! Mask functions on slices: from the output of the mask's attention to `M`.
 
-use learned_dropout::function::MaskFunction;
-use learned_dropout::function::fourier::{Term, terms};
+use model::MaskFunction;
+use model::function::fourier::{Term, terms};
 
 /// A mask function with what it has learned for one mask.
 pub(crate) enum Function {
@@ -57,10 +57,8 @@ fn series(terms: &[Term], output: &mut [f32], attended: &[f32]) {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
     use kernels::random::{Philox, unit};
-    use learned_dropout::function::fourier::Coefficients;
-    use learned_dropout::function::{Fourier, Learned};
+    use model::function::Fourier;
 
     use super::*;
 
@@ -88,8 +86,22 @@ mod tests {
         assert_eq!(computed(&faint, -1e3), cosine);
     }
 
+    /// `0.5 + 0.5 Σ_k w_k cos(k (z + B) + φ_k)` in f64, with `w = softmax(0, a_2, …)` and `φ_1 = 0`.
+    fn formula(z: f32, shift: f32, amplitude: &[f32], phase: &[f32]) -> f64 {
+        let exponentials = amplitude.iter().map(|a| f64::from(*a).exp());
+        let exponentials: Vec<f64> = [1.0].into_iter().chain(exponentials).collect();
+        let total: f64 = exponentials.iter().sum();
+        let phases = [0.0].into_iter().chain(phase.iter().map(|p| f64::from(*p)));
+        let angle = f64::from(z) + f64::from(shift);
+        let terms = exponentials.iter().zip(phases).enumerate();
+        let sum: f64 = terms
+            .map(|(k, (w, phase))| w / total * ((k + 1) as f64 * angle + phase).cos())
+            .sum();
+        0.5 + 0.5 * sum
+    }
+
     #[test]
-    fn series_are_those_of_the_library() {
+    fn series_are_those_of_the_formula() {
         let (values, tokens) = (5, 7);
         for terms in 2..=16 {
             let noise = Philox::new(3, terms as u64);
@@ -109,22 +121,19 @@ mod tests {
             Function::new(&function, |name| learned(name, count(name)))
                 .values(&mut found, &attended);
 
-            let device = Device::flex();
-            let flat = |values: Vec<f32>| Tensor::<1>::from_floats(&values[..], &device);
-            let expected = function.mask(
-                flat(attended).reshape([1, tokens, values]),
-                Learned {
-                    shift: flat(learned("shift", values)),
-                    series: Some(Coefficients {
-                        amplitude: flat(learned("series.amplitude", others)),
-                        phase: flat(learned("series.phase", others)),
-                    }),
-                },
-            );
-            for (found, expected) in found.iter().zip(expected.into_data().iter::<f32>()) {
+            let of_value = |name: &str, value: usize| -> Vec<f32> {
+                let all = learned(name, others).into_iter();
+                all.skip(value).step_by(values).collect()
+            };
+            for (index, (found, z)) in found.iter().zip(&attended).enumerate() {
+                let value = index % values;
+                let shift = learned("shift", values)[value];
+                let amplitude = of_value("series.amplitude", value);
+                let phase = of_value("series.phase", value);
+                let expected = formula(*z, shift, &amplitude, &phase);
                 // Angles of up to 16 · 8 are known to 1e-5.
                 assert!(
-                    (found - expected).abs() < 2e-5,
+                    (f64::from(*found) - expected).abs() < 2e-5,
                     "{found}, expected {expected}"
                 );
             }

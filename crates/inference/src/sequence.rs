@@ -2,10 +2,12 @@
 
 use kernels::cached_attention::Cache;
 use kernels::kept_groups::KeptGroups;
+use kernels::team::Team;
+use model::{MaskShape, TransformerConfig};
 
-use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::mask::{MaskRule, MaskSums};
+use crate::mask_rounding::MaskRule;
+use crate::mask_statistics::MaskSums;
 
 /// One sequence of tokens and what was computed for it.
 pub(crate) struct Sequence {
@@ -39,14 +41,18 @@ pub(crate) struct Span {
 
 impl Sequence {
     /// An empty sequence.
-    pub(crate) fn new(engine: &Engine) -> Result<Self, EngineError> {
-        let config = engine.config();
+    pub(crate) fn new(
+        config: &TransformerConfig,
+        masks: impl Iterator<Item = MaskShape>,
+    ) -> Result<Self, EngineError> {
         let context = config.context;
         let memory = EngineError::Memory { context };
         let cache = || Cache::new(config.heads, config.width / config.heads, context);
         let caches = |count: usize| (0..count).map(|_| cache()).collect::<Option<Vec<_>>>();
         let embeddings = usize::from(config.masks_from_embedding());
-        let masks: Option<Vec<_>> = engine.masks().map(|mask| mask.cache(context)).collect();
+        let masks: Option<Vec<_>> = masks
+            .map(|mask| Cache::new(mask.heads, mask.attention / mask.heads, context))
+            .collect();
         let (Some(attention_caches), Some(mask_caches), Some(mut embedding_caches)) =
             (caches(config.layers), masks, caches(embeddings))
         else {
@@ -71,7 +77,7 @@ impl Sequence {
 /// - `kept`: for each head of a token 0 where its output is not wanted, `[tokens, heads]`
 /// - `output`: `[tokens, width]`
 pub(crate) fn attend<'a>(
-    engine: &Engine,
+    team: &Team,
     caches: impl Iterator<Item = &'a mut Cache>,
     spans: &[Span],
     packed: &[f32],
@@ -88,6 +94,6 @@ pub(crate) fn attend<'a>(
             KeptGroups::new(&kept[rows(heads)], span.count, heads)
         });
         let output = &mut output[rows(width)];
-        cache.attend(engine.team(), span.start, packed, kept.as_ref(), output);
+        cache.attend(team, span.start, packed, kept.as_ref(), output);
     }
 }

@@ -3,7 +3,9 @@
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::forward::{Activations, final_norm, forward};
-use crate::mask::{self, Mask, MaskRule, MaskStatistics, MaskSums, MaskValues};
+use crate::mask::Mask;
+use crate::mask_rounding::MaskRule;
+use crate::mask_statistics::{self, MaskStatistics, MaskSums, MaskValues};
 use crate::sequence::Sequence;
 
 /// Tokens that one forward pass takes at most: enough to use each weight many times while it is
@@ -32,7 +34,7 @@ impl<'a> Session<'a> {
     pub fn new(engine: &'a Engine) -> Result<Self, EngineError> {
         Ok(Self {
             engine,
-            sequence: [Sequence::new(engine)?],
+            sequence: [engine.new_sequence()?],
             activations: Activations::default(),
             logits: vec![0.0; engine.config().vocabulary],
         })
@@ -60,7 +62,7 @@ impl<'a> Session<'a> {
     /// learned masks or tokens.
     pub fn mask_statistics(&self) -> Option<MaskStatistics> {
         let masks = self.engine.masks().zip(&self.sequence[0].sums);
-        mask::statistics(masks.map(|(mask, sums)| (mask.shape.site, mask.layer, *sums)))
+        mask_statistics::statistics(masks.map(|(mask, sums)| (mask.shape.site, mask.layer, *sums)))
     }
 
     /// Reads many tokens at once and returns how many tokens, earlier ones included, the model
@@ -112,7 +114,9 @@ impl<'a> Session<'a> {
         for part in ids.chunks(MOST_TOKENS) {
             self.read(part, true);
             let (engine, hidden) = (self.engine, &self.activations.hidden);
-            engine.run(part.len(), || look(&final_norm(engine, hidden)));
+            engine
+                .workers
+                .run(part.len(), || look(&final_norm(engine, hidden)));
         }
     }
 
@@ -146,7 +150,7 @@ impl<'a> Session<'a> {
     fn read(&mut self, ids: &[u32], measured: bool) {
         let engine = self.engine;
         for part in ids.chunks(MOST_TOKENS) {
-            engine.run(part.len(), || {
+            engine.workers.run(part.len(), || {
                 forward(
                     engine,
                     &mut self.activations,
@@ -163,7 +167,9 @@ impl<'a> Session<'a> {
         let (engine, hidden) = (self.engine, &self.activations.hidden);
         let last = &hidden[hidden.len() - engine.config().width..];
         let normed = final_norm(engine, last);
-        engine.multiply(&engine.token_embedding, &normed, &mut self.logits);
+        engine
+            .workers
+            .multiply(&engine.token_embedding, &normed, &mut self.logits);
     }
 }
 
@@ -183,7 +189,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// There is not enough memory for their caches; see [`Session::new`].
     pub fn new(engine: &'a Engine, sequences: usize) -> Result<Self, EngineError> {
-        let sequences: Result<Vec<_>, _> = (0..sequences).map(|_| Sequence::new(engine)).collect();
+        let sequences: Result<Vec<_>, _> = (0..sequences).map(|_| engine.new_sequence()).collect();
         let sequences = sequences?;
         Ok(Self {
             engine,
@@ -223,14 +229,14 @@ impl<'a> Batch<'a> {
                 sequence.seen -= keep as u64;
                 for part in tokens.chunks(MOST_TOKENS) {
                     let sequence = std::slice::from_mut(sequence);
-                    engine.run(part.len(), || {
+                    engine.workers.run(part.len(), || {
                         forward(engine, &mut self.activations, sequence, &[part], false);
                     });
                 }
             }
         }
         let ids: Vec<&[u32]> = ids.chunks(1).collect();
-        engine.run(ids.len(), || {
+        engine.workers.run(ids.len(), || {
             forward(
                 engine,
                 &mut self.activations,
@@ -239,7 +245,9 @@ impl<'a> Batch<'a> {
                 true,
             );
             let normed = final_norm(engine, &self.activations.hidden);
-            engine.multiply(&engine.token_embedding, &normed, &mut self.logits);
+            engine
+                .workers
+                .multiply(&engine.token_embedding, &normed, &mut self.logits);
         });
         Ok(&self.logits)
     }
@@ -254,6 +262,6 @@ impl<'a> Batch<'a> {
             }
             (mask.shape.site, mask.layer, sums)
         });
-        mask::statistics(masks)
+        mask_statistics::statistics(masks)
     }
 }

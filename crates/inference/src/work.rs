@@ -1,10 +1,11 @@
 //! What an engine has to read and to compute for a token.
 
-use learned_dropout::site::Site;
+use model::Site;
 
-use crate::engine::{Engine, Hidden, Output};
+use crate::engine::Engine;
+use crate::layers::{Hidden, Output};
 use crate::linear::Linear;
-use crate::mask::MaskStatistics;
+use crate::mask_statistics::MaskStatistics;
 
 /// Work for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 
 use kernels::random::{Philox, unit};
-use learned_dropout::rounding::Rounding;
-use learned_dropout::weights::{HostTensor, Weights, layout};
-use learned_dropout::{MaskConfig, MaskInput, TransformerConfig};
 use learned_dropout_inference::{
     Batch, Engine, EngineError, EngineOptions, Format, GenerateOptions, MaskRule, MaskSampling,
     SamplingOptions, Session, StopReason, generate,
 };
+use model::layout::layout;
+use model::weights::{HostTensor, Weights};
+use model::{MaskConfig, MaskInput, Rounding, TransformerConfig};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

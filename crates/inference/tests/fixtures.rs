@@ -1,6 +1,6 @@
 //! The engine against logits, losses and masks that PyTorch computed.
 //!
-//! The files and how they were made: `fixtures/README.md` in the tests of `learned-dropout`.
+//! The files and how they were made: `fixtures/README.md` in the tests of `model`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,13 @@ const ALL: [&str; 5] = [
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../learned-dropout/tests/fixtures")
+        .join("../model/tests/fixtures")
         .join(name)
 }
 
 fn load(name: &str, threads: usize) -> (Engine, Value) {
     let text = std::fs::read_to_string(fixture(&format!("{name}.json"))).unwrap();
-    let model = learned_dropout::pytorch::import(&fixture(&format!("{name}.pt"))).unwrap();
+    let model = model::pytorch::import(&fixture(&format!("{name}.pt"))).unwrap();
     let engine = Engine::new(model.config, model.weights, threads).unwrap();
     (engine, serde_json::from_str(&text).unwrap())
 }

@@ -9,8 +9,9 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{self, Precision};
-use crate::pass::{Pass, Purpose};
+use crate::ops::{self, Precision};
+use model::Pass;
+use model::pass::Purpose;
 
 /// Causal attention over packed queries, keys and values, without any projection.
 ///
@@ -31,7 +32,7 @@ pub fn causal_attention(
 ) -> Tensor<3> {
     let purpose = Purpose::AttentionProbabilityDropout;
     let dropout = active_dropout(rate, pass, purpose, layer);
-    tensor::causal_attention(packed, heads, dropout, precision)
+    ops::causal_attention(packed, heads, dropout, precision)
 }
 
 /// Attention with its projections: packed queries, keys and values in, one output.
@@ -51,7 +52,7 @@ pub struct Attention {
     pub heads: usize,
     /// Ordinary dropout on probabilities and output, each where there is no learned mask.
     pub rate: f64,
-    /// Number of the block, or [`OUTSIDE_BLOCKS`](crate::pass::OUTSIDE_BLOCKS).
+    /// Number of the block, or [`OUTSIDE_BLOCKS`](model::pass::OUTSIDE_BLOCKS).
     pub layer: usize,
 }
 

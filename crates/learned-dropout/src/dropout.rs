@@ -1,10 +1,10 @@
 //! Ordinary dropout whose noise depends on its key alone.
 
 use burn::tensor::Tensor;
-use kernels::random::{Philox, unit};
 
-use crate::ops::tensor::{Dropout, dropped};
-use crate::pass::{Pass, Purpose};
+use crate::ops::{Dropout, dropped};
+use model::Pass;
+use model::pass::Purpose;
 
 /// Sets elements to 0 with probability `rate` and divides the others by `1 − rate`; the identity
 /// outside training.
@@ -34,22 +34,4 @@ pub(crate) fn active_dropout(
     let key = pass.dropout_key().filter(|_| rate > 0.0)?;
     let generator = key.stream(purpose, layer);
     Some(Dropout { rate, generator })
-}
-
-/// What elements are multiplied by: 0, or `1 / (1 - rate)`.
-pub(crate) fn factors(count: usize, rate: f64, generator: &Philox) -> Vec<f32> {
-    let scale = (1.0 / (1.0 - rate)) as f32;
-    let factor = |number| {
-        if f64::from(unit(number)) >= rate {
-            scale
-        } else {
-            0.0
-        }
-    };
-    let mut factors = Vec::with_capacity(count.next_multiple_of(4));
-    for block in 0..count.div_ceil(4) as u64 {
-        factors.extend(generator.block(block).map(factor));
-    }
-    factors.truncate(count);
-    factors
 }

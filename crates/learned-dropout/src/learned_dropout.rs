@@ -4,115 +4,21 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
+use model::initialization::{DEVIATION, NormalValues, scale_preserving_deviation};
+use model::pass::NoiseKey;
+use model::{MaskInput, Pass, Site};
 
-use crate::config::{MaskConfig, MaskGradient};
-use crate::function::fourier::Series;
-use crate::function::{Learned, MaskFunction};
-use crate::initialization::Initializer;
+use crate::function::{Learned, Series, learned};
+use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, causal_attention};
-use crate::pass::{NoiseKey, Pass};
-use crate::penalty::PenaltyKind;
-use crate::rounding::{Rounding, SIGMOID_SCALE};
-use crate::site::{MaskInput, MaskShape, Site};
+use crate::ops::{Precision, causal_attention};
 use crate::statistics::MaskHistory;
 
-/// Configuration of a [`LearnedDropout`].
-///
-/// ```
-/// use burn::tensor::{Device, Distribution, Tensor};
-/// use learned_dropout::LearnedDropoutConfig;
-///
-/// let device = Device::flex();
-/// let dropout = LearnedDropoutConfig::new(64, 4).init(&device);
-/// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
-/// let out = dropout.forward(x);
-/// assert_eq!(out.dims(), [2, 16, 64]);
-///
-/// // Groups of 8 channels, by an attention of width 16 over another input of 32 channels.
-/// let narrow = LearnedDropoutConfig::new(64, 4)
-///     .with_input(Some(32)).with_rank(Some(16)).with_group(8).init(&device);
-/// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
-/// let input = Tensor::<3>::random([2, 16, 32], Distribution::Default, &device);
-/// let masked = narrow.apply(x, input, &learned_dropout::pass::Pass::Evaluate);
-/// assert_eq!(masked.mask().dims(), [2, 16, 8]);
-/// ```
-#[derive(Config, Debug)]
-pub struct LearnedDropoutConfig {
-    /// Channels that are masked.
-    pub width: usize,
-    /// Heads of the mask's attention; a divisor of its width.
-    pub heads: usize,
-    /// Channels of the mask's input; `width` where left out.
-    #[config(default = "None")]
-    pub input: Option<usize>,
-    /// Width of the mask's attention, which a linear layer then takes to the mask's values. Left
-    /// out, the attention is as wide as its input and makes the values itself: then there must be
-    /// as many values as channels of the input.
-    #[config(default = "None")]
-    pub rank: Option<usize>,
-    /// Neighbouring channels that share one mask value; a divisor of `width`.
-    #[config(default = 1)]
-    pub group: usize,
-    /// Whether the gradient stops at the mask's input.
-    #[config(default = false)]
-    pub detach_input: bool,
-    /// Maps the attention's output to [0, 1].
-    #[config(default = "MaskFunction::default()")]
-    pub function: MaskFunction,
-    /// Brings the mask to {0, 1}.
-    #[config(default = "Rounding::Stochastic")]
-    pub rounding: Rounding,
-    /// Steepness of the sigmoid roundings.
-    #[config(default = "SIGMOID_SCALE")]
-    pub sigmoid_scale: f64,
-    /// Which gradients pass the rounding.
-    #[config(default = "MaskGradient::Exact")]
-    pub gradient: MaskGradient,
-    /// What [`Mask::penalty`] is the mean of.
-    #[config(default = "PenaltyKind::Squared")]
-    pub penalty: PenaltyKind,
-    /// The mean below which [`Mask::shortfall`] counts a value, if any.
-    #[config(default = "None")]
-    pub floor: Option<f64>,
-    /// Seed of the initial weights and of the noise of [`LearnedDropout::forward`]. Give each module
-    /// of a model another one, or they all begin alike and round alike.
-    #[config(default = 1337)]
-    pub seed: u64,
-}
-
 impl LearnedDropoutConfig {
-    /// The configuration of one module of a transformer.
-    pub(crate) fn of_model(mask: &MaskConfig, shape: &MaskShape) -> Self {
-        let penalty = mask.penalty.as_ref();
-        Self::new(shape.values * shape.group, shape.heads)
-            .with_input(Some(shape.input))
-            .with_rank(mask.rank)
-            .with_group(shape.group)
-            .with_detach_input(mask.detach_input)
-            .with_function(mask.function.clone())
-            .with_rounding(mask.rounding)
-            .with_sigmoid_scale(mask.sigmoid_scale)
-            .with_gradient(mask.gradient)
-            .with_penalty(penalty.map_or(PenaltyKind::Squared, |penalty| penalty.kind))
-            .with_floor(penalty.and_then(|penalty| penalty.floor))
-    }
-
-    /// Channels of the mask's input.
-    fn inputs(&self) -> usize {
-        self.input.unwrap_or(self.width)
-    }
-
-    /// Mask values per token.
-    fn values(&self) -> usize {
-        self.width / self.group.max(1)
-    }
-
     /// A module with random weights and the mask function's initial parameters. The attention's are from
     /// `N(0, 0.02²)`; with a rank, they and the linear layer's are from `N(0, 1 / inputs)`, so that
     /// the attention's output is as large as its input and the cosine does not begin flat.
@@ -120,19 +26,22 @@ impl LearnedDropoutConfig {
     /// # Panics
     /// If a value lies outside the range that its documentation gives.
     pub fn init(&self, device: &Device) -> LearnedDropout {
-        let mut initializer = Initializer::new(self.seed, device);
+        let mut normal = NormalValues::new(self.seed);
+        let mut matrix = |outputs: usize, inputs: usize, deviation: f64| -> Tensor<2> {
+            let values = normal.next(outputs * inputs, deviation);
+            Tensor::from_data(TensorData::new(values, [outputs, inputs]), device)
+        };
         let (inputs, values) = (self.inputs(), self.values());
         let (weight, output) = match self.rank {
-            None => (initializer.normal([3 * inputs, inputs], 0.02), None),
+            None => (matrix(3 * inputs, inputs, DEVIATION), None),
             Some(rank) => {
-                let mut layer = |outputs, inputs: usize| {
-                    initializer.normal([outputs, inputs], (inputs as f64).powf(-0.5))
-                };
+                let mut layer =
+                    |outputs, inputs| matrix(outputs, inputs, scale_preserving_deviation(inputs));
                 (layer(3 * rank, inputs), Some(layer(values, rank)))
             }
         };
         let parameters = self.function.parameters(values);
-        let learned = self.function.learned(|name| {
+        let learned = learned(&self.function, |name| {
             let mut named = parameters.iter().filter(|parameter| parameter.name == name);
             let parameter = named.next().expect("it names what it asks for");
             Tensor::full([parameter.count], parameter.initial, device)
@@ -150,7 +59,7 @@ impl LearnedDropoutConfig {
     ) -> LearnedDropout {
         let attention = self.rank.unwrap_or(self.inputs());
         let mut problems = Vec::new();
-        crate::config::check_heads("mask heads", self.heads, attention, &mut problems);
+        model::check_heads("mask heads", self.heads, attention, &mut problems);
         self.function.validate("function", &mut problems);
         assert!(problems.is_empty(), "{}", problems[0]);
         assert!(
@@ -187,7 +96,7 @@ impl LearnedDropoutConfig {
 /// output = x · round(M)
 /// ```
 ///
-/// or with another [`MaskFunction`].
+/// or with another [`MaskFunction`](model::MaskFunction).
 ///
 /// On a training device ([`Device::autodiff`]) elements are kept with probability `M`, and the
 /// gradient passes the rounding straight through: `dL/dM = x · dL/doutput` and

@@ -15,44 +15,42 @@
 //!
 //! For training with the penalty, [`LearnedDropout::apply`] gives the masked tensor and what is
 //! to be added to the loss. [`function`], [`rounding`] and [`penalty`] hold the alternatives.
-//! [`Transformer`] is a decoder that uses the module in every block; [`model_folder`] reads and
-//! writes it.
+//! [`Transformer`] is a decoder that uses the module in every block. The crate [`model`] describes
+//! it as data, and reads and writes its files.
 //!
 //! A program that trains on the CPU is faster with [`memory::Aligned`] as its allocator, and after
 //! [`memory::keep_freed`].
 
 pub mod attention;
-pub mod config;
-pub mod cut;
+mod cut;
 pub mod device;
 pub mod dropout;
 pub mod feed_forward;
-pub mod files;
 pub mod function;
-pub mod initialization;
 pub mod learned_dropout;
+pub mod learned_dropout_config;
 pub mod linear;
 pub mod mask;
 mod mask_sources;
-pub mod model_folder;
 pub mod norm;
 pub mod ops;
 pub mod parameters;
-pub mod pass;
 pub mod penalty;
-#[cfg(feature = "pytorch")]
-pub mod pytorch;
 pub mod rounding;
-pub mod site;
 pub mod statistics;
+pub mod threshold_sparsity;
 pub mod transformer;
-pub mod weights;
 
 pub use kernels::memory;
+pub use model;
 
-pub use config::{MaskConfig, MaskGradient, MaskInput, Site, Sites, TransformerConfig};
-pub use learned_dropout::{LearnedDropout, LearnedDropoutConfig, Masked};
+pub use learned_dropout::{LearnedDropout, Masked};
+pub use learned_dropout_config::LearnedDropoutConfig;
 pub use mask::Mask;
+pub use model::{
+    MaskConfig, MaskFunction, MaskGradient, MaskInput, Pass, Penalty, PenaltyKind, Rounding, Site,
+    Sites, TransformerConfig,
+};
 pub use transformer::Transformer;
 
 /// The examples of the README, compiled as tests.

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::cut::Cut;
 use crate::norm::{EPSILON, LayerNorm};
-use crate::ops::tensor::{NormSettings, Precision, linear, linear_attention, norm_linear};
+use crate::ops::{NormSettings, Precision, linear, linear_attention, norm_linear};
 
 /// `y = x Wᵀ` with `W` of shape `[outputs, inputs]`, the layout of weights on disk.
 #[derive(Module, Debug)]

@@ -2,14 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use crate::config::MaskGradient;
-use crate::function::{Learned, MaskFunction};
-use crate::learned_dropout::LearnedDropoutConfig;
-use crate::ops::tensor::{
-    Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask,
-};
-use crate::pass::{Pass, Place};
-use crate::site::Site;
+use model::pass::Place;
+use model::{MaskFunction, MaskGradient, Pass, Site};
+
+use crate::function::{self, Learned};
+use crate::learned_dropout_config::LearnedDropoutConfig;
+use crate::ops::{Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask};
+use crate::penalty;
+use crate::rounding::round;
 use crate::statistics::{MaskHistory, MaskStatistics};
 
 /// A mask that a [`LearnedDropout`](crate::LearnedDropout) has computed.
@@ -48,8 +48,8 @@ impl Mask {
                 (mask_mean(for_penalty, shift.clone(), moment), None)
             }
             (function, _) => {
-                let mask = function.mask(for_penalty, learned);
-                (config.penalty.mean(mask.clone()), Some(mask))
+                let mask = function::mask(function, for_penalty, learned);
+                (penalty::mean(config.penalty, mask.clone()), Some(mask))
             }
         };
         let mut mask = Self {
@@ -82,7 +82,7 @@ impl Mask {
     pub fn mask(&self) -> Tensor<3> {
         let compute = || {
             let (attended, shift) = (self.attended.clone(), self.shift.clone());
-            self.config.function.mask(attended, shift)
+            function::mask(&self.config.function, attended, shift)
         };
         self.computed.clone().unwrap_or_else(compute)
     }
@@ -92,7 +92,7 @@ impl Mask {
         let mask = self.mask().detach();
         let scale = self.config.sigmoid_scale;
         let rounding = self.config.rounding;
-        rounding.round(mask, scale, &self.pass, self.place()).kept
+        round(rounding, mask, scale, &self.pass, self.place()).kept
     }
 
     /// The share of values of at least 0.5, `[1]`: what is kept at inference. Without gradient.
@@ -121,9 +121,7 @@ impl Mask {
             _ => {
                 let scale = self.config.sigmoid_scale;
                 let rounding = self.config.rounding;
-                rounding
-                    .round(self.mask(), scale, &self.pass, self.place())
-                    .multiplier
+                round(rounding, self.mask(), scale, &self.pass, self.place()).multiplier
             }
         }
     }

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use crate::learned_dropout::{LearnedDropout, MaskSource};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::duplicated;
-use crate::site::MaskInput;
+use crate::ops::duplicated;
+use model::MaskInput;
 
 /// One more use of a tensor; a kernel adds its gradient to that of the others.
 ///

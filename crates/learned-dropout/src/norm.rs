@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::ops::tensor::layer_norm;
+use crate::ops::layer_norm;
 
 /// What is added to the variance.
 pub const EPSILON: f32 = 1e-5;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::norm::LayerNorm;
 use crate::transformer::{Embedding, Transformer};
-use crate::weights::{HostTensor, Weights};
+use model::weights::{HostTensor, Weights};
 
 /// Something that is done with every parameter.
 pub trait ParameterVisitor {
@@ -21,7 +21,7 @@ pub trait ParameterMapper {
 }
 
 impl Transformer {
-    /// Visits every parameter by its name in [`layout`](crate::weights::layout).
+    /// Visits every parameter by its name in [`layout`](model::layout::layout).
     pub fn visit_parameters(&self, visitor: &mut impl ParameterVisitor) {
         self.visit(&mut Named {
             path: Vec::new(),

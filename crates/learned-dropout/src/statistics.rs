@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Bool, Tensor};
 
-use crate::penalty::PenaltyKind;
+use model::PenaltyKind;
+
+use crate::penalty;
 
 /// Statistics of one mask, on the device until they are read.
 #[derive(Clone, Debug)]
@@ -71,8 +73,8 @@ impl MaskStatistics {
                 kept.mean(),
                 mask.clone().greater_elem(0.9).float().mean(),
                 mask.clone().lower_elem(0.1).float().mean(),
-                PenaltyKind::Entropy.mean(mask.clone()),
-                PenaltyKind::Squared.mean(mask),
+                penalty::mean(PenaltyKind::Entropy, mask.clone()),
+                penalty::mean(PenaltyKind::Squared, mask),
                 by_value.clone().lower_elem(0.5).float().mean(),
                 by_value.greater_elem(nearly_all).float().mean(),
                 changed,

@@ -3,26 +3,28 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use model::initialization::initial_weights;
+use model::pass::{OUTSIDE_BLOCKS, Purpose};
+use model::weights::Weights;
+use model::{FeedForwardConfig, MaskInput, Pass, Site, TransformerConfig};
+
 use crate::attention::Attention;
-use crate::config::TransformerConfig;
 use crate::dropout::dropout;
-use crate::feed_forward::mixture_of_experts::MixtureOfExperts;
-use crate::feed_forward::relu::Relu;
-use crate::feed_forward::relu_routed_experts::ReluRoutedExperts;
-use crate::feed_forward::{Activity, Dense, Experts, FeedForward, FeedForwardConfig, Kind};
-use crate::initialization::initial_weights;
-use crate::learned_dropout::{LearnedDropout, LearnedDropoutConfig};
+use crate::feed_forward::{
+    Activity, Dense, Experts, FeedForward, Kind, MixtureOfExperts, Relu, ReluRoutedExperts,
+    auxiliary_loss,
+};
+use crate::function::learned;
+use crate::learned_dropout::LearnedDropout;
+use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{
+use crate::ops::{
     Precision, duplicated, linear_cross_entropy, sum_of_two, sum_with_shared, tied_rows,
 };
-use crate::pass::{OUTSIDE_BLOCKS, Pass, Purpose};
-use crate::site::{MaskInput, Site};
 use crate::statistics::MaskStatistics;
-use crate::weights::Weights;
 
 /// One block: attention and feed-forward, each behind a norm and added to the residual stream.
 #[derive(Module, Debug)]
@@ -81,7 +83,7 @@ pub struct Embedding {
 
 /// The decoder transformer of [`TransformerConfig`].
 ///
-/// The names of its parameters are those of [`layout`](crate::weights::layout).
+/// The names of its parameters are those of [`layout`](model::layout::layout).
 #[derive(Module, Debug)]
 pub struct Transformer {
     /// Token embedding and, transposed, the output layer; `[vocabulary, width]`.
@@ -175,7 +177,7 @@ impl Transformer {
     /// A transformer with given weights.
     ///
     /// # Panics
-    /// If the weights are not those of the configuration; [`weights::read`](crate::weights::read)
+    /// If the weights are not those of the configuration; [`weights::read`](model::weights::read)
     /// gives only such that are.
     pub fn from_weights(config: &TransformerConfig, weights: &Weights, device: &Device) -> Self {
         Builder {
@@ -290,7 +292,7 @@ impl Transformer {
             cross_entropy,
             penalty: mean_penalty(&masks),
             masks,
-            auxiliary: self.config.feed_forward.auxiliary(&activities),
+            auxiliary: auxiliary_loss(&self.config.feed_forward, &activities),
             activities,
         }
     }
@@ -399,8 +401,7 @@ impl Builder<'_> {
         let module = LearnedDropoutConfig::of_model(mask, &shape).with_weights(
             self.tensor(&name("query_key_value.weight")),
             shape.projected.then(|| self.tensor(&name("output.weight"))),
-            mask.function
-                .learned(|parameter| self.tensor(&name(parameter))),
+            learned(&mask.function, |parameter| self.tensor(&name(parameter))),
         );
         Some(module.at(site, layer, mask.input))
     }

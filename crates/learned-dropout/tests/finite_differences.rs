@@ -5,17 +5,17 @@ mod support;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Gradients, Int, Tensor, TensorData};
-use learned_dropout::feed_forward::{
-    DenseConfig, FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
-};
-use learned_dropout::function::{Fourier, MaskFunction};
-use learned_dropout::initialization::initial_weights;
+use learned_dropout::Transformer;
 use learned_dropout::parameters::ParameterVisitor;
-use learned_dropout::pass::{NoiseKey, Pass};
-use learned_dropout::penalty::{Penalty, PenaltyKind};
-use learned_dropout::rounding::Rounding;
-use learned_dropout::weights::Weights;
-use learned_dropout::{MaskConfig, MaskInput, Site, Transformer, TransformerConfig};
+use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts};
+use model::function::Fourier;
+use model::initialization::initial_weights;
+use model::pass::NoiseKey;
+use model::weights::Weights;
+use model::{
+    FeedForwardConfig, MaskConfig, MaskFunction, MaskInput, Pass, Penalty, PenaltyKind, Rounding,
+    Site, TransformerConfig,
+};
 use support::{device, read, values};
 
 struct Collected<'a> {
@@ -272,7 +272,7 @@ fn with_feed_forward(feed_forward: FeedForwardConfig) -> TransformerConfig {
 #[test]
 fn a_narrow_feed_forward() {
     let hidden = Some(5);
-    let config = with_feed_forward(FeedForwardConfig::Dense(DenseConfig { hidden }));
+    let config = with_feed_forward(FeedForwardConfig::Dense(Dense { hidden }));
     assert_eq!(
         initial_weights(&config, 1)["blocks.1.feed_forward.down.weight"].shape,
         [8, 5]
@@ -282,7 +282,7 @@ fn a_narrow_feed_forward() {
 
 #[test]
 fn a_mixture_of_experts() {
-    let layer = mixture_of_experts::Config {
+    let layer = MixtureOfExperts {
         experts: 4,
         active: 2,
         hidden: Some(6),
@@ -297,7 +297,7 @@ fn a_mixture_of_experts() {
 
 #[test]
 fn experts_with_a_learned_mask_on_their_output() {
-    let layer = mixture_of_experts::Config {
+    let layer = MixtureOfExperts {
         hidden: Some(6),
         ..Default::default()
     };
@@ -309,7 +309,7 @@ fn experts_with_a_learned_mask_on_their_output() {
 
 #[test]
 fn relu_routed_experts() {
-    let layer = relu_routed_experts::Config {
+    let layer = ReluRoutedExperts {
         experts: 3,
         hidden: Some(6),
         ..Default::default()
@@ -321,7 +321,7 @@ fn relu_routed_experts() {
 
 #[test]
 fn relu_with_a_penalty() {
-    let layer = relu::Config {
+    let layer = Relu {
         hidden: Some(20),
         penalty: 0.1,
     };

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use learned_dropout::Transformer;
 use learned_dropout::parameters::ParameterVisitor;
-use learned_dropout::pass::Pass;
 use learned_dropout::statistics::MaskValues;
-use learned_dropout::{Transformer, pytorch};
+use model::Pass;
+use model::pytorch;
 use serde::Deserialize;
 use support::{device, read};
 
@@ -38,7 +39,7 @@ struct Training {
 }
 
 fn load(name: &str, device: &Device) -> (Case, Transformer, BTreeMap<String, String>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures");
     let case = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("fixture");
     let case: Case = serde_json::from_str(&case).expect("fixture");
     let imported = pytorch::import(&folder.join(format!("{name}.pt"))).expect("checkpoint");

@@ -9,15 +9,14 @@
 //! mask has an attention of its own, as wide as its rank where it has one, and the masks from the
 //! embedding share one more. Experts that a token does not choose are not executed for it.
 
-use learned_dropout::feed_forward::FeedForwardConfig;
-use learned_dropout::{MaskInput, Site, TransformerConfig};
+use model::{FeedForwardConfig, MaskInput, Site, TransformerConfig};
 
 use crate::metrics::UsedShares;
 
 /// Operations of the forward pass per token, if everything is computed.
 ///
 /// ```
-/// use learned_dropout::TransformerConfig;
+/// use model::TransformerConfig;
 /// let config = TransformerConfig {
 ///     vocabulary: 10, context: 4, width: 2, heads: 1, layers: 1, dropout: 0.0,
 ///     feed_forward: Default::default(),
@@ -41,7 +40,7 @@ pub fn forward_per_token(config: &TransformerConfig) -> f64 {
 /// [`forward_per_token`].
 ///
 /// ```
-/// use learned_dropout::{MaskConfig, MaskInput, Site, TransformerConfig};
+/// use model::{MaskConfig, MaskInput, Site, TransformerConfig};
 /// use learned_dropout_training::flops::mask_generation_per_token;
 /// let config = TransformerConfig {
 ///     vocabulary: 10, context: 4, width: 8, heads: 2, layers: 3, dropout: 0.0,
@@ -166,8 +165,8 @@ pub fn utilization(
 
 #[cfg(test)]
 mod tests {
-    use learned_dropout::MaskConfig;
-    use learned_dropout::feed_forward::{mixture_of_experts, relu};
+    use model::MaskConfig;
+    use model::feed_forward::{MixtureOfExperts, Relu};
 
     use super::*;
 
@@ -251,7 +250,7 @@ mod tests {
 
     #[test]
     fn experts_worked_by_hand() {
-        let layer = mixture_of_experts::Config {
+        let layer = MixtureOfExperts {
             experts: 4,
             active: 1,
             hidden: Some(5),
@@ -285,7 +284,7 @@ mod tests {
 
     #[test]
     fn units_that_are_zero_save_their_down_weights() {
-        let layer = relu::Config {
+        let layer = Relu {
             hidden: Some(10),
             ..Default::default()
         };
@@ -302,7 +301,7 @@ mod tests {
     /// units is not 0 and keeps a tenth of these.
     #[test]
     fn units_that_are_zero_and_masks_save_nothing_twice() {
-        let layer = relu::Config {
+        let layer = Relu {
             hidden: Some(10),
             ..Default::default()
         };

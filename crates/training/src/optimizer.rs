@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use learned_dropout::ops::tensor::{self, adamw};
-use learned_dropout::weights::TensorSpec;
+use learned_dropout::ops;
+use learned_dropout::ops::adamw;
+use model::tensor_spec::TensorSpec;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::config::OptimizerConfig;
@@ -119,7 +120,7 @@ impl AdamW {
     }
 
     /// The coefficients of a parameter's update number `updates`, from 1.
-    fn step(&self, updates: u64, rates: Rates, decays: bool) -> tensor::AdamW {
+    fn step(&self, updates: u64, rates: Rates, decays: bool) -> ops::AdamW {
         let Rates {
             learning_rate,
             gradient_scale,
@@ -131,7 +132,7 @@ impl AdamW {
         } else {
             0.0
         };
-        tensor::AdamW {
+        ops::AdamW {
             betas: [beta_1 as f32, beta_2 as f32],
             gradient_scale: gradient_scale as f32,
             epsilon: self.config.epsilon as f32,
@@ -171,11 +172,9 @@ impl AdamW {
             path: path.into(),
             reason: error.to_string(),
         })?;
-        learned_dropout::files::write_atomically(path, &file).map_err(|source| {
-            OptimizerError::File {
-                path: path.into(),
-                source,
-            }
+        model::files::write_atomically(path, &file).map_err(|source| OptimizerError::File {
+            path: path.into(),
+            source,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The precision of matrix products in training.
 
 use burn::tensor::Device;
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use serde::{Deserialize, Serialize};
 
 /// The precision that a configuration asks for, `train.precision`.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use data::error::DataError;
 use data::{DataFolder, Tokenizer, TokenizerError};
-use learned_dropout::TransformerConfig;
-use learned_dropout::config::ConfigProblem;
-use learned_dropout::files::write_atomically;
-use learned_dropout::model_folder::{self, TOKENIZER_FILE};
-use learned_dropout::weights::{Weights, WeightsError};
+use model::files::write_atomically;
+use model::model_folder;
+use model::model_folder::TOKENIZER_FILE;
+use model::weights::{Weights, WeightsError};
+use model::{ConfigProblem, TransformerConfig};
 use serde::Serialize;
 
 use crate::checkpoints::{FOLDER, GENERATION_FILE, model_folder_of};

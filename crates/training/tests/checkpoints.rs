@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use learned_dropout::TransformerConfig;
-use learned_dropout::initialization::initial_weights;
 use learned_dropout_training::checkpoints::{
     BEST, Best, Checkpoint, CheckpointError, Checkpoints, LATEST, STATE_FILE, TrainerState,
     read_state,
 };
 use learned_dropout_training::config::OptimizerConfig;
 use learned_dropout_training::optimizer::AdamW;
+use model::TransformerConfig;
+use model::initialization::initial_weights;
 use proptest::prelude::*;
 
 fn model() -> TransformerConfig {

@@ -150,13 +150,10 @@ fn overrides_come_after_the_file_and_take_words_as_strings() {
     assert_eq!(config.data.path, Path::new("elsewhere/x y"));
     assert_eq!(config.train.evaluate.sample.prompt, "2");
     let mask = config.model.learned_dropout.unwrap();
-    assert_eq!(
-        mask.rounding,
-        learned_dropout::rounding::Rounding::Threshold
-    );
+    assert_eq!(mask.rounding, model::rounding::Rounding::Threshold);
     assert_eq!(
         mask.penalty.unwrap().kind,
-        learned_dropout::penalty::PenaltyKind::Linear
+        model::penalty::PenaltyKind::Linear
     );
 }
 

@@ -4,15 +4,15 @@ mod support;
 
 use burn::tensor::Device;
 use data::{DataFolder, Split, Tokenizer};
-use learned_dropout::cut::CutInputs;
-use learned_dropout::feed_forward::{FeedForwardConfig, mixture_of_experts};
-use learned_dropout::initialization::initial_weights;
-use learned_dropout::{MaskConfig, Transformer, TransformerConfig};
+use learned_dropout::Transformer;
 use learned_dropout_training::evaluation::thresholds::{ThresholdError, calibrate, executed_share};
 use learned_dropout_training::evaluation::{
     Evaluation, EvaluationError, EvaluationOptions, evaluate,
 };
 use learned_dropout_training::flops;
+use model::feed_forward::MixtureOfExperts;
+use model::initialization::initial_weights;
+use model::{CutInputs, FeedForwardConfig, MaskConfig, TransformerConfig};
 use support::Place;
 
 fn config() -> TransformerConfig {
@@ -110,7 +110,7 @@ fn an_evaluation_ends_with_the_window_that_reaches_the_limit() {
 #[test]
 fn experts_that_are_not_chosen_are_not_executed() {
     let place = Place::new();
-    let layer = mixture_of_experts::Config {
+    let layer = MixtureOfExperts {
         experts: 4,
         active: 1,
         hidden: Some(8),

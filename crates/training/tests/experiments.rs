@@ -372,7 +372,8 @@ fn the_examples_in_the_documents_are_valid() {
         .map(|of| of.model.dropout)
         .collect();
     assert_eq!(dropout, [0.0, 0.0, 0.2]);
-    let (_place, experiment) = read(example(include_str!("../../../README.md"))).unwrap();
+    let (_place, experiment) =
+        read(example(include_str!("../../../docs/getting-started.md"))).unwrap();
     assert_eq!(experiment.runs(Path::new("out")).len(), 6);
     let named = |value: serde_json::Value| {
         let name = format!("`{}`", value.as_str().unwrap());
@@ -382,6 +383,8 @@ fn the_examples_in_the_documents_are_valid() {
         named(serde_json::to_value(column).unwrap());
     }
     for kind in ChartKind::ALL {
-        named(serde_json::to_value(kind).unwrap());
+        let name = serde_json::to_value(kind).unwrap();
+        assert_eq!(name, kind.name());
+        named(name);
     }
 }

@@ -56,7 +56,7 @@ fn every_kind_resumes_with_the_same_bits() {
         drop(trainer);
         let parts = finish(place.resume(&run, &[]).unwrap());
         assert!(whole == parts, "{kind}");
-        learned_dropout::model_folder::read(&run.join("checkpoints/step-00000006")).unwrap();
+        model::model_folder::read(&run.join("checkpoints/step-00000006")).unwrap();
     }
 }
 

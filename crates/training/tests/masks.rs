@@ -6,11 +6,11 @@ mod support;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use learned_dropout::pass::Pass;
-use learned_dropout::{Site, Transformer, model_folder};
+use learned_dropout::Transformer;
 use learned_dropout_training::checkpoints::model_folder_of;
 use learned_dropout_training::metrics::{Metrics, StepMetrics};
 use learned_dropout_training::trainer::TrainError;
+use model::{Pass, Site, model_folder};
 use support::{Place, finish, parsed, train};
 
 /// A short run that writes one checkpoint.

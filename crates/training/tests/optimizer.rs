@@ -1,9 +1,9 @@
 //! AdamW compared with values worked by hand and with a scalar implementation.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use learned_dropout::weights::TensorSpec;
 use learned_dropout_training::config::OptimizerConfig;
 use learned_dropout_training::optimizer::{AdamW, OptimizerError};
+use model::tensor_spec::{TensorRole, TensorSpec};
 
 fn config() -> OptimizerConfig {
     OptimizerConfig {
@@ -111,6 +111,7 @@ fn layout() -> Vec<TensorSpec> {
         .map(|(name, shape)| TensorSpec {
             name: name.into(),
             shape,
+            role: TensorRole::Weight,
         })
         .into()
 }

@@ -102,7 +102,7 @@ fn a_run_learns_and_reports() {
     let again = RunConfig::read(&run.join("config.toml"), &[]).unwrap();
     assert_eq!(&again, trainer.config());
     assert_eq!(again.model.vocabulary, Some(256));
-    learned_dropout::model_folder::read(&outcome.latest.unwrap()).unwrap();
+    model::model_folder::read(&outcome.latest.unwrap()).unwrap();
 }
 
 #[test]

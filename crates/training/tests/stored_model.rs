@@ -5,12 +5,12 @@ mod support;
 use std::path::Path;
 
 use data::Tokenizer;
-use learned_dropout::TransformerConfig;
-use learned_dropout::initialization::initial_weights;
 use learned_dropout_training::config::RunConfig;
 use learned_dropout_training::stored_model::{
     StoredModel, StoredModelError, model_of_run, write_model,
 };
+use model::TransformerConfig;
+use model::initialization::initial_weights;
 use support::{Place, finish};
 
 fn message(path: &Path) -> String {

@@ -1,13 +1,15 @@
-//! Training steps of `ldrop` beside those of a PyTorch program, in alternation on this machine.
+//! Training steps of `ldrop` and of PyTorch, in alternation on this machine.
 //!
 //! ```text
-//! cargo bench -p learned-dropout-cli --bench compare-pytorch -- --reference /path/torch_reference.py --python /path/python
+//! python3 -m venv venv && venv/bin/pip install torch numpy
+//! cargo bench -p learned-dropout-cli --bench compare-pytorch -- --python $PWD/venv/bin/python
 //! ```
 //!
-//! `PYTHON REFERENCE bench --preset NAME --batch N --dtype f32|bf16 [--compile] --threads N
-//! --warmup N --steps N` must print a JSON object with `tokens_per_second` as its last line: those
-//! of a full training step (forward, backward, AdamW; no dropout, no clipping) on random tokens.
-//! Memory is the most that the process itself held.
+//! The PyTorch program is `reference.py` in this folder. Another one can take its place with
+//! `--reference`: `PYTHON REFERENCE bench --preset NAME --batch N --dtype f32|bf16 [--compile]
+//! --threads N --warmup N --steps N` must print a JSON object with `tokens_per_second` as its last
+//! line, measured over full training steps (forward, backward, AdamW; no dropout, no clipping) on
+//! random tokens. Memory is the most that the process itself held.
 
 mod comparison;
 mod timed_run;
@@ -21,6 +23,12 @@ use clap::Parser;
 
 use comparison::{Comparison, Report};
 
+/// The PyTorch program of this repository.
+const REFERENCE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/benches/compare_pytorch/reference.py"
+);
+
 /// The variants of PyTorch.
 const PYTORCH: [&str; 4] = ["f32", "f32-compiled", "bf16", "bf16-compiled"];
 
@@ -31,7 +39,7 @@ const PYTORCH: [&str; 4] = ["f32", "f32-compiled", "bf16", "bf16-compiled"];
 )]
 struct Arguments {
     /// The PyTorch program; an absolute path, as cargo starts this in the folder of the package
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = REFERENCE)]
     reference: PathBuf,
     /// The Python that has PyTorch; an absolute path, or a name to be looked up
     #[arg(long, value_name = "FILE", default_value = "python3")]

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use inference::{EngineOptions, Format};
-use learned_dropout::TransformerConfig;
 use learned_dropout::device::DeviceName;
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
+use model::TransformerConfig;
 use training::precision::PrecisionChoice;
 
 use crate::failure::Failure;

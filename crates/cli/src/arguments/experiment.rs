@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use training::experiments::ChartKind;
+use training::report::Theme;
 
 /// Arguments of `experiment`.
 #[derive(Debug, Args)]
@@ -39,7 +42,8 @@ pub struct ExperimentArguments {
   ldrop report runs/seed-cpu --out report.html
   ldrop report runs/shift-0 runs/baseline --out comparison.html
   ldrop report runs/seed-cpu --format markdown
-  ldrop report runs/seed-cpu --out results.csv")]
+  ldrop report runs/seed-cpu --out results.csv
+  ldrop report runs/seed-cpu --chart validation-loss --theme dark --out chart.svg")]
 pub struct ReportArguments {
     /// Folders of runs or of experiments
     #[arg(required = true, value_name = "DIR")]
@@ -47,9 +51,37 @@ pub struct ReportArguments {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE", required_unless_present = "format")]
     pub out: Option<PathBuf>,
-    /// The format [default: that of the extension of FILE: .html, .md or .csv]
+    /// The format [default: that of the extension of FILE: .html, .md, .csv or .svg]
     #[arg(long, value_enum)]
     pub format: Option<FormatName>,
+    /// The chart that an SVG file shows [default: the report's first one]
+    #[arg(long, value_name = "KIND", value_parser = chart_kind())]
+    pub chart: Option<ChartKind>,
+    /// The background that an SVG file is for; auto follows the reader's system
+    #[arg(long, value_name = "THEME", default_value = "auto", value_parser = theme())]
+    pub theme: Theme,
+}
+
+/// The kinds of charts by their names in experiment files.
+fn chart_kind() -> impl TypedValueParser<Value = ChartKind> {
+    PossibleValuesParser::new(ChartKind::ALL.map(ChartKind::name)).map(|name| {
+        let named = |kind: &ChartKind| kind.name() == name;
+        ChartKind::ALL
+            .into_iter()
+            .find(named)
+            .expect("a possible value")
+    })
+}
+
+/// The themes by their names.
+pub fn theme() -> impl TypedValueParser<Value = Theme> {
+    PossibleValuesParser::new(Theme::ALL.map(Theme::name)).map(|name| {
+        let named = |theme: &Theme| theme.name() == name;
+        Theme::ALL
+            .into_iter()
+            .find(named)
+            .expect("a possible value")
+    })
 }
 
 /// Formats of reports.
@@ -61,4 +93,6 @@ pub enum FormatName {
     Markdown,
     /// The results with all digits, as comma-separated values
     Csv,
+    /// A picture: one chart
+    Svg,
 }

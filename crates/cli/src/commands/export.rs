@@ -1,6 +1,6 @@
 //! `ldrop export`.
 
-use learned_dropout::{pytorch, weights};
+use model::{pytorch, weights};
 use serde::Serialize;
 use training::stored_model::StoredModel;
 

@@ -1,8 +1,8 @@
 //! `ldrop import`.
 
 use data::Tokenizer;
-use learned_dropout::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
-use learned_dropout::pytorch;
+use model::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
+use model::pytorch;
 use serde::Serialize;
 use training::run_folder::CONFIG_FILE as RUN_CONFIG_FILE;
 use training::stored_model::write_model;

@@ -1,6 +1,6 @@
 //! `ldrop info`.
 
-use learned_dropout::{MaskInput, Site, TransformerConfig};
+use model::{MaskInput, Site, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use model::files::write_atomically;
 use serde::Serialize;
+use training::experiments::ChartKind;
 use training::report::{Format, Report};
 
 use crate::arguments::{Common, FormatName, ReportArguments};
@@ -19,10 +21,17 @@ struct Written<'a> {
 pub fn run(arguments: ReportArguments, common: &Common) -> Result<(), Failure> {
     let format = format(&arguments)?;
     let report = Report::read(&arguments.folders)?;
-    let Some(file) = &arguments.out else {
-        return print(report.write(format).trim_end());
+    let text = match format {
+        FormatName::Html => report.write(Format::Html),
+        FormatName::Markdown => report.write(Format::Markdown),
+        FormatName::Csv => report.write(Format::Csv),
+        FormatName::Svg => picture(&report, &arguments)?,
     };
-    report.save(file, format)?;
+    let Some(file) = &arguments.out else {
+        return print(text.trim_end());
+    };
+    write_atomically(file, text.as_bytes())
+        .map_err(|error| Failure::work(format!("{}: {error}", file.display())))?;
     let runs = report.sections.iter().map(|of| of.runs().count()).sum();
     if common.json {
         return print_json(&Written { report: file, runs });
@@ -30,24 +39,30 @@ pub fn run(arguments: ReportArguments, common: &Common) -> Result<(), Failure> {
     print(&format!("{}: {runs} runs", file.display()))
 }
 
-fn format(arguments: &ReportArguments) -> Result<Format, Failure> {
+/// A chart of the report as SVG.
+fn picture(report: &Report, arguments: &ReportArguments) -> Result<String, Failure> {
+    let picture = report.picture(arguments.chart, arguments.theme);
+    picture.ok_or_else(|| {
+        let chart = arguments.chart.map_or("chart", ChartKind::name);
+        Failure::work(format!("these runs have no values for a {chart} picture"))
+    })
+}
+
+fn format(arguments: &ReportArguments) -> Result<FormatName, Failure> {
     if let Some(name) = arguments.format {
-        return Ok(match name {
-            FormatName::Html => Format::Html,
-            FormatName::Markdown => Format::Markdown,
-            FormatName::Csv => Format::Csv,
-        });
+        return Ok(name);
     }
     let file = arguments.out.as_deref().unwrap_or(Path::new(""));
     let ending = file
         .extension()
         .map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
-        Some("html" | "htm") => Ok(Format::Html),
-        Some("md" | "markdown") => Ok(Format::Markdown),
-        Some("csv") => Ok(Format::Csv),
+        Some("html" | "htm") => Ok(FormatName::Html),
+        Some("md" | "markdown") => Ok(FormatName::Markdown),
+        Some("csv") => Ok(FormatName::Csv),
+        Some("svg") => Ok(FormatName::Svg),
         _ => Err(Failure::Usage(format!(
-            "{}: the ending tells no format: expected .html, .md or .csv; or give --format",
+            "{}: the ending tells no format: expected .html, .md, .csv or .svg; or give --format",
             file.display()
         ))),
     }

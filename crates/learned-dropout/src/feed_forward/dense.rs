@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::{EPSILON, LayerNorm};
-use crate::ops::tensor::{
+use crate::ops::{
     MaskedSettings, NormSettings, Precision, gelu, masked_feed_forward, norm_feed_forward,
 };
 

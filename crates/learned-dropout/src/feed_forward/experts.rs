@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::ops::tensor::{Precision, gated_experts};
+use crate::ops::{Precision, gated_experts};
 
 /// The weights of the experts of one layer.
 #[derive(Module, Debug)]

@@ -2,66 +2,15 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::config::Checks;
-use super::{Activity, Dense, Experts};
-use crate::config::LARGEST_DIMENSION;
+use super::activity::Activity;
+use super::dense::Dense;
+use super::experts::Experts;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
-use crate::ops::tensor::{Precision, best_gates, duplicated, mean_softmax, used_share};
+use crate::ops::{Precision, best_gates, duplicated, mean_softmax, used_share};
 
-/// A mixture of experts of which each token takes the best few; no token is ever dropped.
-///
-/// The gates are the softmax of the router's scores over the chosen experts, times `scaling`. The auxiliary loss is
-/// that of Fedus et al., "Switch Transformers" (2021), summed over the layers: `experts · Σ f P`
-/// over the experts, with `f` the share of all choices that fell on an expert and `P` its mean
-/// probability. It is 1 where the load is even.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Number of experts.
-    pub experts: usize,
-    /// Experts that each token takes.
-    pub active: usize,
-    /// Hidden units of each expert; four times the width where left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<usize>,
-    /// Hidden units of a further expert that every token takes, with gate 1; 0 for none.
-    pub shared: usize,
-    /// What the gates are multiplied by; above 0. Gates whose sum is 1 make the output of several
-    /// experts smaller than that of a dense layer of as many units: with `active` both are as large
-    /// as each other in a new model.
-    pub scaling: f64,
-    /// What the auxiliary loss is multiplied by; at least 0.
-    pub balance: f64,
-}
-
-impl Default for Config {
-    /// Two of eight experts.
-    fn default() -> Self {
-        Self {
-            experts: 8,
-            active: 2,
-            hidden: None,
-            shared: 0,
-            scaling: 1.0,
-            balance: 0.01,
-        }
-    }
-}
-
-impl Config {
-    pub(super) fn validate(&self, check: &mut Checks<'_>) {
-        check.experts(self.experts);
-        check.whole("active", self.active, 1, self.experts.max(1));
-        check.whole("shared", self.shared, 0, LARGEST_DIMENSION);
-        check.positive("scaling", self.scaling);
-        check.not_negative("balance", self.balance);
-    }
-}
-
-/// The module of [`Config`].
+/// The module of [`model::feed_forward::MixtureOfExperts`].
 #[derive(Module, Debug)]
 pub struct MixtureOfExperts {
     /// The scores of the experts, `[experts, width]`; always computed in f32.

@@ -1,14 +1,14 @@
 //! Feed-forwards: what stands in the second half of a block.
 //!
-//! Each kind is a file of its own, with its configuration and its module, and a line in
-//! [`FeedForwardConfig`] and [`Kind`].
+//! Each kind has a file of its own with its module, and a line in [`Kind`]. Their settings are in
+//! [`model::feed_forward`].
 
-mod config;
+mod activity;
 mod dense;
 mod experts;
-pub mod mixture_of_experts;
-pub mod relu;
-pub mod relu_routed_experts;
+mod mixture_of_experts;
+mod relu;
+mod relu_routed_experts;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -18,18 +18,16 @@ use crate::learned_dropout::LearnedDropout;
 use crate::mask::Mask;
 use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
 use crate::norm::LayerNorm;
-use crate::ops::tensor::Precision;
-use crate::pass::{Pass, Purpose};
-use crate::site::MaskInput;
+use crate::ops::Precision;
+use model::pass::Purpose;
+use model::{MaskInput, Pass};
 
-pub use config::{
-    AdaptiveCoefficient, Coefficient, Dense as DenseConfig, FeedForwardConfig, OptionalParameters,
-};
+pub use activity::{Activity, auxiliary_loss};
 pub use dense::Dense;
 pub use experts::Experts;
-use mixture_of_experts::MixtureOfExperts;
-use relu::Relu;
-use relu_routed_experts::ReluRoutedExperts;
+pub use mixture_of_experts::MixtureOfExperts;
+pub use relu::Relu;
+pub use relu_routed_experts::ReluRoutedExperts;
 
 /// A feed-forward, then a learned mask or ordinary dropout; in the dense one a learned mask may also
 /// stand on the hidden units.
@@ -47,27 +45,18 @@ pub struct FeedForward {
     pub layer: usize,
 }
 
-/// The feed-forward of [`FeedForwardConfig`].
+/// The feed-forward of [`FeedForwardConfig`](model::FeedForwardConfig).
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one for each block")]
 pub enum Kind {
     /// See [`Dense`].
     Dense(Dense),
-    /// See [`mixture_of_experts`].
+    /// See [`MixtureOfExperts`].
     MixtureOfExperts(MixtureOfExperts),
-    /// See [`relu_routed_experts`].
+    /// See [`ReluRoutedExperts`].
     ReluRoutedExperts(ReluRoutedExperts),
-    /// See [`relu`].
+    /// See [`Relu`].
     Relu(Relu),
-}
-
-/// What a feed-forward that does not use all of itself for every token did in a forward pass.
-pub struct Activity {
-    /// The auxiliary loss of the layer, `[1]`, with gradient and without its coefficient.
-    pub penalty: Tensor<1>,
-    /// The share of tokens that used each expert, `[experts]`; or the share of hidden units that
-    /// were not 0, `[1]`.
-    pub shares: Tensor<1>,
 }
 
 impl Kind {

@@ -1,31 +1,8 @@
-//! The cosine mask function.
+//! The cosine.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::check_shift;
-use crate::config::ConfigProblem;
-
-/// `M = 0.5 cos(z + B) + 0.5`, with `z` the output of the mask's attention and `B` one learned
-/// shift per channel.
-///
-/// The function is in [0, 1] for every `z`, and it is periodic: no value of `z` is a place from
-/// which the mask cannot come back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cosine {
-    /// Initial value of every element of `B`, in [0, π]. Near 0, masks begin close to 1 (nothing
-    /// dropped); near π they begin close to 0. It is not clamped afterwards.
-    pub shift_init: f64,
-}
-
-impl Cosine {
-    pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        check_shift(key, self.shift_init, problems);
-    }
-
-    /// `shifted`: `[batch, time, values]`, `z + B`.
-    pub(super) fn mask(shifted: Tensor<3>) -> Tensor<3> {
-        (shifted.cos() + 1.0) * 0.5
-    }
+/// `M = 0.5 cos(z + B) + 0.5` of `shifted`, `z + B`, `[batch, time, values]`.
+pub(super) fn mask(shifted: Tensor<3>) -> Tensor<3> {
+    (shifted.cos() + 1.0) * 0.5
 }

@@ -1,60 +1,9 @@
-//! A Fourier series as the mask function.
-
-use std::f64::consts::PI;
+//! The Fourier series.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, activation::softmax};
-use serde::{Deserialize, Serialize};
 
-use super::{FunctionParameter, check_shift};
-use crate::config::ConfigProblem;
-use crate::ops::tensor::cosine_series;
-
-/// Most terms of a series: the highest turns around once for every 0.4 of the attention's output.
-const MOST_TERMS: usize = 16;
-
-/// The share of the amplitudes that the first term begins with.
-const FIRST_SHARE: f64 = 0.9;
-
-/// The names of the learned tensors, after that of the mask.
-pub(super) const AMPLITUDE: &str = "series.amplitude";
-pub(super) const PHASE: &str = "series.phase";
-
-/// A Fourier series of `K` terms in place of the single cosine:
-///
-/// ```text
-/// M = 0.5 + 0.5 Σ_{k=1..K} w_k cos(k (z + B) + φ_k)
-/// w = softmax(0, a_2, …, a_K),  φ_1 = 0
-/// ```
-///
-/// with `z` the output of the mask's attention, and for each value of the mask its own shift `B`,
-/// amplitudes `a` and phases `φ`, all learned. The amplitudes `w` are positive and add up to 1, so
-/// `M` is in [0, 1] for every `z`. Negative ones would add nothing: they are phases of π.
-///
-/// - `a_1` and `φ_1` are not learned. Adding a number to all `a` leaves `w` as it is, and adding one
-///   to `φ_1` is what `B` does. With one term nothing is left to learn but `B`: it is the cosine.
-/// - Without the other phases, `M` would be an even function of `z + B` whose maximum is 1. With them
-///   it is any trigonometric polynomial of degree `K` around 0.5 whose amplitudes add up to 0.5.
-/// - `φ` begins at 0, and all `a` of the terms after the first at `−ln(9 (K − 1))`: the first term has
-///   nine tenths of the amplitude whatever `K` is, so that masks begin near the cosine, and exactly 1
-///   where `z + B` is 0; the rest is enough for the other terms to have gradients.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Fourier {
-    /// `K`, from 1 to 16.
-    pub terms: usize,
-    /// Initial value of every element of `B`, in [0, π]; see [`Cosine`](super::Cosine).
-    pub shift_init: f64,
-}
-
-impl Default for Fourier {
-    fn default() -> Self {
-        Self {
-            terms: 4,
-            shift_init: 0.0,
-        }
-    }
-}
+use crate::ops::cosine_series;
 
 /// The learned coefficients of the terms after the first, as part of a module.
 ///
@@ -94,106 +43,21 @@ impl Series {
     }
 }
 
-impl Fourier {
-    pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        check_shift(key, self.shift_init, problems);
-        if !(1..=MOST_TERMS).contains(&self.terms) {
-            problems.push(ConfigProblem::new(
-                format!("{key}.terms"),
-                self.terms,
-                format!("expected a whole number from 1, the cosine alone, to {MOST_TERMS}"),
-            ));
-        }
-    }
-
-    /// What the series learns besides the shift.
-    pub(super) fn parameters(&self, values: usize) -> Vec<FunctionParameter> {
-        let others = self.terms.saturating_sub(1);
-        if others == 0 {
-            return Vec::new();
-        }
-        let each = (1.0 - FIRST_SHARE) / others as f64;
-        let parameter = |name, initial| FunctionParameter {
-            name,
-            count: others.saturating_mul(values),
-            initial,
-        };
-        vec![
-            parameter(AMPLITUDE, (each / FIRST_SHARE).ln()),
-            parameter(PHASE, 0.0),
-        ]
-    }
-
-    /// `attended`: `[batch, time, values]`, `z`; `shift`: `[values]`, `B`.
-    pub(super) fn mask(
-        attended: Tensor<3>,
-        shift: Tensor<1>,
-        coefficients: Coefficients,
-    ) -> Tensor<3> {
-        let [values] = shift.dims();
-        let [phase, others] = [coefficients.phase, coefficients.amplitude]
-            .map(|tensor| tensor.reshape([-1, values as isize]));
-        let device = shift.device();
-        let first = Tensor::<2>::zeros([1, values], &device);
-        let weights = softmax(Tensor::cat(vec![first.clone(), others], 0), 0);
-        let [terms, _] = weights.dims();
-        let harmonics = Tensor::<1, Int>::arange(1..terms as i64 + 1, &device).float();
-        let turned = harmonics.reshape([terms, 1]) * shift.unsqueeze();
-        let angles = turned + Tensor::cat(vec![first, phase], 0);
-        cosine_series(attended, angles, weights)
-    }
-}
-
-/// One term of a series, for inference: a cosine mask of `harmonic · z` with a shift of its own. `M` is
-/// the sum of those masks times their weights.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Term {
-    /// `k`.
-    pub harmonic: f32,
-    /// `w_k`, one for each value.
-    pub weight: Vec<f32>,
-    /// `k B + φ_k` in [0, 2π), one for each value.
-    pub shift: Vec<f32>,
-}
-
-/// The terms of a series whose learned tensors are `shift`, `amplitude` and `phase`.
+/// The mask of [`model::function::Fourier`].
 ///
-/// # Panics
-/// If amplitudes or phases are not as many as those of whole terms.
-pub fn terms(shift: &[f32], amplitude: &[f32], phase: &[f32]) -> Vec<Term> {
-    assert_eq!(amplitude.len(), phase.len(), "one phase for each amplitude");
-    assert!(
-        !shift.is_empty() && amplitude.len().is_multiple_of(shift.len()),
-        "whole terms"
-    );
-    let values = shift.len();
-    let count = 1 + amplitude.len() / values;
-    let logit = |term: usize, value: usize| match term {
-        0 => 0.0,
-        _ => f64::from(amplitude[(term - 1) * values + value]),
-    };
-    let total = |value: usize, largest: f64| -> f64 {
-        let terms = (0..count).map(|term| (logit(term, value) - largest).exp());
-        terms.sum()
-    };
-    let weight = |term: usize, value: usize| {
-        let largest = (0..count).map(|term| logit(term, value));
-        let largest = largest.fold(f64::NEG_INFINITY, f64::max);
-        ((logit(term, value) - largest).exp() / total(value, largest)) as f32
-    };
-    let angle = |term: usize, value: usize| {
-        let phase = match term {
-            0 => 0.0,
-            _ => f64::from(phase[(term - 1) * values + value]),
-        };
-        ((term + 1) as f64 * f64::from(shift[value]) + phase).rem_euclid(2.0 * PI) as f32
-    };
-    let term = |term: usize| Term {
-        harmonic: (term + 1) as f32,
-        weight: (0..values).map(|value| weight(term, value)).collect(),
-        shift: (0..values).map(|value| angle(term, value)).collect(),
-    };
-    (0..count).map(term).collect()
+/// `attended`: `[batch, time, values]`, `z`; `shift`: `[values]`, `B`.
+pub(super) fn mask(attended: Tensor<3>, shift: Tensor<1>, coefficients: Coefficients) -> Tensor<3> {
+    let [values] = shift.dims();
+    let [phase, others] = [coefficients.phase, coefficients.amplitude]
+        .map(|tensor| tensor.reshape([-1, values as isize]));
+    let device = shift.device();
+    let first = Tensor::<2>::zeros([1, values], &device);
+    let weights = softmax(Tensor::cat(vec![first.clone(), others], 0), 0);
+    let [terms, _] = weights.dims();
+    let harmonics = Tensor::<1, Int>::arange(1..terms as i64 + 1, &device).float();
+    let turned = harmonics.reshape([terms, 1]) * shift.unsqueeze();
+    let angles = turned + Tensor::cat(vec![first, phase], 0);
+    cosine_series(attended, angles, weights)
 }
 
 #[cfg(test)]
@@ -211,28 +75,6 @@ mod tests {
     ];
 
     #[test]
-    fn terms_worked_by_hand() {
-        let found = terms(&[0.5, 1.0], &AMPLITUDES, &[0.1, 0.2, 0.3, 6.0]);
-        let expected = [
-            (1.0, [0.5, 0.25], [0.5, 1.0]),
-            (2.0, [0.25, 0.25], [1.1, 2.2]),
-            // 3 + 6 − 2π
-            (3.0, [0.25, 0.5], [1.8, 2.716_814_7]),
-        ];
-        for (term, (harmonic, weight, shift)) in found.iter().zip(expected) {
-            assert_eq!(term.harmonic, harmonic);
-            for value in 0..2 {
-                assert!(
-                    (term.weight[value] - weight[value]).abs() < 1e-6,
-                    "{term:?}"
-                );
-                assert!((term.shift[value] - shift[value]).abs() < 1e-6, "{term:?}");
-            }
-        }
-        assert_eq!(terms(&[0.5], &[], &[])[0].weight, [1.0]);
-    }
-
-    #[test]
     fn a_mask_worked_by_hand() {
         let device = Device::flex();
         let tensor = |values: [f32; 4]| Tensor::<1>::from_floats(values, &device);
@@ -245,26 +87,11 @@ mod tests {
         let attended = TensorData::new(vec![-0.25, half - 0.5], [1, 1, 2]);
         let attended = Tensor::from_data(attended, &device);
         let shift = Tensor::from_floats([0.25, 0.5], &device);
-        let found = Fourier::mask(attended, shift, coefficients);
+        let found = mask(attended, shift, coefficients);
         let found: Vec<f32> = found.into_data().iter::<f32>().collect();
         // 1; and 0.5 + 0.5 (0.25 cos(π/2) + 0.25 cos(π) + 0.5 cos(3π/2 + π/2)) = 0.625
         for (found, expected) in found.iter().zip([1.0, 0.625]) {
             assert!((found - expected).abs() < 1e-6, "{found}");
-        }
-    }
-
-    #[test]
-    fn the_first_term_begins_with_nine_tenths() {
-        for count in 2..=MOST_TERMS {
-            let series = Fourier {
-                terms: count,
-                ..Fourier::default()
-            };
-            let parameters = series.parameters(3);
-            let initial = vec![parameters[0].initial as f32; parameters[0].count];
-            let found = terms(&[0.0; 3], &initial, &vec![0.0; initial.len()]);
-            assert_eq!(found.len(), count);
-            assert!((found[0].weight[2] - 0.9).abs() < 1e-6);
         }
     }
 }

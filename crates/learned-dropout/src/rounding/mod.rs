@@ -1,6 +1,6 @@
-//! Rounding: from the mask `M` in [0, 1] to the values that multiply the activations.
+//! Rounding on tensors: from the mask `M` in [0, 1] to the values that multiply the activations.
 //!
-//! A new one is a file of its own and a line in [`Rounding`].
+//! [`Rounding`] has the choices. Each one has a file here, and an arm of the `match` in [`round`].
 
 mod sigmoid;
 mod stochastic;
@@ -8,31 +8,8 @@ mod threshold;
 
 use burn::tensor::{Tensor, TensorData};
 use kernels::random::{Philox, unit};
-use serde::{Deserialize, Serialize};
-
-use crate::ops::tensor::Keep;
-use crate::pass::{NoiseKey, Pass, Place};
-
-/// The steepness that the seed gave its sigmoid roundings.
-pub const SIGMOID_SCALE: f64 = 60.0;
-
-/// How a mask is rounded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rounding {
-    /// In training, 1 with probability `M`, else 0; in inference, 1 where `M ≥ 0.5`, else 0.
-    /// The gradient passes straight through.
-    #[default]
-    Stochastic,
-    /// 1 where `M ≥ 0.5`, else 0, in training too; the gradient passes straight through.
-    Threshold,
-    /// `sigmoid(scale (M − 0.5))`, differentiated as it stands, in training and in inference.
-    Sigmoid,
-    /// The values of `Sigmoid` with the gradient of `M`: the scaling is detached.
-    SigmoidDetached,
-    /// `M` itself, in training and in inference.
-    None,
-}
+use model::Rounding;
+use model::pass::{NoiseKey, Pass, Place};
 
 /// A rounded mask.
 pub struct Rounded {
@@ -43,55 +20,38 @@ pub struct Rounded {
     pub kept: Tensor<3>,
 }
 
-impl Rounding {
-    /// Whether the rounded mask holds only 0 and 1.
-    pub fn is_binary(&self) -> bool {
-        matches!(self, Self::Stochastic | Self::Threshold)
-    }
-
-    /// The rule by which the kernels round in this pass, where they know one.
-    pub(crate) fn keep(&self, pass: &Pass, place: Place) -> Option<Keep> {
-        match (self, pass) {
-            (Self::Stochastic, Pass::Train(key)) => Some(Keep::Random(key.stream_at(place))),
-            (Self::Stochastic, Pass::TrainWithSpread { key, spread }) => Some(Keep::Narrowed {
-                generator: key.stream_at(place),
-                spread: *spread,
-            }),
-            (Self::Stochastic, Pass::TrainWithConstantNoise(noise)) => {
-                Some(Keep::Threshold(*noise))
-            }
-            (Self::Stochastic, Pass::Evaluate) | (Self::Threshold, _) => Some(Keep::Threshold(0.5)),
-            _ => None,
+/// Rounds a mask, `[batch, time, channels]`.
+///
+/// `scale` is the steepness of the sigmoid roundings; `place` is where the noise comes from.
+pub fn round(
+    rounding: Rounding,
+    mask: Tensor<3>,
+    scale: f64,
+    pass: &Pass,
+    place: Place,
+) -> Rounded {
+    let value = mask.clone().detach();
+    match rounding {
+        Rounding::Stochastic => straight_through(mask, stochastic_sides(&value, pass, place)),
+        Rounding::Threshold => {
+            let kept = threshold::kept(&value);
+            straight_through(mask, kept)
         }
-    }
-
-    /// Rounds a mask, `[batch, time, channels]`.
-    ///
-    /// `scale` is the steepness of the sigmoid roundings; `place` is where the noise comes from.
-    pub fn round(&self, mask: Tensor<3>, scale: f64, pass: &Pass, place: Place) -> Rounded {
-        let value = mask.clone().detach();
-        match self {
-            Self::Stochastic => straight_through(mask, stochastic_sides(&value, pass, place)),
-            Self::Threshold => {
-                let kept = threshold::kept(&value);
-                straight_through(mask, kept)
-            }
-            Self::Sigmoid => Rounded {
-                multiplier: sigmoid::value(mask, scale),
+        Rounding::Sigmoid => Rounded {
+            multiplier: sigmoid::value(mask, scale),
+            kept: threshold::kept(&value),
+        },
+        Rounding::SigmoidDetached => {
+            let multiplier = mask - value.clone() + sigmoid::value(value.clone(), scale);
+            Rounded {
+                multiplier,
                 kept: threshold::kept(&value),
-            },
-            Self::SigmoidDetached => {
-                let multiplier = mask - value.clone() + sigmoid::value(value.clone(), scale);
-                Rounded {
-                    multiplier,
-                    kept: threshold::kept(&value),
-                }
             }
-            Self::None => Rounded {
-                multiplier: mask,
-                kept: threshold::kept(&value),
-            },
         }
+        Rounding::None => Rounded {
+            multiplier: mask,
+            kept: threshold::kept(&value),
+        },
     }
 }
 

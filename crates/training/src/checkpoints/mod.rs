@@ -10,10 +10,10 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::TransformerConfig;
-use learned_dropout::files::{sync_folder, write_atomically};
-use learned_dropout::model_folder;
-use learned_dropout::weights::{Weights, WeightsError};
+use model::TransformerConfig;
+use model::files::{sync_folder, write_atomically};
+use model::model_folder;
+use model::weights::{Weights, WeightsError};
 
 use crate::optimizer::{AdamW, OptimizerError};
 use crate::stored_model::write_generation_config;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use learned_dropout::penalty::Control;
+use model::penalty::Control;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -109,7 +109,7 @@ pub(super) fn write(folder: &Path, state: &TrainerState) -> Result<(), Checkpoin
     let mut text = serde_json::to_vec_pretty(&file).expect("numbers and strings serialize");
     text.push(b'\n');
     let path = folder.join(STATE_FILE);
-    learned_dropout::files::write_atomically(&path, &text).map_err(CheckpointError::at(&path))
+    model::files::write_atomically(&path, &text).map_err(CheckpointError::at(&path))
 }
 
 /// Reads the state of a checkpoint and checks that all its files are intact.

@@ -12,9 +12,7 @@ pub(crate) mod typed;
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::config::ConfigProblem;
-use learned_dropout::feed_forward::FeedForwardConfig;
-use learned_dropout::{MaskConfig, TransformerConfig};
+use model::{ConfigProblem, FeedForwardConfig, MaskConfig, TransformerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::precision::PrecisionChoice;
@@ -195,11 +193,9 @@ impl RunConfig {
             path: path.into(),
             reason,
         })?;
-        learned_dropout::files::write_atomically(path, text.as_bytes()).map_err(|source| {
-            ConfigError::File {
-                path: path.into(),
-                source,
-            }
+        model::files::write_atomically(path, text.as_bytes()).map_err(|source| ConfigError::File {
+            path: path.into(),
+            source,
         })
     }
 

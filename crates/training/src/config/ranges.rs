@@ -1,6 +1,6 @@
 //! Which values of a run configuration are possible.
 
-use learned_dropout::config::ConfigProblem;
+use model::ConfigProblem;
 
 use super::RunConfig;
 

@@ -3,13 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use learned_dropout::config::ConfigProblem;
-use learned_dropout::feed_forward::{
-    FeedForwardConfig, mixture_of_experts, relu, relu_routed_experts,
-};
-use learned_dropout::function::{Fourier, MaskFunction};
-use learned_dropout::penalty::Penalty;
-use learned_dropout::{MaskConfig, MaskGradient};
+use model::feed_forward::{MixtureOfExperts, Relu, ReluRoutedExperts};
+use model::function::Fourier;
+use model::{ConfigProblem, FeedForwardConfig, MaskConfig, MaskFunction, MaskGradient, Penalty};
 use serde::Deserialize;
 
 use super::document::Node;
@@ -249,15 +245,15 @@ fn missing(key: &str, problems: &mut Vec<Problem>) {
 fn feed_forwards() -> [FeedForwardConfig; 3] {
     let hidden = Some(1);
     [
-        FeedForwardConfig::MixtureOfExperts(mixture_of_experts::Config {
+        FeedForwardConfig::MixtureOfExperts(MixtureOfExperts {
             hidden,
             ..Default::default()
         }),
-        FeedForwardConfig::ReluRoutedExperts(relu_routed_experts::Config {
+        FeedForwardConfig::ReluRoutedExperts(ReluRoutedExperts {
             hidden,
             ..Default::default()
         }),
-        FeedForwardConfig::Relu(relu::Config {
+        FeedForwardConfig::Relu(Relu {
             hidden,
             ..Default::default()
         }),

@@ -7,7 +7,7 @@
 //! ```no_run
 //! use burn::tensor::Device;
 //! use data::{DataFolder, Split};
-//! use learned_dropout::Transformer;
+//! use model_path::Transformer;
 //! use learned_dropout_training::evaluation::{EvaluationOptions, evaluate};
 //! use learned_dropout_training::stored_model::StoredModel;
 //!
@@ -34,9 +34,9 @@ pub mod thresholds;
 use burn::tensor::Device;
 use data::error::DataError;
 use data::{Tokenizer, Tokens, Window, windows};
-use learned_dropout::pass::Pass;
+use learned_dropout::Transformer;
 use learned_dropout::statistics::MaskValues;
-use learned_dropout::{Transformer, TransformerConfig};
+use model::{Pass, TransformerConfig};
 use serde::Serialize;
 
 use crate::flops;

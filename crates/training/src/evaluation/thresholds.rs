@@ -6,9 +6,7 @@
 use data::error::DataError;
 use data::{Tokens, batches};
 use learned_dropout::Transformer;
-use learned_dropout::config::ConfigProblem;
-use learned_dropout::cut::CutInputs;
-use learned_dropout::pass::Pass;
+use model::{ConfigProblem, CutInputs, Pass};
 
 use super::{ExecutedShare, ForwardFlops, device_of};
 use crate::flops;

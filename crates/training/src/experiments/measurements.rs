@@ -179,7 +179,7 @@ impl Measurements {
         let path = run.join(MEASUREMENTS_FILE);
         let text =
             serde_json::to_string_pretty(self).expect("strings and numbers serialize") + "\n";
-        learned_dropout::files::write_atomically(&path, text.as_bytes())
+        model::files::write_atomically(&path, text.as_bytes())
             .map_err(|source| MeasurementsError { path, source })
     }
 

@@ -138,6 +138,22 @@ impl ChartKind {
         Self::LossAgainstDecodeSpeed,
         Self::LossAgainstPrefillSpeed,
     ];
+
+    /// Its name in experiment files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ValidationLoss => "validation-loss",
+            Self::TrainLoss => "train-loss",
+            Self::StepLoss => "step-loss",
+            Self::Kept => "kept",
+            Self::KeptByLayer => "kept-by-layer",
+            Self::KeptByPosition => "kept-by-position",
+            Self::LossAgainstFlops => "loss-against-flops",
+            Self::LossAgainstSpeed => "loss-against-speed",
+            Self::LossAgainstDecodeSpeed => "loss-against-decode-speed",
+            Self::LossAgainstPrefillSpeed => "loss-against-prefill-speed",
+        }
+    }
 }
 
 /// A table of the report, with a row for each arm.
@@ -242,7 +258,7 @@ impl Outline {
     pub fn write(&self, folder: &Path) -> Result<(), OutlineError> {
         let path = folder.join(OUTLINE_FILE);
         let text = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
-        learned_dropout::files::write_atomically(&path, (text + "\n").as_bytes())
+        model::files::write_atomically(&path, (text + "\n").as_bytes())
             .map_err(|source| OutlineError::File { path, source })
     }
 

@@ -5,7 +5,7 @@ mod bits;
 mod overlap;
 mod token_class;
 
-use learned_dropout::site::Site;
+use model::Site;
 use serde::Serialize;
 
 use bits::BitRows;
@@ -204,6 +204,15 @@ impl MaskStudy {
     /// The first tokens, at most `most`, in the order of the text.
     pub(crate) fn first_tokens(&self, most: usize) -> impl Iterator<Item = &StudiedToken> {
         self.tokens.iter().take(most).map(|placed| &placed.token)
+    }
+
+    /// For each mask, the share of its values that each of the first tokens keeps, at most so many.
+    pub(crate) fn first_shares(&self, most: usize) -> Vec<Vec<f64>> {
+        let shares = |mask: &StudiedMask| {
+            let rows = self.tokens.len().min(most);
+            (0..rows).map(|row| mask.kept.share(row)).collect()
+        };
+        self.masks.iter().map(shares).collect()
     }
 
     /// For each mask, a bit for each value of the first tokens, at most `most`: 1 if it is kept. Each

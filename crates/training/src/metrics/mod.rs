@@ -7,7 +7,7 @@ mod used_shares;
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::Site;
+use model::Site;
 use serde::{Deserialize, Serialize};
 
 pub use feed_forward::{FeedForwardLayerMetrics, FeedForwardMetrics};

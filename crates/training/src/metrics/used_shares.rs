@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use learned_dropout::Site;
+use model::Site;
 
 use super::{EvaluationMetrics, MaskMetrics, Metrics};
 use crate::run_folder::METRICS_FILE;

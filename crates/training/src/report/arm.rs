@@ -1,11 +1,26 @@
 //! An arm of a report: the runs of one configuration, and what they come to.
 
-use learned_dropout::TransformerConfig;
+use model::{FeedForwardConfig, TransformerConfig};
 
 use super::run_record::{EvaluationPoint, RunRecord};
 use super::spread::Spread;
 use crate::experiments::{ArmOutline, Published};
 use crate::flops;
+
+/// What an arm is in a few words, so that a chart can draw like arms alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Dense feed-forwards, without any dropout.
+    Dense,
+    /// The same with random dropout.
+    Dropout,
+    /// Learned masks.
+    Masked,
+    /// Experts of which each token takes a few.
+    Experts,
+    /// ReLU.
+    Relu,
+}
 
 /// The runs of one configuration with different seeds.
 #[derive(Clone, Debug)]
@@ -106,6 +121,20 @@ impl Arm {
     /// The model; none if no run has begun.
     pub fn model(&self) -> Option<TransformerConfig> {
         self.runs.first()?.config.model.transformer(None).ok()
+    }
+
+    /// What it is; none if no run has begun.
+    pub fn family(&self) -> Option<Family> {
+        let model = self.model()?;
+        Some(match model.feed_forward {
+            _ if model.learned_dropout.is_some() => Family::Masked,
+            FeedForwardConfig::MixtureOfExperts(_) | FeedForwardConfig::ReluRoutedExperts(_) => {
+                Family::Experts
+            }
+            FeedForwardConfig::Relu(_) => Family::Relu,
+            FeedForwardConfig::Dense(_) if model.dropout > 0.0 => Family::Dropout,
+            FeedForwardConfig::Dense(_) => Family::Dense,
+        })
     }
 
     /// Operations of the forward pass per token, if everything is computed; none if no run has

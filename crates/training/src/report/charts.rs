@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::arm::Arm;
+use super::arm::{Arm, Family};
 use super::mask_tables;
 use super::spread::Spread;
 use crate::experiments::{Chart, ChartKind};
@@ -43,6 +43,9 @@ pub struct Series {
     pub name: String,
     /// The arm's place in the report, which decides its colour and dashes.
     pub style: usize,
+    /// What the arm is, where a chart has points of several arms.
+    #[serde(skip)]
+    pub family: Option<Family>,
     /// x, y, and where it is known the lower and the upper end of y's spread.
     pub points: Vec<Vec<f64>>,
 }
@@ -78,6 +81,7 @@ pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
         .map(|(style, arm)| Series {
             name: arm.label.clone(),
             style,
+            family: arm.family(),
             points: points(arm, chart.kind),
         })
         .filter(|series| !series.points.is_empty())
@@ -114,12 +118,14 @@ fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
         share: true,
         ..axis(label)
     };
-    let (steps, nats) = (whole("steps"), axis("nats per token"));
+    let steps = whole("steps");
+    let train = axis("train loss, nats per token");
+    let validation = axis("validation loss, nats per token");
     let kept = share("kept activations");
     match kind {
-        ChartKind::ValidationLoss => ("Validation loss", steps, nats),
-        ChartKind::TrainLoss => ("Train loss", steps, nats),
-        ChartKind::StepLoss => ("Loss of the training batches", steps, nats),
+        ChartKind::ValidationLoss => ("Validation loss", steps, validation),
+        ChartKind::TrainLoss => ("Train loss", steps, train),
+        ChartKind::StepLoss => ("Loss of the training batches", steps, train),
         ChartKind::Kept => ("Kept activations", steps, kept),
         ChartKind::KeptByLayer => ("Kept activations by layer", whole("layer"), kept),
         ChartKind::KeptByPosition => (
@@ -129,23 +135,23 @@ fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
         ),
         ChartKind::LossAgainstFlops => (
             "Validation loss against computation",
-            whole("executed FLOPs of the forward pass per token"),
-            nats,
+            whole("executed FLOPs per token (forward pass)"),
+            validation,
         ),
         ChartKind::LossAgainstSpeed => (
             "Validation loss against training speed",
             whole("tokens per second"),
-            nats,
+            validation,
         ),
         ChartKind::LossAgainstDecodeSpeed => (
             "Validation loss against speed of writing",
             whole("tokens per second, one after the other"),
-            nats,
+            validation,
         ),
         ChartKind::LossAgainstPrefillSpeed => (
             "Validation loss against speed of reading",
             whole("tokens per second of a prompt"),
-            nats,
+            validation,
         ),
     }
 }

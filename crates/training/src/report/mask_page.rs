@@ -141,6 +141,7 @@ fn plots(analysis: &MaskAnalysis) -> Vec<Plot> {
     let series = |name: &str, points: Vec<(f64, f64)>| Series {
         name: name.into(),
         style: 0,
+        family: None,
         points: points.into_iter().map(|(x, y)| vec![x, y]).collect(),
     };
     let numbered = |values: &[f64]| {

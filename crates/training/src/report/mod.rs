@@ -1,5 +1,6 @@
-//! Reports of runs and experiments: tables and charts as a web page of one file, as Markdown or
-//! as CSV. Every number comes from the runs' `config.toml`, `metrics.jsonl` and `measurements.json`.
+//! Reports of runs and experiments: tables and charts as a web page of one file, tables as Markdown
+//! or CSV, single charts as SVG. Every number comes from the runs' `config.toml`, `metrics.jsonl` and
+//! `measurements.json`.
 
 mod arm;
 mod charts;
@@ -9,6 +10,7 @@ mod markdown;
 mod mask_page;
 mod mask_tables;
 mod page;
+mod picture;
 mod run_record;
 mod spread;
 mod table;
@@ -17,12 +19,14 @@ mod thresholds;
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
-use crate::experiments::{ArmOutline, Outline, OutlineError, Table, run_folder};
+use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, OutlineError, Table, run_folder};
 use crate::run_folder::CONFIG_FILE;
 
-pub use arm::Arm;
+pub use arm::{Arm, Family};
 pub use charts::{Axis, Plot, Series};
 pub use mask_page::mask_page;
+pub use picture::Theme;
+pub use picture::token_strips::token_strips;
 pub use run_record::{Environment, EvaluationPoint, RunRecord, StepPoint};
 pub use spread::Spread;
 pub use table::{Cell, DataTable, Unit};
@@ -125,17 +129,24 @@ impl Report {
         }
     }
 
+    /// One chart as an SVG file: the first of a kind, or the first of all. None if there is nothing
+    /// to plot.
+    pub fn picture(&self, kind: Option<ChartKind>, theme: Theme) -> Option<String> {
+        let plot = self.sections.iter().find_map(|of| of.plot(kind))?;
+        Some(picture::chart(&plot, theme))
+    }
+
     /// Writes the report's page into the folder that it is about, whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path, format: Format) -> Result<(), ReportError> {
-        learned_dropout::files::write_atomically(path, self.write(format).as_bytes()).map_err(
-            |source| ReportError::File {
+        model::files::write_atomically(path, self.write(format).as_bytes()).map_err(|source| {
+            ReportError::File {
                 path: path.into(),
                 source,
-            },
-        )
+            }
+        })
     }
 }
 
@@ -212,6 +223,20 @@ impl Section {
         };
         let plot = |chart| charts::plot(&self.arms, chart);
         asked.iter().filter_map(plot).collect()
+    }
+
+    /// The first chart of a kind, as the outline wants it or else with all arms; without a kind the
+    /// first chart of all. None if it would be empty.
+    pub fn plot(&self, kind: Option<ChartKind>) -> Option<Plot> {
+        let Some(kind) = kind else {
+            return self.plots().into_iter().next();
+        };
+        let asked = self.outline.charts.iter().find(|chart| chart.kind == kind);
+        let chart = asked.cloned().unwrap_or(Chart {
+            kind,
+            ..Chart::default()
+        });
+        charts::plot(&self.arms, &chart)
     }
 
     /// The configuration keys in which the arms differ.

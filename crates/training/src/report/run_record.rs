@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::Site;
-use learned_dropout::feed_forward::FeedForwardConfig;
+use model::{FeedForwardConfig, Site};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! The auxiliary loss of feed-forwards with experts or ReLU, and the shares of them that were used.
 
-use learned_dropout::TransformerConfig;
-use learned_dropout::feed_forward::Coefficient;
 use learned_dropout::transformer::Loss;
+use model::TransformerConfig;
+use model::feed_forward::Coefficient;
 
 use crate::metrics::{FeedForwardLayerMetrics, FeedForwardMetrics};
 use crate::token_batch::read_scalar;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout::config::ConfigProblem;
+use model::ConfigProblem;
 
 use crate::checkpoints::CheckpointError;
 use crate::config::ConfigError;

@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 use data::folder::Split;
-use learned_dropout::pass::Pass;
 use learned_dropout::transformer::{Loss, Transformer};
+use model::Pass;
 
 use super::auxiliary::feed_forward_metrics;
 use super::error::TrainError;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use learned_dropout::ops::tensor::{sum_of_squares, sum_of_two};
+use learned_dropout::ops::{sum_of_squares, sum_of_two};
 use learned_dropout::parameters::{ParameterMapper, ParameterVisitor};
 use learned_dropout::transformer::Transformer;
 

@@ -1,9 +1,7 @@
 //! Weights whose masks keep a given share, for measurements of models that were never trained.
 
-use learned_dropout::TransformerConfig;
-use learned_dropout::function::MaskFunction;
-use learned_dropout::rounding::Rounding;
-use learned_dropout::weights::Weights;
+use model::weights::Weights;
+use model::{MaskFunction, Rounding, TransformerConfig};
 
 /// The masks of a model cannot be made to keep a given share.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -57,9 +55,9 @@ pub fn set_kept_share(
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Int, Tensor};
-    use learned_dropout::initialization::initial_weights;
-    use learned_dropout::pass::Pass;
-    use learned_dropout::{MaskConfig, Transformer};
+    use learned_dropout::Transformer;
+    use model::initialization::initial_weights;
+    use model::{MaskConfig, Pass};
 
     use super::*;
 

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use learned_dropout::TransformerConfig;
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
-use learned_dropout::weights::Weights;
+use model::TransformerConfig;
+use model::weights::Weights;
 
 use crate::checkpoints::{Best, Checkpoint, Checkpoints, DamagedCheckpoint, TrainerState};
 use crate::config::RunConfig;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use learned_dropout::TransformerConfig;
-use learned_dropout::weights::Weights;
+use model::TransformerConfig;
+use model::weights::Weights;
 
 use crate::checkpoints::DamagedCheckpoint;
 use crate::metrics::{EvaluationMetrics, StepMetrics};

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use data::folder::DataFolder;
-use learned_dropout::TransformerConfig;
-use learned_dropout::initialization::continued_weights;
-use learned_dropout::model_folder::{self, TOKENIZER_FILE};
-use learned_dropout::weights::Weights;
+use model::TransformerConfig;
+use model::initialization::continued_weights;
+use model::model_folder::{self, TOKENIZER_FILE};
+use model::weights::Weights;
 
 use super::error::TrainError;
 use crate::checkpoints;

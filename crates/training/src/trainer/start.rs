@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 use data::folder::{DataFolder, Split};
-use learned_dropout::TransformerConfig;
-use learned_dropout::model_folder;
-use learned_dropout::ops::tensor::Precision;
+use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
-use learned_dropout::weights::{self, Weights};
+use model::TransformerConfig;
+use model::layout::layout;
+use model::model_folder;
+use model::weights::{self, Weights};
 
 use super::Trainer;
 use super::error::TrainError;
@@ -187,7 +188,7 @@ impl<'a> Trainer<'a> {
                 let optimizer = AdamW::read(
                     &config.train.optimizer,
                     &checkpoint.join(OPTIMIZER_FILE),
-                    weights::layout(&model_config),
+                    layout(&model_config),
                     &device,
                 )
                 .map_err(CheckpointError::from)?;

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use data::error::DataError;
-use learned_dropout::TransformerConfig;
-use learned_dropout::pass::{NoiseKey, Pass};
-use learned_dropout::penalty::{Control, Penalty};
 use learned_dropout::transformer::Transformer;
+use model::pass::NoiseKey;
+use model::penalty::Control;
+use model::{Pass, Penalty, TransformerConfig};
 
 use super::auxiliary::{self, feed_forward_metrics};
 use super::error::{TrainError, finite};

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use learned_dropout::TransformerConfig;
-use learned_dropout::ops::tensor::Precision;
-use learned_dropout::pass::{NoiseKey, Purpose};
+use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
-use learned_dropout::weights::Weights;
+use model::TransformerConfig;
+use model::pass::{NoiseKey, Purpose};
+use model::weights::Weights;
 
 use super::error::TrainError;
 use super::step::{Step, StepValues};
@@ -171,7 +171,7 @@ fn random_batch(
 
 #[cfg(test)]
 mod tests {
-    use learned_dropout::initialization::initial_weights;
+    use model::initialization::initial_weights;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use data::error::DataError;
 use data::folder::{DataFolder, Split};
-use learned_dropout::pass::{NoiseKey, Purpose};
+use model::pass::{NoiseKey, Purpose};
 
 use crate::token_batch::TokenBatch;
 

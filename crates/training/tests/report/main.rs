@@ -1,4 +1,4 @@
-//! Reports: what they say, and the page in a real browser.
+//! Reports: what they say, and the page and the pictures in a real browser.
 
 #[cfg(unix)]
 mod browser;
@@ -10,4 +10,7 @@ mod in_browser;
 mod masks_in_browser;
 #[cfg(unix)]
 mod page_checks;
+mod pictures;
+#[cfg(unix)]
+mod pictures_in_browser;
 mod study;

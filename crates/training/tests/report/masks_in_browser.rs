@@ -1,8 +1,8 @@
 //! The page about masks in a real browser.
 
-use learned_dropout::site::Site;
 use learned_dropout_training::masks::{MaskStudy, MaskWindow, StudiedToken};
 use learned_dropout_training::report::mask_page;
+use model::Site;
 
 use crate::browser::{self, Browser};
 use crate::page_checks::{nothing_went_wrong, number, pages_fit, text};

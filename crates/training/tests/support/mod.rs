@@ -57,7 +57,7 @@ impl Place {
         Tokenizer::byte().save(at.join("tokenizer.json")).unwrap();
         let hash = xxhash_rust::xxh3::xxh3_128(&std::fs::read(at.join("tokenizer.json")).unwrap());
         // Some Rust code that stays as it is: tiny models learn something else from another text.
-        let text = include_str!("text.txt");
+        let text = include_str!("training_text.txt");
         let tokens: Vec<u8> = text.bytes().flat_map(|byte| [byte, 0]).collect();
         let part = serde_json::json!({"tokens": text.len(), "text_bytes": null, "hash": null});
         for file in ["train.bin", "val.bin"] {

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use learned_dropout::TransformerConfig;
-use learned_dropout::config::MaskGradient;
-use learned_dropout::initialization::initial_weights;
-use learned_dropout::weights::Weights;
+use model::initialization::initial_weights;
+use model::weights::Weights;
+use model::{MaskGradient, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;

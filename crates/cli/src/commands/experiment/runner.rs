@@ -205,7 +205,7 @@ impl<'a> Runner<'a> {
                     continue;
                 }
                 let path = run.folder.join(FAILURE_FILE);
-                learned_dropout::files::write_atomically(&path, error.as_bytes())?;
+                model::files::write_atomically(&path, error.as_bytes())?;
                 self.show_message(&format!("{}: failed: {error}", self.name(&run)));
                 ended.push(Ended::new(&run, Some(error)));
             }

@@ -1,9 +1,12 @@
 //! The analysis of a model's masks for a text: which tokens keep which values.
 
+use std::path::Path;
+
 use data::{DataFolder, Split, TextStream, Tokenizer, windows};
 use inference::{Engine, MaskValues};
+use model::files::write_atomically;
 use training::masks::{MaskAnalysis, MaskStudy, MaskWindow, Overlap, StudiedToken};
-use training::report::mask_page;
+use training::report::{mask_page, token_strips};
 use training::stored_model::StoredModel;
 
 use crate::arguments::InspectArguments;
@@ -86,18 +89,32 @@ fn studied_tokens(ids: &[u32], tokenizer: Option<&Tokenizer>) -> Vec<StudiedToke
         .collect()
 }
 
-/// Writes the web page of a study, if --html asks for one.
-pub fn write_page(
+/// Writes the page and the picture of a study, where they are wanted.
+pub fn write_files(
     study: &MaskStudy,
     source: &str,
     arguments: &InspectArguments,
 ) -> Result<(), Failure> {
-    let Some(path) = &arguments.html else {
-        return Ok(());
-    };
-    let page = mask_page(study, &arguments.model.display().to_string(), source);
-    let page = page.ok_or_else(|| no_masks_failure(arguments))?;
-    learned_dropout::files::write_atomically(path, page.as_bytes())
+    let model = arguments.model.display();
+    if let Some(path) = &arguments.html {
+        let page = mask_page(study, &model.to_string(), source);
+        write_file(path, page, arguments)?;
+    }
+    if let Some(path) = &arguments.svg {
+        let title = format!("What the masks of {model} keep, token by token");
+        let picture = token_strips(study, arguments.theme, &title);
+        write_file(path, picture, arguments)?;
+    }
+    Ok(())
+}
+
+fn write_file(
+    path: &Path,
+    text: Option<String>,
+    arguments: &InspectArguments,
+) -> Result<(), Failure> {
+    let text = text.ok_or_else(|| no_masks_failure(arguments))?;
+    write_atomically(path, text.as_bytes())
         .map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
     print_message(&format!("wrote {}", path.display()));
     Ok(())

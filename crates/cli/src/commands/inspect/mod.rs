@@ -77,13 +77,13 @@ pub fn run(arguments: InspectArguments, common: &Common) -> Result<(), Failure> 
         ));
     }
     let mut analysis = None;
-    if arguments.masks || arguments.html.is_some() {
+    if arguments.masks || arguments.html.is_some() || arguments.svg.is_some() {
         let windows = masks::text_windows(&ids, &engine, arguments.max_tokens);
         let study = masks::study(&engine, &windows, tokenizer.as_ref(), common.quiet)?;
         let found = study
             .analysis()
             .ok_or_else(|| masks::no_masks_failure(&arguments))?;
-        masks::write_page(&study, &source, &arguments)?;
+        masks::write_files(&study, &source, &arguments)?;
         analysis = Some(found);
     }
     let report = report(
@@ -143,7 +143,7 @@ fn inspect_data(
         .analysis()
         .ok_or_else(|| masks::no_masks_failure(arguments))?;
     let source = format!("the validation part of {}", path.display());
-    masks::write_page(&study, &source, arguments)?;
+    masks::write_files(&study, &source, arguments)?;
     if common.json {
         print_json(&MaskReport { analysis })
     } else {

@@ -1,0 +1,192 @@
+//! How masks are rounded at inference.
+
+use kernels::random::{Philox, unit};
+use model::{MaskConfig, Rounding, Site};
+
+use crate::mask_statistics::MaskSums;
+
+/// Stochastic rounding at inference, for models that were trained with it.
+///
+/// An element is kept with probability `M^a / (M^a + (1 − M)^a)`, `a = 1 / temperature`: at 1
+/// with probability `M`, as in training; towards 0 it becomes the threshold at 0.5.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaskSampling {
+    /// Above 0, finite. Values that are not turn the sampling off.
+    pub temperature: f32,
+    /// The same seed, tokens and model give the same masks.
+    pub seed: u64,
+}
+
+/// What decides over the values of masks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum MaskRule {
+    /// The model's rounding as in its evaluation.
+    #[default]
+    Model,
+    /// Random rounding of masks whose rounding is stochastic.
+    Sampled(MaskSampling),
+    /// Not the masks at all: each value is kept with this probability. Made to measure speed with
+    /// weights that were never trained; the masks are computed nevertheless.
+    Random {
+        /// From 0 to 1.
+        kept: f32,
+        /// The same seed and tokens give the same masks.
+        seed: u64,
+    },
+}
+
+/// Where the masks' random streams start, so that they share none with the sampling of tokens.
+const FIRST_STREAM: u64 = 1 << 32;
+
+/// The mask of one token.
+pub(crate) struct MaskRow<'a> {
+    pub(crate) config: &'a MaskConfig,
+    pub(crate) rule: MaskRule,
+    pub(crate) site: Site,
+    pub(crate) layer: usize,
+    /// Tokens of the sequence before this one.
+    pub(crate) token: u64,
+}
+
+impl MaskRow<'_> {
+    fn stream(&self, seed: u64) -> Philox {
+        let site = (self.site as u64) << 24;
+        Philox::new(seed, FIRST_STREAM + site + self.layer as u64)
+    }
+
+    /// Replaces the values of the mask function by factors.
+    pub(crate) fn round(&self, masks: &mut [f32]) -> MaskSums {
+        let noise = match self.rule {
+            MaskRule::Sampled(sampling)
+                if sampling.temperature > 0.0 && sampling.temperature.is_finite() =>
+            {
+                Some((self.stream(sampling.seed), 1.0 / sampling.temperature))
+            }
+            _ => None,
+        };
+        let random = match self.rule {
+            MaskRule::Random { kept, seed } => Some((self.stream(seed), kept)),
+            _ => None,
+        };
+        let first = self.token * masks.len() as u64;
+        let scale = self.config.sigmoid_scale as f32;
+        let mut sums = MaskSums {
+            elements: masks.len() as u64,
+            ..MaskSums::default()
+        };
+        for (index, value) in (first..).zip(masks) {
+            let mask = *value;
+            let mut kept = mask >= 0.5;
+            *value = match (self.config.rounding, &noise) {
+                (Rounding::Stochastic, Some((stream, exponent))) => {
+                    kept = unit(stream.number(index)) <= tempered(mask, *exponent);
+                    f32::from(kept)
+                }
+                (Rounding::Stochastic | Rounding::Threshold, _) => f32::from(kept),
+                (Rounding::Sigmoid | Rounding::SigmoidDetached, _) => {
+                    1.0 / (1.0 + (-scale * (mask - 0.5)).exp())
+                }
+                (Rounding::None, _) => mask,
+            };
+            if let Some((stream, share)) = &random {
+                kept = unit(stream.number(index)) < *share;
+                *value = f32::from(kept);
+            }
+            sums.kept += u64::from(kept);
+            sums.penalty += f64::from(mask * mask / 2.0);
+        }
+        sums
+    }
+}
+
+fn tempered(mask: f32, exponent: f32) -> f32 {
+    let keep = mask.powf(exponent);
+    let drop = (1.0 - mask).max(0.0).powf(exponent);
+    // Both vanish only for a tiny temperature and a mask at the middle.
+    if keep + drop > 0.0 {
+        keep / (keep + drop)
+    } else {
+        f32::from(mask >= 0.5)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(config: &MaskConfig, rule: MaskRule) -> MaskRow<'_> {
+        MaskRow {
+            config,
+            rule,
+            site: Site::FeedForwardOutput,
+            layer: 0,
+            token: 0,
+        }
+    }
+
+    #[test]
+    fn threshold_of_masks_worked_by_hand() {
+        let config = MaskConfig::default();
+        let mut values = [1.0, 0.0, 0.75, 0.25];
+        let sums = row(&config, MaskRule::Model).round(&mut values);
+        assert_eq!(values, [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!((sums.kept, sums.elements), (2, 4));
+        // (1 + 0 + 0.5625 + 0.0625) / 2
+        assert!((sums.penalty - 0.8125).abs() < 1e-6);
+    }
+
+    #[test]
+    fn roundings_worked_by_hand() {
+        let cases = [
+            (Rounding::Threshold, 1.0),
+            (Rounding::None, 0.75),
+            // sigmoid(4 · 0.25) = 1 / (1 + 1/e)
+            (Rounding::Sigmoid, 0.731_058_6),
+            (Rounding::SigmoidDetached, 0.731_058_6),
+        ];
+        for (rounding, expected) in cases {
+            let config = MaskConfig {
+                rounding,
+                sigmoid_scale: 4.0,
+                ..MaskConfig::default()
+            };
+            let mut values = [0.75];
+            row(&config, MaskRule::Model).round(&mut values);
+            assert!(
+                (values[0] - expected).abs() < 1e-6,
+                "{rounding:?}: {}",
+                values[0]
+            );
+        }
+    }
+
+    fn share(rule: MaskRule) -> f64 {
+        let config = MaskConfig::default();
+        let sums = row(&config, rule).round(&mut vec![0.75; 20_000]);
+        sums.kept as f64 / sums.elements as f64
+    }
+
+    #[test]
+    fn sampled_masks_keep_as_often_as_their_formula_says() {
+        let kept = |temperature| {
+            share(MaskRule::Sampled(MaskSampling {
+                temperature,
+                seed: 4,
+            }))
+        };
+        // A share of 20,000 draws has a deviation of 0.0031: five of them.
+        assert!((kept(1.0) - 0.75).abs() < 0.016);
+        // 0.75² / (0.75² + 0.25²) = 0.9
+        assert!((kept(0.5) - 0.9).abs() < 0.016);
+        assert_eq!(kept(1e-3), 1.0);
+        assert_eq!(kept(0.0), 1.0);
+        assert_eq!(kept(f32::NAN), 1.0);
+    }
+
+    #[test]
+    fn random_masks_keep_the_share_that_was_asked_for() {
+        let kept = |kept| share(MaskRule::Random { kept, seed: 4 });
+        assert!((kept(0.25) - 0.25).abs() < 0.016);
+        assert_eq!((kept(0.0), kept(1.0)), (0.0, 1.0));
+    }
+}

@@ -1,0 +1,110 @@
+//! Sparsity without training: inputs of linear layers whose magnitude is small are taken as 0.
+//!
+//! The idea of Liu et al., "Training-free activation sparsity in large language models" (TEAL,
+//! 2024), for every token of a text. The thresholds of the layers come from magnitudes that were
+//! recorded on a text: the wanted share of them lies below.
+//!
+//! ```
+//! use burn::tensor::{Device, Int, Tensor};
+//! use learned_dropout::model::CutInputs;
+//! use learned_dropout::Pass;
+//! use learned_dropout::{Transformer, TransformerConfig};
+//!
+//! let config = TransformerConfig {
+//!     vocabulary: 11, context: 8, width: 4, heads: 2, layers: 1, dropout: 0.0,
+//!     feed_forward: Default::default(), learned_dropout: None,
+//! };
+//! let device = Device::flex();
+//! let mut model = Transformer::new(&config, 1, &device);
+//! let ids = Tensor::<1, Int>::arange(0..8, &device).unsqueeze();
+//! model.record_magnitudes(CutInputs::Hidden).unwrap();
+//! model.loss(ids.clone(), ids.clone(), &Pass::Evaluate);
+//! model.cut_small_inputs(0.5);
+//! model.loss(ids.clone(), ids, &Pass::Evaluate);
+//! let layers = model.cut_layers();
+//! assert_eq!(layers[0].parameters, 16 * 4);
+//! assert!((layers[0].sparsity - 0.5).abs() < 0.1);
+//! ```
+
+use model::{ConfigProblem, CutInputs};
+
+use crate::cut::Cut;
+use crate::feed_forward::Kind;
+use crate::linear::Linear;
+use crate::transformer::Transformer;
+
+/// What became of the inputs of one linear layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CutLayer {
+    /// Number of its weights; the share `sparsity` of them is not needed for a token on average.
+    pub parameters: usize,
+    /// Magnitudes below are taken as 0.
+    pub threshold: f32,
+    /// Share of the inputs that were 0 since the threshold was set; 0 where there were none.
+    pub sparsity: f64,
+}
+
+impl Transformer {
+    /// Begins to record the magnitudes of inputs; the next passes are those of the calibration.
+    ///
+    /// # Errors
+    /// The model is not a dense one: it has experts or learned masks.
+    pub fn record_magnitudes(&mut self, which: CutInputs) -> Result<(), ConfigProblem> {
+        let config = self.config();
+        let refused = |key: &str, found: &str| {
+            let expected = "magnitudes can be cut in models without experts and learned masks";
+            ConfigProblem::new(key, found, expected)
+        };
+        if config.learned_dropout.is_some() {
+            return Err(refused("learned_dropout", "there"));
+        }
+        if config.feed_forward.experts().is_some() {
+            return Err(refused("feed_forward.kind", config.feed_forward.name()));
+        }
+        for linear in self.cut_linears(which) {
+            linear.cut = Cut::recording();
+        }
+        Ok(())
+    }
+
+    /// Ends the recording: from now on, inputs are cut so that the share `sparsity` of those that
+    /// were recorded would be 0 in each layer.
+    pub fn cut_small_inputs(&mut self, sparsity: f64) {
+        for linear in self.cut_linears(CutInputs::All) {
+            if let Some(mut inputs) = linear.cut.inputs() {
+                inputs.set_threshold(sparsity);
+            }
+        }
+    }
+
+    /// What became of the inputs of all layers that cut them, from the first block to the last.
+    pub fn cut_layers(&mut self) -> Vec<CutLayer> {
+        let layers = self.cut_linears(CutInputs::All).into_iter();
+        let layers = layers.filter_map(|linear| {
+            let inputs = linear.cut.inputs()?;
+            Some(CutLayer {
+                parameters: linear.weight.dims().iter().product(),
+                threshold: inputs.threshold.unwrap_or(0.0),
+                sparsity: inputs.zeros as f64 / inputs.elements.max(1) as f64,
+            })
+        });
+        layers.collect()
+    }
+
+    fn cut_linears(&mut self, which: CutInputs) -> Vec<&mut Linear> {
+        let mut linears = Vec::new();
+        for block in &mut self.blocks {
+            let (up, down) = match &mut block.feed_forward.kind {
+                Kind::Dense(layer) => (&mut layer.up, &mut layer.down),
+                Kind::Relu(layer) => (&mut layer.up, &mut layer.down),
+                Kind::MixtureOfExperts(_) | Kind::ReluRoutedExperts(_) => continue,
+            };
+            if which == CutInputs::All {
+                let attention = &mut block.attention;
+                linears.extend([&mut attention.query_key_value, &mut attention.output, up]);
+            }
+            linears.push(down);
+        }
+        linears
+    }
+}

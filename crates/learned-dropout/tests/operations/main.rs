@@ -1,0 +1,78 @@
+//! Every operation, over random shapes, beside the same computation by burn's own operations, whose
+//! gradients burn derives; and the plain bodies of every operation beside its kernels.
+//!
+//! What is compared, and how closely, says [`operation::Operation::check`]. There is one file for each file
+//! of `src/ops`, with one function for each operation in it.
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod cosine_series;
+mod cross_entropy;
+mod differentiate;
+mod draw;
+mod dropout;
+mod embedding;
+mod experts;
+mod feed_forward;
+mod grouped_product;
+mod linear;
+mod mask;
+mod masked_feed_forward;
+mod norm;
+mod operation;
+mod optimizer;
+mod routing;
+#[path = "../support/mod.rs"]
+mod support;
+
+use draw::Draw;
+use learned_dropout::ops::OPERATIONS;
+use proptest::prelude::*;
+
+/// Tests every operation of a file by the function of its name, and lists their names.
+macro_rules! operations {
+    ($($file:ident: $($operation:ident),+;)+) => {
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(24))]
+
+            $($(
+                #[test]
+                fn $operation(seed in any::<u64>()) {
+                    crate::$file::$operation(&mut Draw::new(seed));
+                }
+            )+)+
+        }
+
+        const TESTED: &[&str] = &[$($(stringify!($operation)),+),+];
+    };
+}
+
+operations! {
+    activation: gelu, relu;
+    arithmetic: duplicated, mean, scaled, sum_of_two;
+    attention: causal_attention, linear_attention;
+    cosine_series: cosine_series;
+    cross_entropy: linear_cross_entropy;
+    dropout: dropped;
+    embedding: sum_with_shared, tied_rows;
+    experts: gated_experts;
+    feed_forward: norm_feed_forward;
+    grouped_product: grouped_product;
+    linear: linear;
+    mask: mask_mean, masked_product, rounded_mask;
+    masked_feed_forward: masked_feed_forward;
+    norm: layer_norm, norm_linear;
+    optimizer: adamw, sum_of_squares;
+    routing: best_gates, mean_softmax, used_share;
+}
+
+#[test]
+fn every_operation_is_tested() {
+    for operation in OPERATIONS {
+        assert!(
+            TESTED.contains(operation),
+            "add `{operation}` to the list in tests/operations/main.rs"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! The dense feed-forward with GELU.
+
+use serde::{Deserialize, Serialize};
+
+/// The dense feed-forward with GELU.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dense {
+    /// Hidden units; four times the width where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+}

@@ -1,0 +1,158 @@
+//! Feed-forwards: what stands in the second half of a block.
+//!
+//! Each kind has a file of its own for its settings, and a line in [`FeedForwardConfig`].
+
+mod auxiliary;
+mod dense;
+mod mixture_of_experts;
+mod relu;
+mod relu_routed_experts;
+
+pub use auxiliary::{AdaptiveCoefficient, Coefficient};
+pub use dense::Dense;
+pub use mixture_of_experts::MixtureOfExperts;
+pub use relu::Relu;
+pub use relu_routed_experts::ReluRoutedExperts;
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::{Checks, ConfigProblem, LARGEST_DIMENSION};
+use crate::tensor_spec::TensorRole::{ResidualProjection, Weight};
+use crate::tensor_spec::TensorSpec;
+
+/// The choice of feed-forward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum FeedForwardConfig {
+    /// `down(gelu(up(x)))`.
+    Dense(Dense),
+    /// Experts of which each token takes the best few.
+    MixtureOfExperts(MixtureOfExperts),
+    /// Experts of which each token takes those whose gate is positive.
+    ReluRoutedExperts(ReluRoutedExperts),
+    /// `down(relu(up(x)))` with a penalty on the hidden units.
+    Relu(Relu),
+}
+
+/// The parameters of a feed-forward that are not used by every token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptionalParameters {
+    /// Their number.
+    pub parameters: usize,
+    /// The share of them that a token uses on average, as the configuration wants it.
+    pub used: f64,
+}
+
+impl Default for FeedForwardConfig {
+    /// Dense, with four times the width of hidden units.
+    fn default() -> Self {
+        Self::Dense(Dense::default())
+    }
+}
+
+impl FeedForwardConfig {
+    /// Whether this is what a configuration without feed-forward means.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The name in configurations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Dense(_) => "dense",
+            Self::MixtureOfExperts(_) => "mixture-of-experts",
+            Self::ReluRoutedExperts(_) => "relu-routed-experts",
+            Self::Relu(_) => "relu",
+        }
+    }
+
+    /// Hidden units for a model of this width; those of one expert where there are experts.
+    pub fn hidden(&self, width: usize) -> usize {
+        let hidden = match self {
+            Self::Dense(config) => config.hidden,
+            Self::MixtureOfExperts(config) => config.hidden,
+            Self::ReluRoutedExperts(config) => config.hidden,
+            Self::Relu(config) => config.hidden,
+        };
+        hidden.unwrap_or(width.saturating_mul(4))
+    }
+
+    /// Number of experts; none where there is nothing to choose from.
+    pub fn experts(&self) -> Option<usize> {
+        match self {
+            Self::MixtureOfExperts(config) => Some(config.experts),
+            Self::ReluRoutedExperts(config) => Some(config.experts),
+            Self::Dense(_) | Self::Relu(_) => None,
+        }
+    }
+
+    /// Hidden units of the expert that every token uses besides the chosen ones; 0 for none.
+    pub fn shared(&self) -> usize {
+        match self {
+            Self::MixtureOfExperts(config) => config.shared,
+            _ => 0,
+        }
+    }
+
+    /// What the auxiliary loss is multiplied by; none where there is no such loss.
+    pub fn coefficient(&self) -> Option<Coefficient> {
+        match self {
+            Self::Dense(_) => None,
+            Self::MixtureOfExperts(config) => Some(Coefficient::Constant(config.balance)),
+            Self::ReluRoutedExperts(config) => Some(Coefficient::Adaptive(config.coefficient())),
+            Self::Relu(config) => Some(Coefficient::Constant(config.penalty)),
+        }
+    }
+
+    /// The parameters of one layer that not every token uses. None where every token uses all, or
+    /// where only running the model tells.
+    pub fn optional(&self, width: usize) -> Option<OptionalParameters> {
+        let used = match self {
+            Self::MixtureOfExperts(config) => config.active as f64 / config.experts as f64,
+            Self::ReluRoutedExperts(config) => config.target_density,
+            Self::Dense(_) | Self::Relu(_) => return None,
+        };
+        Some(OptionalParameters {
+            parameters: 2 * self.experts()? * self.hidden(width) * width,
+            used,
+        })
+    }
+
+    /// The tensors of one layer by their names, without those of a learned mask.
+    pub(crate) fn layout(&self, width: usize) -> Vec<TensorSpec> {
+        let hidden = self.hidden(width);
+        let spec = TensorSpec::new;
+        let Some(experts) = self.experts() else {
+            return vec![
+                spec("up.weight", &[hidden, width], Weight),
+                spec("down.weight", &[width, hidden], ResidualProjection),
+            ];
+        };
+        let down = [experts, width, hidden];
+        let mut specs = vec![
+            spec("router.weight", &[experts, width], Weight),
+            spec("experts.up", &[experts, hidden, width], Weight),
+            spec("experts.down", &down, ResidualProjection),
+        ];
+        let shared = self.shared();
+        if shared > 0 {
+            let down = [width, shared];
+            specs.push(spec("shared.up.weight", &[shared, width], Weight));
+            specs.push(spec("shared.down.weight", &down, ResidualProjection));
+        }
+        specs
+    }
+
+    /// Records what no model can be made from.
+    pub fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
+        let mut check = Checks::new(key, problems);
+        // Any width will do: only a number that is written out can be wrong.
+        check.whole("hidden", self.hidden(1), 1, LARGEST_DIMENSION);
+        match self {
+            Self::Dense(_) => {}
+            Self::MixtureOfExperts(config) => config.validate(&mut check),
+            Self::ReluRoutedExperts(config) => config.validate(&mut check),
+            Self::Relu(config) => check.not_negative("penalty", config.penalty),
+        }
+    }
+}

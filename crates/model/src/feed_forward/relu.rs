@@ -1,0 +1,25 @@
+//! The feed-forward with ReLU, whose hidden units a penalty makes sparse.
+
+use serde::{Deserialize, Serialize};
+
+/// `down(relu(up(x)))`. The auxiliary loss is the mean of the hidden units, which are not negative,
+/// over units, tokens and layers: their L1 norm. Units that are 0 need no row of `down`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Relu {
+    /// Hidden units; four times the width where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// What the auxiliary loss is multiplied by; at least 0.
+    pub penalty: f64,
+}
+
+impl Default for Relu {
+    /// A penalty of 0.1.
+    fn default() -> Self {
+        Self {
+            hidden: None,
+            penalty: 0.1,
+        }
+    }
+}

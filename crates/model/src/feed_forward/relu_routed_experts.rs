@@ -1,0 +1,70 @@
+//! Experts that a ReLU routes to.
+
+use serde::{Deserialize, Serialize};
+
+use super::auxiliary::AdaptiveCoefficient;
+use crate::problem::{Checks, MOST_EXPERTS};
+
+/// Experts with the gates `relu(router · x)`: a token takes those with a positive gate, and how
+/// many these are is learned. The auxiliary loss is the mean over tokens and layers of the sum of
+/// the gates; its coefficient adapts to bring the share of positive gates to a target.
+///
+/// From Wang et al., "ReMoE: fully differentiable mixture-of-experts with ReLU routing" (2024),
+/// without its optional balancing of the load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReluRoutedExperts {
+    /// Number of experts.
+    pub experts: usize,
+    /// Hidden units of each expert; four times the width where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// The wanted share of positive gates, above 0 and at most 1.
+    pub target_density: f64,
+    /// The coefficient of the first step; above 0.
+    pub initial_coefficient: f64,
+    /// What each step multiplies the coefficient by, or divides it; above 1.
+    pub coefficient_factor: f64,
+}
+
+impl Default for ReluRoutedExperts {
+    /// The paper's coefficients, and a quarter of eight experts.
+    fn default() -> Self {
+        Self {
+            experts: 8,
+            hidden: None,
+            target_density: 0.25,
+            initial_coefficient: 1e-8,
+            coefficient_factor: 1.2,
+        }
+    }
+}
+
+impl ReluRoutedExperts {
+    pub(super) fn coefficient(&self) -> AdaptiveCoefficient {
+        AdaptiveCoefficient {
+            initial: self.initial_coefficient,
+            factor: self.coefficient_factor,
+            target_density: self.target_density,
+        }
+    }
+
+    pub(super) fn validate(&self, check: &mut Checks<'_>) {
+        check.whole("experts", self.experts, 1, MOST_EXPERTS);
+        let density = self.target_density;
+        if !(density > 0.0 && density <= 1.0) {
+            let expected = "expected a share above 0 and at most 1";
+            check.wrong("target_density", density, expected);
+        }
+        let initial = self.initial_coefficient;
+        if !(initial > 0.0 && initial.is_finite()) {
+            let expected = "expected a finite number above 0";
+            check.wrong("initial_coefficient", initial, expected);
+        }
+        let factor = self.coefficient_factor;
+        if !(factor > 1.0 && factor.is_finite()) {
+            let expected = "expected a finite number above 1 (the paper's is 1.2)";
+            check.wrong("coefficient_factor", factor, expected);
+        }
+    }
+}

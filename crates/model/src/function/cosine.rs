@@ -1,0 +1,25 @@
+//! The cosine mask function.
+
+use serde::{Deserialize, Serialize};
+
+use super::parameter::check_shift;
+use crate::problem::ConfigProblem;
+
+/// `M = 0.5 cos(z + B) + 0.5`, with `z` the output of the mask's attention and `B` one learned
+/// shift per channel.
+///
+/// The function is in [0, 1] for every `z`, and it is periodic: no value of `z` is a place from
+/// which the mask cannot come back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cosine {
+    /// Initial value of every element of `B`, in [0, π]. Near 0, masks begin close to 1 (nothing
+    /// dropped); near π they begin close to 0. It is not clamped afterwards.
+    pub shift_init: f64,
+}
+
+impl Cosine {
+    pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
+        check_shift(key, self.shift_init, problems);
+    }
+}

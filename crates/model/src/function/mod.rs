@@ -1,0 +1,78 @@
+//! Mask functions: from the output of the mask's attention to [0, 1].
+//!
+//! A new one is a file of its own and a line in [`MaskFunction`].
+
+mod cosine;
+pub mod fourier;
+mod parameter;
+
+pub use cosine::Cosine;
+pub use fourier::Fourier;
+pub use parameter::{FunctionParameter, SHIFT};
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::ConfigProblem;
+
+/// The choice of mask function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum MaskFunction {
+    /// `M = 0.5 cos(z + B) + 0.5`.
+    Cosine(Cosine),
+    /// `M = 0.5 + 0.5 Σ w_k cos(k (z + B) + φ_k)`.
+    Fourier(Fourier),
+}
+
+impl Default for MaskFunction {
+    fn default() -> Self {
+        Self::Cosine(Cosine::default())
+    }
+}
+
+impl MaskFunction {
+    /// Records what no module can be made from.
+    pub fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
+        match self {
+            Self::Cosine(cosine) => cosine.validate(key, problems),
+            Self::Fourier(fourier) => fourier.validate(key, problems),
+        }
+    }
+
+    /// The name in a configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cosine(_) => "cosine",
+            Self::Fourier(_) => "fourier",
+        }
+    }
+
+    /// The value that every element of the learned shift `B` starts with, in radians.
+    pub fn shift_init(&self) -> f64 {
+        match self {
+            Self::Cosine(cosine) => cosine.shift_init,
+            Self::Fourier(fourier) => fourier.shift_init,
+        }
+    }
+
+    /// The number of cosines that are added up.
+    pub fn terms(&self) -> usize {
+        match self {
+            Self::Cosine(_) => 1,
+            Self::Fourier(fourier) => fourier.terms,
+        }
+    }
+
+    /// All that is learned for a mask of so many values.
+    pub fn parameters(&self, values: usize) -> Vec<FunctionParameter> {
+        let mut parameters = vec![FunctionParameter {
+            name: SHIFT,
+            count: values,
+            initial: self.shift_init(),
+        }];
+        if let Self::Fourier(fourier) = self {
+            parameters.extend(fourier.parameters(values));
+        }
+        parameters
+    }
+}

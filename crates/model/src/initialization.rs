@@ -1,0 +1,150 @@
+//! Random initial weights that depend on the seed alone.
+
+use kernels::random::Philox;
+
+use crate::config::TransformerConfig;
+use crate::function::SHIFT;
+use crate::layout::layout;
+use crate::pass::{NoiseKey, OUTSIDE_BLOCKS, Purpose};
+use crate::tensor_spec::{TensorRole, TensorSpec};
+use crate::weights::{HostTensor, Weights};
+
+/// Standard deviation of initial weights in the original write-up.
+pub const DEVIATION: f64 = 0.02;
+
+/// The standard deviation with which what comes out of a matrix is as large as what goes into it.
+///
+/// The matrices of a mask with a rank begin like that. With smaller ones the mask would begin near
+/// the maximum of the cosine, where the slope is 0, and would learn slowly.
+pub fn scale_preserving_deviation(inputs: usize) -> f64 {
+    (inputs as f64).powf(-0.5)
+}
+
+/// Makes normally distributed values, one tensor after the other.
+#[derive(Debug)]
+pub struct NormalValues {
+    generator: Philox,
+    position: u64,
+}
+
+impl NormalValues {
+    /// The values that belong to a seed, from the first.
+    pub fn new(seed: u64) -> Self {
+        let key = NoiseKey { seed, step: 0 };
+        Self {
+            generator: key.stream(Purpose::Initialization, OUTSIDE_BLOCKS),
+            position: 0,
+        }
+    }
+
+    /// The next `count` values, from `N(0, deviation²)`.
+    pub fn next(&mut self, count: usize, deviation: f64) -> Vec<f32> {
+        let first = self.position;
+        self.position += count.div_ceil(2) as u64;
+        self.generator.normals(first, count, deviation)
+    }
+}
+
+/// Whether a linear layer follows the attention of the masks.
+fn masks_have_rank(config: &TransformerConfig) -> bool {
+    let mask = config.learned_dropout.as_ref();
+    mask.is_some_and(|mask| mask.rank.is_some())
+}
+
+/// Initial weights of a transformer: matrices from `N(0, 0.02²)`, the projections that write to
+/// the residual stream from `N(0, 0.02² / (2 · layers))`, those of masks with a rank from
+/// `N(0, 1 / inputs)`, norms 1, what mask functions learn as they say.
+pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
+    let mut normal = NormalValues::new(seed);
+    let residual = DEVIATION / ((2 * config.layers) as f64).sqrt();
+    let with_rank = masks_have_rank(config);
+    let mut initial = |spec: &TensorSpec| -> Vec<f32> {
+        let count = spec.shape.iter().product();
+        let deviation = match spec.role {
+            TensorRole::NormScale => return vec![1.0; count],
+            TensorRole::MaskFunction(parameter) => return vec![parameter.initial as f32; count],
+            TensorRole::ResidualProjection => residual,
+            TensorRole::MaskAttention | TensorRole::MaskProjection if with_rank => {
+                scale_preserving_deviation(spec.shape[1])
+            }
+            TensorRole::Weight
+            | TensorRole::MaskEmbedding
+            | TensorRole::MaskAttention
+            | TensorRole::MaskProjection => DEVIATION,
+        };
+        normal.next(count, deviation)
+    };
+    layout(config)
+        .map(|spec| {
+            let values = initial(&spec);
+            let TensorSpec { name, shape, .. } = spec;
+            (name, HostTensor { shape, values })
+        })
+        .collect()
+}
+
+/// How much smaller than initial weights those are with which masks begin to keep everything.
+const NEARLY_NOTHING: f32 = 0.1;
+
+/// Weights of a transformer that continues another one: the tensors of that one, and masks, where
+/// it has none, that begin by keeping everything: `M` is 1 but for a little that lets them learn.
+///
+/// `given` may lack no tensors but those of masks.
+///
+/// # Errors
+/// The name of a tensor that is missing, of another shape, or of no use here.
+pub fn continued_weights(
+    config: &TransformerConfig,
+    seed: u64,
+    mut given: Weights,
+) -> Result<Weights, String> {
+    let mut weights = initial_weights(config, seed);
+    for TensorSpec { name, role, .. } in layout(config) {
+        let tensor = weights
+            .get_mut(&name)
+            .expect("initial weights hold the whole layout");
+        match given.remove(&name) {
+            Some(found) if found.shape == tensor.shape => *tensor = found,
+            Some(found) => {
+                return Err(format!(
+                    "tensor `{name}` has shape {:?}, the configuration expects {:?}",
+                    found.shape, tensor.shape
+                ));
+            }
+            None if role.is_of_one_mask() => keep_all(role, tensor, config),
+            None if role == TensorRole::MaskEmbedding => {}
+            None => return Err(format!("no tensor `{name}`")),
+        }
+    }
+    match given.into_keys().next() {
+        Some(name) => Err(format!(
+            "tensor `{name}` has no place in this configuration"
+        )),
+        None => Ok(weights),
+    }
+}
+
+/// Makes the output of a mask's attention small, and its shift 0; other parameters of its function
+/// stay initial.
+fn keep_all(role: TensorRole, tensor: &mut HostTensor, config: &TransformerConfig) {
+    let values = &mut tensor.values[..];
+    let shrunk = match role {
+        TensorRole::MaskFunction(parameter) => {
+            if parameter.name == SHIFT {
+                values.fill(0.0);
+            }
+            return;
+        }
+        TensorRole::MaskProjection => values,
+        // With a rank, shrinking the projection behind the attention is enough.
+        _ if masks_have_rank(config) => return,
+        // The values: the last third of queries, keys and values.
+        _ => {
+            let first = values.len() / 3 * 2;
+            &mut values[first..]
+        }
+    };
+    for value in shrunk {
+        *value *= NEARLY_NOTHING;
+    }
+}

@@ -1,0 +1,46 @@
+//! What a transformer with learned dropout is, as data.
+//!
+//! This crate has no tensor library. It describes a model and its files, so that training,
+//! inference and any other program agree on them:
+//!
+//! - [`TransformerConfig`] and [`MaskConfig`] are the configuration. [`function`], [`rounding`],
+//!   [`penalty`] and [`feed_forward`] hold the choices in it, with their settings and checks.
+//! - [`layout`](layout::layout) names every tensor, with its shape and its role.
+//! - [`initialization`] makes initial weights, and [`pass`] the keys of all random numbers.
+//! - [`model_folder`] and [`weights`] read and write models. With the feature `pytorch`, so does
+//!   `pytorch` with PyTorch checkpoints.
+
+pub mod config;
+pub mod cut_inputs;
+pub mod feed_forward;
+pub mod files;
+pub mod function;
+pub mod initialization;
+pub mod layout;
+pub mod mask_config;
+pub mod mask_shape;
+pub mod model_folder;
+mod parameter_count;
+pub mod pass;
+pub mod penalty;
+pub mod problem;
+#[cfg(feature = "pytorch")]
+pub mod pytorch;
+pub mod rounding;
+pub mod site;
+pub mod tensor_spec;
+mod validation;
+pub mod weights;
+
+pub use config::TransformerConfig;
+pub use cut_inputs::CutInputs;
+pub use feed_forward::FeedForwardConfig;
+pub use function::MaskFunction;
+pub use mask_config::{MaskConfig, MaskGradient};
+pub use mask_shape::MaskShape;
+pub use pass::Pass;
+pub use penalty::{Penalty, PenaltyKind};
+pub use problem::ConfigProblem;
+pub use rounding::Rounding;
+pub use site::{MaskInput, Site, Sites};
+pub use validation::check_heads;

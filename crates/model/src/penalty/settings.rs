@@ -1,0 +1,188 @@
+//! What a penalty is the mean of, and the course of its coefficient.
+
+use kernels::mask::Moment;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::ConfigProblem;
+
+/// What is averaged over the elements of a mask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PenaltyKind {
+    /// `M² / 2`, the original's.
+    #[default]
+    Squared,
+    /// `M`.
+    Linear,
+    /// `−M log₂(M + 1e-9)`: pushes to both sides instead of towards 0.
+    Entropy,
+}
+
+impl PenaltyKind {
+    /// The kernel's name for the same mean, where it has one.
+    pub fn moment(&self) -> Option<Moment> {
+        match self {
+            Self::Squared => Some(Moment::Squared),
+            Self::Linear => Some(Moment::Linear),
+            Self::Entropy => Some(Moment::Entropy),
+        }
+    }
+}
+
+/// A penalty and the course of its coefficient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Penalty {
+    /// What is averaged over the elements of a mask.
+    pub kind: PenaltyKind,
+    /// The coefficient, or its upper bound where `exponential_rate` is given; at least 0.
+    pub coefficient: f64,
+    /// Lets the coefficient grow with the steps:
+    /// `min(exp(rate · step) + minimum − 1, coefficient)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exponential_rate: Option<f64>,
+    /// The coefficient at step 0 on the exponential schedule; 0 where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<f64>,
+    /// Steps over which the coefficient rises linearly from 0; none where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<u64>,
+    /// The share of mask values to be kept at inference, in (0, 1): the coefficient adapts until it
+    /// is reached. See [`Control`](super::Control).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_kept: Option<f64>,
+    /// Steps over which the target falls linearly from 1 to `target_kept`, after the warm-up; at
+    /// once where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_steps: Option<u64>,
+    /// The lowest mean that a mask value should have over the tokens of a batch, in (0, 0.5]: one
+    /// below it is pushed up, so that no group of channels is dropped for good. None where left
+    /// out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
+    /// What the mean shortfall below the floor is multiplied by; 1 where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor_coefficient: Option<f64>,
+}
+
+impl Default for Penalty {
+    /// The original's: squared, with the constant coefficient 0.1.
+    fn default() -> Self {
+        Self {
+            kind: PenaltyKind::Squared,
+            coefficient: 0.1,
+            exponential_rate: None,
+            minimum: None,
+            warmup: None,
+            target_kept: None,
+            target_steps: None,
+            floor: None,
+            floor_coefficient: None,
+        }
+    }
+}
+
+impl Penalty {
+    /// The coefficient at an optimizer step (the first is 0), before any adaptation to a target.
+    ///
+    /// ```
+    /// use learned_dropout_model::penalty::Penalty;
+    /// let constant = Penalty::default();
+    /// assert_eq!(constant.coefficient_at(12), 0.1);
+    /// let growing = Penalty { exponential_rate: Some(1e-3), ..Penalty::default() };
+    /// assert_eq!(growing.coefficient_at(0), 0.0);
+    /// assert_eq!(growing.coefficient_at(1), 1e-3_f64.exp() - 1.0);
+    /// assert_eq!(growing.coefficient_at(1_000_000), 0.1);
+    /// let warmed_up = Penalty { warmup: Some(4), ..Penalty::default() };
+    /// assert_eq!([0, 1, 4, 9].map(|step| warmed_up.coefficient_at(step)), [0.0, 0.025, 0.1, 0.1]);
+    /// ```
+    pub fn coefficient_at(&self, step: u64) -> f64 {
+        let coefficient = match self.exponential_rate {
+            None => self.coefficient,
+            Some(rate) => ((rate * step as f64).exp() + self.minimum.unwrap_or(0.0) - 1.0)
+                .min(self.coefficient),
+        };
+        match self.warmup {
+            Some(warmup) if step < warmup => coefficient * (step as f64 / warmup as f64),
+            _ => coefficient,
+        }
+    }
+
+    /// The share that is to be kept at an optimizer step (the first is 0), where there is a target.
+    ///
+    /// ```
+    /// use learned_dropout_model::penalty::Penalty;
+    /// let penalty = Penalty {
+    ///     warmup: Some(10), target_kept: Some(0.5), target_steps: Some(8), ..Penalty::default()
+    /// };
+    /// let targets = [0, 10, 14, 18, 99].map(|step| penalty.target_at(step));
+    /// assert_eq!(targets, [1.0, 1.0, 0.75, 0.5, 0.5].map(Some));
+    /// ```
+    pub fn target_at(&self, step: u64) -> Option<f64> {
+        let target = self.target_kept?;
+        let since = step.saturating_sub(self.warmup.unwrap_or(0));
+        let left = match self.target_steps {
+            Some(steps) if since < steps => 1.0 - since as f64 / steps as f64,
+            _ => 0.0,
+        };
+        Some(target + left * (1.0 - target))
+    }
+
+    /// What the mean shortfall below the floor is multiplied by; none without a floor.
+    pub fn floor_weight(&self) -> Option<f64> {
+        self.floor.map(|_| self.floor_coefficient.unwrap_or(1.0))
+    }
+
+    /// Records what no training can be done with.
+    pub fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
+        let mut check = |name: &str, value: Option<f64>| {
+            if let Some(value) = value
+                && !(value >= 0.0 && value.is_finite())
+            {
+                problems.push(ConfigProblem::new(
+                    format!("{key}.{name}"),
+                    value,
+                    "expected a finite number of at least 0",
+                ));
+            }
+        };
+        check("coefficient", Some(self.coefficient));
+        check("exponential_rate", self.exponential_rate);
+        check("minimum", self.minimum);
+        check("floor_coefficient", self.floor_coefficient);
+        let mut problem = |name: &str, found: &dyn std::fmt::Display, expected: &str| {
+            let key = format!("{key}.{name}");
+            problems.push(ConfigProblem::new(key, found, expected));
+        };
+        if let Some(minimum) = self.minimum.filter(|_| self.exponential_rate.is_none()) {
+            let expected =
+                "only the exponential schedule has one; add exponential_rate or leave it out";
+            problem("minimum", &minimum, expected);
+        }
+        if let Some(target) = self.target_kept {
+            if !(target > 0.0 && target < 1.0) {
+                let expected = "expected a share above 0 and below 1; leave it out for no target";
+                problem("target_kept", &target, expected);
+            } else if self.kind == PenaltyKind::Entropy {
+                let expected =
+                    "the entropy pushes to both sides, not towards a share; choose another kind";
+                problem("target_kept", &target, expected);
+            } else if self.coefficient == 0.0 {
+                let expected = "expected above 0: it is what is adapted to reach target_kept";
+                problem("coefficient", &self.coefficient, expected);
+            }
+        }
+        if let Some(steps) = self.target_steps.filter(|_| self.target_kept.is_none()) {
+            let expected = "there is no target to reach; add target_kept or leave it out";
+            problem("target_steps", &steps, expected);
+        }
+        if let Some(floor) = self.floor.filter(|floor| !(*floor > 0.0 && *floor <= 0.5)) {
+            let expected = "expected a mean mask above 0 and at most 0.5; leave it out for none";
+            problem("floor", &floor, expected);
+        }
+        if let Some(found) = self.floor_coefficient.filter(|_| self.floor.is_none()) {
+            let expected = "there is no floor; add floor or leave it out";
+            problem("floor_coefficient", &found, expected);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Rounding: from the mask `M` in [0, 1] to the values that multiply the activations.
+
+use kernels::mask::Keep;
+use serde::{Deserialize, Serialize};
+
+use crate::pass::{Pass, Place};
+
+/// The steepness of the sigmoid roundings in the original write-up.
+pub const SIGMOID_SCALE: f64 = 60.0;
+
+/// How a mask is rounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounding {
+    /// In training, 1 with probability `M`, else 0; in inference, 1 where `M ≥ 0.5`, else 0.
+    /// The gradient passes straight through.
+    #[default]
+    Stochastic,
+    /// 1 where `M ≥ 0.5`, else 0, in training too; the gradient passes straight through.
+    Threshold,
+    /// `sigmoid(scale (M − 0.5))`, differentiated as it stands, in training and in inference.
+    Sigmoid,
+    /// The values of `Sigmoid` with the gradient of `M`: the scaling is detached.
+    SigmoidDetached,
+    /// `M` itself, in training and in inference.
+    None,
+}
+
+impl Rounding {
+    /// Whether the rounded mask holds only 0 and 1.
+    pub fn is_binary(&self) -> bool {
+        matches!(self, Self::Stochastic | Self::Threshold)
+    }
+
+    /// The rule by which the kernels round in this pass, where they know one.
+    pub fn keep(&self, pass: &Pass, place: Place) -> Option<Keep> {
+        match (self, pass) {
+            (Self::Stochastic, Pass::Train(key)) => Some(Keep::Random(key.stream_at(place))),
+            (Self::Stochastic, Pass::TrainWithSpread { key, spread }) => Some(Keep::Narrowed {
+                generator: key.stream_at(place),
+                spread: *spread,
+            }),
+            (Self::Stochastic, Pass::TrainWithConstantNoise(noise)) => {
+                Some(Keep::Threshold(*noise))
+            }
+            (Self::Stochastic, Pass::Evaluate) | (Self::Threshold, _) => Some(Keep::Threshold(0.5)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! One tensor of a transformer: its name, its shape, and what it is for.
+
+use crate::function::FunctionParameter;
+
+/// The name, shape and role of one tensor of a transformer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    /// The name in `model.safetensors`.
+    pub name: String,
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// What it is for, which decides how it begins.
+    pub role: TensorRole,
+}
+
+impl TensorSpec {
+    pub(crate) fn new(name: impl Into<String>, shape: &[usize], role: TensorRole) -> Self {
+        Self {
+            name: name.into(),
+            shape: shape.to_vec(),
+            role,
+        }
+    }
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TensorRole {
+    /// A matrix, a table of embeddings, or the matrices of experts.
+    Weight,
+    /// Like [`Weight`](Self::Weight), and its output is added to the residual stream.
+    ResidualProjection,
+    /// The scale of a norm.
+    NormScale,
+    /// A matrix of the attention that makes the common input of all masks.
+    MaskEmbedding,
+    /// Queries, keys and values of a mask's attention.
+    MaskAttention,
+    /// From the output of a mask's attention to the mask's values.
+    MaskProjection,
+    /// What a mask function learns.
+    MaskFunction(FunctionParameter),
+}
+
+impl TensorRole {
+    /// Whether the tensor belongs to one learned mask alone.
+    pub fn is_of_one_mask(self) -> bool {
+        matches!(
+            self,
+            Self::MaskAttention | Self::MaskProjection | Self::MaskFunction(_)
+        )
+    }
+}
