@@ -1,9 +1,9 @@
-//! What a model is fed with: windows of tokens, and the same windows one token later.
+//! Batches: windows of tokens as inputs, and the same windows one token later as targets.
 
 use crate::error::DataError;
 use crate::folder::Tokens;
 
-/// Most tokens of one batch: a bound far above every real one.
+/// The most tokens of one batch: a limit far above real batches.
 const LARGEST_BATCH: usize = 1 << 32;
 
 /// `batch` windows of `context` tokens, each with the tokens that follow.
@@ -21,12 +21,12 @@ pub struct Batch {
 
 /// Draws `batch` windows at uniformly random offsets.
 ///
-/// `uniform` is asked once a window, in order, for a whole number in `[0, bound)`; the bound is
-/// the number of possible offsets, `tokens.len() - context`.
+/// `uniform` is called once per window, in order, for a whole number in `[0, bound)`. The bound is the
+/// number of possible offsets, `tokens.len() - context`.
 ///
 /// # Errors
-/// `batch` or `context` is zero or beyond reason, the data has no `context + 1` tokens, or an id
-/// is damaged.
+/// `batch` or `context` is zero or far too large, the data has fewer than `context + 1` tokens, or an
+/// id is damaged.
 pub fn sample(
     tokens: &Tokens,
     batch: usize,
@@ -75,7 +75,7 @@ fn check_size(name: &'static str, size: usize, rows: usize) -> Result<(), DataEr
     })
 }
 
-/// A window of a full pass.
+/// A window of a full pass over the tokens. See [`windows`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// At most `context` tokens.
@@ -84,7 +84,7 @@ pub struct Window {
     pub targets: Vec<u32>,
 }
 
-/// Windows that do not overlap, from the first token to the last. See [`windows`].
+/// Iterator over windows that do not overlap, from the first token to the last. See [`windows`].
 #[derive(Debug)]
 pub struct Windows<'a> {
     tokens: &'a Tokens,
@@ -92,8 +92,8 @@ pub struct Windows<'a> {
     position: usize,
 }
 
-/// Every token but the first as a target exactly once, in windows of `context`; the last window
-/// may be shorter.
+/// Windows of `context` tokens in which every token but the first is a target exactly once; the last
+/// window may be shorter.
 ///
 /// # Errors
 /// `context` is zero, or there are fewer than two tokens.

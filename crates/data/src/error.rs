@@ -1,4 +1,4 @@
-//! What can go wrong between sources and batches.
+//! Errors of preparing and reading data.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::sources::SourceError;
 use crate::tokenizer::TokenizerError;
 
-/// What can go wrong when data is prepared or read.
+/// An error of preparing or reading data.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -34,31 +34,31 @@ pub enum DataError {
     },
     /// There is no prepared data.
     #[error(
-        "{path} holds no data: `{missing}` is not there; make it with `ldrop data prepare \
+        "{path} is not a data folder: `{missing}` is missing; make one with `ldrop data prepare \
          SOURCE... --out {path}`"
     )]
     Missing {
         /// The data folder.
         path: PathBuf,
-        /// The file that is not there.
+        /// The missing file.
         missing: &'static str,
     },
-    /// A file of a data folder is not what it should be.
+    /// A file of a data folder is damaged.
     #[error("{path} is damaged: expected {expected}, found {found}; re-run `ldrop data prepare`")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What should be there.
+        /// The expected content.
         expected: String,
-        /// What is there.
+        /// The content found.
         found: String,
     },
-    /// The folder was made by a program that this one cannot read from.
-    #[error("{path} is of another kind: {reason}")]
+    /// The folder was made by another program, in a format that cannot be read.
+    #[error("{path} cannot be read: {reason}")]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// More tokens were asked for than there are.
@@ -69,22 +69,22 @@ pub enum DataError {
     TooShort {
         /// The token file.
         path: PathBuf,
-        /// How many tokens it has.
+        /// Number of its tokens.
         tokens: usize,
-        /// How many were needed.
+        /// Number of tokens needed.
         needed: usize,
     },
-    /// A value that nothing can be done with.
+    /// A value is out of range.
     #[error("`{name}` is {found}: expected {expected}")]
     Value {
-        /// What the value is called.
+        /// The name of the value.
         name: &'static str,
-        /// What was found.
+        /// The value.
         found: String,
-        /// What would be accepted.
+        /// The accepted range.
         expected: &'static str,
     },
-    /// The folder to write to holds something else.
+    /// The folder to write to has other content.
     #[error(
         "{path} holds `{foreign}`, which `ldrop data prepare` did not write; choose another \
          folder, or move its contents away"
@@ -92,7 +92,7 @@ pub enum DataError {
     Occupied {
         /// The folder, or the file in its place.
         path: PathBuf,
-        /// What it holds.
+        /// The other content.
         foreign: String,
     },
     /// Another process is preparing the same folder.
@@ -104,7 +104,7 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// Turns what the operating system says about reading `path` into an error.
+    /// Adds the path to an error of reading.
     pub(crate) fn read(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Read {
             path: path.into(),
@@ -112,7 +112,7 @@ impl DataError {
         }
     }
 
-    /// Turns what the operating system says about writing `path` into an error.
+    /// Adds the path to an error of writing.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Write {
             path: path.into(),

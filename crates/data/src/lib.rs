@@ -1,4 +1,5 @@
-//! From sources of text to documents, tokens, token files and batches.
+//! Text data for training: sources are read into documents, documents are encoded into token files,
+//! and batches are drawn from these.
 
 pub mod batches;
 pub mod error;

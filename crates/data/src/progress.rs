@@ -1,18 +1,18 @@
-//! How long work reports that it advances. The library never draws; whoever calls it may.
+//! Progress of long work, for the caller to display. The library itself displays nothing.
 
-/// Receives the advance of one stage of work at a time.
+/// Receives the progress of one stage of work at a time.
 ///
-/// Calls come from one thread or several, so an implementation guards its own state.
+/// Calls may come from several threads, so an implementation has to guard its state.
 pub trait Progress: Sync {
-    /// A stage begins. `total` is the amount at which it will be done, where that is known.
+    /// A stage begins. `total` is its amount of work, if that is known.
     fn begin(&self, stage: &str, total: Option<u64>);
-    /// `amount` more is done. While sources are read, amounts are bytes of raw (compressed) input.
+    /// `amount` more work is done. While sources are read, amounts are bytes of raw (compressed) input.
     fn advance(&self, amount: u64);
-    /// The stage is over.
+    /// The stage ends.
     fn end(&self);
 }
 
-/// Reports to nobody.
+/// Ignores progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -1,11 +1,11 @@
-//! How many floating-point operations a model takes, and what share of a processor's peak a
-//! training speed amounts to.
+//! Floating-point operations of a model, and the share of a processor's peak that a training speed
+//! reaches.
 //!
-//! After appendix B of "PaLM: Scaling Language Modeling with Pathways" (Chowdhery et al., 2022):
+//! Counted as in appendix B of "PaLM: Scaling Language Modeling with Pathways" (Chowdhery et al., 2022):
 //! a multiplication and an addition per weight and token forwards, twice that backwards; and for
 //! each attention `2 · 2 · context · width` per token forwards for its scores and its sums, as if
-//! every position saw the whole context. Looking an embedding up costs nothing: the positional
-//! embedding does not count, and the token embedding counts once, as the output layer. A learned
+//! every position attended to the whole context. Looking up an embedding costs nothing: the
+//! positional embedding does not count, and the token embedding counts once, as the output layer. A learned
 //! mask has an attention of its own, as wide as its rank where it has one, and the masks from the
 //! embedding share one more. Experts that a token does not choose are not executed for it.
 
@@ -28,7 +28,7 @@ use crate::metrics::UsedShares;
 pub fn forward_per_token(config: &TransformerConfig) -> f64 {
     let masks: usize = config
         .mask_shapes()
-        .map(|shape| shape.attention * modules(config, shape.site))
+        .map(|shape| shape.attention * mask_count(config, shape.site))
         .sum();
     let shared = usize::from(config.masks_from_embedding());
     let attention = (config.layers + shared) * config.width + masks;
@@ -36,7 +36,7 @@ pub fn forward_per_token(config: &TransformerConfig) -> f64 {
         + 4.0 * config.context as f64 * attention as f64
 }
 
-/// Operations of the forward pass per token that make the masks; they are a part of
+/// Operations of the forward pass per token that compute the masks: a part of
 /// [`forward_per_token`].
 ///
 /// ```
@@ -61,13 +61,15 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
     forward_per_token(config) - forward_per_token(&plain)
 }
 
-/// Operations of the forward pass per token that are left when what the masks drop, experts that are
-/// not chosen and hidden units that are 0 are not computed. Where the share of chosen experts is not
-/// known, they count as often as the configuration wants them to be chosen; hidden units with ReLU
-/// then count all. What masks drop behind experts does not count.
+/// Operations of the forward pass per token if values that masks drop, experts that are not chosen
+/// and hidden units that are 0 are left out.
 ///
-/// What can be left out for a dropped value depends on when the mask is known. A mask that is
-/// computed from what it masks comes too late for the work in front of it.
+/// If the share of chosen experts is not known, the share that the configuration aims at is taken; if
+/// the share of hidden units with ReLU is not known, all of them count. Values that masks drop in the
+/// output of experts save nothing.
+///
+/// The work that a dropped value saves depends on when the mask is known. A mask that is computed from
+/// what it masks is too late for the work that computes that.
 ///
 /// | site | mask known before | mask from what it masks |
 /// |---|---|---|
@@ -79,14 +81,15 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
 ///
 /// Keys and values of a dropped head are still needed: later tokens may keep it. A hidden unit that
 /// ReLU makes 0 saves its row of the down projection. Masks at several sites, and units that are 0,
-/// are taken to be independent of each other.
+/// are assumed to be independent of each other.
 pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 {
     let mask = config.learned_dropout.as_ref();
-    // What is left of work that a mask of a site drops, whenever the mask is known.
+    // The share that remains of work behind a site, whenever its mask is known.
     let late = |site: Site| match mask {
         Some(mask) if mask.site.contains(site) => used.kept_at(site),
         _ => 1.0,
     };
+    // The share that remains of work in front of a site: all, if the mask is computed from its result.
     let early = |site: Site| match mask {
         Some(mask) if mask.input == MaskInput::Hidden => 1.0,
         _ => late(site),
@@ -133,8 +136,8 @@ fn unused_by_experts(config: &TransformerConfig, density: Option<f64>) -> f64 {
     }
 }
 
-/// How many masks a model has at a site.
-fn modules(config: &TransformerConfig, site: Site) -> usize {
+/// Number of masks of a model at a site.
+fn mask_count(config: &TransformerConfig, site: Site) -> usize {
     if site.is_in_blocks() {
         config.layers
     } else {
@@ -148,9 +151,9 @@ pub fn training_per_token(config: &TransformerConfig) -> f64 {
     3.0 * executed_per_token(config, &UsedShares::default())
 }
 
-/// The share of the processor's peak that a training speed amounts to, usually from 0 to 1.
+/// The share of the processor's peak that a training speed reaches, usually from 0 to 1.
 ///
-/// `peak` is in operations per second; without it the share is unknown.
+/// `peak` is in operations per second; the share is unknown without it.
 pub fn utilization(
     config: &TransformerConfig,
     tokens_per_second: f64,
@@ -167,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// Sizes of which no two sums are alike.
+    /// Sizes whose sums all differ.
     fn config(site: Site, input: MaskInput) -> TransformerConfig {
         TransformerConfig {
             vocabulary: 11,
@@ -293,8 +296,9 @@ mod tests {
         let saved = forward_per_token(&config) - executed_per_token(&config, &of_density(0.1));
         assert!((saved - 2.0 * 3.0 * 9.0 * 2.0).abs() < 1e-9);
     }
-    /// A mask on the output, known before, leaves half of the 10 · 2 down weights; of these a tenth
-    /// of the units leave a tenth.
+
+    /// A mask on the output that is known before keeps half of the 10 · 2 down weights; a tenth of the
+    /// units is not 0 and keeps a tenth of these.
     #[test]
     fn units_that_are_zero_and_masks_save_nothing_twice() {
         let layer = Relu {

@@ -1,4 +1,4 @@
-//! AdamW, with a state that is kept by the names of the parameters.
+//! AdamW, whose state is stored by the names of the parameters.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,20 +39,21 @@ pub enum OptimizerError {
 /// - `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`;
 /// - `p ← (1 − r · decay) p − r / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)`.
 ///
-/// The decay holds for parameters with two or more dimensions only. A parameter without a
-/// gradient is not updated at all.
+/// Only parameters with two or more dimensions decay. A parameter without a gradient is not updated
+/// at all.
 #[derive(Debug)]
 pub struct AdamW {
     config: OptimizerConfig,
     state: BTreeMap<String, Moments>,
 }
 
-/// What one update is made with. A learning rate alone leaves gradients as they are.
+/// The factors of one update. A learning rate alone converts into rates that leave gradients as they
+/// are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// The learning rate.
     pub learning_rate: f64,
-    /// What gradients are multiplied by before anything else: below 1 where they are clipped.
+    /// The factor that gradients are multiplied by first: below 1 if they are clipped.
     pub gradient_scale: f64,
 }
 
@@ -75,7 +76,7 @@ struct Moments {
 }
 
 impl AdamW {
-    /// An optimizer that has not seen any gradient.
+    /// An optimizer before its first update.
     pub fn new(config: &OptimizerConfig) -> Self {
         Self {
             config: config.clone(),
@@ -118,7 +119,7 @@ impl AdamW {
         updated.reshape(shape)
     }
 
-    /// What the elements of a parameter need of its update number `updates`, from 1.
+    /// The coefficients of a parameter's update number `updates`, from 1.
     fn step(&self, updates: u64, rates: Rates, decays: bool) -> ops::AdamW {
         let Rates {
             learning_rate,

@@ -1,4 +1,4 @@
-//! What training rounds the operands of matrix products to.
+//! The precision of matrix products in training.
 
 use burn::tensor::Device;
 use learned_dropout::ops::Precision;
@@ -8,26 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionChoice {
-    /// The fastest that the device has. A run decides it when it begins, and keeps to it.
+    /// The fastest of the device. A run decides it when it begins, and keeps it.
     #[default]
     Auto,
     /// Nothing is rounded.
     F32,
     /// Operands are rounded to bf16, sums are f32. A processor without bf16 instructions computes
-    /// the same values, but gains nothing.
+    /// the same values, but no faster than f32.
     Bf16,
 }
 
-/// A device has no products of this precision.
+/// The device does not have this precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "bf16 products are made on the CPU only, not on this device; take the precision f32 or auto, \
-     or the device cpu"
+    "bf16 products are available on the CPU only; choose the precision f32 or auto, or the device cpu"
 )]
 pub struct PrecisionError;
 
 impl PrecisionChoice {
-    /// Its name in a configuration.
+    /// The name in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

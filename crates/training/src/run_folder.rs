@@ -1,4 +1,4 @@
-//! The folder of a run: where its files are, and who may write them.
+//! The folder of a run: the places of its files, and a lock for the process that writes them.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum RunFolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// A new run was to begin where there is one already.
+    /// A new run was to begin in the folder of another one.
     #[error("{path}: there is a run here already; resume it, or choose another folder")]
     Occupied {
         /// The folder.
@@ -39,10 +39,10 @@ pub const CONFIG_FILE: &str = "config.toml";
 /// File name of the metrics in a run folder.
 pub const METRICS_FILE: &str = "metrics.jsonl";
 
-/// A run folder that this process alone may write.
+/// A run folder that only this process may write.
 ///
-/// The operating system gives the lock back when the value is dropped or the process ends,
-/// however it ends.
+/// The operating system releases the lock when the value is dropped or the process ends, for
+/// whatever reason.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -55,7 +55,7 @@ impl RunFolder {
     /// # Errors
     /// The folder cannot be made, has a run already, or another process uses it.
     pub fn create(path: &Path) -> Result<Self, RunFolderError> {
-        std::fs::create_dir_all(path).map_err(at(path))?;
+        std::fs::create_dir_all(path).map_err(file_error(path))?;
         let folder = Self::lock(path)?;
         if folder.config().exists() || folder.checkpoints().exists() {
             return Err(RunFolderError::Occupied { path: path.into() });
@@ -63,7 +63,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Locks the folder of a run that was begun.
+    /// Locks the folder of a run that has begun.
     ///
     /// # Errors
     /// There is no run, or another process uses it.
@@ -74,7 +74,7 @@ impl RunFolder {
         Self::lock(path)
     }
 
-    /// Locks a folder, whatever it holds.
+    /// Locks a folder, whatever its content.
     ///
     /// # Errors
     /// Another process uses it, or it cannot be written.
@@ -85,7 +85,7 @@ impl RunFolder {
             .truncate(false)
             .write(true)
             .open(&lock_path)
-            .map_err(at(&lock_path))?;
+            .map_err(file_error(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.into(),
@@ -125,7 +125,8 @@ impl RunFolder {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> RunFolderError {
+/// Adds the path to an error of the operating system.
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> RunFolderError {
     move |source| RunFolderError::File {
         path: path.into(),
         source,
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_neither_overwritten_nor_made_up() {
+    fn runs_are_neither_overwritten_nor_resumed_without_a_configuration() {
         let place = tempfile::tempdir().unwrap();
         assert!(matches!(
             RunFolder::open(place.path()),

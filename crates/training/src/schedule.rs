@@ -1,4 +1,4 @@
-//! The course of the learning rate: linear warm-up, then a cosine to a minimum.
+//! The learning rate at every step: linear warm-up, then a cosine down to a minimum.
 
 use std::f64::consts::PI;
 
@@ -42,7 +42,7 @@ impl Schedule {
         }
     }
 
-    /// The rate of the step that comes after `step` completed ones.
+    /// The rate of the next step after `step` completed ones.
     pub fn learning_rate(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.highest * (step + 1) as f64 / (self.warmup + 1) as f64;
@@ -50,7 +50,7 @@ impl Schedule {
         if step > self.decay_steps {
             return self.lowest;
         }
-        // The cosine may have no length: then its one point is its start.
+        // The cosine may have no length; its only point is then its start.
         let length = (self.decay_steps - self.warmup).max(1) as f64;
         let done = (step - self.warmup) as f64 / length;
         self.lowest + (self.highest - self.lowest) * 0.5 * (1.0 + (PI * done).cos())
@@ -111,14 +111,14 @@ mod tests {
 
     #[test]
     fn published_settings_stay_nearly_constant() {
-        let seed = Schedule {
+        let published = Schedule {
             highest: 9e-4,
             lowest: 9e-5,
             warmup: 300,
             decay_steps: 700_000,
         };
-        close(seed.learning_rate(299), 9e-4 * 300.0 / 301.0);
-        let last = seed.learning_rate(25_999);
+        close(published.learning_rate(299), 9e-4 * 300.0 / 301.0);
+        let last = published.learning_rate(25_999);
         assert!(last < 9e-4 && last > 8.9e-4, "{last}");
     }
 }

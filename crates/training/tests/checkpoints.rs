@@ -1,4 +1,4 @@
-//! Checkpoint folders: written whole, found damaged, never lost.
+//! Checkpoint folders: they are written completely, damage is noticed, and none is lost.
 
 use std::path::Path;
 
@@ -100,7 +100,7 @@ fn the_latest_and_the_best_stay() {
 }
 
 #[test]
-fn what_a_killed_process_leaves_is_cleaned_up_without_loss() {
+fn leftovers_of_a_killed_process_are_removed_without_loss() {
     let place = tempfile::tempdir().unwrap();
     let run = place.path();
     write(run, &state(1, 1), 3);
@@ -140,9 +140,9 @@ fn every_cut_of_every_file_is_noticed() {
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        // The state is a parser's input; of the others only the length is looked at.
+        // The state is parsed; of the other files only the length matters here.
         let every = if path.ends_with(STATE_FILE) { 1 } else { 97 };
-        // Without its last byte, a line break, the state is still whole.
+        // Without its last byte, a line break, the state is still complete.
         for end in (0..bytes.len() - 1).step_by(every) {
             std::fs::write(&path, &bytes[..end]).unwrap();
             let error = read_state(&folder).unwrap_err();

@@ -1,4 +1,4 @@
-//! Experiment files, and how far their runs are.
+//! Experiment files, and the status of their runs.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ steps = 6
 batch = 2
 ";
 
-/// Reads an experiment file beside a base file, `base.toml`, in a folder `of`.
+/// Reads an experiment file beside a base file, `base.toml`, in a new folder.
 fn read(text: &str) -> Result<(tempfile::TempDir, Experiment), String> {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("base.toml"), BASE).unwrap();
@@ -121,14 +121,14 @@ name = 'dotted'
 unset = ['model.learned_dropout.function']
 set = { 'model.width' = 16, 'train.optimizer.learning_rate' = 1e-3 }
 ";
-    let of = configs(text);
-    let mask = |index: usize| of[index].model.learned_dropout.clone().unwrap();
+    let arms = configs(text);
+    let mask = |index: usize| arms[index].model.learned_dropout.clone().unwrap();
     assert_eq!(
-        of.iter().map(|of| of.train.steps).collect::<Vec<_>>(),
+        arms.iter().map(|arm| arm.train.steps).collect::<Vec<_>>(),
         [9, 9, 9]
     );
     assert_eq!(
-        of.iter().map(|of| of.model.layers).collect::<Vec<_>>(),
+        arms.iter().map(|arm| arm.model.layers).collect::<Vec<_>>(),
         [3, 4, 3]
     );
     assert!(mask(0).penalty.is_none());
@@ -144,15 +144,15 @@ set = { 'model.width' = 16, 'train.optimizer.learning_rate' = 1e-3 }
         "unset gives the default back"
     );
     assert_eq!(
-        (of[2].model.width, of[2].train.optimizer.learning_rate),
+        (arms[2].model.width, arms[2].train.optimizer.learning_rate),
         (16, 1e-3)
     );
-    assert_eq!(of[0].data.path, Path::new("data/base"));
-    assert_eq!(of[0].seed, 5, "the base's seed where there are none");
+    assert_eq!(arms[0].data.path, Path::new("data/base"));
+    assert_eq!(arms[0].seed, 5, "the base's seed where there are none");
 }
 
 #[test]
-fn what_the_report_shows_is_read() {
+fn the_layout_of_the_report_is_read() {
     let text = "
 title = 'A title'
 base = 'base.toml'
@@ -190,7 +190,7 @@ columns = ['validation-loss', 'kept']
 }
 
 #[test]
-fn all_problems_are_told_together_with_their_lines() {
+fn all_problems_are_reported_together_with_their_lines() {
     let text = "base = 'base.toml'
 seed = [1]
 seeds = [1, 1]
@@ -230,7 +230,7 @@ arms = ['god']
 }
 
 #[test]
-fn problems_of_the_base_are_told_once_with_its_name() {
+fn problems_of_the_base_are_reported_once_with_its_name() {
     let text = "
 base = 'broken.toml'
 [[arm]]
@@ -274,7 +274,7 @@ name = 'b'
 }
 
 #[test]
-fn a_changed_arm_is_told_with_both_values() {
+fn a_changed_arm_is_reported_with_both_values() {
     let arm = |extra: &str| format!("base = 'base.toml'\n[[arm]]\nname = 'a'\n{extra}");
     let (place, experiment) = read(&arm("")).unwrap();
     let out = place.path().join("out");
@@ -328,7 +328,7 @@ fn a_run_is_finished_when_it_is_evaluated_and_saved() {
     assert_eq!(status(&run, 2), Status::Failed("out of memory".into()));
 }
 
-/// The experiment files of the repository, and every key of theirs, are right.
+/// The experiment files of the repository are valid with every key.
 #[test]
 fn the_experiments_of_the_repository_can_be_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
@@ -355,7 +355,7 @@ fn the_experiments_of_the_repository_can_be_read() {
     }
 }
 
-/// The first experiment file that a document shows.
+/// The first experiment file in a document.
 fn example(document: &str) -> &str {
     let mut blocks = document.split("```toml\n").skip(1);
     let block = blocks.find(|block| block.contains("[[arm]]"));
@@ -363,7 +363,7 @@ fn example(document: &str) -> &str {
 }
 
 #[test]
-fn the_documents_are_right() {
+fn the_examples_in_the_documents_are_valid() {
     let document = include_str!("../../../docs/experiments.md");
     let (_place, experiment) = read(example(document)).unwrap();
     let dropout: Vec<f64> = experiment

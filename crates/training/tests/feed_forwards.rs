@@ -1,5 +1,5 @@
-//! Whole runs with every kind of feed-forward: they learn, report what they used, and go on after a
-//! stop with the same bits.
+//! Whole runs with every kind of feed-forward: they learn, report the shares that they used, and
+//! resume with the same bits.
 
 mod support;
 
@@ -44,7 +44,7 @@ fn steps(lines: &[Metrics]) -> Vec<&StepMetrics> {
 }
 
 #[test]
-fn every_kind_goes_on_after_a_stop_with_the_same_bits() {
+fn every_kind_resumes_with_the_same_bits() {
     for kind in KINDS {
         let place = Place::new();
         let set = overrides(kind);
@@ -101,9 +101,10 @@ fn every_kind_learns_and_reports_what_it_used() {
     }
 }
 
-/// Half of the experts, and a loss that is least where each has the same load, 1 in each layer.
+/// Half of the experts are used. The auxiliary loss is smallest if all have the same load: 1 in each
+/// layer.
 #[test]
-fn a_mixture_uses_as_much_as_it_is_told_to() {
+fn a_mixture_uses_the_configured_share() {
     let place = Place::new();
     let run = place.run("run");
     let set = overrides(KINDS[1]);
@@ -115,7 +116,7 @@ fn a_mixture_uses_as_much_as_it_is_told_to() {
         let used = step.feed_forward.as_ref().unwrap();
         assert_eq!(used.coefficient, Some(0.01));
         assert!((used.density - 0.5).abs() < 1e-6);
-        // Close to even at first: the router begins with small scores.
+        // The loads are nearly equal at first, because the router begins with small scores.
         assert!((used.auxiliary - 2.0).abs() < 0.2, "{}", used.auxiliary);
         for layer in &used.layers {
             assert!((layer.load.iter().sum::<f64>() - 2.0).abs() < 1e-6);
@@ -123,8 +124,8 @@ fn a_mixture_uses_as_much_as_it_is_told_to() {
     }
 }
 
-/// About half of the gates are positive at first; the target is less. With such a high learning rate
-/// it is overshot.
+/// About half of the gates are positive at first, and the target is less. With this high learning rate
+/// the density falls below the target.
 #[test]
 fn the_coefficient_of_relu_routing_follows_the_density() {
     let place = Place::new();
@@ -152,7 +153,7 @@ fn the_coefficient_of_relu_routing_follows_the_density() {
         };
         assert!((after / before - factor).abs() < 1e-9, "{before} {after}");
     }
-    // It has gone beyond the target, and back.
+    // The density has passed the target in both directions.
     assert!(used.iter().any(|used| used.density < 0.3));
     assert!(used[79].coefficient < used[60].coefficient);
     let state = read_state(&outcome.latest.unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Runs of a tiny model with masks of every form: training, targets, resuming, and dense models that
+//! Runs of a tiny model with every form of masks: training, targets, resuming, and dense models that
 //! become masked ones.
 
 mod support;
@@ -68,7 +68,7 @@ fn every_form_trains_and_comes_back_or_is_refused() {
         for input in ["hidden", "embedding", "layer-input", "residual"] {
             for rank in ["", "rank = 3,"] {
                 for group in [1, 4] {
-                    // Every second one with the other gradient.
+                    // Every second form with the other gradient.
                     let gradient = ["exact", "kept-only"][(trained + refused) % 2];
                     let table = format!(
                         "{{ site = {site}, input = \"{input}\", {rank} group = {group}, \
@@ -102,7 +102,7 @@ const CONTROLLED: &str = r#"{
 }"#;
 
 #[test]
-fn a_run_with_a_target_goes_on_with_the_same_bits() {
+fn a_run_with_a_target_resumes_with_the_same_bits() {
     let place = Place::new();
     let overrides = with_masks(&CONTROLLED.replace('\n', " "), &[]);
     let overrides = borrowed(&overrides);
@@ -116,7 +116,7 @@ fn a_run_with_a_target_goes_on_with_the_same_bits() {
         drop(trainer);
         let again = finish(place.resume(&run, &[]).unwrap());
         assert_eq!(again, whole, "stopped at {stop_at}");
-        let of = |step: &StepMetrics| {
+        let penalty = |step: &StepMetrics| {
             (
                 step.penalty_coefficient,
                 step.target_kept,
@@ -125,8 +125,8 @@ fn a_run_with_a_target_goes_on_with_the_same_bits() {
         };
         let found = steps(&run);
         assert_eq!(
-            found.iter().map(of).collect::<Vec<_>>(),
-            expected.iter().map(of).collect::<Vec<_>>()
+            found.iter().map(penalty).collect::<Vec<_>>(),
+            expected.iter().map(penalty).collect::<Vec<_>>()
         );
     }
     let coefficients: Vec<f64> = expected
@@ -145,7 +145,7 @@ fn a_run_with_a_target_goes_on_with_the_same_bits() {
 }
 
 #[test]
-fn a_run_with_series_goes_on_with_the_same_bits() {
+fn a_run_with_series_resumes_with_the_same_bits() {
     let place = Place::new();
     let table = CONTROLLED.replace(
         "noise_steps",

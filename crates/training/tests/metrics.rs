@@ -1,4 +1,4 @@
-//! Metrics files, read back by decoders of their own.
+//! Metrics files, read back by independent decoders.
 
 use std::path::Path;
 
@@ -74,7 +74,7 @@ fn lines_have_the_documented_keys() {
 }
 
 #[test]
-fn a_resumed_run_drops_later_lines_and_a_half_one() {
+fn a_resumed_run_removes_later_lines_and_an_incomplete_one() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("metrics.jsonl");
     let mut file = MetricsFile::open(&path, 0).unwrap();
@@ -94,7 +94,7 @@ fn a_resumed_run_drops_later_lines_and_a_half_one() {
     }
 }
 
-/// CRC-32C bit by bit, from the polynomial.
+/// CRC-32C computed bit by bit from the polynomial.
 fn checksum(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, &byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| {
@@ -128,7 +128,7 @@ fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
     records
 }
 
-/// A field of a protocol buffer message: its number and its bytes, or its number's.
+/// A field of a protocol buffer message: its number, and its bytes or those of its value.
 type Field = (u64, Vec<u8>);
 
 /// The fields of a protocol buffer message, decoded by hand.
@@ -240,7 +240,7 @@ fn events_decode_to_what_was_written() {
 }
 
 #[test]
-fn a_resumed_run_tells_tensorboard_what_to_forget() {
+fn a_resumed_run_makes_tensorboard_ignore_later_steps() {
     let place = tempfile::tempdir().unwrap();
     EventFile::create(place.path(), 41).unwrap();
     let records = records(&only_file(place.path()));
@@ -251,7 +251,7 @@ fn a_resumed_run_tells_tensorboard_what_to_forget() {
 }
 
 #[test]
-fn the_environment_is_told_when_it_changes() {
+fn the_environment_is_written_when_it_changes() {
     let place = tempfile::tempdir().unwrap();
     let (path, events) = (
         place.path().join("metrics.jsonl"),
@@ -276,7 +276,7 @@ fn the_environment_is_told_when_it_changes() {
     assert_eq!(told(0, environment(0, 2)), [2]);
     assert_eq!(told(1, environment(1, 2)), [2]);
     assert_eq!(told(2, environment(2, 4)), [2, 4]);
-    // Gone back behind the change, it is told again.
+    // A run that resumes from before the change writes it again.
     assert_eq!(told(1, environment(1, 4)), [2, 4]);
     assert_eq!(told(0, environment(0, 2)), [2]);
 }

@@ -1,4 +1,4 @@
-//! AdamW against values by hand and against a scalar implementation.
+//! AdamW compared with values worked by hand and with a scalar implementation.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use learned_dropout_training::config::OptimizerConfig;
@@ -67,7 +67,7 @@ fn the_second_update_by_hand() {
     close(&values(&second), &[-0.1 + 0.1 * 0.01 / 0.19]);
 }
 
-/// One weight, in f64, as the paper writes it: corrected moments instead of corrected factors.
+/// One weight, in f64, as in the paper: with corrected moments instead of corrected factors.
 fn reference(mut weight: f64, gradients: &[f64], rates: &[f64], decay: f64) -> f64 {
     let (mut first, mut second) = (0.0, 0.0);
     for (index, (gradient, rate)) in gradients.iter().zip(rates).enumerate() {
@@ -117,7 +117,7 @@ fn layout() -> Vec<TensorSpec> {
 }
 
 /// Two updates of `a` and one of `b`; `c` never has a gradient.
-fn used() -> AdamW {
+fn optimizer_after_updates() -> AdamW {
     let mut optimizer = AdamW::new(&config());
     for scale in [1.0, -0.3] {
         let gradient = tensor(&[0.1, 0.2 * scale, -0.7, 1e-9], [2, 2]);
@@ -133,10 +133,10 @@ fn used() -> AdamW {
 }
 
 #[test]
-fn a_restored_state_goes_on_with_the_same_bits() {
+fn a_restored_state_continues_with_the_same_bits() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("optimizer.safetensors");
-    let mut kept = used();
+    let mut kept = optimizer_after_updates();
     kept.write(&path).unwrap();
     let mut restored = AdamW::read(&config(), &path, layout(), &Device::flex()).unwrap();
     for name in ["a", "c"] {
@@ -161,10 +161,10 @@ fn a_restored_state_goes_on_with_the_same_bits() {
 }
 
 #[test]
-fn a_state_of_another_model_is_refused() {
+fn a_state_of_another_model_is_refoptimizer_after_updates() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("optimizer.safetensors");
-    used().write(&path).unwrap();
+    optimizer_after_updates().write(&path).unwrap();
     let read = |layout: Vec<TensorSpec>| AdamW::read(&config(), &path, layout, &Device::flex());
     let mut other = layout();
     other[0].shape = vec![4];
@@ -187,7 +187,7 @@ fn a_state_of_another_model_is_refused() {
 fn a_file_cut_off_anywhere_is_an_error() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("optimizer.safetensors");
-    used().write(&path).unwrap();
+    optimizer_after_updates().write(&path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     for end in 0..bytes.len() {
         std::fs::write(&path, &bytes[..end]).unwrap();

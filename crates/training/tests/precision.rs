@@ -1,4 +1,4 @@
-//! What the operands of products are rounded to, over whole runs of a tiny model.
+//! The precision of matrix products in whole runs of a tiny model.
 
 mod support;
 
@@ -32,7 +32,7 @@ fn losses(run: &Path) -> Vec<f64> {
 #[test]
 fn bf16_is_in_effect_and_learns_as_f32_does() {
     let place = Place::new();
-    let of = |precision: &str| {
+    let losses_in = |precision: &str| {
         let run = place.run(precision);
         let precision = format!("train.precision={precision}");
         let overrides = [
@@ -45,7 +45,7 @@ fn bf16_is_in_effect_and_learns_as_f32_does() {
         let weights = finish(place.start(&run, &overrides).unwrap()).remove(0);
         (losses(&run), weights)
     };
-    let ((f32, f32_weights), (bf16, bf16_weights)) = (of("f32"), of("bf16"));
+    let ((f32, f32_weights), (bf16, bf16_weights)) = (losses_in("f32"), losses_in("bf16"));
     assert_ne!(f32_weights, bf16_weights);
     assert_ne!(f32[0], bf16[0], "the first forward pass");
     assert!((f32[0] - bf16[0]).abs() < 0.01, "{} {}", f32[0], bf16[0]);

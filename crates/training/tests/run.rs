@@ -11,7 +11,7 @@ use learned_dropout_training::run_folder::RunFolderError;
 use learned_dropout_training::trainer::{Setup, TrainError};
 use support::{Place, finish, train};
 
-/// The checkpoints that are there, by name.
+/// The names of the checkpoints of a run.
 fn checkpoints(run: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(run.join("checkpoints"))
         .unwrap()
@@ -21,7 +21,7 @@ fn checkpoints(run: &Path) -> Vec<String> {
     names
 }
 
-/// What of the metrics does not depend on the clock.
+/// The metrics that do not depend on the clock.
 fn metrics(run: &Path) -> Vec<String> {
     std::fs::read_to_string(run.join("metrics.jsonl"))
         .unwrap()
@@ -76,7 +76,7 @@ fn a_run_learns_and_reports() {
         steps.iter().map(|step| step.step).collect::<Vec<_>>(),
         [1, 20, 40, 60]
     );
-    // 256 tokens, all as likely at first.
+    // A new model finds all 256 tokens equally likely.
     assert!(
         (steps[0].loss - 256_f64.ln()).abs() < 0.5,
         "{}",
@@ -106,9 +106,9 @@ fn a_run_learns_and_reports() {
 }
 
 #[test]
-fn a_stopped_run_goes_on_with_the_same_bits() {
+fn a_stopped_run_resumes_with_the_same_bits() {
     let place = Place::new();
-    // On processors that have no bf16 too.
+    // Also on processors without bf16.
     let bf16 = ["train.precision=bf16"];
     let whole = finish(place.start(&place.run("whole"), &bf16).unwrap());
     for stop_at in 1..6 {
@@ -132,11 +132,11 @@ fn a_stopped_run_goes_on_with_the_same_bits() {
 }
 
 #[test]
-fn a_killed_run_goes_on_with_the_same_bits() {
+fn a_killed_run_resumes_with_the_same_bits() {
     let place = Place::new();
     let whole = finish(place.start(&place.run("whole"), &[]).unwrap());
-    // What a process leaves that was killed while it wrote the checkpoint of step 4: the one of
-    // step 3 and 2, a temporary folder, and metrics with a half line.
+    // The folder of a process that was killed while it wrote the checkpoint of step 4: the checkpoints
+    // of steps 3 and 2, a temporary folder, and metrics with an incomplete line.
     let run = place.run("killed");
     drop(finish(
         place.start(&run, &["train.checkpoint.keep=9"]).unwrap(),
@@ -154,7 +154,7 @@ fn a_killed_run_goes_on_with_the_same_bits() {
     assert_eq!(again, whole);
     assert_eq!(metrics(&run), metrics(&place.run("whole")));
     assert!(!checkpoints(&run).iter().any(|name| name.starts_with('.')));
-    // And one that was killed before its first checkpoint.
+    // A run that was killed before its first checkpoint.
     let run = place.run("early");
     drop(place.start(&run, &[]).unwrap());
     assert_eq!(finish(place.resume(&run, &[]).unwrap()), whole);

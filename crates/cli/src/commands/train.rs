@@ -48,7 +48,7 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     } else {
         Trainer::new(setup, &folder)?
     };
-    trainer.computed_in(machine::environment(common))?;
+    trainer.record_environment(machine::environment(common))?;
     let mut view = View::new(common.quiet);
     let threads = common.threads();
     let mut sampler = |request: &SampleRequest<'_>| sample(request, &tokenizer, threads);

@@ -1,4 +1,4 @@
-//! `meta.json`: what a data folder holds.
+//! `meta.json`: the description of a data folder's content.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::tokenizer::TokenizerChoice;
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
-/// Largest `meta.json` that is read, in bytes: a bound far above every real one.
+/// The largest `meta.json` that is read, in bytes: a limit far above real files.
 const LARGEST_FILE: u64 = 64 << 20;
 
-/// How one token is stored; always little-endian.
+/// The type of stored tokens, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenType {
@@ -43,20 +43,20 @@ impl TokenType {
     }
 }
 
-/// What `meta.json` says of one token file.
+/// The description of one token file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The number of tokens.
     pub tokens: u64,
-    /// Bytes of UTF-8 text that the tokens stand for, end-of-text not counted; what bits per
-    /// byte are computed from. Unknown for folders of nanoGPT.
+    /// Bytes of the tokens' UTF-8 text without end-of-text, for computing bits per byte. Unknown for
+    /// folders of nanoGPT.
     pub text_bytes: Option<u64>,
     /// XXH3-128 of the file in hexadecimal. Unknown for folders of nanoGPT.
     pub hash: Option<String>,
 }
 
-/// What a data folder holds, as `meta.json` says it.
+/// The description of a data folder's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meta {
@@ -64,7 +64,7 @@ pub struct Meta {
     pub format: u32,
     /// The program that wrote the folder, with its version.
     pub program: String,
-    /// How tokens are stored.
+    /// The type of stored tokens.
     pub token_type: TokenType,
     /// The kind of tokenizer.
     pub tokenizer: TokenizerChoice,
@@ -74,7 +74,7 @@ pub struct Meta {
     pub vocabulary: u64,
     /// The id of the tokenizer's end-of-text token.
     pub end_of_text: Option<u32>,
-    /// Whether end-of-text stands between documents.
+    /// Whether there is end-of-text between documents.
     pub separated: bool,
     /// The number of documents.
     pub documents: u64,
@@ -82,12 +82,12 @@ pub struct Meta {
     pub train: Part,
     /// The validation part.
     pub validation: Part,
-    /// Where the text came from.
+    /// The sources of the text.
     pub sources: Vec<SourceRecord>,
 }
 
 impl Meta {
-    /// What is known of a folder that nanoGPT prepared with GPT-2's tokenizer.
+    /// The description of a folder that nanoGPT prepared with GPT-2's tokenizer.
     pub(crate) fn of_nanogpt(train: u64, validation: u64) -> Self {
         let part = |tokens| Part {
             tokens,
@@ -124,7 +124,7 @@ impl Meta {
             return Err(damaged("at most 64 MiB", format!("{size} bytes")));
         }
         let contents = std::fs::read(path).map_err(DataError::read(path))?;
-        // The version decides what else may be there.
+        // The other fields depend on the version.
         #[derive(Deserialize)]
         struct Versioned {
             format: u32,
@@ -174,7 +174,7 @@ impl Meta {
         Ok(())
     }
 
-    /// The contents of the `meta.json` that says this.
+    /// The contents of `meta.json` with this description.
     pub(crate) fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
         text.push('\n');

@@ -1,4 +1,4 @@
-//! A data folder: two token files, what they hold, and the tokenizer that made them.
+//! A data folder: two token files, their description, and the tokenizer that made them.
 
 mod meta;
 #[cfg(test)]
@@ -32,9 +32,9 @@ const CHECKED_AT_OPEN: usize = 256 << 20;
 /// A part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// What a model learns from.
+    /// The part that models are trained on.
     Train,
-    /// What it is measured on.
+    /// The part that models are evaluated on.
     Validation,
 }
 
@@ -51,11 +51,11 @@ impl DataFolder {
     /// Opens and checks a folder that `ldrop data prepare` made, or one that nanoGPT made with
     /// GPT-2's tokenizer (`train.bin` and `val.bin` alone).
     ///
-    /// Sizes, the description and the tokenizer's hash are always checked, the token files'
-    /// hashes where a file has at most 256 MiB; [`verify`](Self::verify) checks them in any case.
+    /// Checks sizes, the description, the tokenizer's hash, and the hashes of token files of at most 256
+    /// MiB; [`verify`](Self::verify) checks the hashes of larger ones too.
     ///
     /// # Errors
-    /// A file is missing or damaged, or the folder is of another kind.
+    /// A file is missing or damaged, or the folder has a format that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         for file in [TRAIN_FILE, VALIDATION_FILE] {
@@ -121,7 +121,7 @@ impl DataFolder {
         &self.path
     }
 
-    /// What the folder holds.
+    /// The description of the folder's content.
     pub fn meta(&self) -> &Meta {
         &self.meta
     }
@@ -145,11 +145,11 @@ impl DataFolder {
         self.check_tokenizer_file()?;
         let path = self.path.join(TOKENIZER_FILE);
         let tokenizer = Tokenizer::from_file(&path)?;
-        let said =
+        let description =
             |vocabulary, kind, end| format!("{vocabulary} tokens ({kind}, end-of-text {end:?})");
         let meta = &self.meta;
-        let expected = said(meta.vocabulary, meta.tokenizer, meta.end_of_text);
-        let found = said(
+        let expected = description(meta.vocabulary, meta.tokenizer, meta.end_of_text);
+        let found = description(
             tokenizer.vocabulary() as u64,
             tokenizer.kind(),
             tokenizer.end_of_text(),
@@ -165,8 +165,7 @@ impl DataFolder {
         }
     }
 
-    /// A value that tells whether this is the same data as at another time, for example when
-    /// training goes on after a stop.
+    /// A fingerprint for recognizing the same data, for example when training is resumed.
     pub fn fingerprint(&self) -> String {
         let parts = [
             self.meta.vocabulary.to_string(),
@@ -179,7 +178,7 @@ impl DataFolder {
         hexadecimal(xxh3_128(parts.join(" ").as_bytes()))
     }
 
-    /// Compares every file with its hash, however long it is, and every id with the vocabulary.
+    /// Compares every file with its hash, whatever its length, and every id with the vocabulary.
     ///
     /// # Errors
     /// The first file that is damaged.

@@ -180,7 +180,7 @@ fn impossible_descriptions_are_refused() {
     refused(
         "/format",
         2.into(),
-        "meta.json is of another kind: it has format version 2",
+        "meta.json cannot be read: it has format version 2",
     );
     refused("/vocabulary", 0.into(), "meta.json is damaged");
     refused(

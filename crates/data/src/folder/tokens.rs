@@ -9,23 +9,23 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::meta::TokenType;
 use crate::error::DataError;
 
-/// Blocks of a file that its fingerprint looks at, and their length in bytes.
+/// Number of blocks of a file that its fingerprint covers, and their length in bytes.
 const FINGERPRINT_BLOCKS: usize = 256;
 const FINGERPRINT_BLOCK: usize = 4096;
 
-/// The tokens of one part of the data, read from the disk as they are asked for.
+/// The tokens of one part of the data. They are read from the disk when they are used.
 #[derive(Debug)]
 pub struct Tokens {
     path: PathBuf,
-    /// Nothing where the file is empty.
+    /// None if the file is empty.
     map: Option<Mmap>,
     token_type: TokenType,
     vocabulary: u64,
 }
 
 impl Tokens {
-    /// Opens a token file that must hold exactly `tokens` tokens, or, if that is not known, any
-    /// whole number of them.
+    /// Opens a token file that must have exactly `tokens` tokens or, if that is not known, any whole
+    /// number of them.
     pub(crate) fn open(
         path: PathBuf,
         token_type: TokenType,
@@ -119,9 +119,8 @@ impl Tokens {
         hexadecimal(xxh3_128(self.bytes()))
     }
 
-    /// A value that tells whether this is the same data as at another time: XXH3-128, in
-    /// hexadecimal, of the length and of 256 evenly spaced blocks of 4 KiB. It takes the same
-    /// short time for a file of any length.
+    /// A fingerprint for recognizing the same data: XXH3-128, in hexadecimal, of the length and of 256
+    /// evenly spaced blocks of 4 KiB. It takes the same short time for a file of any length.
     pub fn fingerprint(&self) -> String {
         let bytes = self.bytes();
         let mut hasher = Xxh3::new();
@@ -144,16 +143,16 @@ impl Tokens {
     }
 }
 
-/// How hashes are written.
+/// A hash in hexadecimal.
 pub(crate) fn hexadecimal(hash: u128) -> String {
     format!("{hash:032x}")
 }
 
 #[allow(unsafe_code)]
 fn map(file: &File, path: &Path) -> Result<Mmap, DataError> {
-    // SAFETY: the map is read-only and private to this process. Data folders are replaced by
-    // renaming, never written in place, so that the file behind the map stays as it is; who
-    // shortens it in place all the same stops this process with SIGBUS, not with undefined
-    // values, and ids are checked as they are read.
+    // SAFETY: the map is read-only and private to this process. Data folders are replaced by renaming
+    // and never written in place, so the mapped file does not change. If another program shortens it
+    // in place nevertheless, this process ends with SIGBUS, not with undefined values; and ids are
+    // checked when they are read.
     unsafe { Mmap::map(file) }.map_err(DataError::read(path))
 }

@@ -1,4 +1,4 @@
-//! Text to token files, on all threads and in order.
+//! Encodes text into token files, on all threads and in order.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -13,17 +13,17 @@ use crate::folder::{Part, TokenType, hexadecimal};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
 
-/// About how many bytes of text a thread encodes before its tokens are written.
+/// Approximate bytes of text that a thread encodes before its tokens are written.
 const CHUNK: usize = 1 << 20;
-/// Chunks for each thread between two writes: enough that threads seldom wait for the slowest.
+/// Chunks for each thread between two writes: so many that threads seldom wait for the slowest.
 const CHUNKS_PER_THREAD: usize = 4;
 
-/// How text becomes the bytes of a token file.
+/// The encoding of text as the bytes of a token file.
 #[derive(Debug)]
 pub(crate) struct Encoding<'a> {
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// How a token is stored.
+    /// The type of stored tokens.
     pub token_type: TokenType,
     /// The token between documents.
     pub separator: Option<u32>,
@@ -131,7 +131,7 @@ impl TokenFile {
             .map_err(DataError::write(&self.path))
     }
 
-    /// Flushes to the disk; the number of bytes and their hash.
+    /// Flushes to the disk. Gives the number of bytes and their hash.
     fn finish(self) -> Result<(u64, String), DataError> {
         let failed = DataError::write(&self.path);
         let file = self

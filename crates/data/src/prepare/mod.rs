@@ -1,7 +1,8 @@
-//! From sources to a data folder.
+//! Prepares a data folder from sources of text.
 //!
-//! The text is read once, into a temporary file beside the result, and from there trained on and
-//! encoded. Memory does not grow with the amount of text; the disk needs room for all of it.
+//! The text is read once, into a temporary file beside the result. The tokenizer is trained on that
+//! file, and the tokens are encoded from it. Memory does not grow with the amount of text, but the disk
+//! needs room for all of it.
 
 mod encode;
 mod spool;
@@ -27,15 +28,14 @@ use encode::Encoding;
 use spool::{Spool, SpoolWriter};
 use staging::Staging;
 
-/// Most text that a byte-pair encoding is trained on, in bytes. More of the training part than
-/// this is sampled in blocks at even distances; a vocabulary hardly changes beyond it, while the
-/// trainer's time and memory would.
+/// The most text that a byte-pair encoding is trained on, in bytes. A larger training part is sampled in
+/// blocks at even distances: more text hardly changes the vocabulary, but takes time and memory.
 pub const TRAINING_TEXT: u64 = 64 << 20;
 
-/// What to prepare, and how.
+/// Options of preparing a data folder.
 #[derive(Clone, Debug)]
 pub struct PrepareOptions {
-    /// Where the text comes from.
+    /// The sources of the text.
     pub sources: Vec<Source>,
     /// The data folder to make, or to replace once the new one is complete.
     pub out: PathBuf,
@@ -44,8 +44,8 @@ pub struct PrepareOptions {
     /// The share of the text's bytes, at its end, that becomes the validation part: at least 0
     /// and below 1.
     pub validation: f64,
-    /// Whether an end-of-text token stands between documents, where the tokenizer has one.
-    /// Documents of a tokenizer without one begin on a line of their own.
+    /// Whether to put an end-of-text token between documents, if the tokenizer has one. With a tokenizer
+    /// without one, each document begins on a new line.
     pub end_of_text: bool,
     /// The name of the column or key that holds the text.
     pub text_column: String,
@@ -74,17 +74,17 @@ impl PrepareOptions {
 /// Makes a data folder.
 ///
 /// The text of all sources, one after the other, is divided by position: the first
-/// `1 - validation` of its bytes, up to where a character begins and possibly inside a document,
+/// `1 - validation` of its bytes, rounded down to a character boundary and possibly inside a document,
 /// are for training. Each document of each part is then encoded on its own. The same text gives
 /// the same files, whatever the number of threads.
 ///
-/// Stages reported: those of reading, then "training tokenizer" where one is trained, then
+/// The stages of progress are those of reading, then "training tokenizer" if one is trained, then
 /// "encoding" in bytes of text.
 ///
 /// # Errors
-/// A source cannot be read, a file cannot be written, `out` holds something else, or another
-/// process is preparing it. `out` then is what it was before; leavings of a killed process are
-/// removed by the next one that prepares the same folder.
+/// A source cannot be read, a file cannot be written, `out` has other content, or another process is
+/// preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
+/// prepares the same folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Meta, DataError> {
     if !(0.0..1.0).contains(&options.validation) {
         return Err(DataError::Value {
@@ -176,7 +176,7 @@ fn write(
     Ok(meta)
 }
 
-/// The tokenizer asked for, trained on the first `train_bytes` of the text where it needs to be.
+/// Makes the chosen tokenizer; trains it on the first `train_bytes` of the text if it needs training.
 fn make_tokenizer(
     choice: TokenizerChoice,
     spool: &Spool,

@@ -1,4 +1,4 @@
-//! The text of all documents on disk, so that it can be read twice without being held in memory.
+//! The text of all documents in a file, so that it can be read twice without being held in memory.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 use crate::tokenizer::pieces;
 
-/// Longest text that is encoded in one go, in bytes. A longer document is cut where it makes no
-/// difference to its tokens: before white space that follows something else.
+/// The longest text that is encoded at once, in bytes. A longer document is cut where that does not
+/// change its tokens: before white space that follows another character.
 const LONGEST_SEGMENT: usize = 1 << 20;
 
 const BUFFER: usize = 1 << 20;
 
-/// Takes documents one after another.
+/// Writes documents one after another.
 #[derive(Debug)]
 pub(crate) struct SpoolWriter {
     text: BufWriter<File>,
@@ -23,9 +23,9 @@ pub(crate) struct SpoolWriter {
     lengths_path: PathBuf,
     documents: u64,
     bytes: u64,
-    /// Bytes of the document that is not complete yet.
+    /// Bytes so far of the document that is being written.
     open_document: u64,
-    /// Whether a document begins on a line of its own, for want of an end-of-text token.
+    /// Whether each document begins on a new line, because there is no end-of-text token.
     own_line: bool,
     ends_line: bool,
 }
@@ -47,7 +47,7 @@ impl SpoolWriter {
         })
     }
 
-    /// Takes a document, or the next piece of one that `continues`.
+    /// Writes a document, or a piece of one that `continues`.
     pub fn push(&mut self, text: &str, continues: bool) -> Result<(), DataError> {
         if self.own_line && self.open_document == 0 && !self.ends_line && !text.is_empty() {
             self.write("\n")?;
@@ -83,7 +83,7 @@ impl SpoolWriter {
         Ok(())
     }
 
-    /// Ends the last document and turns to reading.
+    /// Ends the last document, and gives the spool for reading.
     pub fn finish(mut self) -> Result<Spool, DataError> {
         self.end_document()?;
         self.text
@@ -113,8 +113,8 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Where to divide the text so that the first part has the share `1 - validation` of its
-    /// bytes: there, or up to three bytes before, where a character begins.
+    /// The length of the first part if it has the share `1 - validation` of the bytes, rounded down to
+    /// a character boundary.
     pub fn division(&self, validation: f64) -> Result<u64, DataError> {
         let at = ((self.bytes as f64 * (1.0 - validation)) as u64).min(self.bytes);
         let start = at.saturating_sub(3);
@@ -210,12 +210,12 @@ pub(crate) struct Segments {
     left_in_document: u64,
     left_in_part: u64,
     left_afterwards: u64,
-    /// What was read and not yet returned.
+    /// Text that was read and not yet returned.
     read: Vec<u8>,
 }
 
 impl Segments {
-    /// The next segment of this part; nothing at its end.
+    /// The next segment of this part; none at its end.
     pub fn next(&mut self) -> Result<Option<Segment>, DataError> {
         if self.read.is_empty() {
             if self.left_in_part == 0 {
@@ -246,7 +246,7 @@ impl Segments {
         Ok(Some(Segment { text, separates }))
     }
 
-    /// Takes what was read, all of it or up to where it may be cut.
+    /// Takes the text that was read, all of it or up to a place where it may be cut.
     fn take(&mut self, whole: bool) -> Result<String, DataError> {
         let valid = match std::str::from_utf8(&self.read) {
             Ok(text) => text,
@@ -272,7 +272,7 @@ impl Segments {
         Ok(String::from_utf8(taken).expect("it was valid a moment ago"))
     }
 
-    /// Turns to the second part, after the end of the first.
+    /// Continues with the second part, after the end of the first.
     pub fn second_part(&mut self) {
         self.left_in_part += std::mem::take(&mut self.left_afterwards);
     }
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(rest(&mut segments), [text("one", true), text("tw", false)]);
         segments.second_part();
         assert_eq!(rest(&mut segments), [text("o", true), text("three", false)]);
-        // At a border between documents, the separator belongs to the first part.
+        // At a boundary between documents, the separator belongs to the first part.
         let mut segments = spool.segments(3).unwrap();
         assert_eq!(rest(&mut segments), [text("one", true)]);
     }

@@ -1,8 +1,8 @@
-//! A folder that is built beside its place and put there when it is whole.
+//! A folder that is built beside its final place and moved there when it is complete.
 //!
-//! Beside `NAME` stands `.NAME.preparing` for as long as it is being built. Who builds holds a
-//! lock on a file in it. The lock goes with its process, however that ends, so that a folder
-//! whose lock can be had is nobody's, and whoever comes next clears it away.
+//! While `NAME` is being built, there is a folder `.NAME.preparing` beside it. The building process
+//! holds a lock on a file in that folder. The system releases the lock when the process ends, for
+//! whatever reason. So a folder whose lock is free is a leftover, which the next process removes.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,26 +14,26 @@ use crate::folder::{META_FILE, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE};
 const LOCK_FILE: &str = "lock";
 const NEW_FOLDER: &str = "new";
 
-/// How often a lock is tried for whose file was removed between opening and locking it.
+/// Number of attempts to lock a file that may be removed between opening and locking it.
 const ATTEMPTS: usize = 16;
 
-/// A folder under construction; what remains of it is removed when this is dropped.
+/// A folder under construction. Its temporary files are removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    /// Where the new folder goes.
+    /// The final place of the new folder.
     out: PathBuf,
-    /// The folder beside it, with the lock and everything temporary.
+    /// The folder beside it with the lock and all temporary files.
     folder: PathBuf,
     _lock: File,
 }
 
 impl Staging {
-    /// Starts to build what will be `out`, and removes what killed processes left beside it.
+    /// Begins to build `out`, and removes leftovers of killed processes beside it.
     ///
     /// # Errors
-    /// `out` holds something else than prepared data, or another process is preparing it.
+    /// `out` contains anything else than prepared data, or another process is preparing it.
     pub fn begin(out: &Path) -> Result<Self, DataError> {
-        // Where `out` is a link to a folder, that folder is replaced and the link stays.
+        // If `out` is a link to a folder, that folder is replaced and the link stays.
         let out = match fs::canonicalize(out) {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::NotFound => out.to_path_buf(),
@@ -65,7 +65,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// The folder that will stand at `out`.
+    /// The folder that will become `out`.
     pub fn new_folder(&self) -> PathBuf {
         self.folder.join(NEW_FOLDER)
     }
@@ -75,11 +75,11 @@ impl Staging {
         self.folder.join(name)
     }
 
-    /// Puts the new folder in its place, in one step where the system has one. Its files must
-    /// have been flushed.
+    /// Moves the new folder to its place, in one step if the system can do that. Its files must have
+    /// been flushed.
     ///
     /// # Errors
-    /// What the operating system reports; `out` then still is what it was.
+    /// The folder cannot be moved; `out` is then unchanged.
     pub fn finish(self) -> Result<(), DataError> {
         let new = self.new_folder();
         sync_folder(&new)?;
@@ -107,12 +107,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here; the next start tries again.
+        // A failure here has no consequence: the next process tries again.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Whether `out` may be replaced: it is not there, is empty, or holds prepared data alone.
+/// Checks that `out` may be replaced: it does not exist, is empty, or has only prepared data.
 fn check_replaceable(out: &Path) -> Result<(), DataError> {
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
@@ -144,7 +144,7 @@ fn check_replaceable(out: &Path) -> Result<(), DataError> {
     }
 }
 
-/// Makes the folder if need be and locks the file in it.
+/// Makes the folder if necessary and locks the file in it.
 fn lock(folder: &Path, out: &Path) -> Result<File, DataError> {
     let path = folder.join(LOCK_FILE);
     for _ in 0..ATTEMPTS {
@@ -161,7 +161,7 @@ fn lock(folder: &Path, out: &Path) -> Result<File, DataError> {
             .open(&path)
         {
             Ok(file) => file,
-            // Its last owner has just removed it.
+            // Another process has just removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(DataError::write(&path)(error)),
         };
@@ -175,7 +175,7 @@ fn lock(folder: &Path, out: &Path) -> Result<File, DataError> {
     Err(DataError::Busy { path: out.into() })
 }
 
-/// Whether an open file is the one that its path leads to now.
+/// Whether an open file is still the one at its path.
 #[cfg(unix)]
 fn is_still(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -191,20 +191,20 @@ fn is_still(_file: &File, _path: &Path) -> bool {
     true
 }
 
-/// Puts `new` in the place of `out`; what was there goes into the staging folder, as `new` or
-/// as `old`, and is removed with it.
+/// Moves `new` to `out`. The folder that was there goes into the staging folder, as `new` or `old`, and
+/// is removed with it.
 fn replace(new: &Path, out: &Path, old: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
-        // Some file systems cannot exchange; the two steps below do for them.
+        // Some file systems cannot exchange two folders; the two steps below replace that.
         if renameat_with(CWD, new, CWD, out, RenameFlags::EXCHANGE).is_ok() {
             return Ok(());
         }
     }
     fs::rename(out, old)?;
     fs::rename(new, out).inspect_err(|_| {
-        // Back to what was there; the first error is the one to report.
+        // Restores the old folder. The first error is the one to report.
         let _ = fs::rename(old, out);
     })
 }
@@ -300,7 +300,7 @@ mod tests {
         fs::write(first.temporary("text"), "spool").unwrap();
         assert!(matches!(Staging::begin(&out), Err(DataError::Busy { .. })));
         assert!(first.temporary("text").exists());
-        // Another folder beside it is another matter.
+        // Another folder beside it is prepared independently.
         Staging::begin(&root.path().join("other")).unwrap();
         drop(first);
         Staging::begin(&out).unwrap();
@@ -314,7 +314,7 @@ mod tests {
         fs::write(out.join("notes.txt"), "mine").unwrap();
         let error = Staging::begin(&out).unwrap_err().to_string();
         assert!(error.contains("notes.txt"), "{error}");
-        // Token files alone are another program's.
+        // Token files without a description are those of another program.
         let other = root.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join(TRAIN_FILE), "x").unwrap();

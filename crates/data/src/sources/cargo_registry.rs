@@ -1,14 +1,14 @@
-//! Rust text that every user has already: the sources of this program's own dependencies.
+//! Rust text that every user has already: the sources of this program's dependencies.
 //!
-//! Chosen are `.rs` and `.md` files of the packages in this workspace's lock file, as cargo unpacked
-//! them into its registry folder. Left out is what does not read like Rust or its documentation:
-//! packages that bind foreign interfaces (`*-sys`, `windows*`, `libc` and so on), tests and their
+//! The text consists of the `.rs` and `.md` files of the packages in this workspace's lock file, as
+//! cargo unpacked them into its registry folder. Files that do not read like Rust or its documentation
+//! are left out: packages that bind foreign interfaces (`*-sys`, `windows*`, `libc` and so on), tests and their
 //! data, generated code and tables, change logs and licences, files over 200 kB, files with lines
 //! hundreds of characters long, and older versions of a package that is locked twice.
 //!
-//! The files come one from each package in turn, packages and the files of each in an order taken
-//! from a hash of their names. So any part from the start is a mix of all packages, and the last tenth
-//! (the validation part) is like the rest.
+//! The files are taken from each package in turn. Packages, and the files of each, are in the order of
+//! the hashes of their names. So any part of the text is a mix of all packages, and the last tenth (the
+//! validation part) is like the rest.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,10 @@ use crate::progress::Progress;
 /// The lock file that this program was built with.
 const LOCK_FILE: &str = include_str!("../../../../Cargo.lock");
 
-/// Larger files are generated, tables or bindings, nearly all of them.
+/// Size limit of a file. Nearly all larger files are generated, tables or bindings.
 const FILE_LIMIT: u64 = 200 * 1000;
 
-/// Hand-written lines are shorter on average.
+/// Limit of the average length of lines. Hand-written lines are shorter.
 const MEAN_LINE_LIMIT: usize = 120;
 
 const SKIPPED_FOLDERS: [&str; 16] = [
@@ -101,7 +101,7 @@ pub(super) struct CargoFiles {
     pub(super) bytes: u64,
 }
 
-/// Cargo's own folder: `$CARGO_HOME`, or `.cargo` in the user's.
+/// Cargo's folder: `$CARGO_HOME`, or `.cargo` in the home folder.
 pub(super) fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -144,7 +144,7 @@ fn choose_locked(lock_file: &str, cargo_home: &Path) -> Result<CargoFiles, Sourc
 fn locked_packages(lock_file: &str) -> Vec<String> {
     let locked: LockFile = toml::from_str(lock_file)
         .expect("cargo wrote the lock file that this program was built with");
-    // The lock file is sorted by version as text within a name; the last is taken.
+    // The lock file sorts the versions of a package as text; the last one is taken.
     let newest: BTreeMap<String, String> = locked
         .package
         .into_iter()
@@ -250,7 +250,7 @@ fn in_turn(packages: Vec<Vec<(PathBuf, u64)>>) -> Vec<PathBuf> {
     paths
 }
 
-/// Reads the chosen files; those that are no readable text after all are passed over.
+/// Reads the chosen files. Files that turn out not to be text are skipped.
 pub(super) fn read(
     paths: &[PathBuf],
     meter: &SharedMeter,

@@ -1,13 +1,13 @@
-//! What can be wrong with a source of text.
+//! Errors of sources of text.
 
 use std::path::PathBuf;
 
-/// What can be wrong with a source of text. Every variant names the file (or source) and, where
-/// there is one, the position: bytes of the decompressed text, lines and rows counted from one.
+/// An error of a source of text. Every variant names the file (or source) and, if there is one, the
+/// position: in bytes of the decompressed text, or in lines or rows, counted from one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// What was typed is no source.
+    /// A text does not name a source.
     #[error("'{text}' is not a source: expected {expected}")]
     Invalid {
         /// What was typed.
@@ -20,17 +20,17 @@ pub enum SourceError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         reason: std::io::Error,
     },
     /// The file has no bytes.
-    #[error("{path} is empty (byte 0): name a file that holds text")]
+    #[error("{path} is empty (byte 0): name a file with text")]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A folder has no file that holds text.
-    #[error("{path} has no file that holds text (hidden, empty and binary files are skipped)")]
+    /// A folder has no file with text.
+    #[error("{path} has no file with text (hidden, empty and binary files are skipped)")]
     NoFiles {
         /// The folder.
         path: PathBuf,
@@ -45,12 +45,12 @@ pub enum SourceError {
     },
     /// The file is not text.
     #[error(
-        "{path} is binary: byte {position} is zero; known are plain text, JSON lines, Parquet and Wikipedia dumps"
+        "{path} is binary: byte {position} is zero; plain text, JSON lines, Parquet and Wikipedia dumps can be read"
     )]
     Binary {
         /// The file.
         path: PathBuf,
-        /// Where the first zero byte is.
+        /// Offset of the first zero byte.
         position: u64,
     },
     /// The text is not UTF-8.
@@ -58,7 +58,7 @@ pub enum SourceError {
     InvalidUtf8 {
         /// The file.
         path: PathBuf,
-        /// Offset of the first wrong byte.
+        /// Offset of the first invalid byte.
         position: u64,
     },
     /// The compressed stream is cut off or damaged.
@@ -75,7 +75,7 @@ pub enum SourceError {
         raw_position: u64,
         /// Bytes decompressed so far.
         position: u64,
-        /// What the decompressor says.
+        /// The decompressor's message.
         reason: String,
     },
     /// The dump is not well-formed XML, or not a MediaWiki dump.
@@ -85,7 +85,7 @@ pub enum SourceError {
         path: PathBuf,
         /// Offset in the XML.
         position: u64,
-        /// What is wrong there.
+        /// The problem.
         reason: String,
     },
     /// The dump ends before its end tag.
@@ -98,24 +98,24 @@ pub enum SourceError {
         /// Length of the XML.
         position: u64,
     },
-    /// One document is larger than anything sensible.
+    /// A document is too large.
     #[error("{path}: {what} is larger than {limit} bytes")]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Which page, line or row.
+        /// The page, line or row.
         what: String,
         /// The limit in bytes.
         limit: u64,
     },
-    /// A line of a JSON lines file is not what it must be.
+    /// A line of a JSON lines file is invalid.
     #[error("{path}:{line}: {reason}")]
     JsonLine {
         /// The file.
         path: PathBuf,
         /// The line, counted from one.
         line: u64,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A Parquet file is damaged or has no such text column.
@@ -123,18 +123,18 @@ pub enum SourceError {
     Parquet {
         /// The file.
         path: PathBuf,
-        /// The row, counted from one; 0 where the file's own description is wrong.
+        /// The row, counted from one; 0 if the file's metadata is invalid.
         row: u64,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// None of this program's dependencies lies on the disk.
+    /// None of this program's dependencies is on the disk.
     #[error(
         "no source of this program's dependencies in {path}: run `cargo fetch` in this program's folder, \
          or name files of your own in place of `cargo`"
     )]
     NoCargoSources {
-        /// Where they were looked for.
+        /// The folder that was searched.
         path: PathBuf,
     },
     /// The hub cannot be reached, or has no such data.
@@ -142,7 +142,7 @@ pub enum SourceError {
     Hub {
         /// `OWNER/NAME`.
         repository: String,
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         reason: String,
     },
 }

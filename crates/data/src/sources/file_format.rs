@@ -1,8 +1,8 @@
-//! What a file holds and how it is compressed, told from its name.
+//! The format and the compression of a file, from its name.
 
 use std::path::Path;
 
-/// How a file is compressed.
+/// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
@@ -22,7 +22,7 @@ impl Compression {
     }
 }
 
-/// What the decompressed bytes are.
+/// The format of the decompressed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     PlainText,
@@ -31,8 +31,8 @@ pub(super) enum Format {
     WikipediaDump,
 }
 
-/// Reads format and compression off a file's name, as in `pages.xml.bz2`. Whatever has no ending
-/// of its own here is plain text.
+/// Format and compression from a file's name, for example `pages.xml.bz2`. A file with an unknown
+/// extension is plain text.
 pub(super) fn of_name(path: &Path) -> (Format, Compression) {
     let name = path
         .file_name()

@@ -6,8 +6,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::SourceError;
 
-/// All files below `folder`, by name within each folder. Hidden files and folders are skipped, and
-/// so are symbolic links that lead back to a folder above them or nowhere.
+/// All files below `folder`, sorted by name within each folder. Hidden files and folders are skipped,
+/// and so are symbolic links that are broken or lead back to a folder above them.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut files = Vec::new();
     let walk = WalkDir::new(folder)

@@ -1,8 +1,8 @@
 //! Datasets on the Hugging Face hub: listed, downloaded once into the hub's own cache folder, and
 //! read from there.
 //!
-//! The environment variables of the hub's own tools count: `HF_ENDPOINT`, `HF_HOME`,
-//! `HF_HUB_CACHE`, `HF_TOKEN`, and `HF_HUB_OFFLINE`, with which only the cache is read.
+//! The environment variables of the hub's own tools apply: `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`,
+//! `HF_TOKEN`, and `HF_HUB_OFFLINE`, with which only the cache is read.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::progress::Progress;
 
 const RETRIES: usize = 3;
 
-/// Where the hub is and where its files are kept.
+/// The address of the hub and the folder of its files.
 #[derive(Debug, Clone)]
 pub(super) struct HubSettings {
     endpoint: Option<String>,
@@ -66,7 +66,7 @@ pub(super) struct HubFile {
 
 struct Dataset {
     repository: String,
-    /// Where the files of the dataset's present state lie once downloaded; offline, of its newest
+    /// The folder of the downloaded files of the dataset's current state; offline, of its newest
     /// downloaded state.
     snapshot: PathBuf,
     /// The client; none offline.
@@ -164,7 +164,7 @@ fn relative_files(snapshot: &Path) -> Result<Vec<String>, SourceError> {
     Ok(files.iter().filter_map(relative).collect())
 }
 
-/// A name from elsewhere becomes a path below the cache, and must not lead out of it.
+/// Checks a name from the hub: it becomes a path in the cache and must not lead out of it.
 fn stays_inside(name: &str) -> bool {
     !name.is_empty()
         && Path::new(name)
@@ -183,12 +183,12 @@ fn explain(error: &ApiError) -> String {
 }
 
 impl HubFile {
-    /// What stands for the file in records and messages.
+    /// The name of the file in records and messages.
     pub(super) fn name(&self) -> String {
         format!("hf:{}/{}", self.dataset.repository, self.file)
     }
 
-    /// The file on this machine, downloaded now if it is not there yet.
+    /// The path of the file on this machine; downloads it if necessary.
     pub(super) fn fetch(&self, progress: &dyn Progress) -> Result<PathBuf, SourceError> {
         let path = self.dataset.snapshot.join(&self.file);
         let api = match &self.dataset.api {
@@ -214,7 +214,7 @@ impl HubFile {
         if found == size {
             return Ok(path);
         }
-        // What is left would be taken for the whole file next time.
+        // An incomplete file would be taken for the whole file next time.
         let blob = std::fs::canonicalize(&path);
         let _ = std::fs::remove_file(&path);
         let _ = blob.and_then(std::fs::remove_file);
@@ -226,7 +226,7 @@ impl HubFile {
     }
 }
 
-/// Passes a download's advance on, and notes the size that the hub announced.
+/// Passes on a download's progress, and remembers the size that the hub announced.
 struct Download<'a> {
     progress: &'a dyn Progress,
     size: &'a mut Option<u64>,

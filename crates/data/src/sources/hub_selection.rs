@@ -1,12 +1,12 @@
-//! Which files of a dataset on the hub are its text.
+//! Selects the files of a dataset on the hub that contain its text.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::file_format::{self, Format};
 
-/// Picks the data files of `config` from a dataset's files: of the best format that there is, and
-/// of the training split alone where the files are split. The error says what there would be.
+/// Selects the data files of `config` from a dataset's files: those of the best format, and only those
+/// of the training split if the dataset has splits. The error lists what is available.
 pub(super) fn select(files: Vec<String>, config: Option<&str>) -> Result<Vec<String>, String> {
     let data: Vec<String> = files
         .into_iter()
@@ -27,7 +27,7 @@ pub(super) fn select(files: Vec<String>, config: Option<&str>) -> Result<Vec<Str
                 listed(&configs)
             ));
         }
-        // Files outside of a configuration's folder are the default.
+        // Files outside of a configuration's folder are the default configuration.
         None if configs.len() > 1 => data
             .into_iter()
             .filter(|file| config_of(file).is_none())
@@ -65,7 +65,7 @@ fn listed(configs: &BTreeSet<String>) -> String {
         .join(", ")
 }
 
-/// Lower is better; none for what is no data.
+/// Rank of a file's format, the lower the better; none for files without data.
 fn format_rank(file: &str) -> Option<u8> {
     let name = file.rsplit('/').next()?;
     if name.starts_with('.') {
@@ -88,7 +88,7 @@ fn format_rank(file: &str) -> Option<u8> {
     }
 }
 
-/// The folder that stands for a configuration: the first that is neither `data` nor a split.
+/// The folder of a configuration: the first one that is neither `data` nor a split.
 fn config_of(file: &str) -> Option<String> {
     let (folders, _) = file.rsplit_once('/')?;
     folders
@@ -105,7 +105,7 @@ fn is_split(folder: &str) -> bool {
 }
 
 /// Whether a folder or the start of a name on the file's path is `config`. A dash in the
-/// configuration's name may stand for a folder, as in `sample-10BT` for `sample/10BT`.
+/// configuration's name can mean a folder: `sample-10BT` is `sample/10BT`.
 fn belongs_to(file: &str, config: &str) -> bool {
     let starts = |path: &str, config: &str| {
         path.strip_prefix(config)

@@ -32,7 +32,7 @@ impl Meter {
     }
 }
 
-/// A meter that the stream writes and the reader of documents looks at, on one thread.
+/// A meter that the stream updates and the reader of documents reads, on one thread.
 pub(super) type SharedMeter = Rc<RefCell<Meter>>;
 
 struct MeteredFile<'a> {
@@ -50,7 +50,7 @@ impl Read for MeteredFile<'_> {
     }
 }
 
-/// Counts decompressed bytes, and puts both positions into what goes wrong.
+/// Counts decompressed bytes, and adds both positions to errors.
 struct Decompressed<R> {
     inner: R,
     compression: Compression,
@@ -77,7 +77,7 @@ impl<R: Read> Read for Decompressed<R> {
     }
 }
 
-/// Where and why a stream broke, on its way through an [`std::io::Error`].
+/// The place and reason of a stream's failure, carried by an [`std::io::Error`].
 #[derive(Debug, Clone)]
 struct StreamFailure {
     compression: Compression,
@@ -94,7 +94,7 @@ impl std::fmt::Display for StreamFailure {
 
 impl std::error::Error for StreamFailure {}
 
-/// Turns what a stream of [`open`] reported into an error with file and position.
+/// Turns an error of a stream of [`open`] into one with file and position.
 pub(super) fn read_error(path: &Path, error: &Error) -> SourceError {
     let failure = error
         .get_ref()
@@ -121,7 +121,7 @@ pub(super) struct InputStream<'a> {
 }
 
 impl InputStream<'_> {
-    /// The first bytes, up to `count`, which stay to be read.
+    /// The first bytes, at most `count`. They are not consumed.
     pub(super) fn peek(&mut self, count: usize) -> Result<Vec<u8>, SourceError> {
         let mut head = Vec::with_capacity(count);
         (&mut self.reader)
@@ -134,7 +134,7 @@ impl InputStream<'_> {
     }
 }
 
-/// Opens `path`. An empty file is an error: nothing that has text has no bytes.
+/// Opens `path`. An empty file is an error, because it has no text.
 pub(super) fn open<'a>(
     path: &Path,
     compression: Compression,

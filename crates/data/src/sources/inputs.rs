@@ -1,4 +1,4 @@
-//! From what a user named to files, and from each file to the reader of its format.
+//! Lists the files of the sources that a user named, and reads each in its format.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ use super::{
 };
 use crate::progress::Progress;
 
-/// Where sources that are no paths are looked for.
+/// The places of sources that are not paths.
 pub(super) struct Places {
     pub(super) cargo_home: PathBuf,
     pub(super) hub: HubSettings,
 }
 
-/// One thing to read that has its own record.
+/// An input with its own record.
 pub(super) enum Input {
     /// A file that the user named, or one found in a folder, where files without text are skipped.
     File {
@@ -31,7 +31,7 @@ pub(super) enum Input {
     Hub(HubFile),
 }
 
-/// Lists what there is to read.
+/// Lists the inputs.
 pub(super) fn expand(places: &Places, sources: &[Source]) -> Result<Vec<Input>, SourceError> {
     let mut inputs = Vec::new();
     for source in sources {
@@ -78,7 +78,7 @@ pub(super) fn read_all(
     let local_bytes = inputs.iter().map(local_bytes).sum();
     let mut in_local_stage = false;
     let outcome = inputs.iter().try_for_each(|input| {
-        // Downloads are stages of their own, so the stage of local files ends before one.
+        // A download is a separate stage of progress, so the stage of local files ends before it.
         let local = !matches!(input, Input::Hub(_));
         if in_local_stage && !local {
             progress.end();
@@ -143,7 +143,7 @@ fn read_input(
     }
 }
 
-/// Whether a file found in a folder is worth reading.
+/// Whether a file in a folder has text.
 fn holds_text(path: &Path) -> Result<bool, SourceError> {
     let (format, compression) = file_format::of_name(path);
     if file_bytes(path) == 0 {
@@ -187,7 +187,7 @@ fn read_file(
     }
 }
 
-/// An empty text, compressed, is a file with bytes.
+/// Compressed empty text is a file that has bytes.
 fn refuse_empty(stream: &mut InputStream<'_>, compression: Compression) -> Result<(), SourceError> {
     if compression != Compression::None && stream.peek(1)?.is_empty() {
         return Err(SourceError::Empty {
@@ -197,7 +197,7 @@ fn refuse_empty(stream: &mut InputStream<'_>, compression: Compression) -> Resul
     Ok(())
 }
 
-/// Other XML than dumps lies in folders too; it is plain text.
+/// XML files that are not dumps are read as plain text.
 fn starts_as_dump(stream: &mut InputStream<'_>) -> Result<bool, SourceError> {
     const MARK: &[u8] = b"<mediawiki";
     Ok(stream

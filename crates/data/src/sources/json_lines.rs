@@ -1,4 +1,4 @@
-//! JSON lines: one object a line, its text under one key.
+//! JSON lines: one object per line, with the text under one key.
 
 use std::fmt;
 use std::io::{BufRead, Read};
@@ -9,10 +9,10 @@ use super::SourceError;
 use super::input_stream::{InputStream, read_error};
 use super::pipeline::{Emit, Halt, RawDocument};
 
-/// Longest line that is read; without a limit, a file that has no line break would fill the memory.
+/// The longest line that is read; without a limit, a file without line breaks would fill the memory.
 const LINE_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Reads one document from each line. Blank lines and null texts are passed over.
+/// Reads one document from each line. Blank lines and null texts are skipped.
 pub(super) fn read(
     mut stream: InputStream<'_>,
     column: &str,
@@ -82,7 +82,7 @@ fn text_of(line: &[u8], column: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Picks one key out of an object without building the rest.
+/// Deserializes one key of an object and ignores the rest.
 struct ColumnSeed<'a> {
     column: &'a str,
 }

@@ -1,6 +1,6 @@
-//! Sources of text: what a user names, and the documents that come out of it.
+//! Sources of text, and the documents that they contain.
 //!
-//! Files are told apart by their names: Wikipedia dumps (`.xml`), JSON lines (`.jsonl`, `.ndjson`),
+//! The format of a file follows from its name: Wikipedia dumps (`.xml`), JSON lines (`.jsonl`, `.ndjson`),
 //! Parquet (`.parquet`), and plain UTF-8 text (everything else), each also compressed (`.bz2`, `.gz`,
 //! `.zst`). All are streamed: memory does not grow with a file's size.
 
@@ -32,24 +32,24 @@ pub use error::SourceError;
 use crate::progress::Progress;
 use hub::HubSettings;
 
-/// What a user names on the command line.
+/// A source of text, as a user names it on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file, or a folder whose files are read in the order of their names. Hidden, empty and
     /// binary files in a folder are skipped.
     Path(PathBuf),
-    /// Sources and documentation of this program's own locked dependencies, in cargo's registry
-    /// folder: Rust that reads well, one file from each package in turn. Left out are packages that
-    /// bind foreign interfaces, tests, generated code, change logs and files over 200 kB.
+    /// Sources and documentation of this program's locked dependencies in cargo's registry folder, one
+    /// file from each package in turn. Packages that bind foreign interfaces, tests, generated code,
+    /// change logs and files over 200 kB are left out.
     Cargo,
-    /// Equations "a+b=c" of addition modulo a number from 2 to 336, one for each pair, a letter for
-    /// each number; for the tokenizer `char`.
+    /// Equations "a+b=c" of addition modulo a number from 2 to 336, for all pairs of numbers. Each
+    /// number is one letter, for the tokenizer `char`.
     ModularAddition(u32),
-    /// A dataset on the Hugging Face hub. Its training split is read where it has splits.
+    /// A dataset on the Hugging Face hub. If it has splits, the training split is read.
     Hub {
         /// `OWNER/NAME`.
         repository: String,
-        /// One of the dataset's configurations; without it, the default one.
+        /// One of the dataset's configurations; the default one if absent.
         config: Option<String>,
     },
 }
@@ -147,22 +147,22 @@ impl Default for ReadOptions {
 pub struct Document {
     /// The text, or the next piece of it.
     pub text: String,
-    /// Whether the next document handed over goes on where this one ends. A plain text file of
-    /// several megabytes comes in pieces, cut after a line break and before a character that is
-    /// not white space wherever there is such a place.
+    /// Whether the next document continues this one. A plain text file of several megabytes comes in
+    /// pieces, which are cut after a line break and before a character other than white space, if
+    /// there is such a place.
     pub continues: bool,
 }
 
-/// One file that was read, or a part of one up to where reading stopped.
+/// The record of a file that was read, completely or up to where reading stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRecord {
     /// The file's path; `cargo` for all files of that source; `hf:OWNER/NAME/FILE` for a dataset's file.
     pub name: String,
-    /// Raw bytes read: of the file as it lies on disk, compressed or not.
+    /// Raw bytes read: those of the file on disk, compressed or not.
     pub bytes: u64,
     /// XXH3-64 of those bytes, as 16 hexadecimal digits.
     pub hash: String,
-    /// Documents that came out of it.
+    /// Number of its documents.
     pub documents: u64,
 }
 
@@ -171,8 +171,8 @@ pub struct SourceRecord {
 /// read ahead a bounded amount.
 ///
 /// # Errors
-/// What was wrong with a source, with the file's name and the position in it (documents before
-/// that position have been handed over); or the sink's own error. No document at all is an error too.
+/// A source has an error, which names the file and the position (documents before that position have
+/// been passed on); or the sink fails; or there is no document at all.
 pub fn read_documents<E: From<SourceError>>(
     sources: &[Source],
     options: &ReadOptions,

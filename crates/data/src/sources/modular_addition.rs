@@ -1,15 +1,15 @@
-//! Addition modulo a prime: a small task that is no language, of which every example is known.
+//! Addition modulo a number: a small task that is not language, with a known set of examples.
 //!
-//! Each pair of numbers is an equation "a+b=c" with c = (a + b) mod p, and a document. A number is one
-//! letter, so that with the tokenizer `char` it is one token. With part of the pairs held back for
+//! Each pair of numbers makes a document: an equation "a+b=c" with c = (a + b) mod p. A number is one
+//! letter, so it is one token with the tokenizer `char`. With part of the pairs held back for
 //! validation, this is the task on which Power et al., "Grokking: Generalization Beyond Overfitting on
 //! Small Algorithmic Datasets" (2022), saw models generalize long after they knew the training pairs by
 //! heart.
 //!
-//! A model of language also learns which equation follows which. So that there is nothing to learn in
-//! that, every pair comes sixteen times, each time after another one. The pairs are dealt into twenty
-//! parts, and all passes over a part come before the next part: a division by position at any multiple
-//! of 5% leaves no pair on both sides, where p² is a multiple of 20, and otherwise at most one.
+//! A language model also learns which equation follows which. So that there is nothing to learn from
+//! that, every pair occurs sixteen times, each time after another one. The pairs are divided into twenty
+//! parts, and all passes over a part come before the next part. So a division by position at any
+//! multiple of 5% leaves no pair on both sides if p² is a multiple of 20, and otherwise at most one.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -22,10 +22,10 @@ const FIRST_LETTER: u32 = 0x100;
 /// The largest modulus: as many numbers as there are letters.
 pub(super) const LARGEST: u32 = 336;
 
-/// Parts that the pairs are dealt into.
+/// Parts that the pairs are divided into.
 const PARTS: usize = 20;
 
-/// How often each pair comes.
+/// Number of times that each pair occurs.
 const PASSES: u32 = 16;
 
 /// Emits all pairs, part by part.
@@ -51,12 +51,12 @@ pub(super) fn read(modulus: u32, meter: &SharedMeter, emit: &mut Emit<'_>) -> Re
     Ok(())
 }
 
-/// Sorts pairs in an order that looks random: the same for the same pass.
+/// Sorts pairs pseudo-randomly; the order is the same for the same pass.
 fn mix(pairs: &mut [(u32, u32)], pass: u32) {
     pairs.sort_by_cached_key(|(a, b)| xxh3_64(format!("{a}+{b}, pass {pass}").as_bytes()));
 }
 
-/// The pairs in parts whose sizes differ by one at most.
+/// Divides the pairs into parts whose sizes differ by at most one.
 fn parts(pairs: &[(u32, u32)]) -> impl Iterator<Item = &[(u32, u32)]> {
     let bound = |part: usize| part * pairs.len() / PARTS;
     (0..PARTS).map(move |part| &pairs[bound(part)..bound(part + 1)])

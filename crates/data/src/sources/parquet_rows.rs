@@ -16,10 +16,10 @@ use super::input_stream::{self, SharedMeter, read_error};
 use super::pipeline::{Emit, Halt, RawDocument};
 use crate::progress::{Progress, Silent};
 
-/// Rows decoded at once.
+/// Rows that are decoded together.
 const BATCH_ROWS: usize = 64;
 
-/// Reads one document from each row. Null texts are passed over. Memory holds one page of the column.
+/// Reads one document from each row. Null texts are skipped. Only one page of the column is in memory.
 pub(super) fn read(
     path: &Path,
     compression: Compression,
@@ -37,7 +37,7 @@ pub(super) fn read(
         advanced: 0,
         progress,
     };
-    // The decoder of damaged pages may panic; that is bad input like any other.
+    // The decoder may panic on damaged pages; that is reported as an error of the input.
     match catch_unwind(AssertUnwindSafe(|| rows.read(file, emit))) {
         Ok(outcome) => outcome,
         Err(_) => Err(rows
@@ -46,8 +46,8 @@ pub(super) fn read(
     }
 }
 
-/// Parquet is read from its end, so a compressed file is unpacked to a temporary one first. Either
-/// way all raw bytes pass the meter.
+/// Opens a file. Parquet is read from the end, so a compressed file is first unpacked to a temporary
+/// one. In both cases the meter counts all raw bytes.
 fn seekable(
     path: &Path,
     compression: Compression,
@@ -132,7 +132,7 @@ impl Rows<'_> {
             }
             let first = self.row;
             for (offset, value) in values.iter().enumerate() {
-                // With nulls in the batch this is the row or one shortly before it.
+                // If the batch has nulls, this may be a row shortly before the one with the problem.
                 self.row = first + offset as u64;
                 let text = std::str::from_utf8(value.data()).map_err(|error| {
                     self.wrong(format!(
@@ -157,7 +157,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Rows stand for bytes: the share of rows done is the share of the file done.
+    /// Estimates the bytes done: the share of rows done is taken as the share of the file.
     fn advance(&mut self, total: u64) {
         let share = (self.row as f64 / total.max(1) as f64).min(1.0);
         let done = ((self.raw_bytes as f64 * share) as u64).clamp(self.advanced, self.raw_bytes);

@@ -1,8 +1,9 @@
-//! From one reading thread through converting workers to one consumer, in order and in bounded memory.
+//! A pipeline of one reading thread, several converting workers and one consumer, in order and with
+//! bounded memory.
 //!
-//! The reader fills batches. Each batch goes to the workers, and a place for its result goes into
-//! a queue in reading order; the consumer takes results from that queue. So the order of documents
-//! does not depend on the number of workers, and when the consumer is slow the reader waits.
+//! The reader fills batches. Each batch goes to the workers, and a placeholder for its result goes into
+//! a queue in reading order, from which the consumer takes results. So the order of documents does not
+//! depend on the number of workers, and the reader waits for a slow consumer.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,18 +13,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::input_stream::{Meter, SharedMeter};
 use super::{Document, SourceError, SourceRecord, wikitext};
 
-/// Text in a batch: enough that handing it over costs nothing beside converting it.
+/// Bytes of text in a batch: so many that passing it on costs little compared with converting it.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Batches in flight for each worker: one at work and one waiting.
+/// Batches in flight for each worker: one that it converts and one that waits.
 const BATCHES_PER_WORKER: usize = 2;
 
-/// Rendering nested lists recurses; this is far more than the bounded nesting needs.
+/// Stack size of a worker. Rendering nested lists recurses; this is far more than their bounded depth
+/// needs.
 const WORKER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a reader of one format hands on.
+/// The output of a format's reader.
 pub(super) enum RawDocument {
-    /// Text as it is.
+    /// Finished text.
     Text { text: String, continues: bool },
     /// A page that a worker turns into text.
     WikipediaPage { title: String, wikitext: String },
@@ -31,9 +33,9 @@ pub(super) enum RawDocument {
 
 /// Why a reader stops early.
 pub(super) enum Halt {
-    /// The source is bad.
+    /// The source has an error.
     Failed(SourceError),
-    /// Nobody wants more.
+    /// The consumer has stopped.
     Closed,
 }
 
@@ -43,7 +45,7 @@ impl From<SourceError> for Halt {
     }
 }
 
-/// Takes the documents of one source.
+/// Receives the documents of one source.
 pub(super) type Emit<'a> = dyn FnMut(RawDocument) -> Result<(), Halt> + 'a;
 
 struct Job {
@@ -101,7 +103,7 @@ impl Producer {
         if matches!(outcome, Err(Halt::Closed)) {
             return outcome;
         }
-        // What came before an error is delivered before it.
+        // Documents before an error are delivered before it.
         self.flush(&meter)?;
         outcome?;
         let meter = meter.borrow();
@@ -167,7 +169,7 @@ pub(super) fn run<E: From<SourceError>>(
                     batch_bytes: 0,
                 };
                 if let Err(Halt::Failed(error)) = produce(&mut producer) {
-                    // A consumer that has gone wants no error either.
+                    // A consumer that has stopped does not receive the error.
                     let _ = producer.send(Message::Failed(error));
                 }
             })
@@ -190,7 +192,7 @@ fn convert(work: &Mutex<Receiver<Job>>) {
         let Ok(job) = queue.recv() else { return };
         drop(queue);
         let documents = job.batch.into_iter().filter_map(to_document).collect();
-        // A consumer that has gone wants no result.
+        // A consumer that has stopped does not receive the result.
         let _ = job.result.send(documents);
     }
 }
@@ -206,7 +208,7 @@ fn to_document(raw: RawDocument) -> Option<Document> {
     }
 }
 
-/// Hands documents to the sink until the queue ends or there is enough text.
+/// Passes documents to the sink until the queue ends or there is enough text.
 fn consume<E: From<SourceError>>(
     ordered: Receiver<Message>,
     max_text_bytes: Option<u64>,

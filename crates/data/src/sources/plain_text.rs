@@ -1,4 +1,4 @@
-//! Plain UTF-8 text, in pieces where a file is large.
+//! Plain UTF-8 text; large files are read in pieces.
 
 use std::io::Read;
 
@@ -6,13 +6,13 @@ use super::SourceError;
 use super::input_stream::{InputStream, read_error};
 use super::pipeline::{Emit, Halt, RawDocument};
 
-/// Largest piece of one file handed on at once.
+/// The largest piece of a file.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes looked at to tell text from binary data.
+/// Bytes that are checked to distinguish text from binary data.
 pub(super) const SNIFF_BYTES: usize = 8 * 1024;
 
-/// Reads a whole file as one document. Whatever its length, memory holds only a few pieces of it.
+/// Reads a file as one document. Only a few pieces of it are in memory at a time.
 pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
     let mut bytes = Vec::new();
     let mut position = 0u64;
@@ -65,8 +65,8 @@ pub(super) fn looks_like_text(head: &[u8]) -> bool {
     !head.contains(&0) && valid_prefix(head, head.len() < SNIFF_BYTES).is_ok()
 }
 
-/// The valid text at the start of `bytes`; a character cut off by the end of a piece is left for
-/// the next one. The error is the offset of the first wrong byte.
+/// The valid text at the start of `bytes`. A character that is cut off at the end belongs to the next
+/// piece. The error is the offset of the first invalid byte.
 fn valid_prefix(bytes: &[u8], at_end: bool) -> Result<&str, u64> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text),
@@ -82,9 +82,9 @@ fn valid_prefix(bytes: &[u8], at_end: bool) -> Result<&str, u64> {
     }
 }
 
-/// Where to cut a piece: after its last line break that a character other than white space
-/// follows, so that a tokenizer which splits words first sees the same words; failing that, before
-/// the last single space; failing that, at its end.
+/// The place to cut a piece: after the last line break before a character other than white space, so
+/// that a tokenizer which splits words finds the same words; else before the last single space; else at
+/// the end.
 fn piece_end(text: &str) -> usize {
     let bytes = text.as_bytes();
     let line = (1..bytes.len())

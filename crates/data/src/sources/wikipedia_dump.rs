@@ -10,13 +10,13 @@ use super::SourceError;
 use super::input_stream::{InputStream, read_error};
 use super::pipeline::{Emit, Halt, RawDocument};
 
-/// Largest text of one page. MediaWiki itself stops at 2 MiB by default.
+/// The largest text of a page. MediaWiki's default limit is 2 MiB.
 const PAGE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Deepest nesting of elements. A dump has six levels.
+/// The deepest nesting of elements. A dump has six levels.
 const DEPTH_LIMIT: usize = 32;
 
-/// The encyclopaedia's articles; talk, user, help and file pages have other numbers.
+/// The namespace of articles; talk, user, help and file pages have other numbers.
 const ARTICLE_NAMESPACE: &str = "0";
 
 /// Reads the articles of a dump, without redirects. Memory holds one page at a time.
@@ -60,13 +60,13 @@ pub(super) fn read(stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), H
     }
 }
 
-/// Lets a parser that reads up to some byte read only so far.
+/// Limits how many bytes a parser may read before it finds the byte that it looks for.
 struct Budget<R> {
     inner: R,
     left: u64,
 }
 
-/// Marks the error of a spent budget.
+/// The error of an exhausted limit.
 #[derive(Debug)]
 struct Spent;
 
@@ -108,7 +108,7 @@ struct Page {
     text: String,
 }
 
-/// The elements whose text counts.
+/// The elements whose text is used.
 #[derive(Clone, Copy, PartialEq)]
 enum Element {
     Root,
@@ -145,7 +145,7 @@ impl Dump {
                 }
                 match element {
                     Element::Page => self.page = Page::default(),
-                    // Of several revisions the last one is the newest.
+                    // The last of several revisions is the newest.
                     Element::Text => self.page.text.clear(),
                     _ => {}
                 }

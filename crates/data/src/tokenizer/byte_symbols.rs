@@ -1,9 +1,10 @@
 //! One printable character for each byte, as GPT-2's vocabulary file writes them.
 //!
-//! Tokens are byte strings, JSON strings are text. The convention: the printable characters of
-//! Latin-1 stand for themselves, and the other 68 bytes, in order, for U+0100 and what follows.
+//! Tokens are byte strings, but JSON strings are text. By convention the printable characters of
+//! Latin-1 represent themselves, and U+0100 and the characters after it represent the other 68 bytes
+//! in order.
 
-/// The character that stands for a byte.
+/// The character that represents a byte.
 pub(crate) fn symbol(byte: u8) -> char {
     match byte {
         b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
@@ -18,7 +19,7 @@ pub(crate) fn symbol(byte: u8) -> char {
     }
 }
 
-/// The byte that a character stands for.
+/// The byte that a character represents.
 pub(crate) fn byte(symbol: char) -> Option<u8> {
     match u32::from(symbol) {
         code @ (0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF) => u8::try_from(code).ok(),
@@ -34,7 +35,7 @@ pub(crate) fn to_symbols(bytes: &[u8]) -> String {
     bytes.iter().copied().map(symbol).collect()
 }
 
-/// The byte string that a text stands for; nothing if a character stands for no byte.
+/// The byte string that a text represents; none if a character represents no byte.
 pub(crate) fn to_bytes(symbols: &str) -> Option<Vec<u8>> {
     symbols.chars().map(byte).collect()
 }
@@ -48,7 +49,7 @@ mod tests {
         let theirs = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
         let ours: std::collections::BTreeSet<char> = (0..=255).map(symbol).collect();
         assert_eq!(ours, theirs.into_iter().collect());
-        // Their decoder says which byte each stands for.
+        // Their decoder gives the byte of each.
         use tokenizers::Decoder;
         let decoder = tokenizers::pre_tokenizers::byte_level::ByteLevel::default();
         for value in 0..128 {

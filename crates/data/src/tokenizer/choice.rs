@@ -1,13 +1,13 @@
-//! Which tokenizer to use, as it is written on a command line.
+//! The choice of a tokenizer, as it is written on a command line.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Fewest tokens that a trained byte-pair encoding can have: one for each byte, and end-of-text.
+/// The fewest tokens of a trained byte-pair encoding: one for each byte, and end-of-text.
 pub const SMALLEST_BPE: usize = 257;
-/// Most tokens that a trained byte-pair encoding may have.
+/// The most tokens of a trained byte-pair encoding.
 pub const LARGEST_BPE: usize = 1_000_000;
 
 /// A kind of tokenizer: `gpt2`, `bpe:N`, `byte` or `char`.
@@ -45,14 +45,14 @@ impl fmt::Display for TokenizerChoice {
     }
 }
 
-/// A text that names no tokenizer.
+/// A text does not name a tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no tokenizer is called `{found}`: expected `gpt2`, `bpe:N` with N from {SMALLEST_BPE} to \
      {LARGEST_BPE} (for example `bpe:4096`), `byte` or `char`"
 )]
 pub struct UnknownTokenizer {
-    /// What was found.
+    /// The text.
     pub found: String,
 }
 

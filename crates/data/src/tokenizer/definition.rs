@@ -1,7 +1,7 @@
 //! Reading `tokenizer.json`, in the format of the Hugging Face tokenizers library.
 //!
-//! The file is read with types of our own rather than with the library, which trusts its input.
-//! Every vocabulary and merge is checked before anything is built from it.
+//! The file is not read with that library, because the library trusts its input. Here every vocabulary
+//! and merge is checked before it is used.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use super::byte_symbols;
 /// How end-of-text is written in a vocabulary.
 pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
 
-/// What a `tokenizer.json` of a kind known here says.
+/// The content of a `tokenizer.json` of a known kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Definition {
     /// One token for each byte, its id the byte's value.
@@ -68,7 +68,7 @@ fn yes() -> bool {
 
 #[derive(Deserialize)]
 struct Model {
-    // GPT-2's own file does not say which type it is.
+    // GPT-2's own file does not name its type.
     #[serde(rename = "type", default)]
     kind: Option<String>,
     #[serde(default)]
@@ -208,7 +208,7 @@ fn characters(file: &File, tokens: &[&str]) -> Result<Definition, String> {
     Ok(Definition::Characters(characters))
 }
 
-/// The encoding that the trainer of the tokenizers library made; it has no end-of-text yet.
+/// The encoding from the trainer of the tokenizers library; it has no end-of-text yet.
 pub(crate) fn trained(model: &tokenizers::models::bpe::BPE) -> Result<BytePairs, String> {
     let model = serde_json::to_value(model).and_then(serde_json::from_value::<Model>);
     let model = model.map_err(|error| error.to_string())?;

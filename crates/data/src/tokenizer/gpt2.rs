@@ -1,4 +1,4 @@
-//! GPT-2's byte-pair encoding, whose vocabulary the program carries.
+//! GPT-2's byte-pair encoding, whose vocabulary is built into the program.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::byte_symbols;
 use super::definition::{Definition, END_OF_TEXT, fallback};
 
-/// The contents of the `tokenizer.json` that says this.
+/// The contents of the `tokenizer.json` with this definition.
 pub(crate) fn contents(definition: &Definition) -> String {
     let byte_level = |use_regex: bool| Part::ByteLevel {
         add_prefix_space: false,

@@ -1,8 +1,8 @@
-//! Text to token ids and back.
+//! Tokenizers: text to token ids and back.
 //!
-//! Four kinds, each of which brings every text through unchanged: what is encoded and then
-//! decoded is the same text, byte for byte. Each is saved as a `tokenizer.json` that the Hugging
-//! Face tokenizers library reads and that gives the same ids there.
+//! There are four kinds. With each of them, a text that is encoded and then decoded is the same, byte
+//! for byte. Each is saved as a `tokenizer.json` that gives the same ids in the Hugging Face tokenizers
+//! library.
 
 mod byte_symbols;
 mod choice;
@@ -27,10 +27,10 @@ use definition::{BytePairs, Definition};
 use pair_encoder::PairEncoder;
 use token_table::TokenTable;
 
-/// Largest `tokenizer.json` that is read, in bytes: a bound far above every real one.
+/// The largest `tokenizer.json` that is read, in bytes: a limit far above real files.
 const LARGEST_FILE: u64 = 256 << 20;
 
-/// What can go wrong with a tokenizer.
+/// An error of reading, writing or training a tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// The file cannot be read.
@@ -41,16 +41,16 @@ pub enum TokenizerError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// The file is not a tokenizer that can be used.
+    /// The file is not a usable tokenizer.
     #[error(
-        "{path} is no tokenizer that can be used: {reason}; expected a `tokenizer.json` as this \
+        "{path} is not a usable tokenizer: {reason}; expected a `tokenizer.json` as this \
          program writes it: re-run `ldrop data prepare`, or copy the file from where the model \
          came from"
     )]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The file cannot be written.
@@ -66,7 +66,7 @@ pub enum TokenizerError {
     Train {
         /// The number of tokens asked for.
         tokens: usize,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
@@ -180,7 +180,7 @@ impl Tokenizer {
     }
 
     fn from_byte_pairs(pairs: BytePairs) -> Result<Self, String> {
-        // The comparison with GPT-2's costs a moment only where the size is right.
+        // The comparison with GPT-2's takes time, so it is made only if the size is right.
         if pairs.tokens.len() == gpt2::VOCABULARY as usize && pairs == *gpt2::byte_pairs() {
             return Ok(Self::gpt2());
         }
@@ -192,10 +192,10 @@ impl Tokenizer {
         })
     }
 
-    /// Writes a `tokenizer.json`: beside its place first, then renamed.
+    /// Writes a `tokenizer.json`, whole or not at all: it is written beside its place and renamed.
     ///
     /// # Errors
-    /// What the operating system reports. Nothing half-written remains under `path`.
+    /// The file cannot be written. Then `path` is unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TokenizerError> {
         let path = path.as_ref();
         let contents = self.to_json();
@@ -215,7 +215,7 @@ impl Tokenizer {
         })
     }
 
-    /// Which kind this is; for a trained encoding with the number of tokens that it has.
+    /// The kind; for a trained encoding with its number of tokens.
     pub fn kind(&self) -> TokenizerChoice {
         match &self.encoder {
             Encoder::Gpt2(_) => TokenizerChoice::Gpt2,
@@ -225,7 +225,7 @@ impl Tokenizer {
         }
     }
 
-    /// The ids of a text. `<|endoftext|>` in it is text like any other.
+    /// Encodes a text. `<|endoftext|>` in it is encoded like any other text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         match &self.encoder {
             Encoder::Gpt2(encoder) => encoder.encode(text),
@@ -248,13 +248,13 @@ impl Tokenizer {
         }
     }
 
-    /// The text of some ids. Bytes that are no UTF-8 become U+FFFD, end-of-text is written
-    /// `<|endoftext|>`, and ids outside the vocabulary add nothing.
+    /// Decodes ids. Bytes that are not UTF-8 become U+FFFD, end-of-text becomes `<|endoftext|>`, and
+    /// ids outside the vocabulary are ignored.
     pub fn decode(&self, ids: &[u32]) -> String {
         String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned()
     }
 
-    /// The bytes of some ids, which need not be UTF-8; otherwise as [`decode`](Self::decode).
+    /// Decodes ids into bytes, which need not be UTF-8; otherwise as [`decode`](Self::decode).
     pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
         ids.iter()
             .filter_map(|&id| self.token_bytes(id))
@@ -277,7 +277,7 @@ impl Tokenizer {
         }
     }
 
-    /// The bytes that a token stands for; nothing where there is no such token.
+    /// The bytes of a token; none if there is no such token.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.tokens.get(id)
     }
@@ -292,8 +292,8 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
-        // A temporary file is its owner's alone by default; this one is for everybody whom the
-        // process's mask admits.
+        // By default only its owner may read a temporary file; this one gets the permissions of an
+        // ordinary file.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }

@@ -17,7 +17,7 @@ pub(crate) struct PairEncoder {
 }
 
 impl PairEncoder {
-    /// An encoder for a checked definition; an error says what is wrong with it.
+    /// An encoder for a checked definition, or the reason why there is none.
     pub fn new(pairs: &BytePairs) -> Result<Self, String> {
         let symbols: Vec<String> = pairs
             .tokens
@@ -50,7 +50,7 @@ impl PairEncoder {
     /// The ids of a text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::with_capacity(text.len() / 3);
-        // Most pieces of a text were in it before.
+        // Most pieces of a text occur in it several times.
         let mut seen: HashMap<&str, Range<usize>> = HashMap::new();
         let mut symbols = String::new();
         for piece in pieces::pieces(text) {

@@ -1,12 +1,12 @@
-//! GPT-2's division of text into pieces, inside which alone bytes are merged.
+//! GPT-2's division of text into pieces; bytes are merged within a piece only.
 
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// GPT-2's pattern but for its look-ahead `\s+(?!\S)`, which [`next_piece`] does by hand: the
-/// engine then needs no backtracking and takes linear time on any text.
+/// GPT-2's pattern without its look-ahead `\s+(?!\S)`, which [`next_piece`] replaces: so the engine
+/// needs no backtracking and takes linear time on any text.
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+")
         .expect("the pattern is valid")
@@ -24,7 +24,7 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 fn next_piece(text: &str, position: usize) -> Option<Range<usize>> {
     let mut piece = PATTERN.find_at(text, position)?.range();
-    // White space leaves its last character to the word that follows it.
+    // The last character of white space belongs to the word that follows.
     if piece.end < text.len()
         && let Some(last) = text[piece.clone()].chars().next_back()
         && last.is_whitespace()
@@ -35,12 +35,12 @@ fn next_piece(text: &str, position: usize) -> Option<Range<usize>> {
     Some(piece)
 }
 
-/// Where to cut a text of more than `length` bytes so that both parts, divided into pieces on
-/// their own, give the pieces of the whole.
+/// The place to cut a text of more than `length` bytes so that the pieces of both parts are those of
+/// the whole text.
 ///
-/// That is any place before white space that follows something else: no piece goes on across
-/// it, and none depends on what came before. Where there is no such place in the first `length`
-/// bytes (a megabyte without a space, say), the cut is at the last character before it.
+/// Any place before white space that follows another character will do: no piece crosses it, and none
+/// depends on the text before. If there is no such place in the first `length` bytes (for example in a
+/// megabyte without a space), the cut is at the last character boundary.
 pub(crate) fn cut(text: &str, length: usize) -> usize {
     if text.len() <= length {
         return text.len();
@@ -54,7 +54,7 @@ pub(crate) fn cut(text: &str, length: usize) -> usize {
         }
         later_is_space = is_space;
     }
-    // One character may be longer than `length`; a cut that is empty would never end.
+    // One character may be longer than `length`; an empty cut would never make progress.
     if end == 0 {
         text.chars().next().map_or(0, char::len_utf8)
     } else {

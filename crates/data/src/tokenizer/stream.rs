@@ -4,8 +4,8 @@ use super::Tokenizer;
 
 /// Turns token ids into text as they come.
 ///
-/// A character may be spread over several tokens. Its bytes are held back until it is complete,
-/// so that what is returned is always whole characters.
+/// A character may be spread over several tokens. Its bytes are held back until it is complete, so that
+/// only whole characters are returned.
 #[derive(Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
@@ -13,7 +13,7 @@ pub struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    /// A stream that has seen no token.
+    /// A stream before its first token.
     pub fn new(tokenizer: &'a Tokenizer) -> Self {
         Self {
             tokenizer,
@@ -21,10 +21,10 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// Takes the next token and returns the text that is complete by now, which may be empty.
+    /// Takes the next token and returns the text that it completes, which may be empty.
     ///
-    /// Bytes that can never become a character are returned as U+FFFD. An id outside the
-    /// vocabulary adds nothing.
+    /// Bytes that can never become a character are returned as U+FFFD. An id outside the vocabulary is
+    /// ignored.
     pub fn push(&mut self, id: u32) -> String {
         self.pending
             .extend_from_slice(self.tokenizer.token_bytes(id).unwrap_or_default());
@@ -40,12 +40,12 @@ impl<'a> TextStream<'a> {
     }
 }
 
-/// How many bytes at the end are the beginning of a character that may still become complete.
+/// Number of bytes at the end that are the beginning of a character which may still become complete.
 fn incomplete_tail(bytes: &[u8]) -> usize {
     // The longest incomplete beginning is three bytes of a character of four.
     let window = bytes.len().saturating_sub(3);
     for start in (window..bytes.len()).rev() {
-        // A byte that continues a character says nothing of where it began.
+        // A continuation byte does not show where its character began.
         if bytes[start] & 0b1100_0000 == 0b1000_0000 {
             continue;
         }

@@ -1,10 +1,10 @@
 //! The bytes of every token, by id.
 
-/// The bytes that each token stands for, in one allocation.
+/// The bytes of each token, in one allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenTable {
     bytes: Vec<u8>,
-    /// Where each token's bytes end.
+    /// The end of each token's bytes.
     ends: Vec<usize>,
 }
 
@@ -14,7 +14,7 @@ impl TokenTable {
         self.ends.len()
     }
 
-    /// The bytes of a token; nothing where there is no such token.
+    /// The bytes of a token; none if there is no such token.
     pub fn get(&self, id: u32) -> Option<&[u8]> {
         let id = usize::try_from(id).ok()?;
         let end = *self.ends.get(id)?;

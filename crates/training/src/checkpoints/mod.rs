@@ -1,9 +1,10 @@
-//! Checkpoints on disk: complete or not there, and never deleted while something names them.
+//! Checkpoints on disk. Each is complete or absent, and none is deleted while `latest` or `best` names
+//! it.
 //!
-//! A checkpoint is written under a temporary name, flushed, and renamed. Then `latest` and `best`,
-//! two files beside the folder of checkpoints that hold the name of one, are replaced; and only
-//! then are older checkpoints deleted. A process that is killed at any point leaves whole
-//! checkpoints and perhaps a temporary folder, which the next start removes.
+//! A checkpoint is written under a temporary name, flushed, and renamed. Then `latest` and `best`, two
+//! files beside the folder of checkpoints that each hold the name of one, are replaced. Only then are
+//! older checkpoints deleted. A process that is killed at any point leaves complete checkpoints and
+//! perhaps a temporary folder, which the next start removes.
 
 mod state;
 
@@ -31,14 +32,14 @@ pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// File name of the settings for generating text in a checkpoint folder.
 pub const GENERATION_FILE: &str = "generation_config.json";
 
-/// Beginning of the names of folders that are being written or deleted.
+/// Prefix of the names of folders that are being written or deleted.
 const TEMPORARY: &str = ".tmp-";
 
-/// Beginning of the names of checkpoints whose place a new one of the same step is taking.
+/// Prefix of the names of checkpoints that a new one of the same step is replacing.
 const REPLACED: &str = ".old-";
 
-/// The model folder that a path stands for: itself, or the best (else the latest) checkpoint of a
-/// run folder; none if it is neither.
+/// The model folder at a path: the path itself, or the best (else the latest) checkpoint of a run
+/// folder; none if it is neither.
 pub fn model_folder_of(path: &Path) -> Option<PathBuf> {
     let is_model = |folder: &PathBuf| folder.join(model_folder::CONFIG_FILE).is_file();
     let named = |pointer: &&str| {
@@ -66,7 +67,7 @@ pub enum CheckpointError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         reason: String,
     },
     /// The weights cannot be written or read.
@@ -78,6 +79,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
+    /// Adds the path to an error of the operating system.
     fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::File {
             path: path.into(),
@@ -86,7 +88,7 @@ impl CheckpointError {
     }
 }
 
-/// Everything that a checkpoint holds.
+/// The content of a checkpoint.
 pub struct Checkpoint<'a> {
     /// The model's configuration.
     pub config: &'a TransformerConfig,
@@ -94,7 +96,7 @@ pub struct Checkpoint<'a> {
     pub weights: &'a Weights,
     /// The optimizer.
     pub optimizer: &'a AdamW,
-    /// Where the run stands.
+    /// The run's state.
     pub state: &'a TrainerState,
     /// The content of `tokenizer.json`.
     pub tokenizer: &'a str,
@@ -107,14 +109,14 @@ pub struct Checkpoint<'a> {
 pub struct DamagedCheckpoint {
     /// Its folder.
     pub folder: PathBuf,
-    /// What is wrong with it.
+    /// The damage.
     pub error: CheckpointError,
 }
 
-/// The newest checkpoint that can be used, and the newer ones that cannot.
+/// The newest intact checkpoint, and newer ones that are damaged.
 #[derive(Debug, Default)]
 pub struct Newest {
-    /// Its folder and where the run stood; none if there is no intact checkpoint.
+    /// Its folder and the run's state; none if there is no intact checkpoint.
     pub intact: Option<(PathBuf, TrainerState)>,
     /// Newer checkpoints that are damaged, the newest first.
     pub damaged: Vec<DamagedCheckpoint>,
@@ -128,8 +130,8 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// The checkpoints of a run folder, which need not have any. Removes what a killed process
-    /// left half-written or half-deleted.
+    /// Opens the checkpoints of a run folder, which may have none yet. Removes folders that a killed
+    /// process left half-written or half-deleted.
     ///
     /// # Errors
     /// The folder cannot be made or read.
@@ -142,7 +144,7 @@ impl Checkpoints {
         };
         for name in checkpoints.names()? {
             if name.starts_with(TEMPORARY) {
-                checkpoints.remove_now(&name)?;
+                checkpoints.remove_entry(&name)?;
             } else if let Some(replaced) = name.strip_prefix(REPLACED) {
                 checkpoints.finish_replacing(replaced)?;
             }
@@ -159,7 +161,7 @@ impl Checkpoints {
     /// the state says so; then deletes all but the `keep` latest and the best.
     ///
     /// # Errors
-    /// A file cannot be written. What was there before is still there, and named.
+    /// A file cannot be written. The earlier checkpoints remain, and so do `latest` and `best`.
     pub fn write(
         &self,
         checkpoint: &Checkpoint<'_>,
@@ -168,7 +170,7 @@ impl Checkpoints {
         let step = checkpoint.state.step;
         let name = Self::name(step);
         let temporary = format!("{TEMPORARY}{name}");
-        self.remove_now(&temporary)?;
+        self.remove_entry(&temporary)?;
         let writing = self.folder.join(&temporary);
         std::fs::create_dir(&writing).map_err(CheckpointError::at(&writing))?;
         write_files(&writing, checkpoint)?;
@@ -178,8 +180,8 @@ impl Checkpoints {
         Ok(folder)
     }
 
-    /// Renames a complete folder to its final name, which an older one may have: a damaged one
-    /// that a resume went behind, or one from before an evaluation at the same step.
+    /// Renames a complete folder to its final name. An older folder may have that name: a damaged
+    /// checkpoint that the run was not resumed from, or one from before an evaluation at the same step.
     fn put_in_place(&self, writing: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
         let folder = self.folder.join(name);
         let replaced = self.folder.join(format!("{REPLACED}{name}"));
@@ -192,18 +194,18 @@ impl Checkpoints {
         Ok(folder)
     }
 
-    /// Removes the replaced checkpoint; or brings it back, if its place was not taken.
+    /// Removes the replaced checkpoint, or restores it if the new one is not in its place.
     fn finish_replacing(&self, name: &str) -> Result<(), CheckpointError> {
         let folder = self.folder.join(name);
         let replaced = format!("{REPLACED}{name}");
         if folder.exists() {
-            return self.remove_now(&replaced);
+            return self.remove_entry(&replaced);
         }
         let replaced = self.folder.join(replaced);
         std::fs::rename(&replaced, &folder).map_err(CheckpointError::at(&replaced))
     }
 
-    /// Makes `latest` and `best` name what a state says, and deletes older checkpoints.
+    /// Sets `latest` and `best` from a state, and deletes older checkpoints.
     ///
     /// # Errors
     /// A file cannot be written or deleted.
@@ -222,16 +224,16 @@ impl Checkpoints {
         steps.retain(|&step| step <= state.step);
         for step in steps.into_iter().skip(keep.max(1)) {
             let name = Self::name(step);
-            // What `best` names stays even where the state knows of a better one that is lost.
-            let named = best.as_ref() == Some(&name) || self.named(BEST).as_ref() == Some(&name);
-            if !named {
+            // The checkpoint in `best` stays even if the state has a better one that is lost.
+            let is_named = best.as_ref() == Some(&name) || self.named(BEST).as_ref() == Some(&name);
+            if !is_named {
                 self.delete(&name)?;
             }
         }
         Ok(())
     }
 
-    /// Finds the newest checkpoint whose files are all whole.
+    /// Finds the newest checkpoint whose files are all intact.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -250,7 +252,7 @@ impl Checkpoints {
         Ok(newest)
     }
 
-    /// The checkpoint that `latest` or `best` names.
+    /// The name in the file `latest` or `best`; none if there is no such file.
     pub fn named(&self, pointer: &str) -> Option<String> {
         let name = std::fs::read_to_string(self.run.join(pointer)).ok()?;
         Some(name.trim().to_string())
@@ -285,21 +287,21 @@ impl Checkpoints {
             .map_err(CheckpointError::at(&self.folder))
     }
 
-    /// Deletes a checkpoint; no one ever sees it half-deleted under its name.
+    /// Deletes a checkpoint. It is renamed first, so that no checkpoint is ever half-deleted.
     fn delete(&self, name: &str) -> Result<(), CheckpointError> {
         let folder = self.folder.join(name);
         if !folder.exists() {
             return Ok(());
         }
         let temporary = format!("{TEMPORARY}deleted-{name}");
-        self.remove_now(&temporary)?;
+        self.remove_entry(&temporary)?;
         std::fs::rename(&folder, self.folder.join(&temporary))
             .map_err(CheckpointError::at(&folder))?;
         sync_folder(&self.folder).map_err(CheckpointError::at(&self.folder))?;
-        self.remove_now(&temporary)
+        self.remove_entry(&temporary)
     }
 
-    fn remove_now(&self, name: &str) -> Result<(), CheckpointError> {
+    fn remove_entry(&self, name: &str) -> Result<(), CheckpointError> {
         let path = self.folder.join(name);
         let removed = match std::fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path),

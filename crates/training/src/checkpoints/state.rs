@@ -1,4 +1,4 @@
-//! `trainer_state.json`: where a run stands, and what the other files of a checkpoint must be.
+//! `trainer_state.json`: the state of a run, and the lengths and hashes of a checkpoint's other files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,13 +16,13 @@ pub const STATE_FILE: &str = "trainer_state.json";
 
 const FORMAT_VERSION: u32 = 1;
 
-/// Where a run stands.
+/// The state of a run between two steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerState {
     /// Number of completed optimizer steps.
     pub step: u64,
-    /// Number of micro-batches drawn; the next one's number, which keys its windows and noise.
+    /// Number of micro-batches drawn: the number of the next one, which keys its windows and noise.
     pub micro_batches: u64,
     /// Tokens trained on.
     pub tokens: u64,
@@ -32,15 +32,15 @@ pub struct TrainerState {
     pub evaluated: Option<u64>,
     /// The best evaluation so far.
     pub best: Option<Best>,
-    /// How far the penalty has adapted to its target, where it has one and a step was made.
+    /// The penalty's adaptation to its target, from the first step on; none without a target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
-    /// What the next step multiplies the auxiliary loss of the feed-forwards by, where that adapts.
+    /// The next step's coefficient of the feed-forwards' auxiliary loss; none unless it adapts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auxiliary_coefficient: Option<f64>,
     /// Fingerprints of the data.
     pub data: DataFingerprint,
-    /// Hash of the configuration's keys that decide the weights.
+    /// Hash of the configuration's keys that affect the weights.
     pub config: String,
 }
 
@@ -72,7 +72,7 @@ struct Stamp {
     xxh3: String,
 }
 
-/// The file: the state, the stamps of its neighbours, and a hash of both.
+/// The content of the file: the state, the stamps of the checkpoint's other files, and a hash of both.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StateFile {
@@ -90,7 +90,7 @@ impl StateFile {
     }
 }
 
-/// Writes the state, with stamps of all files that are in the folder.
+/// Writes the state, with stamps of all files in the folder.
 pub(super) fn write(folder: &Path, state: &TrainerState) -> Result<(), CheckpointError> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(CheckpointError::at(folder))? {
@@ -112,7 +112,7 @@ pub(super) fn write(folder: &Path, state: &TrainerState) -> Result<(), Checkpoin
     model::files::write_atomically(&path, &text).map_err(CheckpointError::at(&path))
 }
 
-/// Reads the state of a checkpoint and checks that all its files are what they were.
+/// Reads the state of a checkpoint and checks that all its files are intact.
 ///
 /// # Errors
 /// A file is missing, cut off or changed.
@@ -170,7 +170,7 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
     }
 }
 
-/// A hash as it is written in files.
+/// A hash in hexadecimal, as in files.
 pub(crate) fn hex(hash: u64) -> String {
     format!("{hash:016x}")
 }

@@ -1,14 +1,14 @@
-//! Where the tokens of an experiment come from.
+//! The data of an experiment: a prepared folder, or text to prepare.
 
 use std::path::PathBuf;
 
 use data::TokenizerChoice;
 use data::sources::Source;
 
-/// Where the tokens of an experiment come from.
+/// The data of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DataChoice {
-    /// A data folder that is there.
+    /// A prepared data folder.
     Folder(PathBuf),
     /// Text to prepare in the experiment's folder.
     Prepare(Preparation),
@@ -17,7 +17,7 @@ pub enum DataChoice {
 /// How the text of an experiment is prepared; see [`data::PrepareOptions`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preparation {
-    /// Where the text comes from.
+    /// The sources of the text.
     pub sources: Vec<Source>,
     /// The tokenizer.
     pub tokenizer: TokenizerChoice,

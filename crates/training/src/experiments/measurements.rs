@@ -9,25 +9,25 @@ use serde_json::Value;
 
 use super::{Experiment, PlannedRun, Status, status};
 
-/// File name, in a run folder, of what was measured of the trained model.
+/// File name, in a run folder, of the measurements of the trained model.
 pub const MEASUREMENTS_FILE: &str = "measurements.json";
 
-/// How fast trained models run.
+/// Measurements of the speed of trained models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpeedPlan {
-    /// Tokens of a round of `ldrop bench decode`; not measured where left out.
+    /// Tokens of a round of `ldrop bench decode`; not measured if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode: Option<u32>,
-    /// Tokens of a round of `ldrop bench prefill`; not measured where left out.
+    /// Tokens of a round of `ldrop bench prefill`; not measured if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefill: Option<u32>,
-    /// Rounds, of which the median counts.
+    /// Number of rounds; the median counts.
     pub rounds: u32,
-    /// Threads; one per processor where left out.
+    /// Number of threads; one per processor if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u16>,
-    /// Of how many seeds of each arm, the first ones, speeds are measured.
+    /// Number of seeds, the first ones of each arm, whose models are measured.
     pub seeds: usize,
 }
 
@@ -43,7 +43,7 @@ impl Default for SpeedPlan {
     }
 }
 
-/// Small inputs of trained models that are taken as 0.
+/// Measurements of trained models whose small inputs are taken as 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThresholdPlan {
@@ -51,20 +51,20 @@ pub struct ThresholdPlan {
     pub arms: Vec<String>,
     /// Shares of the inputs to be 0, from 0 to 1.
     pub sparsity: Vec<f64>,
-    /// Which inputs.
+    /// The inputs.
     pub inputs: ThresholdedInputs,
-    /// Tokens of the validation split that the loss is measured on; all where left out.
+    /// Tokens of the validation split that the loss is measured on; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
 }
 
-/// What the masks of trained models do with the validation split.
+/// Analyses of trained models' masks for the validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskPlan {
-    /// Tokens that are looked at.
+    /// Number of tokens.
     pub max_tokens: u64,
-    /// Of how many seeds of each arm, the first ones, masks are looked at.
+    /// Number of seeds, the first ones of each arm, whose models are analysed.
     pub seeds: usize,
 }
 
@@ -77,14 +77,14 @@ impl Default for MaskPlan {
     }
 }
 
-/// What is to be measured of trained models.
+/// The planned measurements of trained models.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plans<'a> {
-    /// How fast they run.
+    /// Their speed.
     pub speed: Option<&'a SpeedPlan>,
-    /// What thresholds would cost.
+    /// Their loss and speed with thresholds for small inputs.
     pub threshold: Option<&'a ThresholdPlan>,
-    /// What their masks do.
+    /// Their masks.
     pub masks: Option<&'a MaskPlan>,
 }
 
@@ -93,13 +93,13 @@ pub struct Plans<'a> {
 pub struct Trained<'a> {
     /// Name of its arm.
     pub arm: &'a str,
-    /// The place of its seed among those of the experiment.
+    /// The index of its seed among those of the experiment.
     pub seed: usize,
     /// Whether it has learned masks.
     pub masked: bool,
 }
 
-/// Which inputs have thresholds.
+/// Inputs with thresholds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ThresholdedInputs {
@@ -120,20 +120,20 @@ impl ThresholdedInputs {
     }
 }
 
-/// One measurement: the arguments of the program that made it, without paths, and what it printed.
+/// A measurement: the arguments of the program that made it, without paths, and its output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// For example `["bench", "decode", "--tokens", "64"]`.
     pub arguments: Vec<String>,
-    /// The share of inputs that thresholds were to take as 0; none without.
+    /// The share of inputs that thresholds were to take as 0; none without thresholds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<f64>,
-    /// The program's JSON.
+    /// The JSON that the program printed.
     pub result: Value,
 }
 
 impl Measurement {
-    /// What is measured: `decode`, `prefill`, `eval` or `inspect`.
+    /// The kind of measurement: `decode`, `prefill`, `eval` or `inspect`.
     pub fn kind(&self) -> &str {
         let mut words = self.arguments.iter().map(String::as_str);
         match words.next() {
@@ -143,7 +143,7 @@ impl Measurement {
         .unwrap_or_default()
     }
 
-    /// A number of the result, by the keys that lead to it.
+    /// A number in the result, at a path of keys.
     pub fn number(&self, keys: &[&str]) -> Option<f64> {
         let value = keys.iter().fold(&self.result, |value, key| &value[key]);
         value.as_f64()

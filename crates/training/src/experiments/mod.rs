@@ -1,8 +1,8 @@
 //! Experiments: several variants of one configuration, each trained with several seeds.
 //!
-//! A TOML file names the base configuration, the arms (what is changed in each), the seeds, the
-//! data, and what the report shows. Every run of an experiment is an ordinary run folder,
-//! `runs/ARM/seed-N` under the experiment's folder, so it is resumed like any other.
+//! A TOML file names the base configuration, the arms with their changes to it, the seeds, the data,
+//! and the content of the report. Every run of an experiment is an ordinary run folder,
+//! `runs/ARM/seed-N` in the experiment's folder, so it is resumed like any other.
 
 mod data_choice;
 mod measurements;
@@ -32,23 +32,23 @@ pub const RUNS_FOLDER: &str = "runs";
 /// Name of the folder of prepared data in an experiment's folder.
 pub const DATA_FOLDER: &str = "data";
 
-/// An experiment as its file says it.
+/// The content of an experiment file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
-    /// What the report is about, and how it shows it.
+    /// The subject and the layout of the report.
     pub outline: Outline,
-    /// Where the tokens come from; none if every arm's own `data.path` says it.
+    /// The data; none if every arm has its own `data.path`.
     pub data: Option<DataChoice>,
     /// The configuration of each arm of the outline, with the first seed.
     pub configs: Vec<RunConfig>,
 }
 
-/// A base configuration for experiments that name none: its text and what messages call it.
+/// The base configuration of experiments that name none.
 #[derive(Clone, Copy, Debug)]
 pub struct DefaultBase<'a> {
-    /// TOML.
+    /// Its text in TOML.
     pub text: &'a str,
-    /// The name.
+    /// Its name in messages.
     pub name: &'a str,
 }
 
@@ -56,7 +56,7 @@ impl Experiment {
     /// Reads an experiment file, and the base configuration that it names.
     ///
     /// # Errors
-    /// A file cannot be read, or all that is wrong with the experiment and its arms.
+    /// A file cannot be read, or the experiment or its arms are invalid; all problems are reported.
     pub fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Self, ConfigError> {
         read::read(path, default_base)
     }

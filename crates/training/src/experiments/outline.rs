@@ -1,4 +1,4 @@
-//! What an experiment's report needs to know beside its runs; kept in the experiment's folder.
+//! The outline of an experiment's report, stored in the experiment's folder.
 
 use std::path::{Path, PathBuf};
 
@@ -20,43 +20,43 @@ pub enum OutlineError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// It is not an outline.
+    /// The file is not an outline.
     #[error("{path}: not the outline of an experiment ({reason}); run `ldrop experiment` again")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         reason: String,
     },
 }
 
-/// What an experiment's report is about, and how it shows it.
+/// The subject and the layout of an experiment's report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outline {
-    /// What the experiment is called.
+    /// The title of the experiment.
     pub title: String,
-    /// What it is for, in plain text; an empty line divides paragraphs.
+    /// Its description in plain text; an empty line separates paragraphs.
     pub description: String,
-    /// The experiment file, as it was named.
+    /// The path of the experiment file, as it was given.
     pub file: PathBuf,
-    /// How the data is prepared, in words; empty if it is not part of the experiment.
+    /// The preparation of the data, in words; empty if it is not part of the experiment.
     pub preparation: String,
     /// The seeds of every arm.
     pub seeds: Vec<u64>,
     /// The arms, in the order of the file.
     pub arms: Vec<ArmOutline>,
-    /// The charts; where there are none, the report's default ones.
+    /// The charts; the default ones if empty.
     pub charts: Vec<Chart>,
-    /// The tables; where there are none, one of everything.
+    /// The tables; one with all columns if empty.
     pub tables: Vec<Table>,
-    /// How fast the trained models run; not measured where left out.
+    /// Measurements of speed; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed: Option<SpeedPlan>,
-    /// Small inputs of trained models that are taken as 0.
+    /// Measurements with small inputs taken as 0; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdPlan>,
-    /// What the masks of the trained models do; not looked at where left out.
+    /// Analyses of masks; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masks: Option<MaskPlan>,
 }
@@ -65,15 +65,15 @@ pub struct Outline {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArmOutline {
-    /// Its short name, which is also that of its folder.
+    /// Its short name, which is also the name of its folder.
     pub name: String,
-    /// What tables and charts call it.
+    /// Its name in tables and charts.
     pub label: String,
-    /// Numbers that were published about the same arm elsewhere.
+    /// Published numbers of the same arm.
     pub published: Published,
 }
 
-/// Numbers that were published elsewhere, to compare with.
+/// Published numbers to compare with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Published {
@@ -89,15 +89,15 @@ pub struct Published {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Chart {
-    /// What it shows.
+    /// Its kind.
     pub kind: ChartKind,
-    /// Its heading; that of its kind where left out.
+    /// Its heading; that of its kind if absent.
     pub title: Option<String>,
-    /// Names of the arms that it shows; all where empty.
+    /// Names of the arms that it shows; all if empty.
     pub arms: Vec<String>,
 }
 
-/// What a chart shows.
+/// The kinds of charts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChartKind {
@@ -106,19 +106,19 @@ pub enum ChartKind {
     ValidationLoss,
     /// Training loss of the evaluations against steps.
     TrainLoss,
-    /// Loss of the training steps' own batches against steps.
+    /// Loss of the batches of training steps against steps.
     StepLoss,
     /// Share of ones in the rounded masks against steps, on the validation split.
     Kept,
-    /// The same at the end of training, layer by layer.
+    /// Share of ones at the end of training, layer by layer.
     KeptByLayer,
-    /// The same of the trained model at each place of a window.
+    /// Share of ones of the trained model at each position of a window.
     KeptByPosition,
     /// Validation loss at the end of training against executed FLOPs of the forward pass per token.
     LossAgainstFlops,
     /// Validation loss at the end of training against training speed.
     LossAgainstSpeed,
-    /// Validation loss at the end of training against the speed of writing token by token.
+    /// Validation loss at the end of training against the speed of decoding.
     LossAgainstDecodeSpeed,
     /// Validation loss at the end of training against the speed of reading a prompt.
     LossAgainstPrefillSpeed,
@@ -160,13 +160,13 @@ impl ChartKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Table {
-    /// Its heading; "Results" where left out.
+    /// Its heading; "Results" if absent.
     pub title: Option<String>,
-    /// Names of the arms that it shows; all where empty.
+    /// Names of the arms that it shows; all if empty.
     pub arms: Vec<String>,
-    /// Its columns; where empty, all of which something is known.
+    /// Its columns; if empty, all columns with known values.
     pub columns: Vec<Column>,
-    /// The validation loss that [`Column::StepsToTarget`] waits for, in nats per token.
+    /// The target of [`Column::StepsToTarget`]: a validation loss in nats per token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
 }
@@ -175,7 +175,7 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Column {
-    /// Finished runs, of all.
+    /// Number of finished runs, and of all.
     Runs,
     /// Training loss of the last evaluation.
     TrainLoss,
@@ -185,7 +185,8 @@ pub enum Column {
     ValidationLoss,
     /// The published validation loss.
     PublishedValidationLoss,
-    /// The mean over the seeds of its difference from that of the first arm with the same seed.
+    /// Difference of the validation loss from that of the first arm with the same seed, the mean over
+    /// the seeds.
     ValidationLossDifference,
     /// Lowest validation loss of all evaluations.
     LowestValidationLoss,
@@ -199,25 +200,25 @@ pub enum Column {
     Parameters,
     /// Operations of the forward pass per token, if everything is computed.
     ForwardFlops,
-    /// Those that are left when what was not used at the last evaluation is not computed.
+    /// Operations of the forward pass per token without those that the last evaluation did not use.
     ExecutedFlops,
-    /// Those that make the masks.
+    /// Operations of the forward pass per token that compute the masks.
     MaskFlops,
     /// Tokens trained on.
     Tokens,
     /// Training speed.
     TokensPerSecond,
-    /// Speed of writing token by token, without what is dropped.
+    /// Speed of decoding without dropped values.
     DecodeSpeed,
-    /// The same where everything is computed.
+    /// Speed of decoding if everything is computed.
     DenseDecodeSpeed,
-    /// The ratio of the two.
+    /// Ratio of the two speeds of decoding.
     DecodeSpeedUp,
-    /// Speed of reading a prompt, without what is dropped.
+    /// Speed of reading a prompt without dropped values.
     PrefillSpeed,
-    /// The same where everything is computed.
+    /// Speed of reading a prompt if everything is computed.
     DensePrefillSpeed,
-    /// The ratio of the two.
+    /// Ratio of the two speeds of reading a prompt.
     PrefillSpeedUp,
 }
 
@@ -280,7 +281,7 @@ impl Outline {
         }
     }
 
-    /// What is to be measured of the trained models.
+    /// The planned measurements of the trained models.
     pub fn plans(&self) -> Plans<'_> {
         Plans {
             speed: self.speed.as_ref(),

@@ -1,4 +1,4 @@
-//! The runs of an experiment: where they are, and how far each is.
+//! The runs of an experiment: their folders, and how far each has got.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use crate::metrics::Metrics;
 use crate::precision::PrecisionChoice;
 use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
 
-/// File name, in a run folder, of the error that the run's process ended with.
+/// File name, in a run folder, of the error that ended the run's process.
 pub const FAILURE_FILE: &str = "failure.txt";
 
-/// Keys that may differ between what a run was done with and what the experiment says now.
+/// Keys that may differ between a run's stored configuration and the experiment's current one.
 const HARMLESS: [&str; 3] = [
     "data.path",
     "train.checkpoint.every",
@@ -22,7 +22,7 @@ const HARMLESS: [&str; 3] = [
 /// A run of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRun {
-    /// Which arm of the outline it belongs to.
+    /// The index of its arm in the outline.
     pub arm: usize,
     /// Its seed.
     pub seed: u64,
@@ -32,35 +32,35 @@ pub struct PlannedRun {
     pub config: RunConfig,
 }
 
-/// How far a run is.
+/// How far a run has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It has not begun.
     Waiting,
-    /// It has begun; its metrics tell of this many steps.
+    /// It has begun; its metrics have this many steps.
     Begun(u64),
     /// Its last attempt ended with this error.
     Failed(String),
-    /// It is done.
+    /// It is complete.
     Finished,
 }
 
-/// A run was done with another configuration than the experiment has for it now.
+/// A run was begun with another configuration than the experiment's current one.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{}: this run was begun with another configuration:{differences}\n  Put the experiment file \
-     back as it was, give the arm another name, or delete the folder to train it anew",
+    "{}: this run was begun with another configuration:{differences}\n  Undo the change of the experiment \
+     file, give the arm another name, or delete the folder to train it again",
     folder.display()
 )]
 pub struct Changed {
     /// The run folder.
     pub folder: PathBuf,
-    /// The keys with both values, a line each.
+    /// The keys with both values, one per line.
     pub differences: String,
 }
 
 impl Experiment {
-    /// The data folder of the experiment under `out`; none if the arms' own `data.path` says it.
+    /// The data folder of the experiment in `out`; none if every arm has its own `data.path`.
     pub fn data_folder(&self, out: &Path) -> Option<PathBuf> {
         match self.data.as_ref()? {
             DataChoice::Folder(path) => Some(path.clone()),
@@ -68,8 +68,8 @@ impl Experiment {
         }
     }
 
-    /// All runs, in the order in which they are made: every arm with the first seed, then every
-    /// arm with the next one, so that arms can be compared early.
+    /// All runs, in the order in which they are done: every arm with the first seed, then every arm
+    /// with the next one, so that arms can be compared early.
     pub fn runs(&self, out: &Path) -> Vec<PlannedRun> {
         let data = self.data_folder(out);
         let run = |seed: u64, arm: usize| {
@@ -99,14 +99,13 @@ pub(crate) fn run_folder(out: &Path, arm: &str, seed: u64) -> PathBuf {
 }
 
 impl PlannedRun {
-    /// Tokens of the whole run.
+    /// Number of tokens of the whole run.
     pub fn tokens(&self) -> u64 {
         self.config.train.steps * self.config.tokens_per_step()
     }
 
-    /// Compares with the configuration that the run was begun with, if it was.
-    ///
-    /// Gives the differences, or none.
+    /// Compares the configuration with the one that the run was begun with. Gives the differences; none
+    /// if there are none or the run has not begun.
     ///
     /// # Errors
     /// The stored configuration cannot be read.
@@ -117,7 +116,7 @@ impl PlannedRun {
         }
         let stored = RunConfig::read(&path, &[])?;
         let mut wanted = self.config.clone();
-        // A run stores what these were when it began.
+        // A run stores the values that it decided on when it began.
         wanted.model.vocabulary = wanted.model.vocabulary.or(stored.model.vocabulary);
         if wanted.train.precision == PrecisionChoice::Auto {
             wanted.train.precision = stored.train.precision;
@@ -141,7 +140,7 @@ impl PlannedRun {
         }))
     }
 
-    /// Writes the configuration into a folder that has none, so that a run resumed there begins.
+    /// Writes the configuration into the run folder, unless it has one. Resuming the run then begins it.
     ///
     /// The vocabulary must be set and the precision decided, as a run stores them.
     ///
@@ -160,7 +159,7 @@ impl PlannedRun {
     }
 }
 
-/// How far the run in a folder is, if it is to make `steps` steps.
+/// How far the run in a folder has got, if it has `steps` steps in all.
 pub fn status(folder: &Path, steps: u64) -> Status {
     if let Ok(error) = std::fs::read_to_string(folder.join(FAILURE_FILE)) {
         return Status::Failed(error.trim().into());
@@ -183,8 +182,8 @@ pub fn status(folder: &Path, steps: u64) -> Status {
     }
 }
 
-/// Whether the last checkpoint is there; or none at all: of old runs often only the metrics are
-/// kept.
+/// Whether the last checkpoint exists; or no checkpoint at all, because often only the metrics of old
+/// runs are stored.
 fn is_saved(folder: &Path, steps: u64) -> bool {
     let latest = std::fs::read_to_string(folder.join(LATEST)).unwrap_or_default();
     let step = latest.trim().strip_prefix("step-");

@@ -1,5 +1,4 @@
-//! What happens before the runs of an experiment begin: its data is prepared, and everything is
-//! decided that a run decides when it begins.
+//! Preparation of an experiment: its data, and the settings that its runs decide when they begin.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ pub enum ExperimentError {
     /// The experiment's folder has text that was prepared in another way.
     #[error(
         "{}: the text was prepared in another way than the experiment file says now:\n    was \
-         {before}\n    is {now}\n  Put the file back as it was, or choose another folder with --out",
+         {before}\n    is {now}\n  Undo the change of the file, or choose another folder with --out",
         folder.display()
     )]
     PreparedOtherwise {

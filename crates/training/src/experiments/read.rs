@@ -1,4 +1,4 @@
-//! Reads an experiment file and everything that is wrong with it.
+//! Reads experiment files, and reports all problems of a file together.
 
 mod data;
 mod measured;
@@ -17,8 +17,8 @@ use crate::config::document::{Node, Value, parse};
 use crate::config::problem::{ALIKE, nearest, suggestion};
 use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
 
-/// Tokens of a vocabulary that is trained on the experiment's own text, unless the file says
-/// another: few, so that small models spend their work in their blocks.
+/// The tokenizer of an experiment that names none. Its vocabulary is small, so that small models spend
+/// their work in their blocks.
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
 
 /// Keys of the experiment file by their full paths, for suggestions.
@@ -139,7 +139,7 @@ struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
-/// Whatever changes a configuration: keys to remove, then values to set.
+/// Changes of a configuration: keys to remove, then values to set.
 struct Changes<'a> {
     unset: &'a [String],
     set: Option<&'a Node>,
@@ -224,14 +224,14 @@ impl Reader<'_> {
         self.problems.push(Problem::new(key, origin, message));
     }
 
-    /// The base configuration's document; none if something is wrong with it.
+    /// The base configuration's document; none if it has problems.
     fn base(&mut self, default_base: DefaultBase<'_>) -> Result<Option<Node>, ConfigError> {
         let (name, text) = match self.root.get(&["base"]) {
             None => (PathBuf::from(default_base.name), default_base.text.into()),
             Some(node) => match &node.value {
                 Value::Table(_) => return Ok(Some(node.clone())),
                 Value::String(file) => {
-                    let file = under(self.folder, Path::new(file));
+                    let file = resolve_path(self.folder, Path::new(file));
                     match read_text(&file) {
                         Ok(text) => (file, text),
                         Err(error) => {
@@ -340,7 +340,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports keys to remove that no configuration has.
+    /// Reports keys in `unset` that no configuration has.
     fn check_unset(&mut self, node: &Node, unset: &[String]) {
         let every = typed::every_key();
         // Whole tables may be removed too.
@@ -375,10 +375,10 @@ impl Reader<'_> {
                 set: node.get(&["set"]),
             };
             own.apply(&mut document);
-            document.lay_over(&given("seed", Value::Integer(seeds[0] as i64)));
+            document.lay_over(&single_value("seed", Value::Integer(seeds[0] as i64)));
             if has_data {
                 // The folder depends on where the experiment's results go.
-                document.lay_over(&given("data.path", Value::String("data".into())));
+                document.lay_over(&single_value("data.path", Value::String("data".into())));
             }
             let mut problems = Vec::new();
             configs.push(typed::read(&document, &mut problems));
@@ -388,7 +388,7 @@ impl Reader<'_> {
         configs.into_iter().collect()
     }
 
-    /// Tells what is wrong with all arms once, and what is wrong with some for each.
+    /// Reports problems of all arms once, and others for each arm that has them.
     fn report_arms(&mut self, found: &[(String, Vec<Problem>)]) {
         let Some(((_, first), rest)) = found.split_first() else {
             return;
@@ -422,8 +422,8 @@ impl Changes<'_> {
     }
 }
 
-/// A table with one value, which no one has written.
-fn given(key: &str, value: Value) -> Node {
+/// A table with one value that is in no file.
+fn single_value(key: &str, value: Value) -> Node {
     let node = |value| Node {
         value,
         origin: Origin::Nowhere,
@@ -438,9 +438,8 @@ fn is_folder_name(name: &str) -> bool {
         && name.chars().all(good)
 }
 
-/// A path that is relative to a folder, without `.` and without `..` where it can be done
-/// without.
-fn under(folder: &Path, path: &Path) -> PathBuf {
+/// Joins a folder and a path, and removes `.` and, where possible, `..`.
+fn resolve_path(folder: &Path, path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for component in folder.join(path).components() {
         match (component, result.components().next_back()) {
@@ -463,11 +462,11 @@ mod tests {
 
     #[test]
     fn paths_are_relative_to_the_file() {
-        let of = |folder: &str, path: &str| under(Path::new(folder), Path::new(path));
-        assert_eq!(of("", "my.txt"), Path::new("my.txt"));
-        assert_eq!(of("experiments", "../data/x"), Path::new("data/x"));
-        assert_eq!(of("..", "../data"), Path::new("../../data"));
-        assert_eq!(of("a/./b", "../.."), Path::new("."));
-        assert_eq!(of("/a", "/b/c"), Path::new("/b/c"));
+        let resolved = |folder: &str, path: &str| resolve_path(Path::new(folder), Path::new(path));
+        assert_eq!(resolved("", "my.txt"), Path::new("my.txt"));
+        assert_eq!(resolved("experiments", "../data/x"), Path::new("data/x"));
+        assert_eq!(resolved("..", "../data"), Path::new("../../data"));
+        assert_eq!(resolved("a/./b", "../.."), Path::new("."));
+        assert_eq!(resolved("/a", "/b/c"), Path::new("/b/c"));
     }
 }

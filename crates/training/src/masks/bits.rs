@@ -1,4 +1,4 @@
-//! Rows of bits: which values of a mask each token keeps.
+//! Rows of bits: the values of a mask that each token keeps.
 
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
@@ -60,8 +60,8 @@ impl BitRows {
         (0..self.width).map(share).collect()
     }
 
-    /// Size of the common part of two rows, divided by that of all that either has; none if both are
-    /// empty.
+    /// The Jaccard index of two rows: the number of ones in both, divided by the number in either; none
+    /// if both are empty.
     pub(super) fn jaccard(&self, left: usize, right: usize) -> Option<f64> {
         let words = self.row(left).iter().zip(self.row(right));
         let (common, all) = words.fold((0, 0), |(common, all), (left, right)| {
@@ -73,7 +73,7 @@ impl BitRows {
         (all > 0).then(|| f64::from(common) / f64::from(all))
     }
 
-    /// The first rows, at most so many; each begins with a new byte, its lowest bit first.
+    /// The first rows, at most `most`; each begins with a new byte, its lowest bit first.
     pub(super) fn bytes(&self, most: usize) -> Vec<u8> {
         let bytes = self.width.div_ceil(8);
         let row = |row: usize| {

@@ -1,5 +1,5 @@
-//! What the masks of a trained model do with a text: which tokens keep what, what is always or never
-//! kept, and how much the tokens have in common.
+//! Analysis of a trained model's masks for a text: the values that tokens keep, those that are always
+//! or never kept, and the overlap between tokens.
 
 mod bits;
 mod overlap;
@@ -12,26 +12,26 @@ use bits::BitRows;
 pub use overlap::Overlap;
 pub use token_class::TokenClass;
 
-/// Equal intervals of M that are counted.
+/// Number of equal intervals of M in histograms.
 const HISTOGRAM_BINS: usize = 20;
 
 /// A token that masks were computed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudiedToken {
-    /// Its number in the vocabulary.
+    /// Its id in the vocabulary.
     pub id: u32,
-    /// The text that is complete with it; empty in the middle of a character.
+    /// The text that the token completes; empty in the middle of a character.
     pub text: String,
 }
 
 /// The values of one mask for the tokens of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskWindow {
-    /// Where the mask stands.
+    /// The site of the mask.
     pub site: Site,
-    /// In which block; none in front of all.
+    /// Its block, from 0; none in front of the blocks.
     pub layer: Option<usize>,
-    /// Values for each token.
+    /// Number of values for each token.
     pub width: usize,
     /// M before its rounding, `[tokens, width]`, from 0 to 1.
     pub values: Vec<f32>,
@@ -44,12 +44,12 @@ pub struct MaskStudy {
     masks: Vec<StudiedMask>,
 }
 
-/// A token at its place.
+/// A token and its position.
 #[derive(Clone, Debug)]
 struct Placed {
     token: StudiedToken,
     class: TokenClass,
-    /// Tokens of its window before it.
+    /// Number of tokens before it in its window.
     position: usize,
 }
 
@@ -61,10 +61,10 @@ struct StudiedMask {
     histogram: [u64; HISTOGRAM_BINS],
 }
 
-/// What a study found. Shares are from 0 to 1; means over masks count each mask alike.
+/// The results of a study. Shares are from 0 to 1; in means over masks, each mask has the same weight.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MaskAnalysis {
-    /// Tokens that were looked at.
+    /// Number of tokens.
     pub tokens: usize,
     /// Share of kept values, the mean over the masks.
     pub kept: f64,
@@ -72,14 +72,14 @@ pub struct MaskAnalysis {
     pub always_kept: f64,
     /// Share of values that no token keeps, the mean over the masks.
     pub never_kept: f64,
-    /// What two tokens have in common, the mean over the masks.
+    /// Overlap of two tokens, the mean over the masks.
     pub overlap: Overlap,
-    /// Share of kept values at each place of a window, the mean over the masks.
+    /// Share of kept values at each position of a window, the mean over the masks.
     pub by_position: Vec<f64>,
-    /// The classes of tokens that the text has.
+    /// The classes of tokens that occur in the text.
     pub classes: Vec<ClassAnalysis>,
     /// Mean Jaccard index of two tokens of these classes, in the order of `classes`, the mean over
-    /// the masks; none where there are no two such tokens that keep anything.
+    /// the masks; none if there are no two such tokens that keep anything.
     pub class_overlap: Vec<Vec<Option<f64>>>,
     /// Each mask, in the order of the forward pass.
     pub masks: Vec<OneMask>,
@@ -96,14 +96,14 @@ pub struct ClassAnalysis {
     pub kept: f64,
 }
 
-/// What one mask does.
+/// The results for one mask.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OneMask {
     /// Where it stands.
     pub site: &'static str,
-    /// In which block; none in front of all.
+    /// Its block, from 0; none in front of the blocks.
     pub layer: Option<usize>,
-    /// Values for each token.
+    /// Number of values for each token.
     pub width: usize,
     /// Share of kept values.
     pub kept: f64,
@@ -111,7 +111,7 @@ pub struct OneMask {
     pub always_kept: f64,
     /// Share of values that no token keeps.
     pub never_kept: f64,
-    /// What two tokens have in common.
+    /// Overlap of two tokens.
     pub overlap: Overlap,
     /// Share of kept values of each class, in the order of the analysis' `classes`.
     pub kept_by_class: Vec<f64>,
@@ -123,7 +123,7 @@ impl MaskStudy {
     /// Adds the tokens of a window and their masks, the same masks for every window.
     ///
     /// # Panics
-    /// If the masks are others than before, or have not `width` values for each token.
+    /// If the masks are not the same as before, or do not have `width` values for each token.
     pub fn add(&mut self, tokens: Vec<StudiedToken>, masks: &[MaskWindow]) {
         if self.masks.is_empty() {
             let empty = |mask: &MaskWindow| StudiedMask {
@@ -144,7 +144,7 @@ impl MaskStudy {
             }
         }
         let place = |(position, token): (usize, StudiedToken)| Placed {
-            class: TokenClass::of(&token.text),
+            class: TokenClass::of_text(&token.text),
             token,
             position,
         };
@@ -152,7 +152,7 @@ impl MaskStudy {
             .extend(tokens.into_iter().enumerate().map(place));
     }
 
-    /// What the masks do; none without masks or tokens.
+    /// Analyses the masks; none without masks or tokens.
     pub fn analysis(&self) -> Option<MaskAnalysis> {
         if self.masks.is_empty() || self.tokens.is_empty() {
             return None;
@@ -201,7 +201,7 @@ impl MaskStudy {
             .collect()
     }
 
-    /// The first tokens, at most so many, in the order of the text.
+    /// The first tokens, at most `most`, in the order of the text.
     pub(crate) fn first_tokens(&self, most: usize) -> impl Iterator<Item = &StudiedToken> {
         self.tokens.iter().take(most).map(|placed| &placed.token)
     }
@@ -215,8 +215,8 @@ impl MaskStudy {
         self.masks.iter().map(shares).collect()
     }
 
-    /// For each mask, which values the first tokens keep: bit after bit, token after token, each token
-    /// beginning with a new byte, the lowest bit first.
+    /// For each mask, a bit for each value of the first tokens, at most `most`: 1 if it is kept. Each
+    /// token begins with a new byte, the lowest bit first.
     pub(crate) fn first_bits(&self, most: usize) -> impl Iterator<Item = Vec<u8>> {
         self.masks.iter().map(move |mask| mask.kept.bytes(most))
     }
@@ -236,7 +236,7 @@ impl StudiedMask {
             let of_class = (0..rows).filter(|&row| tokens[row].class == *class);
             mean(of_class.map(|row| self.kept.share(row)))
         };
-        let (overlap, table) = overlap::of_tokens(&self.kept, tokens, classes, &shares);
+        let (overlap, table) = overlap::between_tokens(&self.kept, tokens, classes, &shares);
         let values = rows as f64 * width;
         let mask = OneMask {
             site: self.site.name(),
@@ -332,8 +332,8 @@ mod tests {
             .collect();
         let expected = [(TokenClass::WordBeginning, 2), (TokenClass::Number, 2)];
         assert_eq!(classes, expected);
-        // The two tokens of the second window keep all, those of the first nothing: of the second
-        // mask only pairs with one of the second window count, and one of them is of two kept rows.
+        // With the second mask the two tokens of the second window keep everything and those of the
+        // first nothing: five of six pairs count, and one of these overlaps.
         assert_eq!(found.class_overlap[0][0], Some(f64::midpoint(1.0, 0.0)));
         assert_eq!(found.masks[1].overlap.any, Some(1.0 / 5.0));
     }

@@ -1,4 +1,4 @@
-//! What two tokens keep in common: the Jaccard index, |A ∩ B| / |A ∪ B|, of what each keeps.
+//! Overlap of the values that two tokens keep: their Jaccard index, |A ∩ B| / |A ∪ B|.
 
 use serde::Serialize;
 
@@ -6,10 +6,10 @@ use super::bits::BitRows;
 use super::token_class::TokenClass;
 use super::{Placed, mean};
 
-/// Tokens of which all pairs are compared; of longer texts so many, evenly spaced.
+/// The most tokens of which all pairs are compared; longer texts are sampled at even distances.
 const MOST_COMPARED: usize = 512;
 
-/// Mean Jaccard indices of pairs of tokens. Pairs that keep nothing at all don't count; none where
+/// Mean Jaccard indices of pairs of tokens. Pairs that keep nothing do not count; an index is none if
 /// no pair counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Overlap {
@@ -19,8 +19,8 @@ pub struct Overlap {
     pub neighbours: Option<f64>,
     /// Of the same token at two places.
     pub same_token: Option<f64>,
-    /// What any two tokens would have in common if each kept every value with the value's own share,
-    /// independently: Σ p² / Σ (2 p − p²).
+    /// The expected overlap if each token kept every value independently, with the value's own share p:
+    /// Σ p² / Σ (2 p − p²).
     pub chance: Option<f64>,
 }
 
@@ -31,10 +31,10 @@ impl Overlap {
             (known.clone().count() > 0).then(|| mean(known))
         };
         Self {
-            any: over(|of| of.any),
-            neighbours: over(|of| of.neighbours),
-            same_token: over(|of| of.same_token),
-            chance: over(|of| of.chance),
+            any: over(|overlap| overlap.any),
+            neighbours: over(|overlap| overlap.neighbours),
+            same_token: over(|overlap| overlap.same_token),
+            chance: over(|overlap| overlap.chance),
         }
     }
 }
@@ -57,8 +57,8 @@ impl Mean {
     }
 }
 
-/// The overlaps of one mask, and the mean one of two tokens of each pair of classes.
-pub(super) fn of_tokens(
+/// The overlaps of one mask, and the mean overlap of two tokens for each pair of classes.
+pub(super) fn between_tokens(
     kept: &BitRows,
     tokens: &[Placed],
     classes: &[TokenClass],
@@ -107,7 +107,7 @@ pub(super) fn of_tokens(
     (overlap, (0..classes.len()).map(row).collect())
 }
 
-/// Cell by cell, the mean of those that are known.
+/// The mean of tables, cell by cell, over the known cells.
 pub(super) fn mean_of_tables<'a>(
     tables: impl Iterator<Item = &'a Vec<Vec<Option<f64>>>> + Clone,
 ) -> Vec<Vec<Option<f64>>> {

@@ -1,8 +1,8 @@
-//! Kinds of tokens, by their text.
+//! Classes of tokens by their text.
 
 use serde::{Deserialize, Serialize};
 
-/// What a token is, by its text.
+/// The class of a token by its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenClass {
@@ -10,13 +10,13 @@ pub enum TokenClass {
     WordBeginning,
     /// Letters without a space before them.
     WordPart,
-    /// Digits, also with a space before them.
+    /// Digits, with or without a space before them.
     Number,
-    /// Neither letters nor digits, but something visible.
+    /// Visible characters that are neither letters nor digits.
     Punctuation,
     /// Spaces, tabs and line ends only.
     WhiteSpace,
-    /// No text of its own: part of a character, or the end of a text.
+    /// No text: part of a character, or the end of a text.
     Other,
 }
 
@@ -31,7 +31,7 @@ impl TokenClass {
         Self::Other,
     ];
 
-    /// Its name for readers.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::WordBeginning => "word beginning",
@@ -43,8 +43,8 @@ impl TokenClass {
         }
     }
 
-    /// The class of a token with this text, by its first character that is no white space.
-    pub fn of(text: &str) -> Self {
+    /// The class of a token with this text, by its first character that is not white space.
+    pub fn of_text(text: &str) -> Self {
         let visible = text.trim_start();
         match visible.chars().next() {
             None if text.is_empty() => Self::Other,
@@ -85,7 +85,7 @@ mod tests {
             ("中", C::WordPart),
         ];
         for (text, class) in cases {
-            assert_eq!(C::of(text), class, "{text:?}");
+            assert_eq!(C::of_text(text), class, "{text:?}");
         }
     }
 }

@@ -1,33 +1,33 @@
-//! Statistics of feed-forwards that do not use all of themselves for every token.
+//! Statistics of feed-forwards with experts or ReLU: the shares of them that tokens use.
 
 use serde::{Deserialize, Serialize};
 
-/// What the feed-forwards of a model used of themselves.
+/// The shares of a model's feed-forwards that were used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedForwardMetrics {
-    /// Mean over the layers of their `density`.
+    /// Mean of the layers' `density`.
     pub density: f64,
     /// The auxiliary loss, before its coefficient.
     pub auxiliary: f64,
-    /// What the auxiliary loss was multiplied by; none in evaluations.
+    /// The coefficient of the auxiliary loss; none in evaluations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coefficient: Option<f64>,
     /// Each layer, from the first.
     pub layers: Vec<FeedForwardLayerMetrics>,
 }
 
-/// What the feed-forward of one layer used of itself.
+/// The share of one layer's feed-forward that was used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedForwardLayerMetrics {
-    /// Mean share of the experts that a token used; without experts, share of the hidden units that
+    /// Mean share of the experts that a token used; without experts, the share of hidden units that
     /// were not 0.
     pub density: f64,
-    /// For each expert the share of tokens that used it; empty without experts.
+    /// For each expert, the share of tokens that used it; empty without experts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<f64>,
 }
 
-/// The mean; 0 of nothing.
+/// The mean; 0 without values.
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let count = values.clone().count().max(1);
     values.sum::<f64>() / count as f64
@@ -74,8 +74,8 @@ impl FeedForwardMetrics {
         Self::of_layers(auxiliary, (0..layers).map(layer).collect())
     }
 
-    /// Names and values for a chart, the names within a group.
-    pub(super) fn named(&self, group: &str) -> Vec<(String, f64)> {
+    /// Names and values for charts; the names begin with the group.
+    pub(super) fn chart_values(&self, group: &str) -> Vec<(String, f64)> {
         let mut values = vec![
             (format!("{group}/density"), self.density),
             (format!("{group}/auxiliary"), self.auxiliary),
@@ -110,7 +110,7 @@ mod tests {
         let mean = FeedForwardMetrics::of_batches(&[one, model([[0.0; 2]; 2], 3.0)]).unwrap();
         assert_eq!((mean.density, mean.auxiliary), (0.3125, 2.0));
         assert_eq!(mean.layers[0].load, [0.5, 0.0]);
-        let named = mean.named("feed_forward");
+        let named = mean.chart_values("feed_forward");
         assert!(named.contains(&("feed_forward/load/layer_01/expert_01".into(), 0.5)));
         assert_eq!(FeedForwardMetrics::of_batches(&[]), None);
         assert!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{EnvironmentMetrics, Metrics, MetricsError};
 
-/// A file of metrics that lines are added to.
+/// A file of metrics that is open for appending.
 #[derive(Debug)]
 pub struct MetricsFile {
     path: PathBuf,
@@ -17,33 +17,33 @@ pub struct MetricsFile {
 impl MetricsFile {
     /// Opens or creates the file of a run that continues after `step` completed steps.
     ///
-    /// It is cut off before the first line about a later step, and before a line that is not
-    /// whole: such a line is what a killed process leaves.
+    /// The file is cut off before the first line about a later step, and before an incomplete line,
+    /// which a killed process may leave.
     ///
     /// # Errors
     /// The file cannot be read or written.
     pub fn open(path: &Path, step: u64) -> Result<Self, MetricsError> {
-        let open = || -> std::io::Result<(File, Kept)> {
+        let open = || -> std::io::Result<(File, ValidLines)> {
             let mut file = File::options()
                 .read(true)
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .open(path)?;
-            let kept = kept(&file, step)?;
-            file.set_len(kept.length)?;
-            file.seek(SeekFrom::Start(kept.length))?;
-            Ok((file, kept))
+            let valid = valid_lines(&file, step)?;
+            file.set_len(valid.length)?;
+            file.seek(SeekFrom::Start(valid.length))?;
+            Ok((file, valid))
         };
-        let (file, kept) = open().map_err(MetricsError::at(path))?;
+        let (file, valid) = open().map_err(MetricsError::at(path))?;
         Ok(Self {
             path: path.into(),
             file,
-            environment: kept.environment,
+            environment: valid.environment,
         })
     }
 
-    /// The last line about where the run is computed.
+    /// The last line about the machine that computes the run.
     pub fn environment(&self) -> Option<&EnvironmentMetrics> {
         self.environment.as_ref()
     }
@@ -73,28 +73,29 @@ impl MetricsFile {
     }
 }
 
-/// What stays of a file.
+/// The beginning of a file that stays.
 #[derive(Default)]
-struct Kept {
+struct ValidLines {
+    /// In bytes.
     length: u64,
     environment: Option<EnvironmentMetrics>,
 }
 
-/// The whole lines about steps up to `step`.
-fn kept(file: &File, step: u64) -> std::io::Result<Kept> {
+/// Finds the complete lines about steps up to `step`.
+fn valid_lines(file: &File, step: u64) -> std::io::Result<ValidLines> {
     let mut reader = BufReader::new(file);
-    let mut kept = Kept::default();
+    let mut valid = ValidLines::default();
     let mut line = Vec::new();
     loop {
         line.clear();
         let length = reader.read_until(b'\n', &mut line)?;
         let metrics = serde_json::from_slice::<Metrics>(&line).ok();
-        let metrics = metrics.filter(|of| line.ends_with(b"\n") && of.step() <= step);
+        let metrics = metrics.filter(|metrics| line.ends_with(b"\n") && metrics.step() <= step);
         match metrics {
-            None => return Ok(kept),
-            Some(Metrics::Environment(environment)) => kept.environment = Some(environment),
+            None => return Ok(valid),
+            Some(Metrics::Environment(environment)) => valid.environment = Some(environment),
             Some(_) => {}
         }
-        kept.length += length as u64;
+        valid.length += length as u64;
     }
 }

@@ -1,4 +1,4 @@
-//! What a run reports about itself: one JSON object a line, and TensorBoard event files.
+//! The metrics of a run: a file with one JSON object per line, and TensorBoard event files.
 
 mod feed_forward;
 mod json_lines;
@@ -15,7 +15,7 @@ pub use json_lines::MetricsFile;
 pub use tensorboard::EventFile;
 pub use used_shares::UsedShares;
 
-/// Why metrics cannot be kept.
+/// The metrics cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: the metrics cannot be written: {source}")]
 pub struct MetricsError {
@@ -38,13 +38,13 @@ impl MetricsError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Metrics {
-    /// Of a training step.
+    /// Metrics of a training step.
     Step(StepMetrics),
-    /// Of an evaluation.
+    /// Metrics of an evaluation.
     Evaluation(EvaluationMetrics),
-    /// A text that the model wrote after an evaluation.
+    /// A text that the model generated after an evaluation.
     Sample(SampleMetrics),
-    /// Where the following lines were computed; written when it is not where those before were.
+    /// The machine that computed the following lines; written when it is not that of the lines before.
     Environment(EnvironmentMetrics),
 }
 
@@ -60,7 +60,7 @@ impl Metrics {
     }
 }
 
-/// What a training step reports. Shares are from 0 to 1.
+/// Metrics of a training step. Shares are from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// Number of completed optimizer steps.
@@ -71,31 +71,31 @@ pub struct StepMetrics {
     pub loss: f64,
     /// Mean of the penalty over the masks, before its coefficient.
     pub penalty: Option<f64>,
-    /// What the penalty was multiplied by.
+    /// The coefficient of the penalty.
     pub penalty_coefficient: Option<f64>,
-    /// The share of mask values that was to be kept, where the penalty has a target.
+    /// The target share of kept mask values, if the penalty has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_kept: Option<f64>,
     /// The share of mask values of at least 0.5, which inference would keep: the mean over all masks
-    /// and micro-batches of the step. Measured where the penalty has a target.
+    /// and micro-batches of the step. Measured only if the penalty has a target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at_inference: Option<f64>,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Norm of all gradients together, before clipping.
     pub gradient_norm: f64,
-    /// Speed since the last line of the same process, evaluations and checkpoints left out.
+    /// Speed since the last line of the same process, without the time of evaluations and checkpoints.
     pub tokens_per_second: f64,
-    /// Share of the processor's peak operations per second, where the peak is known.
+    /// Share of the processor's peak operations per second, if the peak is known.
     pub model_flops_utilization: Option<f64>,
-    /// Statistics of the learned masks, where the model has them.
+    /// Statistics of the learned masks; none without masks.
     pub mask: Option<MaskMetrics>,
-    /// Statistics of feed-forwards that do not use all of themselves for every token.
+    /// Statistics of feed-forwards with experts or ReLU; none for dense ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_forward: Option<FeedForwardMetrics>,
 }
 
-/// What an evaluation reports.
+/// Metrics of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationMetrics {
     /// Number of completed optimizer steps.
@@ -106,50 +106,49 @@ pub struct EvaluationMetrics {
     pub validation_loss: f64,
     /// Whether the validation loss is the lowest of the run so far.
     pub best: bool,
-    /// Statistics of the learned masks on the validation split, where the model has them.
+    /// Statistics of the learned masks on the validation split; none without masks.
     pub mask: Option<MaskMetrics>,
-    /// Statistics, on the validation split, of feed-forwards that do not use all of themselves for
-    /// every token.
+    /// Statistics of feed-forwards with experts or ReLU on the validation split; none for dense ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_forward: Option<FeedForwardMetrics>,
 }
 
-/// A text that the model wrote.
+/// A text that the model generated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SampleMetrics {
     /// Number of completed optimizer steps.
     pub step: u64,
-    /// The prompt and what follows it.
+    /// The prompt and its continuation.
     pub text: String,
 }
 
-/// Where a run is computed.
+/// The machine that computes a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentMetrics {
-    /// Number of optimizer steps that were completed before.
+    /// Number of optimizer steps completed before.
     pub step: u64,
     /// The program and its version.
     pub program: String,
-    /// The processor, and what the program uses of it.
+    /// The processor and the instruction-set level in use.
     pub processor: String,
     /// The device as it is named on the command line.
     pub device: String,
-    /// Threads that compute.
+    /// Number of threads.
     pub threads: usize,
 }
 
 impl EnvironmentMetrics {
-    /// Whether both are the same place, whenever they were used.
-    fn is_like(&self, other: &Self) -> bool {
-        let at_start = |of: &Self| Self {
+    /// Whether both are the same machine and settings, whatever the step.
+    fn is_same_machine(&self, other: &Self) -> bool {
+        let at_start = |environment: &Self| Self {
             step: 0,
-            ..of.clone()
+            ..environment.clone()
         };
         at_start(self) == at_start(other)
     }
 }
 
-/// Statistics of the learned masks: means over the masks, and each mask by itself.
+/// Statistics of the learned masks: means over the masks, and those of each mask.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MaskMetrics {
     /// Means over the masks.
@@ -162,10 +161,10 @@ pub struct MaskMetrics {
 /// Statistics of one learned mask, as means over its elements.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerMetrics {
-    /// Where the mask stands.
+    /// The site of the mask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
-    /// The block that it stands in, from 0.
+    /// The block of the mask, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<usize>,
     /// Mean of the rounded mask.
@@ -176,7 +175,7 @@ pub struct LayerMetrics {
     pub near_zero: f64,
     /// Mean of −M log₂(M + 1e-9).
     pub entropy: f64,
-    /// Mean of what the penalty averages.
+    /// Mean of the squared penalty, M² / 2.
     pub penalty: f64,
     /// Share of the mask's values, each standing for a group of channels, that are kept for no token
     /// of the batch.
@@ -185,7 +184,7 @@ pub struct LayerMetrics {
     /// Share of the mask's values that are kept for every token of the batch.
     #[serde(default)]
     pub always_kept: f64,
-    /// Share of elements on another side of 0.5 than at the last step, where that is known.
+    /// Share of elements that moved across 0.5 since the last step, if that is known.
     pub changed: Option<f64>,
 }
 
@@ -216,26 +215,27 @@ impl MaskMetrics {
 }
 
 impl LayerMetrics {
-    fn mean(of: &[Self]) -> Option<Self> {
-        let mean =
-            |value: &dyn Fn(&Self) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
-        let changed: Option<Vec<f64>> = of.iter().map(|one| one.changed).collect();
-        (!of.is_empty()).then(|| Self {
+    fn mean(masks: &[Self]) -> Option<Self> {
+        let mean = |value: &dyn Fn(&Self) -> f64| {
+            masks.iter().map(value).sum::<f64>() / masks.len() as f64
+        };
+        let changed: Option<Vec<f64>> = masks.iter().map(|mask| mask.changed).collect();
+        (!masks.is_empty()).then(|| Self {
             site: None,
             block: None,
-            kept: mean(&|one| one.kept),
-            near_one: mean(&|one| one.near_one),
-            near_zero: mean(&|one| one.near_zero),
-            entropy: mean(&|one| one.entropy),
-            penalty: mean(&|one| one.penalty),
-            never_kept: mean(&|one| one.never_kept),
-            always_kept: mean(&|one| one.always_kept),
+            kept: mean(&|mask| mask.kept),
+            near_one: mean(&|mask| mask.near_one),
+            near_zero: mean(&|mask| mask.near_zero),
+            entropy: mean(&|mask| mask.entropy),
+            penalty: mean(&|mask| mask.penalty),
+            never_kept: mean(&|mask| mask.never_kept),
+            always_kept: mean(&|mask| mask.always_kept),
             changed: changed.map(|values| values.iter().sum::<f64>() / values.len() as f64),
         })
     }
 }
 
-/// Both forms of a run's metrics.
+/// The metrics of a run in both formats.
 #[derive(Debug)]
 pub struct MetricsLog {
     lines: MetricsFile,
@@ -245,7 +245,7 @@ pub struct MetricsLog {
 impl MetricsLog {
     /// Opens the metrics of a run that continues after `step` completed steps (0: a new run).
     ///
-    /// What was written about later steps, and a half line at the end, is dropped.
+    /// Lines about later steps and an incomplete last line are removed.
     ///
     /// # Errors
     /// The files cannot be read or written.
@@ -265,7 +265,7 @@ impl MetricsLog {
         self.events.append(metrics)
     }
 
-    /// Adds a line about where the run is computed, unless the last such line says the same.
+    /// Adds a line about the machine that computes the run, unless the last such line is the same.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -274,13 +274,14 @@ impl MetricsLog {
         environment: EnvironmentMetrics,
     ) -> Result<(), MetricsError> {
         let last = self.lines.environment();
-        if last.is_some_and(|last| last.is_like(&environment)) {
+        if last.is_some_and(|last| last.is_same_machine(&environment)) {
             return Ok(());
         }
         self.write(&Metrics::Environment(environment))
     }
 
-    /// Flushes to the disk, so that a checkpoint never knows more than its metrics.
+    /// Flushes to the disk. Called before a checkpoint is written, so that no checkpoint is ahead of the
+    /// metrics.
     ///
     /// # Errors
     /// What the operating system reports.

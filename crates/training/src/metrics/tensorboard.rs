@@ -1,6 +1,6 @@
 //! TensorBoard event files: protocol buffers in TFRecord framing.
 //!
-//! Only the few fields that are written are declared; their numbers are those of TensorFlow's
+//! Only the fields that are written are declared. Their numbers are those of TensorFlow's
 //! `event.proto` and `summary.proto`.
 
 use std::fs::File;
@@ -12,14 +12,14 @@ use prost::Message;
 
 use super::{EvaluationMetrics, LayerMetrics, MaskMetrics, Metrics, MetricsError, StepMetrics};
 
-/// The first event of a file says in which version of the format it is.
+/// The version of the format, in the first event of a file.
 const FILE_VERSION: &str = "brain.Event:2";
 /// `SessionLog.SessionStatus.START`.
 const SESSION_START: i32 = 1;
 /// `DataType.DT_STRING`.
 const STRING: i32 = 7;
 
-/// An event file that events are added to; it reaches the disk event by event.
+/// An event file that is open for appending. Each event is written at once.
 #[derive(Debug)]
 pub struct EventFile {
     path: PathBuf,
@@ -30,9 +30,8 @@ impl EventFile {
     /// Creates a new event file in `folder`, for a run that continues after `step` completed
     /// steps (0: a new run).
     ///
-    /// TensorBoard reads all files of the folder in the order of their names. On a continued run
-    /// the new file begins with a session start, which makes it drop what older files say about
-    /// later steps.
+    /// TensorBoard reads all files of the folder in the order of their names. The new file of a resumed
+    /// run begins with a session start: it makes TensorBoard ignore later steps in older files.
     ///
     /// # Errors
     /// The folder or the file cannot be written.
@@ -41,7 +40,7 @@ impl EventFile {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        // Two processes of one run never live at once, but may follow each other in a second.
+        // Two processes of one run never overlap, but may begin within the same second.
         let name = format!(
             "events.out.tfevents.{:010}.{:09}.ldrop",
             now.as_secs(),
@@ -77,7 +76,7 @@ impl EventFile {
             Metrics::Sample(sample) => {
                 return self.append_text(sample.step, "sample", &sample.text);
             }
-            // TensorBoard has no place for it.
+            // TensorBoard has no event for this.
             Metrics::Environment(_) => return Ok(()),
         };
         let value = values
@@ -178,7 +177,7 @@ fn step_values(metrics: &StepMetrics) -> Vec<(String, f64)> {
             .flat_map(|mask| mask_values("mask", mask)),
     );
     let feed_forward = metrics.feed_forward.iter();
-    values.extend(feed_forward.flat_map(|used| used.named("feed_forward")));
+    values.extend(feed_forward.flat_map(|used| used.chart_values("feed_forward")));
     values
 }
 
@@ -194,7 +193,7 @@ fn evaluation_values(metrics: &EvaluationMetrics) -> Vec<(String, f64)> {
             .flat_map(|mask| mask_values("validation_mask", mask)),
     );
     let feed_forward = metrics.feed_forward.iter();
-    values.extend(feed_forward.flat_map(|used| used.named("validation_feed_forward")));
+    values.extend(feed_forward.flat_map(|used| used.chart_values("validation_feed_forward")));
     values
 }
 
@@ -214,7 +213,7 @@ fn mask_values(group: &str, mask: &MaskMetrics) -> Vec<(String, f64)> {
     let total = named(&mask.mean)
         .into_iter()
         .filter_map(|(name, value)| Some((format!("{group}/{name}"), value?)));
-    // With masks at one site, their number says which one it is.
+    // If all masks are at one site, the number alone identifies a mask.
     let one_site = mask
         .layers
         .iter()
@@ -232,7 +231,7 @@ fn mask_values(group: &str, mask: &MaskMetrics) -> Vec<(String, f64)> {
     total.chain(layers).collect()
 }
 
-/// One record of an event file. In the format, the last three are alternatives.
+/// One record of an event file. The last three fields are alternatives.
 #[derive(Clone, PartialEq, Message)]
 struct Event {
     /// Seconds since 1970.

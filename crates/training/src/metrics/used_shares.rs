@@ -1,4 +1,4 @@
-//! How much of itself a model used, as its evaluations measured it.
+//! The shares of a model that tokens use, as its evaluations measured them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,13 +8,13 @@ use model::Site;
 use super::{EvaluationMetrics, MaskMetrics, Metrics};
 use crate::run_folder::METRICS_FILE;
 
-/// The shares of a model that its tokens used on average; each from 0 to 1.
+/// The shares of a model that tokens use on average; each from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsedShares {
     /// The share of kept mask values at each site with a measured mask: the mean over its masks.
     pub kept: BTreeMap<Site, f64>,
-    /// The share of the experts, or of the hidden units of feed-forwards with ReLU, where it was
-    /// measured: the mean over the layers.
+    /// The share of the experts, or of the hidden units of feed-forwards with ReLU: the mean over the
+    /// layers, if it was measured.
     pub density: Option<f64>,
 }
 
@@ -44,8 +44,8 @@ impl UsedShares {
         }
     }
 
-    /// What an evaluation measured.
-    pub fn of(evaluation: &EvaluationMetrics) -> Self {
+    /// The shares in an evaluation.
+    pub fn of_evaluation(evaluation: &EvaluationMetrics) -> Self {
         let masks = evaluation.mask.as_ref().map(Self::of_masks);
         let used = evaluation.feed_forward.as_ref();
         Self {
@@ -54,15 +54,15 @@ impl UsedShares {
         }
     }
 
-    /// What was measured of masks.
+    /// The kept shares in statistics of masks.
     pub fn of_masks(masks: &MaskMetrics) -> Self {
         let layers = masks.layers.iter();
         let kept = layers.map(|layer| (layer.site.unwrap_or(Self::OLD_SITE), layer.kept));
         Self::new(kept, None)
     }
 
-    /// What the last evaluation up to a checkpoint measured; nothing where the folder is not a
-    /// run's checkpoint or has no such evaluation.
+    /// The shares in the last evaluation up to a checkpoint; empty if the folder is not a checkpoint
+    /// of a run or the run has no such evaluation.
     pub fn at_checkpoint(checkpoint: &Path) -> Self {
         let step = crate::checkpoints::read_state(checkpoint).map(|state| state.step);
         let of_run = checkpoint.ancestors().nth(2);
@@ -75,15 +75,15 @@ impl UsedShares {
             _ => None,
         };
         let last = lines.lines().filter_map(evaluation).next_back();
-        last.map_or_else(Self::default, |last| Self::of(&last))
+        last.map_or_else(Self::default, |last| Self::of_evaluation(&last))
     }
 
-    /// The share of kept values at a site; 1 where nothing was measured.
+    /// The share of kept values at a site; 1 if it was not measured.
     pub fn kept_at(&self, site: Site) -> f64 {
         self.kept.get(&site).copied().unwrap_or(1.0)
     }
 
-    /// The site of masks in lines from before masks had a site.
+    /// The site of masks in old metrics, which name no site.
     pub(crate) const OLD_SITE: Site = Site::FeedForwardOutput;
 }
 
@@ -112,7 +112,7 @@ mod tests {
             }),
             ..EvaluationMetrics::default()
         };
-        let used = UsedShares::of(&evaluation);
+        let used = UsedShares::of_evaluation(&evaluation);
         assert_eq!(used.density, Some(0.125));
         assert_eq!(used.kept_at(Site::AttentionHeads), 0.75);
         assert_eq!(used.kept_at(Site::FeedForwardOutput), 0.25);

@@ -1,4 +1,4 @@
-//! The auxiliary loss of feed-forwards: its coefficient, and what they used of themselves.
+//! The auxiliary loss of feed-forwards with experts or ReLU, and the shares of them that were used.
 
 use learned_dropout::transformer::Loss;
 use model::TransformerConfig;
@@ -7,16 +7,17 @@ use model::feed_forward::Coefficient;
 use crate::metrics::{FeedForwardLayerMetrics, FeedForwardMetrics};
 use crate::token_batch::read_scalar;
 
-/// The coefficient of a step, from the one that the state holds after the step before.
-pub(super) fn coefficient(model: &TransformerConfig, held: Option<f64>) -> Option<f64> {
+/// The coefficient of a step. An adaptive one is `stored` in the state after the step before.
+pub(super) fn coefficient(model: &TransformerConfig, stored: Option<f64>) -> Option<f64> {
     model.feed_forward.coefficient().map(|rule| match rule {
         Coefficient::Constant(coefficient) => coefficient,
-        Coefficient::Adaptive(rule) => held.unwrap_or(rule.initial),
+        Coefficient::Adaptive(rule) => stored.unwrap_or(rule.initial),
     })
 }
 
-/// What the state holds after a step with this coefficient and share of what was used.
-pub(super) fn next(
+/// The coefficient to store after a step with this coefficient, in which the share `density` of the
+/// feed-forwards was used; none unless it adapts.
+pub(super) fn next_coefficient(
     model: &TransformerConfig,
     coefficient: Option<f64>,
     density: Option<f64>,
@@ -27,7 +28,7 @@ pub(super) fn next(
     }
 }
 
-/// What the feed-forwards of a forward pass used of themselves; none where they use all.
+/// The shares of the feed-forwards that a forward pass used; none for dense ones.
 pub(super) fn feed_forward_metrics(loss: &Loss) -> Option<FeedForwardMetrics> {
     let layers = loss.activities.iter().map(|activity| {
         let shares = activity.shares.to_data();

@@ -16,15 +16,15 @@ pub enum TrainError {
     /// The configuration cannot be read or written.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The model does not fit the data, or is impossible.
+    /// The model does not fit the data, or its configuration is impossible.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Model(Vec<ConfigProblem>),
-    /// The model that a run was to begin from does not fit it.
+    /// The model of `train.from` does not fit the run.
     #[error("train.from: {}: {reason}", path.display())]
     Origin {
-        /// What was configured.
+        /// The configured path.
         path: PathBuf,
-        /// What does not fit, and what would.
+        /// The difference, and what is needed.
         reason: String,
     },
     /// The device does not have the precision.
@@ -55,19 +55,19 @@ pub enum TrainError {
         /// The keys whose values differ.
         keys: Vec<String>,
     },
-    /// `config.toml` is not the one that a checkpoint was trained with.
+    /// `config.toml` differs from the configuration that a checkpoint was trained with.
     #[error(
-        "{}: config.toml was changed since this checkpoint was written, in a key that decides the \
-         weights; put it back as it was, or start a new run in another folder",
+        "{}: config.toml has changed since this checkpoint was written, in a key that affects the \
+         weights; undo the change, or start a new run in another folder",
         checkpoint.display()
     )]
     ConfigEdited {
         /// The checkpoint.
         checkpoint: PathBuf,
     },
-    /// The data is not that which a checkpoint was trained on.
+    /// The data differs from the data that a checkpoint was trained on.
     #[error(
-        "{}: this is not the data that the run was trained on so far (checkpoint {}); point \
+        "{}: this is not the data that the run was trained on so far (checkpoint {}); set \
          data.path to that data, or start a new run in another folder",
         path.display(),
         checkpoint.display()
@@ -80,8 +80,8 @@ pub enum TrainError {
     },
     /// A run was to be resumed with fewer steps than it has done.
     #[error(
-        "the run has done {done} steps, train.steps is {steps}; it may be raised, but not below \
-         what is done"
+        "the run has done {done} steps, but train.steps is {steps}; it must be at least the number \
+         of steps done"
     )]
     StepsDone {
         /// Completed steps.
@@ -94,24 +94,24 @@ pub enum TrainError {
         "no checkpoint of the run is intact; the newest: {newest}. Start a new run in another folder"
     )]
     AllDamaged {
-        /// What is wrong with the newest one.
+        /// Why the newest one cannot be used.
         newest: CheckpointError,
     },
-    /// A device other than the processor failed.
+    /// A device other than the CPU failed.
     #[error("the device failed: {0}; try again, or compute on another device")]
     Device(String),
     /// The training diverged.
     #[error(
         "step {step}: the {what} is {value}, not a finite number; {}. Try a lower \
          train.optimizer.learning_rate, a longer train.schedule.warmup, or train.clip = 1.0",
-        kept(checkpoint.as_ref())
+        last_checkpoint_in_words(checkpoint.as_ref())
     )]
     Diverged {
-        /// The step that could not be done, from 1.
+        /// The number of the failed step, from 1.
         step: u64,
-        /// What is not finite.
+        /// The quantity that is not finite.
         what: &'static str,
-        /// What it is.
+        /// Its value.
         value: f64,
         /// The last checkpoint.
         checkpoint: Option<PathBuf>,
@@ -136,7 +136,7 @@ pub(super) fn finite(
     })
 }
 
-fn kept(checkpoint: Option<&PathBuf>) -> String {
+fn last_checkpoint_in_words(checkpoint: Option<&PathBuf>) -> String {
     match checkpoint {
         Some(folder) => format!("the last checkpoint is {}", folder.display()),
         None => "there is no checkpoint yet".into(),

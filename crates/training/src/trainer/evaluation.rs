@@ -1,4 +1,4 @@
-//! Evaluation: mean losses on random batches of both splits.
+//! Evaluation during training: mean losses on random batches of both splits.
 
 use burn::tensor::Device;
 use data::folder::Split;
@@ -12,7 +12,7 @@ use super::windows::Windows;
 use crate::metrics::{FeedForwardMetrics, LayerMetrics, MaskMetrics};
 use crate::token_batch::read_scalar;
 
-/// What an evaluation measured.
+/// The results of an evaluation.
 pub(super) struct Evaluation {
     pub(super) train_loss: f64,
     pub(super) validation_loss: f64,
@@ -24,7 +24,7 @@ pub(super) struct Evaluation {
 
 /// Evaluates a model after `step` steps on `batches` batches of each split.
 ///
-/// Gives nothing if it was stopped on the way.
+/// Gives nothing if the run is stopped meanwhile.
 pub(super) fn evaluate(
     model: &Transformer,
     device: &Device,
@@ -53,7 +53,7 @@ pub(super) fn evaluate(
     }
     let [train_loss, validation_loss] = losses.map(|sum| sum / batches as f64);
     let mut mask = MaskMetrics::of_batches(&masks);
-    // Here neighbouring batches have nothing to do with each other.
+    // The share that changed since the last batch has no meaning: batches are unrelated here.
     if let Some(mask) = &mut mask {
         mask.layers
             .iter_mut()

@@ -1,4 +1,4 @@
-//! Gradients by the names of their parameters: summed, measured and applied.
+//! Gradients by the names of their parameters: their sums, their norm, and the update with them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use learned_dropout::transformer::Transformer;
 
 use crate::optimizer::{AdamW, Rates};
 
-/// Sums of gradients; flat tensors outside of autodiff. Parameters without a gradient are absent.
+/// Sums of gradients, as flat tensors on the device without autodiff. Parameters without a gradient
+/// are absent.
 #[derive(Default)]
 pub(super) struct Gradients(BTreeMap<String, Tensor<1>>);
 
@@ -36,7 +37,7 @@ impl Gradients {
         squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt()
     }
 
-    /// Updates the parameters of a model, in place where nothing else holds them.
+    /// Updates the parameters of a model, in place where no clone shares their memory.
     pub(super) fn apply(self, model: &mut Transformer, optimizer: &mut AdamW, rates: Rates) {
         model.map_parameters(&mut Apply {
             gradients: self.0,

@@ -10,10 +10,10 @@ pub enum KeptShareError {
     /// The model has no masks, or masks of another kind.
     #[error("expected a model with learned masks of the cosine that are rounded at random")]
     OtherMasks,
-    /// What was asked for is no share.
+    /// The share is not from 0 to 1.
     #[error("the kept share is {found}; expected a number from 0 to 1")]
     Share {
-        /// What was asked for.
+        /// The share.
         found: f64,
     },
 }

@@ -42,7 +42,7 @@ use evaluation::evaluate;
 use step::Step;
 use windows::Windows;
 
-/// A run that can go on from where it stands.
+/// A run, from its beginning or from a checkpoint.
 pub struct Trainer<'a> {
     config: RunConfig,
     model_config: TransformerConfig,
@@ -59,10 +59,10 @@ pub struct Trainer<'a> {
     checkpoints: Checkpoints,
     metrics: MetricsLog,
     last_checkpoint: Option<PathBuf>,
-    /// The state that the last checkpoint holds.
+    /// The state in the last checkpoint.
     saved: Option<TrainerState>,
     damaged: Vec<DamagedCheckpoint>,
-    /// Steps since the last line of metrics: how long they took, and their tokens.
+    /// Time and tokens of the steps since the last line of metrics.
     since_logged: (Duration, u64),
     folder: RunFolder,
 }
@@ -70,7 +70,7 @@ pub struct Trainer<'a> {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Where the run stands.
+    /// The run's state at the end.
     pub state: TrainerState,
     /// Whether it was stopped before its last step.
     pub stopped: bool,
@@ -81,7 +81,7 @@ pub struct Outcome {
 }
 
 impl Trainer<'_> {
-    /// Trains until the last step, or until it is told to stop.
+    /// Trains until the last step, or until a stop is requested.
     ///
     /// # Errors
     /// The loss or a gradient is not finite, the data is damaged, or a file cannot be written.
@@ -137,7 +137,7 @@ impl Trainer<'_> {
         let began = Instant::now();
         let number = self.state.step + 1;
         let step = Step {
-            // The share that changed compares with the step before, so that one counts too.
+            // The share that changed compares with the step before, so that one is read too.
             reads_masks: self.is_logged(number) || self.is_logged(number + 1),
             last_checkpoint: self.last_checkpoint.as_deref(),
             auxiliary_coefficient: auxiliary::coefficient(
@@ -168,12 +168,12 @@ impl Trainer<'_> {
             feed_forward: values.feed_forward.clone(),
             ..StepMetrics::default()
         };
-        self.state.auxiliary_coefficient = auxiliary::next(
+        self.state.auxiliary_coefficient = auxiliary::next_coefficient(
             &self.model_config,
             step.auxiliary_coefficient,
             values.feed_forward.map(|used| used.density),
         );
-        self.adapt(values.kept_at_inference);
+        self.adapt_penalty(values.kept_at_inference);
         self.state.step = number;
         self.state.micro_batches += self.config.train.accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
@@ -184,8 +184,8 @@ impl Trainer<'_> {
         self.report_step(began.elapsed(), metrics, values.mask, hooks)
     }
 
-    /// Adapts the penalty to what the step that is not yet counted has kept.
-    fn adapt(&mut self, kept: Option<f64>) {
+    /// Adapts the penalty to the share that the current step kept. The step is not counted yet.
+    fn adapt_penalty(&mut self, kept: Option<f64>) {
         let mask = self.model_config.learned_dropout.as_ref();
         let penalty = mask.and_then(|mask| mask.penalty.as_ref());
         if let (Some(penalty), Some(kept)) = (penalty, kept) {
@@ -228,12 +228,13 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Measures the losses and writes the text sample; does nothing lasting if it is stopped.
+    /// Measures the losses and writes the text sample. If the run is stopped meanwhile, nothing is
+    /// written, and the evaluation is repeated when the run is resumed.
     fn evaluate(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
         let step = self.state.step;
         let weights = self.model.to_weights();
         let batches = self.config.train.evaluate.batches;
-        // A model of its own: the one in training remembers its last masks.
+        // A separate model: the one in training remembers its last masks.
         let model = Transformer::from_weights(&self.model_config, &weights, &self.device)
             .with_precision(self.precision);
         let found = evaluate(&model, &self.device, &self.windows, (step, batches), hooks)?;
@@ -285,7 +286,7 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless the last one holds just this.
+    /// Writes a checkpoint, unless the last one has the same state.
     fn save(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
         if self.saved.as_ref() == Some(&self.state) {
             return Ok(());
@@ -339,11 +340,15 @@ impl Trainer<'_> {
         }
     }
 
-    /// Adds to the metrics where the run is computed from now on, unless it still is where it was.
+    /// Adds a line to the metrics about the machine that computes the run from now on, unless it is the
+    /// same as before.
     ///
     /// # Errors
     /// The metrics cannot be written.
-    pub fn computed_in(&mut self, environment: EnvironmentMetrics) -> Result<(), TrainError> {
+    pub fn record_environment(
+        &mut self,
+        environment: EnvironmentMetrics,
+    ) -> Result<(), TrainError> {
         let step = self.state.step;
         Ok(self.metrics.write_environment(EnvironmentMetrics {
             step,
@@ -356,7 +361,7 @@ impl Trainer<'_> {
         &self.config
     }
 
-    /// Where the run stands.
+    /// The run's current state.
     pub fn state(&self) -> &TrainerState {
         &self.state
     }

@@ -1,4 +1,4 @@
-//! What a run tells while it goes on, and what it asks for.
+//! The events of a run, and the hooks by which a caller observes, samples and stops it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use model::weights::Weights;
 use crate::checkpoints::DamagedCheckpoint;
 use crate::metrics::{EvaluationMetrics, StepMetrics};
 
-/// What a run begins with.
+/// The event of a run that begins or is resumed.
 #[derive(Debug)]
 pub struct Started<'a> {
     /// Completed steps: 0 for a new run.
@@ -20,13 +20,13 @@ pub struct Started<'a> {
     pub model: &'a TransformerConfig,
     /// Tokens that each step sees.
     pub tokens_per_step: u64,
-    /// The checkpoint that the run goes on from.
+    /// The checkpoint that the run is resumed from.
     pub resumed_from: Option<&'a Path>,
-    /// Newer checkpoints that could not be used, because they are damaged.
+    /// Newer checkpoints that are damaged and were not used.
     pub damaged: &'a [DamagedCheckpoint],
 }
 
-/// What is told of every step.
+/// The event of a completed step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stepped {
     /// Completed steps, this one counted.
@@ -41,7 +41,7 @@ pub struct Stepped {
     pub tokens_per_second: f64,
 }
 
-/// A checkpoint that was written.
+/// The event of a written checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
     /// Completed steps.
@@ -52,31 +52,31 @@ pub struct Saved {
     pub best: bool,
 }
 
-/// Hears of a run's events. Every method does nothing unless it is overridden.
+/// Receives a run's events. Every method does nothing unless it is overridden.
 pub trait Observer {
-    /// The run begins or goes on.
+    /// The run begins or is resumed.
     fn started(&mut self, _started: &Started<'_>) {}
-    /// A step is done.
+    /// A step is complete.
     fn stepped(&mut self, _step: &Stepped) {}
     /// A line of metrics was written.
     fn logged(&mut self, _metrics: &StepMetrics) {}
-    /// An evaluation has done some of its batches.
+    /// An evaluation has completed `done` of `all` batches.
     fn evaluating(&mut self, _done: u64, _all: u64) {}
-    /// An evaluation is done.
+    /// An evaluation is complete.
     fn evaluated(&mut self, _metrics: &EvaluationMetrics) {}
-    /// A text sample was written, or why it was not.
+    /// A text sample was generated, or failed with a reason.
     fn sampled(&mut self, _step: u64, _sample: Result<&str, &str>) {}
     /// A checkpoint was written.
     fn saved(&mut self, _saved: &Saved) {}
 }
 
-/// An observer that hears nothing.
+/// An observer that ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
 impl Observer for Silent {}
 
-/// What a text sample is to be made from.
+/// A request for a text sample.
 #[derive(Debug)]
 pub struct SampleRequest<'a> {
     /// The model.
@@ -91,14 +91,14 @@ pub struct SampleRequest<'a> {
     pub seed: u64,
 }
 
-/// Writes a text sample.
+/// Generates a text sample, or gives the reason of a failure.
 pub type Sampler<'a> = dyn FnMut(&SampleRequest<'_>) -> Result<String, String> + 'a;
 
-/// What a run talks to.
+/// The hooks of a run's caller.
 pub struct Hooks<'a> {
-    /// Hears of events.
+    /// Receives events.
     pub observer: &'a mut dyn Observer,
-    /// Writes text samples; without one there are none.
+    /// Generates text samples; there are none without it.
     pub sampler: Option<&'a mut Sampler<'a>>,
     /// When this becomes true, the run saves a checkpoint and ends.
     pub stop: &'a AtomicBool,

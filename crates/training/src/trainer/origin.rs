@@ -1,4 +1,4 @@
-//! The weights that a run begins with, where it continues another model.
+//! The weights of `train.from`: a run that begins with those of another model.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::error::TrainError;
 use crate::checkpoints;
 use crate::config::RunConfig;
 
-/// The weights that `train.from` asks for; none without it.
+/// The weights of `train.from`; none without it.
 pub(super) fn weights(
     config: &RunConfig,
     model: &TransformerConfig,
@@ -30,9 +30,9 @@ pub(super) fn weights(
     })?;
     let (theirs, weights) =
         model_folder::read(&folder).map_err(|error| fails(error.to_string()))?;
-    same_sizes(&theirs, model).map_err(fails)?;
-    same_masks(&theirs, model).map_err(fails)?;
-    same_tokenizer(&folder, data).map_err(fails)?;
+    check_sizes(&theirs, model).map_err(fails)?;
+    check_masks(&theirs, model).map_err(fails)?;
+    check_tokenizer(&folder, data).map_err(fails)?;
     let continued = continued_weights(model, config.seed, weights).map_err(|reason| {
         fails(format!(
             "{reason}; only learned masks may be added to a model, and none taken away"
@@ -41,7 +41,7 @@ pub(super) fn weights(
     Ok(Some(continued))
 }
 
-fn same_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
+fn check_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
     let sizes = |config: &TransformerConfig| {
         [
             ("vocabulary", config.vocabulary),
@@ -58,15 +58,15 @@ fn same_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<()
     for ((key, theirs), (_, ours)) in sizes(theirs).into_iter().zip(sizes(ours)) {
         if theirs != ours {
             return Err(format!(
-                "that model's {key} is {theirs}, but model.{key} is {ours}; they must agree"
+                "the model's {key} is {theirs}, but model.{key} is {ours}; they must be equal"
             ));
         }
     }
     Ok(())
 }
 
-/// Masks that both have must be computed in the same way.
-fn same_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
+/// Checks that masks which both models have are computed in the same way.
+fn check_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
     for shape in theirs.mask_shapes() {
         let Some(ours) = ours.mask_shape(shape.site) else {
             continue;
@@ -108,8 +108,8 @@ fn same_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<()
     Ok(())
 }
 
-/// A model without a tokenizer is taken at its word.
-fn same_tokenizer(folder: &Path, data: &DataFolder) -> Result<(), String> {
+/// Checks the tokenizer, if the model has one.
+fn check_tokenizer(folder: &Path, data: &DataFolder) -> Result<(), String> {
     let file = folder.join(TOKENIZER_FILE);
     let Ok(theirs) = std::fs::read_to_string(&file) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The beginning of a run: new, or from a checkpoint.
+//! Begins a run: a new one, or from a checkpoint.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::optimizer::AdamW;
 use crate::precision::PrecisionChoice;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
 
-/// Keys that may differ when a run is resumed: none has a part in the weights of a step.
+/// Keys that may differ when a run is resumed: none of them affects the weights.
 const HARMLESS: [&str; 5] = [
     "data.path",
     "train.steps",
@@ -34,23 +34,23 @@ const HARMLESS: [&str; 5] = [
     "train.checkpoint.",
 ];
 
-/// What a run is made of.
+/// The parts that a run begins with.
 pub struct Setup<'a> {
     /// The configuration.
     pub config: RunConfig,
-    /// The data, opened from where the configuration says.
+    /// The data, opened at the path in the configuration.
     pub data: &'a DataFolder,
-    /// Where to compute; without autodiff.
+    /// The device to compute on, without autodiff.
     pub device: Device,
-    /// Gives the processor's peak in floating-point operations per second, where it is known.
+    /// The processor's peak in floating-point operations per second, if it is known.
     pub peak_flops: &'a dyn Fn(Precision) -> Option<f64>,
 }
 
 impl Setup<'_> {
-    /// The stored configuration of a run, with overrides; what a resumed run is set up with.
+    /// The stored configuration of a run, with overrides, for resuming it.
     ///
     /// # Errors
-    /// There is no run, or all that is wrong with its configuration and the overrides.
+    /// There is no run, or its configuration or the overrides are invalid; all problems are reported.
     pub fn stored_config(run: &Path, overrides: &[String]) -> Result<RunConfig, TrainError> {
         let path = run.join(CONFIG_FILE);
         if !path.exists() {
@@ -65,7 +65,7 @@ impl Setup<'_> {
     /// number of steps, the schedule stays that of the run: so the steps may be raised.
     ///
     /// # Errors
-    /// There is no run, or all that is wrong with the configuration and the overrides.
+    /// There is no run, or the configuration or the overrides are invalid; all problems are reported.
     pub fn resumed_config(
         run: &Path,
         file: &Path,
@@ -84,7 +84,7 @@ impl Setup<'_> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Begins a run in a folder that has none yet, and writes its configuration there.
+    /// Begins a new run, and writes its configuration into its folder.
     ///
     /// # Errors
     /// The folder has a run already, the model does not fit the data, the device does not have
@@ -98,12 +98,12 @@ impl<'a> Trainer<'a> {
         Self::begin(setup, model_config, folder, Newest::default(), origin)
     }
 
-    /// Goes on with a run from its newest intact checkpoint, or from its beginning if it has no
-    /// checkpoint yet. It ends with the same bits as if it had never stopped.
+    /// Resumes a run from its newest intact checkpoint, or from its beginning if it has no checkpoint
+    /// yet. It ends with the same bits as if it had never stopped.
     ///
     /// The configuration may differ from the stored one in `train.steps`, `train.log_every`,
     /// `train.evaluate`, `train.checkpoint` and `data.path`; it becomes the stored one. The
-    /// precision "auto" is that of the run.
+    /// precision "auto" then means that of the run.
     ///
     /// # Errors
     /// There is no run, all its checkpoints are damaged, the configuration or the data is another
@@ -113,7 +113,7 @@ impl<'a> Trainer<'a> {
         let folder = RunFolder::open(run)?;
         let mut stored = RunConfig::read(&folder.config(), &[])?;
         if stored.train.precision == PrecisionChoice::Auto {
-            // A run always stores what it decided: this one is older than the key.
+            // A run stores the precision that it decided on; this one is older than the key.
             stored.train.precision = PrecisionChoice::F32;
         }
         if setup.config.train.precision == PrecisionChoice::Auto {
@@ -178,10 +178,10 @@ impl<'a> Trainer<'a> {
                     None => Transformer::new(&model_config, config.seed, &autodiff),
                 },
                 AdamW::new(&config.train.optimizer),
-                fresh_state(&config, data),
+                initial_state(&config, data),
             ),
             Some((checkpoint, state)) => {
-                // Whatever a killed process had no time for.
+                // A killed process may not have done this.
                 checkpoints.point_and_prune(state, config.train.checkpoint.keep)?;
                 let path = checkpoint.join(model_folder::WEIGHTS_FILE);
                 let weights = weights::read(&path, &model_config).map_err(CheckpointError::from)?;
@@ -227,7 +227,7 @@ impl<'a> Trainer<'a> {
 }
 
 impl Setup<'_> {
-    /// The model's configuration, with the data's vocabulary, which the run's then has too.
+    /// The model's configuration. Sets the vocabulary in the run's configuration to that of the data.
     fn model(&mut self) -> Result<TransformerConfig, TrainError> {
         let vocabulary = usize::try_from(self.data.meta().vocabulary).unwrap_or(usize::MAX);
         let model = self
@@ -248,7 +248,7 @@ impl Setup<'_> {
 
     /// Fails if a checkpoint was trained with another configuration or on other data.
     fn check(&self, checkpoint: &Path, state: &TrainerState) -> Result<(), TrainError> {
-        let fresh = fresh_state(&self.config, self.data);
+        let fresh = initial_state(&self.config, self.data);
         if state.config != fresh.config {
             return Err(TrainError::ConfigEdited {
                 checkpoint: checkpoint.into(),
@@ -264,12 +264,12 @@ impl Setup<'_> {
     }
 }
 
-/// The state of a run that has not made a step.
-fn fresh_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
+/// The state of a run before its first step.
+fn initial_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
     let mut essential = config.values();
     essential.retain(|key, _| !is_harmless(key));
     if config.train.precision == PrecisionChoice::F32 {
-        // As in checkpoints that are older than the key.
+        // Checkpoints that are older than the key do not have it.
         essential.remove("train.precision");
     }
     let text: String = essential

@@ -29,25 +29,25 @@ pub(super) struct Step<'a> {
     pub(super) clip: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) penalty_coefficient: Option<f64>,
-    /// Of the auxiliary loss of the feed-forwards.
+    /// The coefficient of the feed-forwards' auxiliary loss.
     pub(super) auxiliary_coefficient: Option<f64>,
-    /// The share of mask values to be kept at inference; then the share is measured.
+    /// The target share of mask values kept at inference; the share is measured only if there is one.
     pub(super) target_kept: Option<f64>,
-    /// What the shortfall of mask values below their floor is multiplied by.
+    /// The coefficient of the shortfall of mask values below their floor.
     pub(super) floor_weight: Option<f64>,
-    /// The spread of the rounding noise: 1 where it has not faded.
+    /// The spread of the rounding noise, from 1, all of it, to 0, none.
     pub(super) noise_spread: f64,
     /// Whether the masks of the last micro-batch are read.
     pub(super) reads_masks: bool,
-    /// What is named if the step fails.
+    /// The checkpoint that an error names.
     pub(super) last_checkpoint: Option<&'a Path>,
 }
 
-/// What a step measured. Losses are means over its micro-batches, before the update.
+/// The measurements of a step. Losses are means over its micro-batches, before the update.
 pub(super) struct StepValues {
     pub(super) cross_entropy: f64,
     pub(super) penalty: Option<f64>,
-    /// Where there is a target.
+    /// Measured only with a target.
     pub(super) kept_at_inference: Option<f64>,
     /// Before clipping.
     pub(super) gradient_norm: f64,
@@ -86,11 +86,11 @@ impl Step<'_> {
         }
     }
 
-    /// Makes the step; `batches` gives the micro-batch with a number in the whole run, on an
-    /// autodiff device. A step that fails leaves the model as it was.
+    /// Makes the step. `batches` gives a micro-batch by its number in the whole run, on an autodiff
+    /// device. A step that fails leaves the model unchanged.
     ///
-    /// All of it runs on a thread of the kernels' pool: a kernel that is called from elsewhere puts the
-    /// caller to sleep, and waking it takes longer than a small kernel.
+    /// The step runs on a thread of the kernels' pool. A kernel that is called from another thread puts
+    /// that thread to sleep, and waking it takes longer than a small kernel.
     ///
     /// # Errors
     /// The loss or a gradient is not finite, or there is no batch.
@@ -100,10 +100,10 @@ impl Step<'_> {
         optimizer: &mut AdamW,
         batches: impl FnMut(u64) -> Result<TokenBatch, DataError> + Send,
     ) -> Result<StepValues, TrainError> {
-        rayon::scope(|_| self.make_here(model, optimizer, batches))
+        rayon::scope(|_| self.make_on_this_thread(model, optimizer, batches))
     }
 
-    fn make_here(
+    fn make_on_this_thread(
         &self,
         model: &mut Transformer,
         optimizer: &mut AdamW,

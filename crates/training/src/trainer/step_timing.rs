@@ -1,4 +1,4 @@
-//! How long the steps of a training take, measured on random tokens, without data or a run folder.
+//! Times training steps on random tokens, without data or a run folder.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,16 @@ use crate::metrics::MaskMetrics;
 use crate::optimizer::AdamW;
 use crate::token_batch::TokenBatch;
 
-/// How long the steps of a training took.
+/// The times of training steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepTiming {
     /// Seconds of each step, in the order in which they were made; at least one.
     pub seconds: Vec<f64>,
-    /// Tokens that each step saw.
+    /// Tokens of each step.
     pub tokens_per_step: u64,
     /// Mean cross-entropy of the last step, in nats per token, before its update.
     pub loss: f64,
-    /// What the operands of matrix products were rounded to.
+    /// The precision of matrix products.
     pub precision: Precision,
 }
 
@@ -44,9 +44,9 @@ impl StepTiming {
 
 /// Makes and times training steps.
 ///
-/// Each is a full step as in training: forward, backward, clipping where it is configured, and
-/// AdamW, on one micro-batch of `train.batch` windows; `train.accumulate` is not looked at. The
-/// tokens are drawn uniformly from the vocabulary before a step is timed.
+/// Each is a full step as in training: the forward and backward pass, clipping if it is configured,
+/// and AdamW, on one micro-batch of `train.batch` windows; `train.accumulate` is ignored. The tokens
+/// are drawn uniformly from the vocabulary; drawing them does not count.
 pub struct StepTimer<'a> {
     config: &'a RunConfig,
     model_config: &'a TransformerConfig,
@@ -87,7 +87,7 @@ impl<'a> StepTimer<'a> {
         })
     }
 
-    /// Makes a step without counting its time.
+    /// Makes a step without recording its time.
     ///
     /// # Errors
     /// The loss or a gradient is not finite, or the device fails.
@@ -95,7 +95,7 @@ impl<'a> StepTimer<'a> {
         self.step(false).map(|_| ())
     }
 
-    /// Makes a step that counts.
+    /// Makes a step and records its time.
     ///
     /// # Errors
     /// As [`warm_up`](Self::warm_up).
@@ -107,20 +107,20 @@ impl<'a> StepTimer<'a> {
         Ok(())
     }
 
-    /// Makes a step that does not count, and tells what its masks did; none without masks.
+    /// Makes a step that does not count, and gives the statistics of its masks; none without masks.
     ///
     /// # Errors
     /// As [`warm_up`](Self::warm_up).
-    pub fn masks(&mut self) -> Result<Option<MaskMetrics>, TrainError> {
+    pub fn measure_masks(&mut self) -> Result<Option<MaskMetrics>, TrainError> {
         Ok(self.step(true)?.0.mask)
     }
 
-    /// What was measured so far.
+    /// The times recorded so far.
     pub fn timing(&self) -> &StepTiming {
         &self.timing
     }
 
-    /// Makes a step, and tells how long it took to draw its tokens.
+    /// Makes a step, and gives the time that it took to draw its tokens.
     fn step(&mut self, reads_masks: bool) -> Result<(StepValues, Duration), TrainError> {
         let number = u64::from(self.made);
         let step = Step {
@@ -148,7 +148,7 @@ impl<'a> StepTimer<'a> {
     }
 }
 
-/// Windows of tokens without any meaning.
+/// Windows of random tokens.
 fn random_batch(
     config: &RunConfig,
     model: &TransformerConfig,
@@ -190,8 +190,7 @@ mod tests {
         assert_eq!(timing(&[5.0, 1.0, 3.0]).tokens_per_second(), 10.0);
     }
 
-    /// With weights of standard deviation 0.02 a new model knows nothing: its loss is that of a
-    /// uniform guess, ln 31.
+    /// A new model has weights of standard deviation 0.02: its loss is that of a uniform guess, ln 31.
     #[test]
     fn the_measured_steps_are_steps_of_training() {
         let text = "
@@ -209,7 +208,7 @@ mod tests {
             for _ in 0..3 {
                 timer.measure().expect("finite");
             }
-            assert!(timer.masks().expect("finite").is_none());
+            assert!(timer.measure_masks().expect("finite").is_none());
             timer.timing().clone()
         };
         let first = time();

@@ -1,4 +1,4 @@
-//! Windows of tokens as tensors, at random places that follow from the seed.
+//! Random windows of tokens as tensors. Their places follow from the seed alone.
 
 use burn::tensor::Device;
 use data::error::DataError;
@@ -16,7 +16,7 @@ pub(super) struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// The training batch of a micro-batch, by its number in the whole run.
+    /// The micro-batch with this number in the whole run.
     pub(super) fn training(
         &self,
         micro_batch: u64,
@@ -32,7 +32,7 @@ impl Windows<'_> {
         })
     }
 
-    /// A batch, counted from 0, of the evaluation after `step` steps.
+    /// A batch, with its number from 0, of the evaluation after `step` steps.
     pub(super) fn evaluation(
         &self,
         split: Split,
@@ -54,7 +54,7 @@ impl Windows<'_> {
         })
     }
 
-    /// Fails if a split has no window at all.
+    /// Fails if a split is too short for a window.
     pub(super) fn check(&self) -> Result<(), DataError> {
         for split in [Split::Train, Split::Validation] {
             data::batches::sample(self.data.split(split), 1, self.context, &mut |_| 0)?;

@@ -56,6 +56,7 @@ impl Place {
         std::fs::create_dir(&at).unwrap();
         Tokenizer::byte().save(at.join("tokenizer.json")).unwrap();
         let hash = xxhash_rust::xxh3::xxh3_128(&std::fs::read(at.join("tokenizer.json")).unwrap());
+        // Some Rust code that stays as it is: tiny models learn something else from another text.
         let text = include_str!("training_text.txt");
         let tokens: Vec<u8> = text.bytes().flat_map(|byte| [byte, 0]).collect();
         let part = serde_json::json!({"tokens": text.len(), "text_bytes": null, "hash": null});
@@ -104,22 +105,22 @@ fn config(overrides: &[&str]) -> RunConfig {
     parsed(overrides).unwrap()
 }
 
-/// The configuration of the tiny model with overrides, or what is wrong with them.
+/// The configuration of the tiny model with overrides, or the problems of these.
 pub fn parsed(overrides: &[&str]) -> Result<RunConfig, ConfigError> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     RunConfig::parse(CONFIG, Path::new("test"), &overrides)
 }
 
-/// Hears everything, and stops the run after some step.
+/// Records all events, and stops the run after a step if told so.
 #[derive(Default)]
-struct Ear<'a> {
+struct Recorder<'a> {
     stop: Option<(u64, &'a AtomicBool)>,
     damaged: usize,
     samples: Vec<String>,
     saved: Vec<Saved>,
 }
 
-impl Observer for Ear<'_> {
+impl Observer for Recorder<'_> {
     fn started(&mut self, started: &Started<'_>) {
         self.damaged = started.damaged.len();
     }
@@ -138,14 +139,14 @@ impl Observer for Ear<'_> {
     }
 }
 
-/// How a run ended; the checkpoints and samples it told of; how many checkpoints were damaged.
-pub type Told = (Result<Outcome, TrainError>, Vec<Saved>, Vec<String>, usize);
+/// The end of a run; its checkpoints and samples; the number of damaged checkpoints.
+pub type Recorded = (Result<Outcome, TrainError>, Vec<Saved>, Vec<String>, usize);
 
-pub fn train(trainer: &mut Trainer<'_>, stop_at: Option<u64>) -> Told {
+pub fn train(trainer: &mut Trainer<'_>, stop_at: Option<u64>) -> Recorded {
     let stop = AtomicBool::new(false);
-    let mut ear = Ear {
+    let mut recorder = Recorder {
         stop: stop_at.map(|step| (step, &stop)),
-        ..Ear::default()
+        ..Recorder::default()
     };
     let mut sampler = |request: &SampleRequest<'_>| {
         Ok(format!(
@@ -156,11 +157,11 @@ pub fn train(trainer: &mut Trainer<'_>, stop_at: Option<u64>) -> Told {
         ))
     };
     let outcome = trainer.run(&mut Hooks {
-        observer: &mut ear,
+        observer: &mut recorder,
         sampler: Some(&mut sampler),
         stop: &stop,
     });
-    (outcome, ear.saved, ear.samples, ear.damaged)
+    (outcome, recorder.saved, recorder.samples, recorder.damaged)
 }
 
 /// Runs to the end and gives the bytes of the last checkpoint's files.

@@ -139,7 +139,7 @@ fn compare(
     dense: &StepTiming,
 ) -> Result<Comparison, Failure> {
     let sparse = timer.timing().median_seconds();
-    let masks = timer.masks()?.unwrap_or_default();
+    let masks = timer.measure_masks()?.unwrap_or_default();
     let executed = flops::executed_per_token(model, &UsedShares::of_masks(&masks));
     let whole = flops::forward_per_token(model) - flops::mask_generation_per_token(model);
     Ok(Comparison {

@@ -1,13 +1,13 @@
-//! Resolves what nests: templates, tables, links, and tags whose contents are dropped.
+//! Resolves nested markup: templates, tables, links, and tags whose contents are dropped.
 //!
-//! One pass with a stack of open brackets. Broken nesting is common in real pages; it is closed
-//! where a reader would, and costs a few words at most. The work is linear in the page's length.
+//! This is one pass with a stack of open brackets. Broken nesting is common in real pages: it is closed
+//! at the most plausible place, and costs a few words at most. The work is linear in the page's length.
 
 use super::links::{is_media, link_text};
 use super::tags::{self, Tag};
 use super::templates::expand;
 
-/// Deeper brackets are taken as text. Real pages stay below ten.
+/// The deepest nesting; deeper brackets are taken as text. Real pages stay below ten.
 const DEPTH_LIMIT: usize = 40;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -47,7 +47,7 @@ struct Resolver<'a> {
     frames: Vec<Frame>,
     /// Names of tags known to have no end tag from here on.
     never_closed: Vec<String>,
-    /// Whether an open comment may find its end.
+    /// Whether a comment may still be closed.
     comments_end: bool,
 }
 
@@ -147,7 +147,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// A link other than a picture's does not go on in the next paragraph.
+    /// A link, unless it is a picture, ends with its paragraph.
     fn end_paragraph(&mut self) {
         while self.top().kind == Kind::Link && !is_media(&self.top().text) {
             let link = self.pop();
@@ -169,7 +169,7 @@ impl Resolver<'_> {
             return;
         }
         let Some(tag) = tags::parse(rest) else {
-            // The parser behind this looks for tags too, at a price that grows with the page.
+            // The next parser looks for tags too, in time that grows with the page.
             self.push("&lt;", 1);
             return;
         };
@@ -202,7 +202,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Closes what the page left open, keeping the text that does not look like its arguments or cells.
+    /// Closes brackets that the page left open. Keeps text that does not look like arguments or cells.
     fn finish(mut self) -> String {
         while self.frames.len() > 1 {
             let frame = self.pop();

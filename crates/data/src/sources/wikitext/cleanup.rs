@@ -1,6 +1,6 @@
-//! The last look at a block of text: no markup is left, and no gaps where markup was.
+//! Cleans a block of text: removes leftover markup, and gaps where markup was.
 
-/// Brackets that broken nesting left behind.
+/// Brackets that are left over from broken nesting.
 const LEFT_BRACKETS: [&str; 6] = ["{{", "}}", "[[", "]]", "{|", "|}"];
 
 /// Cleans a heading, a paragraph, a list or (with `preformatted`) lines whose spaces count.
@@ -27,7 +27,7 @@ fn clean_line(line: &str) -> String {
     if line.contains("__") {
         line = without_magic_words(&line);
     }
-    // Each repair can make place for the one before it, as in `(, ())`.
+    // Each repair can make another one necessary, as in `(, ())`.
     for _ in 0..3 {
         let repaired = close_gaps(&line);
         if repaired == line {
@@ -38,7 +38,7 @@ fn clean_line(line: &str) -> String {
     line.trim().to_owned()
 }
 
-/// All spaces alike, and no invisible characters.
+/// Replaces all kinds of spaces by the usual one, and removes invisible characters.
 fn plain_spaces(line: &str) -> String {
     let visible = line.chars().filter(|c| {
         !matches!(
@@ -57,7 +57,7 @@ fn plain_spaces(line: &str) -> String {
         .collect()
 }
 
-/// Words such as `__NOTOC__` are for the wiki.
+/// Removes magic words such as `__NOTOC__`.
 fn without_magic_words(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     let mut rest = line;
@@ -102,7 +102,7 @@ fn close_gaps(line: &str) -> String {
     closed
 }
 
-/// Pushes a mark that ends something, taking back what ends nothing before it.
+/// Pushes a punctuation mark, and removes marks before it that then end nothing.
 fn close(closed: &mut String, mark: char) {
     match (closed.chars().next_back(), mark) {
         (Some('('), ')') => {
@@ -117,7 +117,7 @@ fn close(closed: &mut String, mark: char) {
     }
 }
 
-/// What broken tables and galleries leave: cells, rows, and pictures' names.
+/// Whether a line is left over from a broken table or gallery: a cell, a row, or a picture's name.
 fn is_markup_line(line: &str) -> bool {
     let line = line.trim();
     let picture = ["File:", "Image:"]

@@ -1,9 +1,9 @@
-//! What is marked line by line: quotes for italic and bold, magic words, rules, depth of lists.
+//! Markup of single lines: quotes for italic and bold, magic words, rules, the depth of lists.
 
-/// Deeper lists are flattened to this depth, which bounds the recursion of who renders them.
+/// Deeper lists are flattened to this depth, which bounds the recursion of the renderer.
 const LIST_DEPTH: usize = 8;
 
-/// Makes the resolved wikitext simple enough for a young parser.
+/// Makes the resolved wikitext simple enough for the next parser.
 pub(super) fn prepare(wikitext: &str) -> String {
     let mut prepared = String::with_capacity(wikitext.len());
     for line in wikitext.lines() {
@@ -85,7 +85,7 @@ fn quote_runs(line: &str) -> Vec<Run> {
     runs
 }
 
-/// The bold run that is an apostrophe and an italic one: the first after a one-letter word, else
+/// The bold run that is an apostrophe and an italic run: the first one after a one-letter word, else
 /// after a longer word, else after a space.
 fn unbalanced(line: &str, runs: &[Run]) -> Option<usize> {
     let rank = |run: &Run| {

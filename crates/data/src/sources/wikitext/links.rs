@@ -42,25 +42,25 @@ fn namespace(target: &str) -> Option<String> {
     Some(namespace.trim().to_lowercase())
 }
 
-/// Whether the contents of `[[...]]` so far are a picture's.
+/// Whether the contents of `[[...]]` so far are those of a picture.
 pub(super) fn is_media(contents: &str) -> bool {
     let target = contents.split('|').next().unwrap_or("");
     target.len() < 300 && namespace(target).is_some_and(|namespace| MEDIA.contains(&&*namespace))
 }
 
-/// What a reader sees of `[[contents]]`.
+/// The visible text of `[[contents]]`.
 pub(super) fn link_text(contents: &str) -> String {
     let (target, label) = match contents.split_once('|') {
         Some((target, label)) => (target, Some(label)),
         None => (contents, None),
     };
-    // A leading colon makes a visible link of what would be a picture or a category.
+    // A leading colon makes a picture or a category a visible link.
     let visible = target.trim_start().strip_prefix(':');
     if visible.is_none()
         && let Some(namespace) = namespace(target)
     {
         let hidden = MEDIA.contains(&&*namespace) || CATEGORY.contains(&&*namespace);
-        // Links to the same article in another language stand at the page's side.
+        // Links to the same article in another language are not part of the text.
         let language = label.is_none() && is_language(target);
         if hidden || language {
             return String::new();

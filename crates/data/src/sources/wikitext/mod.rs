@@ -1,10 +1,10 @@
-//! From wikitext, the markup of Wikipedia's pages, to the plain text of an article.
+//! Converts wikitext, the markup of Wikipedia's pages, to the plain text of an article.
 //!
-//! First templates, tables, links, references and quotes are resolved here, for they nest and are
-//! often broken; then `wikrs` parses headings, lists, paragraphs and entities; then what is left of
-//! sections is put together and cleaned line by line. Templates that hold running text keep it (the
-//! units of a measure, words in other languages), all others are dropped, and so are tables,
-//! formulas, references, galleries, and sections that only list literature or links.
+//! First, templates, tables, links, references and quotes are resolved here, because they nest and are
+//! often broken. Then `wikrs` parses headings, lists, paragraphs and entities. Last, the sections are
+//! joined and cleaned line by line. Templates with running text keep it (units of measures, words in
+//! other languages). All others are dropped, and so are tables, formulas, references, galleries, and
+//! sections that only list literature or links.
 
 mod brackets;
 mod cleanup;
@@ -17,8 +17,8 @@ use std::panic::catch_unwind;
 
 use wikrs::ast::Node;
 
-/// The article's title, a blank line, and its text; nothing where no text is left, or where the
-/// page cannot be converted.
+/// The article's title, a blank line, and its text; none if no text is left or the page cannot be
+/// converted.
 pub(super) fn article_text(title: &str, wikitext: &str) -> Option<String> {
     match catch_unwind(|| body(wikitext)) {
         Ok(text) if text.is_empty() => None,
@@ -30,7 +30,8 @@ pub(super) fn article_text(title: &str, wikitext: &str) -> Option<String> {
     }
 }
 
-/// Sections that list rather than tell. Titles in other languages are kept with their lists.
+/// Titles of sections that only list literature or links. Such sections with titles in other languages
+/// are kept.
 const LISTING_SECTIONS: [&str; 16] = [
     "bibliography",
     "citations",
@@ -97,7 +98,7 @@ fn block(node: &Node<'_>) -> Option<Block> {
     }
 }
 
-/// Where the section ends whose heading stands just before `from`.
+/// The end of the section whose heading is just before `from`.
 fn section_end(blocks: &[Block], from: usize, level: u8) -> usize {
     let next =
         |block: &Block| matches!(block, Block::Heading { level: other, .. } if *other <= level);

@@ -1,6 +1,6 @@
 //! HTML and extension tags within wikitext.
 
-/// Tags whose contents are no running text.
+/// Tags whose contents are not running text.
 const HIDDEN: [&str; 21] = [
     "ref",
     "references",
@@ -25,7 +25,7 @@ const HIDDEN: [&str; 21] = [
     "script",
 ];
 
-/// Longest tag; more is a stray `<`.
+/// The longest tag; a longer one is a stray `<`.
 const LENGTH_LIMIT: usize = 2000;
 
 pub(super) struct Tag {
@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str) -> Option<Tag> {
     })
 }
 
-/// Offset of the `>` that ends the tag; those in quoted values do not.
+/// Offset of the `>` that ends the tag, which is not within a quoted value.
 fn tag_end(after_name: &str) -> Option<usize> {
     let mut quote = None;
     for (at, byte) in after_name.bytes().enumerate().take(LENGTH_LIMIT) {
@@ -77,7 +77,7 @@ fn tag_end(after_name: &str) -> Option<usize> {
     None
 }
 
-/// Length of `contents` up to and with the end tag `</name>`.
+/// Length of `contents` up to the end of the end tag `</name>`.
 pub(super) fn end_tag(contents: &str, name: &str) -> Option<usize> {
     contents.match_indices("</").find_map(|(at, _)| {
         let tag = contents[at + 2..].get(..name.len())?;
@@ -98,7 +98,7 @@ impl Tag {
         HIDDEN.contains(&&*self.name)
     }
 
-    /// What a reader sees in the tag's place, between the text `before` and `after`.
+    /// The visible text in place of the tag, between the text `before` and `after`.
     pub(super) fn shown(&self, before: &str, after: &str) -> &'static str {
         let power = || {
             let base = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')');

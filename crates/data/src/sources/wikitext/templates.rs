@@ -1,6 +1,7 @@
-//! Templates that hold running text. A wiki would expand thousands; a reader misses these few.
+//! Templates that contain running text. A wiki expands thousands of templates; only these few matter for
+//! the text.
 
-/// What stays of the template `{{contents}}`, whose own brackets are resolved already.
+/// The text of the template `{{contents}}`, in which nested brackets are resolved already.
 pub(super) fn expand(contents: &str) -> String {
     // Links are resolved already, so every bar separates arguments.
     let mut parts = contents.split('|');
@@ -74,13 +75,13 @@ pub(super) fn expand(contents: &str) -> String {
     }
 }
 
-/// `key=value`; an address with a query is no key.
+/// `key=value`; a web address with a query is not a key.
 fn is_named(part: &str) -> bool {
     part.split_once('=')
         .is_some_and(|(key, _)| !key.contains(['/', '<', '[']) && key.len() < 40)
 }
 
-/// `{{convert|5|to|10|km|mi}}` reads `5 to 10 km`.
+/// `{{convert|5|to|10|km|mi}}` becomes `5 to 10 km`.
 fn measure(arguments: &[&str]) -> String {
     let is_amount = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+' | '.'))

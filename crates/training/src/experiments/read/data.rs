@@ -1,8 +1,8 @@
-//! Where an experiment's tokens come from.
+//! Reads the table `data` of an experiment file.
 
 use ::data::sources::Source;
 
-use super::{DEFAULT_TOKENIZER, Reader, TypedData, under};
+use super::{DEFAULT_TOKENIZER, Reader, TypedData, resolve_path};
 use crate::experiments::{DataChoice, Preparation};
 
 impl Reader<'_> {
@@ -23,7 +23,7 @@ impl Reader<'_> {
                                belong to `sources`";
                 self.problem("data.path", &path_origin, message);
             }
-            return Some(DataChoice::Folder(under(self.folder, &path)));
+            return Some(DataChoice::Folder(resolve_path(self.folder, &path)));
         }
         if typed.sources.is_empty() {
             let message = "`data`: expected `path`, a data folder, or `sources`, a list of files";
@@ -33,7 +33,9 @@ impl Reader<'_> {
         let mut sources = Vec::new();
         for text in &typed.sources {
             match text.parse::<Source>() {
-                Ok(Source::Path(path)) => sources.push(Source::Path(under(self.folder, &path))),
+                Ok(Source::Path(path)) => {
+                    sources.push(Source::Path(resolve_path(self.folder, &path)))
+                }
                 Ok(source) => sources.push(source),
                 Err(error) => {
                     let message = format!("`data.sources`: {error}");

@@ -1,4 +1,4 @@
-//! What is wrong with the measurements that an experiment file asks for.
+//! Checks the measurements in an experiment file.
 
 use super::Reader;
 use crate::experiments::measurements::Plans;
