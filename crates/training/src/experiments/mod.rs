@@ -10,9 +10,7 @@ mod outline;
 mod plan;
 mod read;
 
-use std::path::Path;
-
-use crate::config::{ConfigError, RunConfig};
+use crate::config::RunConfig;
 
 pub use data_choice::{DataChoice, Preparation};
 pub use measurements::{
@@ -48,14 +46,4 @@ pub struct DefaultBase<'a> {
     pub text: &'a str,
     /// The name.
     pub name: &'a str,
-}
-
-impl Experiment {
-    /// Reads an experiment file, and the base configuration that it names.
-    ///
-    /// # Errors
-    /// A file cannot be read, or all that is wrong with the experiment and its arms.
-    pub fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Self, ConfigError> {
-        read::read(path, default_base)
-    }
 }
