@@ -16,7 +16,7 @@ use crate::metrics::UsedShares;
 /// Operations of the forward pass per token, if everything is computed.
 ///
 /// ```
-/// use learned_dropout_model::TransformerConfig;
+/// use model::TransformerConfig;
 /// let config = TransformerConfig {
 ///     vocabulary: 10, context: 4, width: 2, heads: 1, layers: 1, dropout: 0.0,
 ///     feed_forward: Default::default(),
@@ -40,7 +40,7 @@ pub fn forward_per_token(config: &TransformerConfig) -> f64 {
 /// [`forward_per_token`].
 ///
 /// ```
-/// use learned_dropout_model::{MaskConfig, MaskInput, Site, TransformerConfig};
+/// use model::{MaskConfig, MaskInput, Site, TransformerConfig};
 /// use learned_dropout_training::flops::mask_generation_per_token;
 /// let config = TransformerConfig {
 ///     vocabulary: 10, context: 4, width: 8, heads: 2, layers: 3, dropout: 0.0,
