@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::bits::BitRows;
+use super::mean::mean;
+use super::token::Placed;
 use super::token_class::TokenClass;
-use super::{Placed, mean};
 
 /// Tokens of which all pairs are compared; of longer texts so many, evenly spaced.
 const MOST_COMPARED: usize = 512;

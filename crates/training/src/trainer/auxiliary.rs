@@ -4,7 +4,7 @@ use learned_dropout::transformer::Loss;
 use model::TransformerConfig;
 use model::feed_forward::Coefficient;
 
-use super::scalar;
+use super::scalar::scalar;
 use crate::metrics::{FeedForwardLayerMetrics, FeedForwardMetrics};
 
 /// The coefficient of a step, from the one that the state holds after the step before.

@@ -8,7 +8,7 @@ use model::Pass;
 use super::auxiliary::feed_forward_metrics;
 use super::error::TrainError;
 use super::observer::Hooks;
-use super::scalar;
+use super::scalar::scalar;
 use super::windows::Windows;
 use crate::metrics::{FeedForwardMetrics, LayerMetrics, MaskMetrics};
 

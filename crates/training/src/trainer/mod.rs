@@ -6,6 +6,7 @@ mod evaluation;
 mod gradients;
 mod observer;
 mod origin;
+mod scalar;
 mod start;
 mod step;
 mod step_timing;
@@ -14,7 +15,7 @@ mod windows;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use learned_dropout::ops::tensor::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
@@ -76,15 +77,6 @@ pub struct Outcome {
     pub latest: Option<PathBuf>,
     /// The checkpoint with the lowest validation loss.
     pub best: Option<PathBuf>,
-}
-
-/// The value of a tensor of one element.
-fn scalar(tensor: &Tensor<1>) -> f64 {
-    tensor
-        .to_data()
-        .iter::<f32>()
-        .next()
-        .map_or(f64::NAN, f64::from)
 }
 
 impl Trainer<'_> {

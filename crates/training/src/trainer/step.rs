@@ -12,7 +12,7 @@ use super::auxiliary::{self, feed_forward_metrics};
 use super::error::{TrainError, finite};
 use super::evaluation::mask_metrics;
 use super::gradients::Gradients;
-use super::scalar;
+use super::scalar::scalar;
 use super::windows::Batch;
 use crate::config::RunConfig;
 use crate::metrics::{FeedForwardMetrics, MaskMetrics};
