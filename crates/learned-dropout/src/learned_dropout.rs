@@ -58,10 +58,12 @@ impl LearnedDropoutConfig {
         learned: Learned,
     ) -> LearnedDropout {
         let attention = self.rank.unwrap_or(self.inputs());
-        let mut problems = Vec::new();
-        model::check_heads("mask heads", self.heads, attention, &mut problems);
-        self.function.validate("function", &mut problems);
-        assert!(problems.is_empty(), "{}", problems[0]);
+        let mut checks = model::Checks::default();
+        model::check_heads("mask heads", self.heads, attention, &mut checks);
+        checks.table("function", |checks| self.function.check(checks));
+        if let Some(problem) = checks.problems().first() {
+            panic!("{problem}");
+        }
         assert!(
             self.group > 0 && self.width.is_multiple_of(self.group),
             "groups of {} channels do not divide {}",

@@ -32,7 +32,7 @@ pub mod tensor_spec;
 mod validation;
 pub mod weights;
 
-pub use config::TransformerConfig;
+pub use config::{ModelConfig, TransformerConfig};
 pub use cut_inputs::CutInputs;
 pub use feed_forward::FeedForwardConfig;
 pub use function::MaskFunction;
@@ -40,7 +40,7 @@ pub use mask_config::{MaskConfig, MaskGradient};
 pub use mask_shape::MaskShape;
 pub use pass::Pass;
 pub use penalty::{Penalty, PenaltyKind};
-pub use problem::ConfigProblem;
+pub use problem::{Checks, ConfigProblem};
 pub use rounding::Rounding;
 pub use site::{MaskInput, Site, Sites};
 pub use validation::check_heads;

@@ -1,12 +1,10 @@
 //! Why no model can be made from a configuration: all reasons at once.
 
-use std::fmt;
-
-use crate::config::TransformerConfig;
+use crate::config::{ModelConfig, TransformerConfig};
 use crate::feed_forward::FeedForwardConfig;
 use crate::mask_config::{MaskConfig, MaskGradient};
 use crate::mask_shape::{MaskShape, channels};
-use crate::problem::{ConfigProblem, LARGEST_DIMENSION};
+use crate::problem::{Allowed, Checks, ConfigProblem, LARGEST_DIMENSION, above};
 use crate::rounding::Rounding;
 use crate::site::{MaskInput, Site};
 
@@ -19,173 +17,186 @@ impl TransformerConfig {
     /// # Errors
     /// All problems, not just the first.
     pub fn validate(&self) -> Result<(), Vec<ConfigProblem>> {
-        let mut problems = Vec::new();
-        for (key, value) in [
-            ("vocabulary", self.vocabulary),
-            ("context", self.context),
-            ("width", self.width),
-            ("heads", self.heads),
-            ("layers", self.layers),
-        ] {
-            if value == 0 || value > LARGEST_DIMENSION {
-                problems.push(ConfigProblem::new(
-                    key,
-                    value,
-                    format!("expected a whole number from 1 to {LARGEST_DIMENSION}"),
-                ));
-            }
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            problems.push(ConfigProblem::new(
-                "dropout",
-                self.dropout,
-                "expected a rate of at least 0 and below 1",
-            ));
-        }
-        check_heads("heads", self.heads, self.width, &mut problems);
-        self.feed_forward.validate("feed_forward", &mut problems);
+        let mut checks = Checks::default();
+        self.check(&mut checks);
+        checks.finish()
+    }
+
+    /// Records every reason for which no model can be made.
+    fn check(&self, checks: &mut Checks) {
+        let before = checks.problems().len();
+        let sizes = 1..=LARGEST_DIMENSION;
+        checks.range("vocabulary", self.vocabulary, sizes.clone());
+        checks.range("context", self.context, sizes.clone());
+        checks.range("width", self.width, sizes.clone());
+        check_heads("heads", self.heads, self.width, checks);
+        checks.range("layers", self.layers, sizes);
+        let rates = Allowed::from(0.0..1.0).called("a rate");
+        checks.range("dropout", self.dropout, rates);
+        checks.table("feed_forward", |checks| self.feed_forward.check(checks));
         if let Some(mask) = &self.learned_dropout {
-            mask.validate(self, &mut problems);
+            checks.table("learned_dropout", |checks| mask.check(self, checks));
         }
-        if problems.is_empty() && self.parameters_wide() > MOST_PARAMETERS {
-            problems.push(ConfigProblem::new(
-                "layers",
-                self.layers,
-                format!(
-                    "the model would have {} parameters, more than the {MOST_PARAMETERS} that are \
-                     supported; choose a smaller width, layers or vocabulary",
-                    self.parameters_wide()
-                ),
-            ));
+        // What has impossible sizes cannot be counted.
+        if checks.problems().len() == before {
+            let parameters = self.parameters_wide();
+            let expected = format!(
+                "the model would have {parameters} parameters, more than the {MOST_PARAMETERS} that \
+                 are supported; choose a smaller width, layers or vocabulary"
+            );
+            let possible = parameters <= MOST_PARAMETERS;
+            checks.ensure(possible, "layers", self.layers, expected);
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems)
-        }
+    }
+}
+
+impl ModelConfig {
+    /// Records every reason for which no model can be made, whatever the data's vocabulary is.
+    pub fn check(&self, checks: &mut Checks) {
+        let vocabulary = self.vocabulary.unwrap_or(1);
+        self.clone().with_vocabulary(vocabulary).check(checks);
+    }
+
+    /// The model of a run whose data has this vocabulary.
+    ///
+    /// # Errors
+    /// The configured vocabulary is another one, none is known at all, or the model is
+    /// impossible; keys are relative to the whole configuration of the run.
+    pub fn transformer(
+        &self,
+        data_vocabulary: Option<usize>,
+    ) -> Result<TransformerConfig, Vec<ConfigProblem>> {
+        let mut checks = Checks::default();
+        let mut model = None;
+        checks.table("model", |checks| {
+            let key = "vocabulary";
+            match (self.vocabulary, data_vocabulary) {
+                (Some(own), Some(data)) if own != data => {
+                    let expected =
+                        format!("the data's vocabulary is {data}; leave the key out to take that");
+                    checks.wrong(key, own, expected);
+                }
+                (None, None) => {
+                    let expected = "expected the number of tokens, as no data is there to take it \
+                                    from";
+                    checks.wrong(key, "missing", expected);
+                }
+                (Some(vocabulary), _) | (None, Some(vocabulary)) => {
+                    let config = self.clone().with_vocabulary(vocabulary);
+                    config.check(checks);
+                    model = Some(config);
+                }
+            }
+        });
+        checks
+            .finish()
+            .map(|()| model.expect("there is a vocabulary where no problem is"))
     }
 }
 
 impl MaskConfig {
-    fn validate(&self, model: &TransformerConfig, problems: &mut Vec<ConfigProblem>) {
-        check_sites(model, self, problems);
-        self.function.validate("learned_dropout.function", problems);
-        let mut problem = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
-            let key = format!("learned_dropout.{key}");
-            problems.push(ConfigProblem::new(key, found, expected));
-        };
-        if !(self.sigmoid_scale > 0.0 && self.sigmoid_scale.is_finite()) {
-            let expected = "expected a finite number above 0 (the original's is 60)";
-            problem("sigmoid_scale", &self.sigmoid_scale, expected);
-        }
-        if self.gradient == MaskGradient::KeptOnly && !self.rounding.is_binary() {
-            let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; \
-                            choose one of them or gradient = \"exact\"";
-            problem("gradient", &"kept-only", expected);
-        }
+    fn check(&self, model: &TransformerConfig, checks: &mut Checks) {
+        self.check_places(model, checks);
+        checks.table("function", |checks| self.function.check(checks));
+        let scales = above(0.0).advice("the original's is 60");
+        checks.range("sigmoid_scale", self.sigmoid_scale, scales);
+        let gradient_fits = self.gradient == MaskGradient::Exact || self.rounding.is_binary();
+        let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; choose \
+                        one of them or gradient = \"exact\"";
+        checks.ensure(gradient_fits, "gradient", "kept-only", expected);
         if let Some(steps) = self.noise_steps {
-            if self.rounding != Rounding::Stochastic {
-                let expected = "only the rounding \"stochastic\" has noise; leave it out";
-                problem("noise_steps", &steps, expected);
-            } else if steps == 0 {
-                let expected = "expected at least 1; for no noise at all, rounding = \"threshold\"";
-                problem("noise_steps", &steps, expected);
+            let noisy = self.rounding == Rounding::Stochastic;
+            let expected = "only the rounding \"stochastic\" has noise; leave it out";
+            checks.ensure(noisy, "noise_steps", steps, expected);
+            if noisy {
+                let advice = "for no noise at all, rounding = \"threshold\"";
+                checks.range("noise_steps", steps, Allowed::from(1..).advice(advice));
             }
         }
         if let Some(penalty) = &self.penalty {
-            penalty.validate("learned_dropout.penalty", problems);
+            checks.table("penalty", |checks| penalty.check(checks));
         }
     }
-}
 
-/// Records a problem with the heads under `key` if `width` cannot be divided among `heads`.
-pub fn check_heads(key: &str, heads: usize, width: usize, problems: &mut Vec<ConfigProblem>) {
-    if heads == 0 {
-        if key != "heads" {
-            problems.push(ConfigProblem::new(key, heads, "expected at least 1"));
+    /// Records why there can be no masks like this at their places in the model.
+    fn check_places(&self, model: &TransformerConfig, checks: &mut Checks) {
+        let sites: Vec<Site> = self.site.iter().collect();
+        if sites.is_empty() {
+            let expected =
+                "expected at least one site; leave out the table `learned_dropout` for none";
+            checks.wrong("site", &self.site, expected);
+        } else if sites.len() < self.site.count_named() {
+            checks.wrong("site", &self.site, "expected each site only once");
         }
-    } else if !width.is_multiple_of(heads) {
-        problems.push(ConfigProblem::new(
-            key,
-            heads,
-            format!("expected a divisor of the width, {width}"),
-        ));
+        let input_too_late = matches!(self.input, MaskInput::LayerInput | MaskInput::Residual);
+        if input_too_late && self.site.contains(Site::Embedding) {
+            let expected = "the mask on the embedding stands before all blocks, so it can be \
+                            computed only from \"hidden\", the embedding itself, or from \
+                            \"embedding\"";
+            checks.wrong("input", self.input.name(), expected);
+        }
+        let feed_forward = &model.feed_forward;
+        let dense = matches!(feed_forward, FeedForwardConfig::Dense(_));
+        if self.site.contains(Site::FeedForwardHidden) && !dense {
+            let expected = format!(
+                "only the dense feed-forward has hidden units for a mask; \"{}\" decides by itself \
+                 what it computes: choose another site or feed_forward.kind = \"dense\"",
+                feed_forward.name()
+            );
+            checks.wrong("site", &self.site, expected);
+        }
+        let before = checks.problems().len();
+        checks.range("group", self.group, 1..=LARGEST_DIMENSION);
+        checks.range("rank", self.rank, 1..=LARGEST_DIMENSION);
+        if checks.problems().len() > before {
+            return;
+        }
+        if self.group > 1 && !sites.is_empty() && sites.iter().all(|site| site.is_per_head()) {
+            let expected = format!("expected 1: masks at {} have one value per head", self.site);
+            checks.wrong("group", self.group, expected);
+        }
+        for site in sites {
+            self.check_shape(site, model, checks);
+        }
     }
-}
 
-/// Records why there can be no masks like this; keys are relative to the model's table.
-fn check_sites(config: &TransformerConfig, mask: &MaskConfig, problems: &mut Vec<ConfigProblem>) {
-    let mut problem = |key: &str, found: &dyn fmt::Display, expected: String| {
-        let key = format!("learned_dropout.{key}");
-        problems.push(ConfigProblem::new(key, found, expected));
-    };
-    let sites: Vec<Site> = mask.site.iter().collect();
-    if sites.is_empty() {
-        let expected = "expected at least one site; leave out the table `learned_dropout` for none";
-        problem("site", &mask.site, expected.into());
-    } else if sites.len() < mask.site.count_named() {
-        problem("site", &mask.site, "expected each site only once".into());
-    }
-    let input_too_late = matches!(mask.input, MaskInput::LayerInput | MaskInput::Residual);
-    if input_too_late && mask.site.contains(Site::Embedding) {
-        let expected = "the mask on the embedding stands before all blocks, so it can be computed \
-                        only from \"hidden\", the embedding itself, or from \"embedding\"";
-        problem("input", &mask.input.name(), expected.into());
-    }
-    let feed_forward = &config.feed_forward;
-    let dense = matches!(feed_forward, FeedForwardConfig::Dense(_));
-    if mask.site.contains(Site::FeedForwardHidden) && !dense {
-        let expected = format!(
-            "only the dense feed-forward has hidden units for a mask; \"{}\" decides by itself what \
-             it computes: choose another site or feed_forward.kind = \"dense\"",
-            feed_forward.name()
-        );
-        problem("site", &mask.site, expected);
-    }
-    if mask.group == 0 || mask.group > LARGEST_DIMENSION {
-        let expected = format!("expected a whole number from 1 to {LARGEST_DIMENSION}");
-        problem("group", &mask.group, expected);
-        return;
-    }
-    if mask.group > 1 && !sites.is_empty() && sites.iter().all(|site| site.is_per_head()) {
-        let expected = format!("expected 1: masks at {} have one value per head", mask.site);
-        problem("group", &mask.group, expected);
-    }
-    if let Some(rank) = mask
-        .rank
-        .filter(|rank| !(1..=LARGEST_DIMENSION).contains(rank))
-    {
-        let expected = format!("expected a whole number from 1 to {LARGEST_DIMENSION}");
-        problem("rank", &rank, expected);
-        return;
-    }
-    for site in sites {
-        let channels = channels(site, config);
-        if !site.is_per_head() && !channels.is_multiple_of(mask.group) {
+    /// Records why the mask at a site cannot have its sizes.
+    fn check_shape(&self, site: Site, model: &TransformerConfig, checks: &mut Checks) {
+        let channels = channels(site, model);
+        if !site.is_per_head() && !channels.is_multiple_of(self.group) {
             let expected = format!("expected a divisor of the {channels} channels at {site}");
-            problem("group", &mask.group, expected);
-            continue;
+            checks.wrong("group", self.group, expected);
+            return;
         }
-        let shape = MaskShape::new(config, mask, site);
+        let shape = MaskShape::new(model, self, site);
         if !shape.projected && shape.input != shape.values {
             let expected = format!(
                 "give the width of the masks' attention, for example {}: without it the attention \
                  is as wide as its input and makes the values itself, but at {site} the input \
                  (\"{}\") has {} channels and the mask {} values",
-                (config.width / 16).max(1),
-                mask.input.name(),
+                (model.width / 16).max(1),
+                self.input.name(),
                 shape.input,
                 shape.values
             );
-            problem("rank", &"missing", expected);
+            checks.wrong("rank", "missing", expected);
         }
         let heads = shape.heads;
-        if mask.heads.is_some() && (heads == 0 || !shape.attention.is_multiple_of(heads)) {
+        if self.heads.is_some() && (heads == 0 || !shape.attention.is_multiple_of(heads)) {
             let expected = format!(
                 "expected a divisor of {}, the width of the masks' attention at {site}",
                 shape.attention
             );
-            problem("heads", &heads, expected);
+            checks.wrong("heads", heads, expected);
         }
+    }
+}
+
+/// Records a problem with the heads under `key` if `width` cannot be divided among `heads`.
+pub fn check_heads(key: &str, heads: usize, width: usize, checks: &mut Checks) {
+    checks.range(key, heads, 1..=LARGEST_DIMENSION);
+    if heads > 0 && !width.is_multiple_of(heads) {
+        let expected = format!("expected a divisor of the width, {width}");
+        checks.wrong(key, heads, expected);
     }
 }

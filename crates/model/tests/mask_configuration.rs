@@ -137,7 +137,7 @@ fn series_of_impossible_length_are_refused() {
         assert_refused(
             |mask| mask.function = series(terms),
             "function.terms",
-            "from 1, the cosine alone, to 16",
+            "from 1 to 16; 1 is the cosine alone",
         );
     }
     assert_refused(

@@ -231,27 +231,7 @@ fn every_documented_key_exists_and_every_key_is_documented() {
                 .map(|(key, _)| key)
         })
         .collect();
-    let mut known = std::collections::BTreeSet::new();
-    for kind in ["mixture-of-experts", "relu-routed-experts", "relu"] {
-        let every = parse(
-            SMALL,
-            &[
-                "model.vocabulary=4",
-                "train.clip=1.0",
-                "model.learned_dropout.heads=2",
-                "model.learned_dropout.rank=2",
-                "model.learned_dropout.group=2",
-                "model.learned_dropout.noise_steps=9",
-                "model.learned_dropout.gradient=kept-only",
-                "model.learned_dropout.function={kind=\"fourier\", terms=3}",
-                "model.learned_dropout.penalty={exponential_rate=1.0, minimum=0.0, warmup=2, \
-                 target_kept=0.5, target_steps=3, floor=0.1, floor_coefficient=1.0}",
-                "train.from=model",
-                &format!("model.feed_forward={{kind=\"{kind}\", hidden=3}}"),
-            ],
-        );
-        known.extend(every.unwrap().values().into_keys());
-    }
+    let known = RunConfig::keys();
     let known: std::collections::BTreeSet<&str> = known.iter().map(String::as_str).collect();
     assert_eq!(documented, known);
 }
@@ -304,6 +284,61 @@ fn the_default_feed_forward_leaves_no_trace() {
         !serde_json::to_string(&model)
             .unwrap()
             .contains("\"feed_forward\"")
+    );
+}
+
+/// The keys come from probing the types: here from a configuration that has nearly all.
+#[test]
+fn every_value_has_a_known_key() {
+    let every = parse(
+        SMALL,
+        &[
+            "model.vocabulary=4",
+            "train.from=model",
+            "train.clip=1.0",
+            "model.feed_forward={kind=\"mixture-of-experts\", hidden=3}",
+            "model.learned_dropout={rank=2, group=2, noise_steps=9, gradient=\"kept-only\"}",
+            "model.learned_dropout.function={kind=\"fourier\", terms=3}",
+            "model.learned_dropout.penalty={target_kept=0.5, target_steps=3, floor=0.1}",
+        ],
+    );
+    let known = RunConfig::keys();
+    for key in every.unwrap().values().keys() {
+        assert!(known.contains(key), "{key}");
+    }
+}
+
+/// One placeholder for all that is missing would make problems of its own; none may be told.
+#[test]
+fn what_is_missing_is_told_key_by_key_and_nothing_follows_from_it() {
+    let missing = |keys: &[&str]| -> Vec<String> {
+        keys.iter()
+            .map(|key| format!("`{key}` is missing"))
+            .collect()
+    };
+    let model = [
+        "model.context",
+        "model.width",
+        "model.heads",
+        "model.layers",
+    ];
+    let train = ["train.steps", "train.batch"];
+    assert_eq!(
+        problems("", &[]),
+        missing(&[&["data.path"][..], &model, &train].concat())
+    );
+    assert_eq!(
+        problems(SMALL, &["model.feed_forward.hidden=8"]),
+        missing(&["model.feed_forward.kind"])
+    );
+    let found = problems(SMALL, &["model=3", "train.steps=many"]);
+    assert_eq!(
+        found,
+        [
+            "--set model=3: `model` is integer `3`: expected a table",
+            "--set train.steps=many: `train.steps` is string \"many\": expected a whole number of at \
+             least 0",
+        ]
     );
 }
 

@@ -230,6 +230,49 @@ arms = ['god']
 }
 
 #[test]
+fn problems_in_lists_are_told_with_their_arm() {
+    let text = "base = 'base.toml'
+seeds = [1, 'two']
+[[arm]]
+label = 'no name'
+[[arm]]
+name = 'b'
+label = 3
+published.train = 'low'
+[[chart]]
+kind = 3
+[[table]]
+columns = ['kept', 'kep']
+[speed]
+decode = 0
+[threshold]
+sparsity = [0.5, 1.5]
+";
+    let problems = read(text).unwrap_err();
+    let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "line 2: `seeds` is string \"two\": expected a whole number of at least 0",
+            "line 3: arm: `name` is missing",
+            "line 7: arm `b`: `label` is integer `3`: expected a string",
+            "line 8: arm `b`: `published.train` is string \"low\": expected a number",
+            "line 10: chart: `kind` is integer `3`: expected one of `validation-loss`, `train-loss`, \
+             `step-loss`, `kept`, `kept-by-layer`, `kept-by-position`, `loss-against-flops`, \
+             `loss-against-speed`, `loss-against-decode-speed`, `loss-against-prefill-speed`",
+            "line 12: table: `columns` is \"kep\": did you mean `kept`?",
+            "line 14: `speed.decode` is 0: expected a whole number of at least 1",
+            "line 16: `threshold.sparsity` is 1.5: expected shares from 0 to 1",
+        ]
+    );
+    let problems = read("base = 'base.toml'\n[arm]\nname = 'a'\n").unwrap_err();
+    assert!(
+        problems.contains("line 2: `arm` is a table: expected a list; the head of each table"),
+        "{problems}"
+    );
+}
+
+#[test]
 fn problems_of_the_base_are_reported_once_with_its_name() {
     let text = "
 base = 'broken.toml'
@@ -372,6 +415,14 @@ fn the_examples_in_the_documents_are_valid() {
         .map(|of| of.model.dropout)
         .collect();
     assert_eq!(dropout, [0.0, 0.0, 0.2]);
+    for key in Experiment::keys() {
+        let last = key.rsplit('.').next().unwrap();
+        let ways = [format!("`{key}`"), format!("`{last}`"), format!("{last} =")];
+        assert!(
+            ways.iter().any(|way| document.contains(way)),
+            "{key} is not documented"
+        );
+    }
     let (_place, experiment) =
         read(example(include_str!("../../../docs/getting-started.md"))).unwrap();
     assert_eq!(experiment.runs(Path::new("out")).len(), 6);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Checks, LARGEST_DIMENSION, MOST_EXPERTS};
+use crate::problem::{Checks, LARGEST_DIMENSION, MOST_EXPERTS, above};
 
 /// A mixture of experts of which each token takes the best few; no token is ever dropped.
 ///
@@ -45,11 +45,11 @@ impl Default for MixtureOfExperts {
 }
 
 impl MixtureOfExperts {
-    pub(super) fn validate(&self, check: &mut Checks<'_>) {
-        check.whole("experts", self.experts, 1, MOST_EXPERTS);
-        check.whole("active", self.active, 1, self.experts.max(1));
-        check.whole("shared", self.shared, 0, LARGEST_DIMENSION);
-        check.positive("scaling", self.scaling);
-        check.not_negative("balance", self.balance);
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("experts", self.experts, 1..=MOST_EXPERTS);
+        checks.range("active", self.active, 1..=self.experts.max(1));
+        checks.range("shared", self.shared, 0..=LARGEST_DIMENSION);
+        checks.range("scaling", self.scaling, above(0.0));
+        checks.range("balance", self.balance, 0.0..);
     }
 }

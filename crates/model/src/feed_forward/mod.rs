@@ -16,7 +16,7 @@ pub use relu_routed_experts::ReluRoutedExperts;
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Checks, ConfigProblem, LARGEST_DIMENSION};
+use crate::problem::{Checks, LARGEST_DIMENSION};
 use crate::tensor_spec::TensorRole::{ResidualProjection, Weight};
 use crate::tensor_spec::TensorSpec;
 
@@ -144,15 +144,14 @@ impl FeedForwardConfig {
     }
 
     /// Records what no model can be made from.
-    pub fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        let mut check = Checks::new(key, problems);
+    pub fn check(&self, checks: &mut Checks) {
         // Any width will do: only a number that is written out can be wrong.
-        check.whole("hidden", self.hidden(1), 1, LARGEST_DIMENSION);
+        checks.range("hidden", self.hidden(1), 1..=LARGEST_DIMENSION);
         match self {
             Self::Dense(_) => {}
-            Self::MixtureOfExperts(config) => config.validate(&mut check),
-            Self::ReluRoutedExperts(config) => config.validate(&mut check),
-            Self::Relu(config) => check.not_negative("penalty", config.penalty),
+            Self::MixtureOfExperts(config) => config.check(checks),
+            Self::ReluRoutedExperts(config) => config.check(checks),
+            Self::Relu(config) => config.check(checks),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::problem::Checks;
+
 /// `down(relu(up(x)))`. The auxiliary loss is the mean of the hidden units, which are not negative,
 /// over units, tokens and layers: their L1 norm. Units that are 0 need no row of `down`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,5 +23,11 @@ impl Default for Relu {
             hidden: None,
             penalty: 0.1,
         }
+    }
+}
+
+impl Relu {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("penalty", self.penalty, 0.0..);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::auxiliary::AdaptiveCoefficient;
-use crate::problem::{Checks, MOST_EXPERTS};
+use crate::problem::{Checks, MOST_EXPERTS, above};
 
 /// Experts with the gates `relu(router · x)`: a token takes those with a positive gate, and how
 /// many these are is learned. The auxiliary loss is the mean over tokens and layers of the sum of
@@ -49,22 +49,12 @@ impl ReluRoutedExperts {
         }
     }
 
-    pub(super) fn validate(&self, check: &mut Checks<'_>) {
-        check.whole("experts", self.experts, 1, MOST_EXPERTS);
-        let density = self.target_density;
-        if !(density > 0.0 && density <= 1.0) {
-            let expected = "expected a share above 0 and at most 1";
-            check.wrong("target_density", density, expected);
-        }
-        let initial = self.initial_coefficient;
-        if !(initial > 0.0 && initial.is_finite()) {
-            let expected = "expected a finite number above 0";
-            check.wrong("initial_coefficient", initial, expected);
-        }
-        let factor = self.coefficient_factor;
-        if !(factor > 1.0 && factor.is_finite()) {
-            let expected = "expected a finite number above 1 (the paper's is 1.2)";
-            check.wrong("coefficient_factor", factor, expected);
-        }
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("experts", self.experts, 1..=MOST_EXPERTS);
+        let shares = above(0.0).up_to(1.0).called("a share");
+        checks.range("target_density", self.target_density, shares);
+        checks.range("initial_coefficient", self.initial_coefficient, above(0.0));
+        let factors = above(1.0).advice("the paper's is 1.2");
+        checks.range("coefficient_factor", self.coefficient_factor, factors);
     }
 }

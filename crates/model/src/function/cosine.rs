@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parameter::check_shift;
-use crate::problem::ConfigProblem;
+use crate::problem::Checks;
 
 /// `M = 0.5 cos(z + B) + 0.5`, with `z` the output of the mask's attention and `B` one learned
 /// shift per channel.
@@ -19,7 +19,7 @@ pub struct Cosine {
 }
 
 impl Cosine {
-    pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        check_shift(key, self.shift_init, problems);
+    pub(super) fn check(&self, checks: &mut Checks) {
+        check_shift(self.shift_init, checks);
     }
 }

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::parameter::{FunctionParameter, check_shift};
-use crate::problem::ConfigProblem;
+use crate::problem::{Allowed, Checks};
 
 /// Most terms of a series: the highest turns around once for every 0.4 of the attention's output.
 const MOST_TERMS: usize = 16;
@@ -55,15 +55,10 @@ impl Default for Fourier {
 }
 
 impl Fourier {
-    pub(super) fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        check_shift(key, self.shift_init, problems);
-        if !(1..=MOST_TERMS).contains(&self.terms) {
-            problems.push(ConfigProblem::new(
-                format!("{key}.terms"),
-                self.terms,
-                format!("expected a whole number from 1, the cosine alone, to {MOST_TERMS}"),
-            ));
-        }
+    pub(super) fn check(&self, checks: &mut Checks) {
+        check_shift(self.shift_init, checks);
+        let lengths = Allowed::from(1..=MOST_TERMS).advice("1 is the cosine alone");
+        checks.range("terms", self.terms, lengths);
     }
 
     /// What the series learns besides the shift.

@@ -12,7 +12,7 @@ pub use parameter::{FunctionParameter, SHIFT};
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::ConfigProblem;
+use crate::problem::Checks;
 
 /// The choice of mask function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,10 +32,10 @@ impl Default for MaskFunction {
 
 impl MaskFunction {
     /// Records what no module can be made from.
-    pub fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
+    pub fn check(&self, checks: &mut Checks) {
         match self {
-            Self::Cosine(cosine) => cosine.validate(key, problems),
-            Self::Fourier(fourier) => fourier.validate(key, problems),
+            Self::Cosine(cosine) => cosine.check(checks),
+            Self::Fourier(fourier) => fourier.check(checks),
         }
     }
 

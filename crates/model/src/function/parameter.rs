@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::problem::ConfigProblem;
+use crate::problem::{Allowed, Checks};
 
 /// The name of the shift's tensor, after that of the mask.
 pub const SHIFT: &str = "shift";
@@ -19,12 +19,7 @@ pub struct FunctionParameter {
 }
 
 /// Records a problem with an initial shift.
-pub(super) fn check_shift(key: &str, shift_init: f64, problems: &mut Vec<ConfigProblem>) {
-    if !(0.0..=PI).contains(&shift_init) {
-        problems.push(ConfigProblem::new(
-            format!("{key}.shift_init"),
-            shift_init,
-            "expected a value from 0 to π (3.14159…)",
-        ));
-    }
+pub(super) fn check_shift(shift_init: f64, checks: &mut Checks) {
+    let shifts = Allowed::from(0.0..=PI).called("a value");
+    checks.range("shift_init", shift_init, shifts);
 }

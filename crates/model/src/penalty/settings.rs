@@ -3,7 +3,7 @@
 use kernels::mask::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::ConfigProblem;
+use crate::problem::{Checks, above};
 
 /// What is averaged over the elements of a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,55 +134,38 @@ impl Penalty {
     }
 
     /// Records what no training can be done with.
-    pub fn validate(&self, key: &str, problems: &mut Vec<ConfigProblem>) {
-        let mut check = |name: &str, value: Option<f64>| {
-            if let Some(value) = value
-                && !(value >= 0.0 && value.is_finite())
-            {
-                problems.push(ConfigProblem::new(
-                    format!("{key}.{name}"),
-                    value,
-                    "expected a finite number of at least 0",
-                ));
-            }
-        };
-        check("coefficient", Some(self.coefficient));
-        check("exponential_rate", self.exponential_rate);
-        check("minimum", self.minimum);
-        check("floor_coefficient", self.floor_coefficient);
-        let mut problem = |name: &str, found: &dyn std::fmt::Display, expected: &str| {
-            let key = format!("{key}.{name}");
-            problems.push(ConfigProblem::new(key, found, expected));
-        };
-        if let Some(minimum) = self.minimum.filter(|_| self.exponential_rate.is_none()) {
+    pub fn check(&self, checks: &mut Checks) {
+        checks.range("coefficient", self.coefficient, 0.0..);
+        checks.range("exponential_rate", self.exponential_rate, 0.0..);
+        checks.range("minimum", self.minimum, 0.0..);
+        if let (Some(minimum), None) = (self.minimum, self.exponential_rate) {
             let expected =
                 "only the exponential schedule has one; add exponential_rate or leave it out";
-            problem("minimum", &minimum, expected);
+            checks.wrong("minimum", minimum, expected);
         }
+        let shares = above(0.0).below(1.0).called("a share");
+        let shares = shares.advice("leave it out for no target");
+        checks.range("target_kept", self.target_kept, shares);
         if let Some(target) = self.target_kept {
-            if !(target > 0.0 && target < 1.0) {
-                let expected = "expected a share above 0 and below 1; leave it out for no target";
-                problem("target_kept", &target, expected);
-            } else if self.kind == PenaltyKind::Entropy {
-                let expected =
-                    "the entropy pushes to both sides, not towards a share; choose another kind";
-                problem("target_kept", &target, expected);
-            } else if self.coefficient == 0.0 {
-                let expected = "expected above 0: it is what is adapted to reach target_kept";
-                problem("coefficient", &self.coefficient, expected);
-            }
+            let directed = self.kind != PenaltyKind::Entropy;
+            let expected =
+                "the entropy pushes to both sides, not towards a share; choose another kind";
+            checks.ensure(directed, "target_kept", target, expected);
+            let adaptable = self.coefficient != 0.0;
+            let expected = "expected above 0: it is what is adapted to reach target_kept";
+            checks.ensure(adaptable, "coefficient", self.coefficient, expected);
         }
-        if let Some(steps) = self.target_steps.filter(|_| self.target_kept.is_none()) {
+        if let (Some(steps), None) = (self.target_steps, self.target_kept) {
             let expected = "there is no target to reach; add target_kept or leave it out";
-            problem("target_steps", &steps, expected);
+            checks.wrong("target_steps", steps, expected);
         }
-        if let Some(floor) = self.floor.filter(|floor| !(*floor > 0.0 && *floor <= 0.5)) {
-            let expected = "expected a mean mask above 0 and at most 0.5; leave it out for none";
-            problem("floor", &floor, expected);
-        }
-        if let Some(found) = self.floor_coefficient.filter(|_| self.floor.is_none()) {
+        let means = above(0.0).up_to(0.5).called("a mean mask");
+        let means = means.advice("leave it out for none");
+        checks.range("floor", self.floor, means);
+        checks.range("floor_coefficient", self.floor_coefficient, 0.0..);
+        if let (Some(coefficient), None) = (self.floor_coefficient, self.floor) {
             let expected = "there is no floor; add floor or leave it out";
-            problem("floor_coefficient", &found, expected);
+            checks.wrong("floor_coefficient", coefficient, expected);
         }
     }
 }

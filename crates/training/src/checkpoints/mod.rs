@@ -6,6 +6,7 @@
 //! older checkpoints deleted. A process that is killed at any point leaves complete checkpoints and
 //! perhaps a temporary folder, which the next start removes.
 
+mod error;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -13,11 +14,12 @@ use std::path::{Path, PathBuf};
 use model::TransformerConfig;
 use model::files::{sync_folder, write_atomically};
 use model::model_folder;
-use model::weights::{Weights, WeightsError};
+use model::weights::Weights;
 
-use crate::optimizer::{AdamW, OptimizerError};
+use crate::optimizer::AdamW;
 use crate::stored_model::write_generation_config;
 
+pub use error::CheckpointError;
 pub(crate) use state::hex;
 pub use state::{Best, DataFingerprint, STATE_FILE, TrainerState, read as read_state};
 
@@ -49,43 +51,6 @@ pub fn model_folder_of(path: &Path) -> Option<PathBuf> {
     Some(path.to_path_buf())
         .filter(is_model)
         .or_else(|| [BEST, LATEST].iter().find_map(named))
-}
-
-/// Why a checkpoint cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The operating system refused.
-    #[error("{path}: {source}")]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file is missing, cut off or changed.
-    #[error("{path}: {reason}; this checkpoint is damaged")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The damage.
-        reason: String,
-    },
-    /// The weights cannot be written or read.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The state of the optimizer cannot be written or read.
-    #[error(transparent)]
-    Optimizer(#[from] OptimizerError),
-}
-
-impl CheckpointError {
-    /// Adds the path to an error of the operating system.
-    fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::File {
-            path: path.into(),
-            source,
-        }
-    }
 }
 
 /// The content of a checkpoint.

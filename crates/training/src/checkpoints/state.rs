@@ -9,7 +9,7 @@ use model::penalty::Control;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 
 /// File name of the state in a checkpoint folder.
 pub const STATE_FILE: &str = "trainer_state.json";

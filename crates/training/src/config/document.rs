@@ -1,10 +1,29 @@
 //! A TOML document whose values know where they were written, and overrides of it.
+//!
+//! The tree of `toml`, with its spans, is not enough: a document may be laid over another one from
+//! another file, and `--set` gives values that stand in no file. `toml_edit` would keep comments and
+//! blanks, which nothing here needs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Origin, Problem};
+use super::problem::{ConfigError, Origin, Problem};
+
+/// Reads a file that should be UTF-8 text.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::File {
+        path: path.into(),
+        source,
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        let problem = Problem::new("", &Origin::Line(line), "not UTF-8 text");
+        ConfigError::invalid(path, vec![problem])
+    })
+}
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -25,6 +44,9 @@ pub(crate) enum Value {
     Unusable(String),
     Array(Vec<Node>),
     Table(BTreeMap<String, Node>),
+    /// Stands for a required value that is missing, or an element that is wrong, so that the rest
+    /// can be read: 1, an empty text or an empty table, whatever is asked for.
+    Placeholder,
 }
 
 /// Parses a document.
@@ -169,7 +191,7 @@ impl Node {
     }
 
     /// Moves everything from lines of the file to lines of another one.
-    pub(crate) fn relocate(&mut self, file: &std::path::Path) {
+    pub(crate) fn relocate(&mut self, file: &Path) {
         if let Origin::Line(line) = self.origin {
             self.origin = Origin::OtherFile(file.into(), line);
         }
@@ -180,30 +202,81 @@ impl Node {
         }
     }
 
-    /// The value under a path of keys.
-    pub(crate) fn get(&self, path: &[&str]) -> Option<&Node> {
-        path.iter().try_fold(self, |node, key| match &node.value {
-            Value::Table(table) => table.get(*key),
-            _ => None,
-        })
+    /// The value under a path of keys, and of numbers of elements where there are lists.
+    pub(crate) fn get<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> Option<&Node> {
+        path.into_iter().try_fold(self, Node::child)
     }
 
-    /// Removes the value under a path of keys, or the nearest one on the way to it.
+    fn child(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Table(table) => table.get(key),
+            Value::Array(nodes) => nodes.get(key.parse::<usize>().ok()?),
+            _ => None,
+        }
+    }
+
+    /// Whether there is a value under a path with dots between its keys.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.get(path.split('.')).is_some()
+    }
+
+    /// Where the value under a path with dots between its keys was written.
+    pub(crate) fn origin(&self, path: &str) -> Origin {
+        let node = self.get(path.split('.'));
+        node.map(|node| node.origin.clone()).unwrap_or_default()
+    }
+
+    /// Adds an empty table, unless there is something of this name.
+    pub(crate) fn add_table(&mut self, key: &str) {
+        if let Value::Table(table) = &mut self.value {
+            table.entry(key.into()).or_insert_with(|| Node {
+                value: Value::Table(BTreeMap::new()),
+                origin: Origin::Nowhere,
+            });
+        }
+    }
+
+    /// Gives a key of the table under a path a placeholder for its value.
+    pub(crate) fn add_placeholder(&mut self, path: &[String], key: &str) {
+        let table = path.iter().try_fold(self, |node, key| node.child_mut(key));
+        if let Some(Value::Table(table)) = table.map(|node| &mut node.value) {
+            let placeholder = Node {
+                value: Value::Placeholder,
+                origin: Origin::Nowhere,
+            };
+            table.insert(key.into(), placeholder);
+        }
+    }
+
+    fn child_mut(&mut self, key: &str) -> Option<&mut Node> {
+        match &mut self.value {
+            Value::Table(table) => table.get_mut(key),
+            Value::Array(nodes) => nodes.get_mut(key.parse::<usize>().ok()?),
+            _ => None,
+        }
+    }
+
+    /// Removes the value under a path, or the nearest one on the way to it. An element of a list
+    /// becomes a placeholder, so that those behind it keep their numbers.
     ///
     /// Returns whether anything was removed.
     pub(crate) fn remove(&mut self, path: &[String]) -> bool {
-        let Value::Table(table) = &mut self.value else {
-            return false;
-        };
         let Some((first, rest)) = path.split_first() else {
             return false;
         };
-        if let Some(next) = table.get_mut(first)
+        if let Some(next) = self.child_mut(first)
             && next.remove(rest)
         {
             return true;
         }
-        table.remove(first).is_some()
+        match &mut self.value {
+            Value::Table(table) => table.remove(first).is_some(),
+            _ => self.child_mut(first).is_some_and(|element| {
+                let removed = !matches!(element.value, Value::Placeholder);
+                element.value = Value::Placeholder;
+                removed
+            }),
+        }
     }
 }
 

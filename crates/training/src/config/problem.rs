@@ -86,7 +86,12 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn invalid(path: &Path, problems: Vec<Problem>) -> Self {
+    /// The problems of a file, those with lines first, in the order of the lines.
+    pub(crate) fn invalid(path: &Path, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| match problem.origin {
+            Origin::Line(line) => line,
+            _ => usize::MAX,
+        });
         Self::Invalid {
             path: path.into(),
             problems,
@@ -106,78 +111,4 @@ fn list(problems: &[Problem]) -> String {
         .iter()
         .map(|problem| format!("\n  {problem}"))
         .collect()
-}
-
-/// How alike two words must be for one to be offered in place of the other, from 0 to 1.
-pub(crate) const ALIKE: f64 = 0.6;
-
-/// How alike a key of another table must be: it takes more to believe in two mistakes.
-const ALIKE_ELSEWHERE: f64 = 0.85;
-
-/// The one of `known` that is most like `found`, if any is at all like it; of equals, the one that begins
-/// most like it.
-pub(crate) fn nearest<'a>(found: &str, known: &[&'a str], alike: f64) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|&word| (strsim::normalized_damerau_levenshtein(found, word), word))
-        .filter(|&(likeness, _)| likeness >= alike)
-        .max_by(|left, right| {
-            let begins = |word: &str| {
-                let pairs = found.chars().zip(word.chars());
-                pairs.take_while(|(left, right)| left == right).count()
-            };
-            let likeness = left.0.total_cmp(&right.0);
-            likeness.then_with(|| begins(left.1).cmp(&begins(right.1)))
-        })
-        .map(|(_, word)| word)
-}
-
-/// The end of a message about an unknown word: what was probably meant, or all that is known.
-pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
-    match nearest(found, known, ALIKE) {
-        Some(word) => format!("did you mean `{word}`?"),
-        None => format!("expected one of {}", quoted(known)),
-    }
-}
-
-/// The message about an unknown key of the table `table` (empty: the top level).
-///
-/// Names the nearest key of that table, or else a key of that name in another table, or else all
-/// keys of the table.
-pub(super) fn unknown_key(table: &str, key: &str, known: &[&str], everywhere: &[String]) -> String {
-    let full = |key: &str| {
-        if table.is_empty() {
-            key.into()
-        } else {
-            format!("{table}.{key}")
-        }
-    };
-    let unknown = format!("unknown key `{}`", full(key));
-    if let Some(near) = nearest(key, known, ALIKE) {
-        return format!("{unknown}; did you mean `{}`?", full(near));
-    }
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
-    let elsewhere = everywhere
-        .iter()
-        .map(|path| {
-            (
-                strsim::normalized_damerau_levenshtein(key, &last(path)),
-                path,
-            )
-        })
-        .filter(|&(likeness, _)| likeness >= ALIKE_ELSEWHERE)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match elsewhere {
-        Some((_, path)) => format!("{unknown}; did you mean `{path}`?"),
-        None if known.is_empty() => format!("{unknown}; there are no keys here"),
-        None => format!("{unknown}; the keys here are {}", quoted(known)),
-    }
-}
-
-fn quoted(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }

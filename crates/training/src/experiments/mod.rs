@@ -11,9 +11,7 @@ mod plan;
 mod prepare;
 mod read;
 
-use std::path::Path;
-
-use crate::config::{ConfigError, RunConfig};
+use crate::config::RunConfig;
 
 pub use data_choice::{DataChoice, Preparation};
 pub use measurements::{
@@ -50,14 +48,4 @@ pub struct DefaultBase<'a> {
     pub text: &'a str,
     /// Its name in messages.
     pub name: &'a str,
-}
-
-impl Experiment {
-    /// Reads an experiment file, and the base configuration that it names.
-    ///
-    /// # Errors
-    /// A file cannot be read, or the experiment or its arms are invalid; all problems are reported.
-    pub fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Self, ConfigError> {
-        read::read(path, default_base)
-    }
 }

@@ -8,90 +8,46 @@ use std::path::{Component, Path, PathBuf};
 
 use ::data::TokenizerChoice;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 
+use super::data_choice::DataChoice;
 use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
-use super::{DataChoice, DefaultBase, Experiment};
-use crate::config::document::{Node, Value, parse};
-use crate::config::problem::{ALIKE, nearest, suggestion};
-use crate::config::{ConfigError, Origin, Problem, RunConfig, read_text, typed};
+use super::{DefaultBase, Experiment};
+use crate::config::document::{Node, Value, parse, read_text};
+use crate::config::keys::keys_of;
+use crate::config::nearest::{nearest, suggestion};
+use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig, reading};
 
 /// The tokenizer of an experiment that names none. Its vocabulary is small, so that small models spend
 /// their work in their blocks.
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
 
-/// Keys of the experiment file by their full paths, for suggestions.
-const KEYS: [&str; 40] = [
-    "title",
-    "description",
-    "base",
-    "seeds",
-    "set",
-    "unset",
-    "data.path",
-    "data.sources",
-    "data.tokenizer",
-    "data.validation",
-    "data.max_text_bytes",
-    "arm",
-    "arm.name",
-    "arm.label",
-    "arm.set",
-    "arm.unset",
-    "arm.published",
-    "chart",
-    "chart.kind",
-    "chart.title",
-    "chart.arms",
-    "table",
-    "table.title",
-    "table.arms",
-    "table.columns",
-    "table.target",
-    "speed",
-    "speed.decode",
-    "speed.prefill",
-    "speed.rounds",
-    "speed.threads",
-    "speed.seeds",
-    "threshold",
-    "threshold.arms",
-    "threshold.sparsity",
-    "threshold.inputs",
-    "threshold.max_tokens",
-    "masks",
-    "masks.max_tokens",
-    "masks.seeds",
-];
-
+/// An experiment file, as it is written.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct TypedExperiment {
+struct ExperimentFile {
     title: Option<String>,
     description: String,
     seeds: Option<Vec<u64>>,
     unset: Vec<String>,
-    data: Option<TypedData>,
+    data: Option<DataTable>,
+    arm: Vec<ArmTable>,
+    chart: Vec<Chart>,
+    table: Vec<Table>,
     speed: Option<SpeedPlan>,
     threshold: Option<ThresholdPlan>,
     masks: Option<MaskPlan>,
-    // Read from the document itself.
+    // Of any form; read from the document itself.
     #[serde(rename = "base")]
     _base: Option<IgnoredAny>,
     #[serde(rename = "set")]
     _set: Option<IgnoredAny>,
-    #[serde(rename = "arm")]
-    _arm: Option<IgnoredAny>,
-    #[serde(rename = "chart")]
-    _chart: Option<IgnoredAny>,
-    #[serde(rename = "table")]
-    _table: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct TypedData {
+struct DataTable {
     path: Option<PathBuf>,
     sources: Vec<String>,
     tokenizer: Option<TokenizerChoice>,
@@ -99,36 +55,51 @@ struct TypedData {
     max_text_bytes: Option<u64>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct TypedArm {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArmTable {
     name: String,
     label: Option<String>,
+    #[serde(default)]
     unset: Vec<String>,
+    #[serde(default)]
     published: Published,
     #[serde(rename = "set")]
     _set: Option<IgnoredAny>,
 }
 
-/// Reads the file at `path`.
-pub(super) fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Experiment, ConfigError> {
-    let text = read_text(path)?;
-    let root = parse(&text).map_err(|problems| ConfigError::invalid(path, problems))?;
-    let mut reader = Reader {
-        folder: path.parent().unwrap_or(Path::new("")),
-        root: &root,
-        problems: Vec::new(),
-    };
-    let experiment = reader.experiment(path, default_base)?;
-    match experiment {
-        Some(experiment) if reader.problems.is_empty() => Ok(experiment),
-        _ => {
-            let mut problems = reader.problems;
-            problems.sort_by_key(|problem| match problem.origin {
-                Origin::Line(line) => line,
-                _ => usize::MAX,
-            });
-            Err(ConfigError::invalid(path, problems))
+impl Experiment {
+    /// All keys that an experiment file can have, with dots between tables, in alphabetical order. The
+    /// keys in `base` and in `set` are those of [`RunConfig::keys`].
+    pub fn keys() -> BTreeSet<String> {
+        keys_of::<ExperimentFile>()
+    }
+
+    /// Reads an experiment file, and the base configuration that it names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the experiment or its arms are invalid; all problems are reported.
+    pub fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        let root = parse(&text).map_err(|problems| ConfigError::invalid(path, problems))?;
+        let reading = reading::read::<ExperimentFile>(&root);
+        let mut reader = Reader {
+            folder: path.parent().unwrap_or(Path::new("")),
+            root: &root,
+            unreadable: reading
+                .problems
+                .iter()
+                .map(|problem| problem.key.clone())
+                .collect(),
+            problems: reading.problems,
+        };
+        let experiment = match reading.value {
+            Some(file) => reader.experiment(file, path, default_base)?,
+            None => None,
+        };
+        match experiment {
+            Some(experiment) if reader.problems.is_empty() => Ok(experiment),
+            _ => Err(ConfigError::invalid(path, reader.problems)),
         }
     }
 }
@@ -136,6 +107,8 @@ pub(super) fn read(path: &Path, default_base: DefaultBase<'_>) -> Result<Experim
 struct Reader<'a> {
     folder: &'a Path,
     root: &'a Node,
+    /// Keys of values that could not be read, in whose place something else stands.
+    unreadable: Vec<String>,
     problems: Vec<Problem>,
 }
 
@@ -148,59 +121,56 @@ struct Changes<'a> {
 impl Reader<'_> {
     fn experiment(
         &mut self,
+        file: ExperimentFile,
         path: &Path,
         default_base: DefaultBase<'_>,
     ) -> Result<Option<Experiment>, ConfigError> {
-        let Some(typed) = self.read_as::<TypedExperiment>(self.root, "") else {
-            return Ok(None);
-        };
         let base = self.base(default_base)?;
-        let data = self.data(typed.data);
-        let seeds = self.seeds(typed.seeds, base.as_ref());
-        let arms = self.arms();
-        let names: Vec<String> = arms.iter().map(|(_, arm)| arm.name.clone()).collect();
-        let charts = self.list::<Chart>("chart");
-        let tables = self.list::<Table>("table");
-        for (node, chart) in &charts {
-            self.known_arms("chart.arms", node, &chart.arms, &names);
+        let data = self.data(file.data);
+        let seeds = self.seeds(file.seeds, base.as_ref());
+        self.check_arms(&file.arm);
+        let names: Vec<&str> = file.arm.iter().map(|arm| arm.name.as_str()).collect();
+        for (index, chart) in file.chart.iter().enumerate() {
+            self.known_arms(&["chart", &index.to_string(), "arms"], &chart.arms, &names);
         }
-        for (node, table) in &tables {
-            self.known_arms("table.arms", node, &table.arms, &names);
+        for (index, table) in file.table.iter().enumerate() {
+            self.known_arms(&["table", &index.to_string(), "arms"], &table.arms, &names);
         }
         let plans = Plans {
-            speed: typed.speed.as_ref(),
-            threshold: typed.threshold.as_ref(),
-            masks: typed.masks.as_ref(),
+            speed: file.speed.as_ref(),
+            threshold: file.threshold.as_ref(),
+            masks: file.masks.as_ref(),
         };
         self.check_measurements(plans, &names);
         let Some(base) = base else { return Ok(None) };
         let shared = Changes {
-            unset: &typed.unset,
-            set: self.root.get(&["set"]),
+            unset: &file.unset,
+            set: self.root.get(["set"]),
         };
-        self.check_unset(self.root, &typed.unset);
-        let configs = self.configs(&base, &shared, &arms, (&seeds, data.is_some()));
+        self.check_unset("unset", &file.unset);
+        let configs = self.configs(&base, &shared, &file.arm, (&seeds, data.is_some()));
         let stem = path.file_stem().map(|stem| stem.to_string_lossy());
-        let title = typed.title.or(stem.map(Into::into));
+        let title = file.title.or(stem.map(Into::into));
         let outline = Outline {
             title: title.unwrap_or_default(),
-            description: typed.description,
+            description: file.description,
             file: path.into(),
             preparation: data.as_ref().map(DataChoice::to_string).unwrap_or_default(),
             seeds,
-            arms: arms
+            arms: file
+                .arm
                 .into_iter()
-                .map(|(_, arm)| ArmOutline {
+                .map(|arm| ArmOutline {
                     label: arm.label.unwrap_or_else(|| arm.name.clone()),
                     name: arm.name,
                     published: arm.published,
                 })
                 .collect(),
-            charts: charts.into_iter().map(|(_, chart)| chart).collect(),
-            tables: tables.into_iter().map(|(_, table)| table).collect(),
-            speed: typed.speed,
-            threshold: typed.threshold,
-            masks: typed.masks,
+            charts: file.chart,
+            tables: file.table,
+            speed: file.speed,
+            threshold: file.threshold,
+            masks: file.masks,
         };
         Ok(configs.map(|configs| Experiment {
             outline,
@@ -209,24 +179,21 @@ impl Reader<'_> {
         }))
     }
 
-    /// Reads a node, adding its problems; `place` is what they are prefixed with.
-    fn read_as<T: DeserializeOwned>(&mut self, node: &Node, place: &str) -> Option<T> {
-        let everywhere: Vec<String> = KEYS.iter().map(ToString::to_string).collect();
-        let (value, problems) = crate::config::deserialize::read(node, &everywhere);
-        for mut problem in problems {
-            problem.message.insert_str(0, place);
-            self.problems.push(problem);
+    /// Records a problem of the value under a path of keys, with dots between them, unless it or a
+    /// part of it could not be read.
+    fn problem(&mut self, path: &str, message: impl Into<String>) {
+        let part = |of: &str, whole: &str| format!("{of}.").starts_with(&format!("{whole}."));
+        let mut unreadable = self.unreadable.iter();
+        if unreadable.any(|key| part(key, path) || part(path, key)) {
+            return;
         }
-        value
-    }
-
-    fn problem(&mut self, key: &str, origin: &Origin, message: impl Into<String>) {
-        self.problems.push(Problem::new(key, origin, message));
+        let origin = self.root.origin(path);
+        self.problems.push(Problem::new(path, &origin, message));
     }
 
     /// The base configuration's document; none if it has problems.
     fn base(&mut self, default_base: DefaultBase<'_>) -> Result<Option<Node>, ConfigError> {
-        let (name, text) = match self.root.get(&["base"]) {
+        let (name, text) = match self.root.get(["base"]) {
             None => (PathBuf::from(default_base.name), default_base.text.into()),
             Some(node) => match &node.value {
                 Value::Table(_) => return Ok(Some(node.clone())),
@@ -236,14 +203,14 @@ impl Reader<'_> {
                         Ok(text) => (file, text),
                         Err(error) => {
                             let message = format!("`base`: {error}");
-                            self.problem("base", &node.origin, message);
+                            self.problem("base", message);
                             return Ok(None);
                         }
                     }
                 }
                 _ => {
                     let message = "`base`: expected the path of a configuration file, or a table";
-                    self.problem("base", &node.origin, message);
+                    self.problem("base", message);
                     return Ok(None);
                 }
             },
@@ -253,108 +220,71 @@ impl Reader<'_> {
         Ok(Some(base))
     }
 
-    fn seeds(&mut self, typed: Option<Vec<u64>>, base: Option<&Node>) -> Vec<u64> {
-        let origin = self.root.get(&["seeds"]).map(|node| node.origin.clone());
-        let Some(seeds) = typed else {
-            let seed = base.and_then(|base| base.get(&["seed"]));
+    fn seeds(&mut self, seeds: Option<Vec<u64>>, base: Option<&Node>) -> Vec<u64> {
+        let Some(seeds) = seeds else {
+            let seed = base.and_then(|base| base.get(["seed"]));
             return match seed.map(|node| &node.value) {
                 Some(&Value::Integer(seed)) if seed >= 0 => vec![seed as u64],
-                _ => vec![typed::DEFAULT_SEED],
+                _ => vec![DEFAULT_SEED],
             };
         };
-        let origin = origin.unwrap_or_default();
         let different: BTreeSet<u64> = seeds.iter().copied().collect();
         if seeds.is_empty() || different.len() < seeds.len() {
             let message = "`seeds`: expected at least one seed, and each only once";
-            self.problem("seeds", &origin, message);
-        }
-        if seeds.iter().any(|&seed| seed > i64::MAX as u64) {
-            let message = format!("`seeds`: expected whole numbers from 0 to {}", i64::MAX);
-            self.problem("seeds", &origin, message);
+            self.problem("seeds", message);
         }
         if seeds.is_empty() {
-            return vec![typed::DEFAULT_SEED];
+            return vec![DEFAULT_SEED];
         }
         seeds
     }
 
-    /// The tables `[[key]]`, each read on its own.
-    fn list<T: DeserializeOwned>(&mut self, key: &str) -> Vec<(Node, T)> {
-        let Some(node) = self.root.get(&[key]).cloned() else {
-            return Vec::new();
-        };
-        let Value::Array(nodes) = node.value else {
-            let message = format!("`{key}`: expected tables, each headed [[{key}]]");
-            self.problem(key, &node.origin, message);
-            return Vec::new();
-        };
-        let mut list = Vec::new();
-        for node in nodes {
-            let name = match node.get(&["name"]).map(|name| &name.value) {
-                Some(Value::String(name)) => format!("{key} `{name}`: "),
-                _ => format!("{key}: "),
-            };
-            if let Some(value) = self.read_as(&node, &name) {
-                list.push((node, value));
-            }
-        }
-        list
-    }
-
-    fn arms(&mut self) -> Vec<(Node, TypedArm)> {
-        let arms = self.list::<TypedArm>("arm");
-        if self.root.get(&["arm"]).is_none() {
+    fn check_arms(&mut self, arms: &[ArmTable]) {
+        if arms.is_empty() && !self.root.has("arm") {
             let message = "no arms: add at least one table [[arm]] with a `name`";
-            self.problem("arm", &Origin::Nowhere, message);
+            self.problem("arm", message);
         }
         let mut names = BTreeSet::new();
-        for (node, arm) in &arms {
-            let name = node
-                .get(&["name"])
-                .map_or(&node.origin, |name| &name.origin);
-            if !is_folder_name(&arm.name) {
+        for (index, arm) in arms.iter().enumerate() {
+            let (name, key) = (&arm.name, format!("arm.{index}.name"));
+            if !is_folder_name(name) {
                 let message = format!(
-                    "arm `{}`: `name` names a folder: expected letters, digits, `-`, `_` and `.`, \
-                     beginning with a letter or digit",
-                    arm.name
+                    "arm `{name}`: `name` names a folder: expected letters, digits, `-`, `_` and `.`, \
+                     beginning with a letter or digit"
                 );
-                self.problem("arm.name", &name.clone(), message);
-            } else if !names.insert(arm.name.to_lowercase()) {
-                let message = format!("arm `{}`: another arm has the same name", arm.name);
-                self.problem("arm.name", &name.clone(), message);
+                self.problem(&key, message);
+            } else if !names.insert(name.to_lowercase()) {
+                let message = format!("arm `{name}`: another arm has the same name");
+                self.problem(&key, message);
             }
-            self.check_unset(node, &arm.unset);
+            self.check_unset(&format!("arm.{index}.unset"), &arm.unset);
         }
-        arms
     }
 
-    fn known_arms(&mut self, key: &str, node: &Node, arms: &[String], known: &[String]) {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let origin = node.get(&["arms"]).map(|arms| arms.origin.clone());
+    /// Reports names in the list under `path` that no arm has.
+    fn known_arms(&mut self, path: &[&str], arms: &[String], known: &[&str]) {
         for arm in arms.iter().filter(|arm| !known.contains(&arm.as_str())) {
-            let message = format!(
-                "`{key}`: no arm is called `{arm}`; {}",
-                suggestion(arm, &known)
-            );
-            self.problem(key, &origin.clone().unwrap_or_default(), message);
+            let (table, list) = (path[0], path[path.len() - 1]);
+            let nearest = suggestion(arm, known);
+            let message = format!("`{table}.{list}`: no arm is called `{arm}`; {nearest}");
+            self.problem(&path.join("."), message);
         }
     }
 
-    /// Reports keys in `unset` that no configuration has.
-    fn check_unset(&mut self, node: &Node, unset: &[String]) {
-        let every = typed::every_key();
+    /// Reports keys in the list `unset` under `path` that no configuration has.
+    fn check_unset(&mut self, path: &str, unset: &[String]) {
+        let every = RunConfig::keys();
         // Whole tables may be removed too.
         let tables = every
             .iter()
             .flat_map(|key| key.match_indices('.').map(|(end, _)| &key[..end]));
         let known: Vec<&str> = tables.chain(every.iter().map(String::as_str)).collect();
-        let origin = node.get(&["unset"]).map(|unset| unset.origin.clone());
         for key in unset.iter().filter(|key| !known.contains(&key.as_str())) {
             let mut message = format!("`unset`: no configuration has the key `{key}`");
-            if let Some(near) = nearest(key, &known, ALIKE) {
+            if let Some(near) = nearest(key, &known) {
                 message += &format!("; did you mean `{near}`?");
             }
-            self.problem(key, &origin.clone().unwrap_or_default(), message);
+            self.problem(path, message);
         }
     }
 
@@ -363,16 +293,16 @@ impl Reader<'_> {
         &mut self,
         base: &Node,
         shared: &Changes<'_>,
-        arms: &[(Node, TypedArm)],
+        arms: &[ArmTable],
         (seeds, has_data): (&[u64], bool),
     ) -> Option<Vec<RunConfig>> {
         let (mut configs, mut found) = (Vec::new(), Vec::new());
-        for (node, arm) in arms {
+        for (index, arm) in arms.iter().enumerate() {
             let mut document = base.clone();
             shared.apply(&mut document);
             let own = Changes {
                 unset: &arm.unset,
-                set: node.get(&["set"]),
+                set: self.root.get(format!("arm.{index}.set").split('.')),
             };
             own.apply(&mut document);
             document.lay_over(&single_value("seed", Value::Integer(seeds[0] as i64)));
@@ -380,8 +310,8 @@ impl Reader<'_> {
                 // The folder depends on where the experiment's results go.
                 document.lay_over(&single_value("data.path", Value::String("data".into())));
             }
-            let mut problems = Vec::new();
-            configs.push(typed::read(&document, &mut problems));
+            let (config, problems) = RunConfig::from_document(&document);
+            configs.push(config);
             found.push((arm.name.clone(), problems));
         }
         self.report_arms(&found);
@@ -401,7 +331,8 @@ impl Reader<'_> {
         for (name, problems) in found {
             for problem in problems.iter().filter(|problem| !common.contains(problem)) {
                 let message = format!("arm `{name}`: {}", problem.message);
-                self.problem(&problem.key, &problem.origin, message);
+                self.problems
+                    .push(Problem::new(&problem.key, &problem.origin, message));
             }
         }
     }
@@ -410,9 +341,8 @@ impl Reader<'_> {
 impl Changes<'_> {
     fn apply(&self, document: &mut Node) {
         for key in self.unset {
-            let path: Vec<&str> = key.split('.').map(str::trim).collect();
-            if document.get(&path).is_some() {
-                let path: Vec<String> = path.into_iter().map(Into::into).collect();
+            let path: Vec<String> = key.split('.').map(|part| part.trim().into()).collect();
+            if document.has(&path.join(".")) {
                 document.remove(&path);
             }
         }

@@ -2,27 +2,23 @@
 //! or never kept, and the overlap between tokens.
 
 mod bits;
+mod mean;
 mod overlap;
+mod token;
 mod token_class;
 
 use model::Site;
 use serde::Serialize;
 
 use bits::BitRows;
+use mean::mean;
 pub use overlap::Overlap;
+use token::Placed;
+pub use token::StudiedToken;
 pub use token_class::TokenClass;
 
 /// Number of equal intervals of M in histograms.
 const HISTOGRAM_BINS: usize = 20;
-
-/// A token that masks were computed for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StudiedToken {
-    /// Its id in the vocabulary.
-    pub id: u32,
-    /// The text that the token completes; empty in the middle of a character.
-    pub text: String,
-}
 
 /// The values of one mask for the tokens of a window.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,15 +38,6 @@ pub struct MaskWindow {
 pub struct MaskStudy {
     tokens: Vec<Placed>,
     masks: Vec<StudiedMask>,
-}
-
-/// A token and its position.
-#[derive(Clone, Debug)]
-struct Placed {
-    token: StudiedToken,
-    class: TokenClass,
-    /// Number of tokens before it in its window.
-    position: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -255,11 +242,6 @@ impl StudiedMask {
         };
         (mask, table)
     }
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    sum / count
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::bits::BitRows;
+use super::mean::mean;
+use super::token::Placed;
 use super::token_class::TokenClass;
-use super::{Placed, mean};
 
 /// The most tokens of which all pairs are compared; longer texts are sampled at even distances.
 const MOST_COMPARED: usize = 512;

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use super::arm::Arm;
 use super::page::{Page, escaped};
 use super::run_record::RunRecord;
-use super::{Arm, Report, SPREAD_NOTE, Section};
+use super::{Report, SPREAD_NOTE, Section};
 use crate::experiments::Status;
 
 /// The whole page.

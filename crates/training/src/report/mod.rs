@@ -5,6 +5,7 @@
 mod arm;
 mod charts;
 mod columns;
+mod error;
 mod html;
 mod markdown;
 mod mask_page;
@@ -15,15 +16,16 @@ mod run_record;
 mod spread;
 mod table;
 mod thresholds;
+mod write;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::ConfigError;
-use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, OutlineError, Table, run_folder};
+use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, Table, run_folder};
 use crate::run_folder::CONFIG_FILE;
 
 pub use arm::{Arm, Family};
 pub use charts::{Axis, Plot, Series};
+pub use error::ReportError;
 pub use mask_page::mask_page;
 pub use picture::Theme;
 pub use picture::token_strips::token_strips;
@@ -33,33 +35,6 @@ pub use table::{Cell, DataTable, Unit};
 
 /// File name of a report in the folder that it is about.
 pub const REPORT_FILE: &str = "report.html";
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// The operating system refused.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A folder holds nothing to report about.
-    #[error(
-        "{path}: neither the folder of a run (config.toml) nor of an experiment (experiment.json)"
-    )]
-    NoRun {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A run's configuration cannot be read.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An experiment's outline cannot be read.
-    #[error(transparent)]
-    Outline(#[from] OutlineError),
-}
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,39 +89,6 @@ impl Report {
             _ => "Report".into(),
         };
         Ok(Self { title, sections })
-    }
-
-    /// The report in a format.
-    pub fn write(&self, format: Format) -> String {
-        match format {
-            Format::Html => html::page(self),
-            Format::Markdown => markdown::document(self),
-            Format::Csv => {
-                let table = |section: &Section| section.tables().first().map(DataTable::csv);
-                let tables: Vec<String> = self.sections.iter().filter_map(table).collect();
-                tables.join("\r\n")
-            }
-        }
-    }
-
-    /// One chart as an SVG file: the first of a kind, or the first of all. None if there is nothing
-    /// to plot.
-    pub fn picture(&self, kind: Option<ChartKind>, theme: Theme) -> Option<String> {
-        let plot = self.sections.iter().find_map(|of| of.plot(kind))?;
-        Some(picture::chart(&plot, theme))
-    }
-
-    /// Writes the report's page into the folder that it is about, whole or not at all.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn save(&self, path: &Path, format: Format) -> Result<(), ReportError> {
-        model::files::write_atomically(path, self.write(format).as_bytes()).map_err(|source| {
-            ReportError::File {
-                path: path.into(),
-                source,
-            }
-        })
     }
 }
 

@@ -6,7 +6,7 @@ use model::{FeedForwardConfig, Site};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ReportError;
+use super::error::ReportError;
 use crate::config::RunConfig;
 use crate::experiments::{FAILURE_FILE, Measurements, Status};
 use crate::flops;

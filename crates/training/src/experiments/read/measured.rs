@@ -1,45 +1,36 @@
 //! Checks the measurements in an experiment file.
 
+use model::problem::{Allowed, Checks};
+
 use super::Reader;
+use crate::config::reading::add_found;
 use crate::experiments::measurements::Plans;
 
 impl Reader<'_> {
-    pub(super) fn check_measurements(&mut self, plans: Plans<'_>, names: &[String]) {
-        let speed = plans.speed.map(|speed| {
-            vec![
-                ("decode", speed.decode.map(u64::from)),
-                ("prefill", speed.prefill.map(u64::from)),
-                ("rounds", Some(speed.rounds.into())),
-                ("threads", speed.threads.map(u64::from)),
-                ("seeds", Some(speed.seeds as u64)),
-            ]
-        });
-        let masks = plans.masks.map(|masks| {
-            vec![
-                ("max_tokens", Some(masks.max_tokens)),
-                ("seeds", Some(masks.seeds as u64)),
-            ]
-        });
-        for (table, numbers) in [("speed", speed), ("masks", masks)] {
-            let numbers = numbers.into_iter().flatten();
-            for (key, _) in numbers.filter(|(_, number)| *number == Some(0)) {
-                let node = self.root.get(&[table, key]);
-                let origin = node.map(|node| node.origin.clone()).unwrap_or_default();
-                let name = format!("{table}.{key}");
-                let message = format!("`{name}` is 0: expected at least 1");
-                self.problem(&name, &origin, message);
+    pub(super) fn check_measurements(&mut self, plans: Plans<'_>, names: &[&str]) {
+        let mut checks = Checks::default();
+        if let Some(speed) = plans.speed {
+            checks.table("speed", |checks| {
+                checks.range("decode", speed.decode, 1..);
+                checks.range("prefill", speed.prefill, 1..);
+                checks.range("rounds", speed.rounds, 1..);
+                checks.range("threads", speed.threads, 1..);
+                checks.range("seeds", speed.seeds, 1..);
+            });
+        }
+        if let Some(masks) = plans.masks {
+            checks.table("masks", |checks| {
+                checks.range("max_tokens", masks.max_tokens, 1..);
+                checks.range("seeds", masks.seeds, 1..);
+            });
+        }
+        if let Some(threshold) = plans.threshold {
+            self.known_arms(&["threshold", "arms"], &threshold.arms, names);
+            for &share in &threshold.sparsity {
+                let shares = Allowed::from(0.0..=1.0).called("shares");
+                checks.range("threshold.sparsity", share, shares);
             }
         }
-        let threshold = plans.threshold;
-        if let Some((node, plan)) = self.root.get(&["threshold"]).zip(threshold) {
-            self.known_arms("threshold.arms", node, &plan.arms, names);
-            let is_share = |share: &&f64| !(0.0..=1.0).contains(*share);
-            if let Some(share) = plan.sparsity.iter().find(is_share) {
-                let origin = node.get(&["sparsity"]).map(|node| node.origin.clone());
-                let message =
-                    format!("`threshold.sparsity` has {share}: expected shares from 0 to 1");
-                self.problem("threshold.sparsity", &origin.unwrap_or_default(), message);
-            }
-        }
+        add_found(&mut self.problems, self.root, checks);
     }
 }

@@ -1,0 +1,159 @@
+//! Reads a document into any serde type and gathers everything that is wrong with it.
+//!
+//! serde stops at the first error. Here the key that caused it is removed and the reading starts
+//! again, until nothing is wrong any more; so types may come from any crate, and a new key of
+//! theirs is known here at once. `eserde` gathers all errors too, but every type would have to derive
+//! its trait, and it knows no lines.
+
+use std::collections::HashSet;
+
+use model::Checks;
+use serde::de::DeserializeOwned;
+
+use super::deserialize::{Failure, attempt};
+use super::document::{Node, Value};
+use super::keys::keys_of;
+use super::nearest::{suggestion, unknown_key};
+use super::problem::{Origin, Problem};
+
+/// More problems than anyone reads; it bounds the work on a hostile file.
+const MOST_PROBLEMS: usize = 50;
+
+/// What was read of a document.
+pub(crate) struct Reading<T> {
+    /// The value, with what was wrong left out; none if it could not be read at all.
+    pub(crate) value: Option<T>,
+    /// The document without what was wrong, and with placeholders for what was missing.
+    pub(crate) understood: Node,
+    /// All that was wrong.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Reads a document as a `T`.
+pub(crate) fn read<T: DeserializeOwned>(document: &Node) -> Reading<T> {
+    let mut understood = document.clone();
+    let (mut problems, mut missing) = (Vec::new(), Vec::new());
+    let mut placeholders = HashSet::new();
+    let value = loop {
+        let (path, failure) = match attempt::<T>(&understood) {
+            Ok(value) => break Some(value),
+            Err(failure) => failure,
+        };
+        let progress = if let Failure::MissingKey(key) = failure {
+            let full: Vec<String> = path.iter().cloned().chain([key.to_string()]).collect();
+            let problem = problem::<T>(&failure, document, &full);
+            if !is_known(&problem.key, problems.iter().chain(&missing)) {
+                missing.push(problem);
+            }
+            understood.add_placeholder(&path, key);
+            placeholders.insert(full) || understood.remove(&path)
+        } else {
+            let problem = problem::<T>(&failure, document, &path);
+            // A placeholder may be what cannot be read.
+            if !is_known(&problem.key, problems.iter().chain(&missing)) {
+                problems.push(problem);
+            }
+            understood.remove(&path)
+        };
+        if !progress || problems.len() >= MOST_PROBLEMS {
+            break None;
+        }
+    };
+    problems.extend(missing);
+    Reading {
+        value,
+        understood,
+        problems,
+    }
+}
+
+/// Whether something is already known about a key or about a table around it.
+fn is_known<'a>(key: &str, problems: impl IntoIterator<Item = &'a Problem>) -> bool {
+    let around = |problem: &Problem| match key.strip_prefix(&problem.key) {
+        Some(rest) => !problem.key.is_empty() && (rest.is_empty() || rest.starts_with('.')),
+        None => false,
+    };
+    problems.into_iter().any(around)
+}
+
+/// Adds the problems that checks found in the values of a document, each with its place, but for keys
+/// of which something is already known.
+pub(crate) fn add_found(problems: &mut Vec<Problem>, document: &Node, checks: Checks) {
+    for mut found in checks.finish().err().unwrap_or_default() {
+        if is_known(&found.key, &*problems) {
+            continue;
+        }
+        let path: Vec<String> = found.key.split('.').map(Into::into).collect();
+        let place = Place::of(document, &path);
+        let key = std::mem::replace(&mut found.key, place.key);
+        let message = format!("{}{found}", place.table);
+        problems.push(Problem::new(&key, &place.origin, message));
+    }
+}
+
+/// What messages call the place of a value.
+struct Place {
+    /// Which table of a list it stands in: "arm `small`: ". Empty where it is in no list.
+    table: String,
+    /// The key, from that table on, with dots between tables.
+    key: String,
+    /// Where the value was written; where it is missing in a table of a list, where that begins.
+    origin: Origin,
+}
+
+impl Place {
+    fn of(document: &Node, path: &[String]) -> Self {
+        let node = |length: usize| document.get(path[..length].iter().map(String::as_str));
+        let is = |length, kind: fn(&Value) -> bool| node(length).is_some_and(|it| kind(&it.value));
+        let is_element = |at: &usize| is(*at, |value| matches!(value, Value::Array(_)));
+        let names = |places: std::ops::Range<usize>| {
+            let named = places.filter(|at| !is_element(at));
+            named
+                .map(|at| path[at].as_str())
+                .collect::<Vec<_>>()
+                .join(".")
+        };
+        let in_list = (1..=path.len()).rev().find(|&length| {
+            is_element(&(length - 1)) && is(length, |value| matches!(value, Value::Table(_)))
+        });
+        let origin = node(path.len()).map(|node| node.origin.clone());
+        let Some(length) = in_list else {
+            return Self {
+                table: String::new(),
+                key: names(0..path.len()),
+                origin: origin.unwrap_or_default(),
+            };
+        };
+        let table = node(length);
+        let origin = origin.or(table.map(|table| table.origin.clone()));
+        let name = table.and_then(|table| table.get(["name"]));
+        let name = match name.map(|name| &name.value) {
+            Some(Value::String(name)) => format!(" `{name}`"),
+            _ => String::new(),
+        };
+        Self {
+            table: format!("{}{name}: ", names(0..length)),
+            key: names(length..path.len()),
+            origin: origin.unwrap_or_default(),
+        }
+    }
+}
+
+/// A failure to read the value under a path, in words.
+fn problem<T: DeserializeOwned>(failure: &Failure, document: &Node, path: &[String]) -> Problem {
+    let Place { table, key, origin } = Place::of(document, path);
+    let message = match failure {
+        Failure::UnknownKey { key: last, known } => {
+            let around = key.strip_suffix(last.as_str()).unwrap_or_default();
+            let around = around.strip_suffix('.').unwrap_or(around);
+            unknown_key(around, last, known, keys_of::<T>)
+        }
+        Failure::UnknownWord { word, known } => {
+            format!("`{key}` is \"{word}\": {}", suggestion(word, known))
+        }
+        Failure::MissingKey(_) => format!("`{key}` is missing"),
+        Failure::Type { found, expected } => format!("`{key}` is {found}: expected {expected}"),
+        Failure::Other(message) => format!("`{key}`: {message}"),
+    };
+    Problem::new(&path.join("."), &origin, format!("{table}{message}"))
+}

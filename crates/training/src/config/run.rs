@@ -1,0 +1,148 @@
+//! The whole configuration of a run, and how it is read and written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use model::{Checks, ModelConfig};
+use serde::{Deserialize, Serialize};
+
+use super::document::{self, Node, read_text};
+use super::keys::{keys_of, values_of};
+use super::problem::{ConfigError, Problem};
+use super::reading::{Reading, add_found, read};
+use super::train::TrainConfig;
+
+/// Seed of the published runs.
+pub(crate) const DEFAULT_SEED: u64 = 1337;
+
+/// Everything that decides a training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seed of the initial weights, the batches and all noise, up to 2⁶³ − 1.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// What is trained on.
+    pub data: DataConfig,
+    /// What is trained.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub train: TrainConfig,
+}
+
+fn default_seed() -> u64 {
+    DEFAULT_SEED
+}
+
+/// What is trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The data folder, as `ldrop data prepare` writes it.
+    pub path: PathBuf,
+}
+
+impl RunConfig {
+    /// Reads a configuration file, applies overrides (`key=value`) in order and checks it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or all that is wrong with it and with the overrides.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::parse(&read_text(path)?, path, overrides)
+    }
+
+    /// Reads a configuration from text; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// All that is wrong with the text and with the overrides.
+    pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut document =
+            document::parse(text).map_err(|problems| ConfigError::invalid(path, problems))?;
+        let mut problems: Vec<Problem> = overrides
+            .iter()
+            .filter_map(|typed| document::set(&mut document, typed).err())
+            .collect();
+        let (config, found) = Self::from_document(&document);
+        problems.extend(found);
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::invalid(path, problems)),
+        }
+    }
+
+    /// Reads a document and checks it: the configuration, if there is enough of it, and all that is
+    /// wrong.
+    pub(crate) fn from_document(document: &Node) -> (Option<Self>, Vec<Problem>) {
+        let mut document = document.clone();
+        // So that what is missing in them is told key by key.
+        for table in ["data", "model", "train"] {
+            document.add_table(table);
+        }
+        let mut reading: Reading<Self> = read(&document);
+        if let Some(config) = &mut reading.value {
+            let given = |key: &str| reading.understood.has(&format!("train.{key}"));
+            config.train.fill_in(given);
+        }
+        let mut checks = Checks::default();
+        if let Some(config) = &reading.value {
+            config.check(&mut checks);
+        }
+        add_found(&mut reading.problems, &document, checks);
+        (reading.value, reading.problems)
+    }
+
+    /// Records every value that no run can have.
+    fn check(&self, checks: &mut Checks) {
+        checks.range("seed", self.seed, 0..=i64::MAX as u64);
+        checks.table("model", |checks| self.model.check(checks));
+        checks.table("train", |checks| self.train.check(checks));
+    }
+
+    /// The configuration as TOML, with every key.
+    ///
+    /// # Errors
+    /// The data path is not Unicode.
+    pub fn to_toml(&self) -> Result<String, String> {
+        toml::to_string(self).map_err(|error| error.to_string())
+    }
+
+    /// Writes the configuration as TOML, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the data path is not Unicode.
+    pub fn write(&self, path: &Path) -> Result<(), ConfigError> {
+        let text = self.to_toml().map_err(|reason| ConfigError::Unwritable {
+            path: path.into(),
+            reason,
+        })?;
+        model::files::write_atomically(path, text.as_bytes()).map_err(|source| ConfigError::File {
+            path: path.into(),
+            source,
+        })
+    }
+
+    /// Tokens that one optimizer step sees.
+    pub fn tokens_per_step(&self) -> u64 {
+        self.train.batch as u64 * self.train.accumulate as u64 * self.model.context as u64
+    }
+
+    /// All keys that a configuration can have, with dots between tables, in alphabetical order.
+    pub fn keys() -> BTreeSet<String> {
+        keys_of::<Self>()
+    }
+
+    /// All values by their keys, with dots between tables.
+    pub fn values(&self) -> BTreeMap<String, toml::Value> {
+        values_of(self)
+    }
+
+    /// The keys whose values differ, with dots between tables, in alphabetical order.
+    pub fn differing_keys(&self, other: &Self) -> Vec<String> {
+        let (mine, theirs) = (self.values(), other.values());
+        let keys: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
+        keys.into_iter()
+            .filter(|key| mine.get(*key) != theirs.get(*key))
+            .cloned()
+            .collect()
+    }
+}

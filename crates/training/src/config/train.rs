@@ -1,0 +1,259 @@
+//! The table `[train]` and those in it: what they hold, their defaults, and which values are possible.
+
+use std::path::PathBuf;
+
+use model::problem::{Allowed, Checks, above};
+use serde::{Deserialize, Serialize};
+
+use crate::precision::PrecisionChoice;
+
+const MOST_STEPS: u64 = 1 << 30;
+const MOST_PER_STEP: usize = 1 << 16;
+/// The numbers of micro-batches key random streams, which have room for 40 bits.
+const MOST_MICRO_BATCHES: u64 = 1 << 40;
+/// The published runs' warm-up, where the run is long enough for it.
+const DEFAULT_WARMUP: u64 = 300;
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// A model or run folder whose weights the run begins with, and only those; masks that it lacks
+    /// begin by keeping everything. Random weights where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// Number of optimizer steps.
+    pub steps: u64,
+    /// Windows per micro-batch.
+    pub batch: usize,
+    /// Micro-batches per optimizer step; 1 where left out.
+    #[serde(default = "default_accumulate")]
+    pub accumulate: usize,
+    /// Largest norm of all gradients together; larger gradients are scaled down to it. No
+    /// clipping where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Steps from one line of metrics to the next; 10 where left out.
+    #[serde(default = "default_log_every")]
+    pub log_every: u64,
+    /// What the operands of matrix products are rounded to.
+    #[serde(default)]
+    pub precision: PrecisionChoice,
+    /// The optimizer.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// The course of the learning rate.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// Evaluation during training.
+    #[serde(default)]
+    pub evaluate: EvaluateConfig,
+    /// Checkpoints.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+}
+
+fn default_accumulate() -> usize {
+    1
+}
+
+fn default_log_every() -> u64 {
+    10
+}
+
+impl TrainConfig {
+    /// Fills in the defaults that follow from other settings. `given` tells which keys of this table
+    /// have a value of their own.
+    pub(super) fn fill_in(&mut self, given: impl Fn(&str) -> bool) {
+        if !given("optimizer.minimum_learning_rate") {
+            self.optimizer.minimum_learning_rate = self.optimizer.learning_rate / 10.0;
+        }
+        if !given("schedule.warmup") {
+            self.schedule.warmup = DEFAULT_WARMUP.min(self.steps / 10);
+        }
+        if !given("schedule.decay_steps") {
+            self.schedule.decay_steps = self.steps;
+        }
+        if !given("checkpoint.every") {
+            self.checkpoint.every = self.evaluate.every;
+        }
+    }
+
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.range("steps", self.steps, 1..=MOST_STEPS);
+        checks.range("batch", self.batch, 1..=MOST_PER_STEP);
+        checks.range("accumulate", self.accumulate, 1..=MOST_PER_STEP);
+        let norms = above(0.0).advice("leave it out for no clipping");
+        checks.range("clip", self.clip, norms);
+        checks.range("log_every", self.log_every, 1..=MOST_STEPS);
+        let micro_batches = self.steps.saturating_mul(self.accumulate as u64);
+        checks.ensure(
+            micro_batches < MOST_MICRO_BATCHES,
+            "accumulate",
+            self.accumulate,
+            format!("expected steps times accumulate to be below {MOST_MICRO_BATCHES}"),
+        );
+        checks.table("optimizer", |checks| self.optimizer.check(checks));
+        checks.table("schedule", |checks| self.schedule.check(checks));
+        checks.table("evaluate", |checks| self.evaluate.check(checks));
+        checks.table("checkpoint", |checks| self.checkpoint.check(checks));
+    }
+}
+
+/// AdamW.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// The highest learning rate, after the warm-up.
+    pub learning_rate: f64,
+    /// The learning rate at the end of the cosine; a tenth of the highest where left out.
+    pub minimum_learning_rate: f64,
+    /// Decay of the first and the second moment, each in [0, 1).
+    pub betas: [f64; 2],
+    /// Decoupled weight decay of parameters with two or more dimensions.
+    pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+}
+
+impl Default for OptimizerConfig {
+    /// The published runs' optimizer.
+    fn default() -> Self {
+        let learning_rate = 9e-4;
+        Self {
+            learning_rate,
+            minimum_learning_rate: learning_rate / 10.0,
+            betas: [0.9, 0.95],
+            weight_decay: 0.1,
+            epsilon: 1e-8,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    fn check(&self, checks: &mut Checks) {
+        let (highest, lowest) = (self.learning_rate, self.minimum_learning_rate);
+        checks.range("learning_rate", highest, above(0.0));
+        // Where the highest is no number at all, only that is wrong.
+        let in_order = (0.0..=highest).contains(&lowest) || !highest.is_finite();
+        checks.ensure(
+            in_order && lowest.is_finite(),
+            "minimum_learning_rate",
+            lowest,
+            "expected a number from 0 to the learning rate",
+        );
+        for beta in self.betas {
+            let decays = Allowed::from(0.0..1.0).called("two numbers");
+            checks.range("betas", beta, decays);
+        }
+        checks.range("weight_decay", self.weight_decay, 0.0..);
+        checks.range("epsilon", self.epsilon, above(0.0));
+    }
+}
+
+/// The course of the learning rate; see [`crate::schedule`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleConfig {
+    /// Steps of the linear warm-up; a tenth of the run's steps, but at most 300, where left out.
+    pub warmup: u64,
+    /// The step at which the cosine reaches the minimum; the last one where left out.
+    pub decay_steps: u64,
+}
+
+impl ScheduleConfig {
+    fn check(&self, checks: &mut Checks) {
+        checks.range("warmup", self.warmup, 0..=MOST_STEPS);
+        checks.range("decay_steps", self.decay_steps, 1..=MOST_STEPS);
+        let decay_steps = self.decay_steps;
+        checks.ensure(
+            self.warmup <= decay_steps,
+            "warmup",
+            self.warmup,
+            format!(
+                "expected at most decay_steps, {decay_steps}; lower it, or leave it out for a tenth \
+                 of the steps"
+            ),
+        );
+    }
+}
+
+/// Evaluation during training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// Steps from one evaluation to the next; the last step is always evaluated.
+    pub every: u64,
+    /// Random batches of each split.
+    pub batches: u64,
+    /// The text sample written after each evaluation.
+    pub sample: SampleConfig,
+}
+
+impl Default for EvaluateConfig {
+    /// 200 batches of each split after every 500 steps.
+    fn default() -> Self {
+        Self {
+            every: 500,
+            batches: 200,
+            sample: SampleConfig::default(),
+        }
+    }
+}
+
+impl EvaluateConfig {
+    fn check(&self, checks: &mut Checks) {
+        checks.range("every", self.every, 1..=MOST_STEPS);
+        checks.range("batches", self.batches, 1..=MOST_STEPS);
+        let tokens = self.sample.tokens;
+        checks.range("sample.tokens", tokens, 0..=MOST_PER_STEP);
+    }
+}
+
+/// The text sample written after each evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleConfig {
+    /// Text that the model continues; where empty, the model starts from nothing.
+    pub prompt: String,
+    /// Number of tokens to write; 0 for no sample.
+    pub tokens: usize,
+}
+
+impl Default for SampleConfig {
+    /// 64 tokens that start from nothing.
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            tokens: 64,
+        }
+    }
+}
+
+/// When checkpoints are written and how many are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps from one checkpoint to the next; the last step and the best evaluations always get
+    /// one. As often as evaluations where left out.
+    pub every: u64,
+    /// How many of the latest checkpoints are kept besides the best one.
+    pub keep: usize,
+}
+
+impl Default for CheckpointConfig {
+    /// The latest two checkpoints, of those that are as frequent as the usual evaluations.
+    fn default() -> Self {
+        Self {
+            every: EvaluateConfig::default().every,
+            keep: 2,
+        }
+    }
+}
+
+impl CheckpointConfig {
+    fn check(&self, checks: &mut Checks) {
+        checks.range("every", self.every, 1..=MOST_STEPS);
+        checks.range("keep", self.keep, 1..=MOST_PER_STEP);
+    }
+}
