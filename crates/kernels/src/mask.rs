@@ -174,12 +174,12 @@ pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
         });
 }
 
-/// Replaces masks by 1 where they are kept and 0 elsewhere.
+/// Replaces masks by 1 where they are kept and 0 elsewhere; what is no number stays none.
 fn round(masks: &mut [f32], keep: Keep, start: usize) {
     match keep {
         Keep::Threshold(threshold) => {
             for mask in masks {
-                *mask = if *mask >= threshold { 1.0 } else { 0.0 };
+                *mask = side(*mask >= threshold, *mask);
             }
         }
         Keep::Random(generator) => {
@@ -198,10 +198,18 @@ fn round(masks: &mut [f32], keep: Keep, start: usize) {
     }
 }
 
+/// 1 where a mask is kept, else 0; a mask that is no number passes, or else its error would look like
+/// something dropped.
+#[inline(always)]
+fn side(kept: bool, mask: f32) -> f32 {
+    let dropped = if mask.is_nan() { mask } else { 0.0 };
+    if kept { 1.0 } else { dropped }
+}
+
 levelled! {
     fn compare(masks: &mut [f32], noise: &[f32]) {
         for (mask, &noise) in masks.iter_mut().zip(noise) {
-            *mask = if noise <= *mask { 1.0 } else { 0.0 };
+            *mask = side(noise <= *mask, *mask);
         }
     }
 }
@@ -214,7 +222,7 @@ fn check(elements: usize, attended: &[f32], shift: &[f32]) {
     );
 }
 
-/// `x · round(M)`, like `x`.
+/// `x · round(M)`, like `x`; NaN where `M` is.
 ///
 /// `x` and `attended` are rows of `shift.len()` channels.
 ///

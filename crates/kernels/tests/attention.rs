@@ -188,3 +188,45 @@ proptest! {
         });
     }
 }
+
+/// NaN and infinity among the values of a token reach that token and later ones, and leave those before
+/// it bit by bit as they were.
+#[test]
+fn no_query_sees_what_later_keys_hold() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        for time in [1, 7, 16, 33, 70] {
+            let shape = Shape {
+                batch: 2,
+                time,
+                heads: 2,
+                size: 5,
+            };
+            let width = shape.heads * shape.size;
+            let packed = scaled_values(shape.batch * time * 3 * width, 3, 1.0);
+            let clean = attention::forward(&packed, shape, None, precision);
+            for (at, part, bad) in [
+                (0, 2, f32::NAN),
+                (time / 2, 2, f32::INFINITY),
+                (time - 1, 2, f32::NAN),
+                (time / 2, 1, f32::NAN),
+                (time - 1, 0, f32::NAN),
+            ] {
+                let mut spoiled = packed.clone();
+                // Channel 6: the second one of the second head.
+                spoiled[(3 * at + part) * width + 6] = bad;
+                let found = attention::forward(&spoiled, shape, None, precision);
+                for (index, (found, clean)) in found.iter().zip(&clean).enumerate() {
+                    let (token, channel) = (index / width % time, index % width);
+                    let sequence = index / width / time;
+                    let seen = if part == 0 { token == at } else { token >= at };
+                    let channels = if part == 2 { 6..7 } else { 5..10 };
+                    if sequence == 0 && seen && channels.contains(&channel) {
+                        assert!(found.is_nan(), "{precision:?} {time} {at} {part}: {found}");
+                    } else {
+                        assert_eq!(found, clean, "{precision:?} {time} {at} {part}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,10 +1,26 @@
 //! The configuration of a learned dropout module.
 
 use burn::config::Config;
+use burn::module::{Content, Param};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use model::initialization::{DEVIATION, NormalValues, scale_preserving_deviation};
+use model::pass::NoiseKey;
+use model::penalty::check_floor;
+use model::problem::LARGEST_DIMENSION;
 use model::rounding::SIGMOID_SCALE;
-use model::{MaskConfig, MaskFunction, MaskGradient, MaskShape, PenaltyKind, Rounding};
+use model::{
+    Checks, ConfigProblem, MaskConfig, MaskFunction, MaskGradient, MaskInput, MaskShape, Pass,
+    PenaltyKind, Rounding, Site, check_heads, check_rounding, noise_spread,
+};
 
-/// Configuration of a [`LearnedDropout`](crate::LearnedDropout).
+use crate::function::{Learned, Series, learned};
+use crate::learned_dropout::LearnedDropout;
+use crate::linear::Linear;
+use crate::noise_state::NoiseState;
+use crate::statistics::MaskHistory;
+use crate::supported_device;
+
+/// Configuration of a [`LearnedDropout`].
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -13,16 +29,15 @@ use model::{MaskConfig, MaskFunction, MaskGradient, MaskShape, PenaltyKind, Roun
 /// let device = Device::flex();
 /// let dropout = LearnedDropoutConfig::new(64, 4).init(&device);
 /// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
-/// let out = dropout.forward(x);
-/// assert_eq!(out.dims(), [2, 16, 64]);
+/// assert_eq!(dropout.forward(x).dims(), [2, 16, 64]);
 ///
 /// // Groups of 8 channels, by an attention of width 16 over another input of 32 channels.
 /// let narrow = LearnedDropoutConfig::new(64, 4)
 ///     .with_input(Some(32)).with_rank(Some(16)).with_group(8).init(&device);
 /// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
 /// let input = Tensor::<3>::random([2, 16, 32], Distribution::Default, &device);
-/// let masked = narrow.apply(x, input, &learned_dropout::Pass::Evaluate);
-/// assert_eq!(masked.mask().dims(), [2, 16, 8]);
+/// let masked = narrow.forward_from(x, input);
+/// assert_eq!(masked.mask.values().dims(), [2, 16, 8]);
 /// ```
 #[derive(Config, Debug)]
 pub struct LearnedDropoutConfig {
@@ -41,6 +56,10 @@ pub struct LearnedDropoutConfig {
     /// Neighbouring channels that share one mask value; a divisor of `width`.
     #[config(default = 1)]
     pub group: usize,
+    /// Whether a token's mask depends on the tokens up to it alone, as in a decoder; else on all tokens of
+    /// the sequence, as in an encoder. Other than causal masks are made of burn's own operations.
+    #[config(default = true)]
+    pub causal: bool,
     /// Whether the gradient stops at the mask's input.
     #[config(default = false)]
     pub detach_input: bool,
@@ -50,6 +69,10 @@ pub struct LearnedDropoutConfig {
     /// Brings the mask to {0, 1}.
     #[config(default = "Rounding::Stochastic")]
     pub rounding: Rounding,
+    /// Forward passes with noise over which the noise of the stochastic rounding fades linearly to none: it
+    /// then is the threshold. The noise stays where it is left out.
+    #[config(default = "None")]
+    pub noise_steps: Option<u64>,
     /// Steepness of the sigmoid roundings.
     #[config(default = "SIGMOID_SCALE")]
     pub sigmoid_scale: f64,
@@ -62,10 +85,12 @@ pub struct LearnedDropoutConfig {
     /// The mean below which [`Mask::shortfall`](crate::Mask::shortfall) counts a value, if any.
     #[config(default = "None")]
     pub floor: Option<f64>,
-    /// Seed of the initial weights and of the noise of [`LearnedDropout::forward`](crate::LearnedDropout::forward). Give each module
-    /// of a model another one, or they all begin alike and round alike.
-    #[config(default = 1337)]
-    pub seed: u64,
+    /// Seed of the initial weights and of the noise of
+    /// [`LearnedDropout::forward`](crate::LearnedDropout::forward). Left out, it is drawn from the random
+    /// numbers of the device, so that every module has its own and all follow from
+    /// [`Device::seed`](burn::tensor::Device::seed).
+    #[config(default = "None")]
+    pub seed: Option<u64>,
 }
 
 impl LearnedDropoutConfig {
@@ -85,13 +110,192 @@ impl LearnedDropoutConfig {
             .with_floor(penalty.and_then(|penalty| penalty.floor))
     }
 
+    /// Every reason for which no module can be made.
+    ///
+    /// ```
+    /// use learned_dropout::LearnedDropoutConfig;
+    /// let problems = LearnedDropoutConfig::new(0, 4).with_floor(Some(2.0)).validate().unwrap_err();
+    /// assert_eq!(problems[0].to_string(), "`width` is 0: expected a whole number from 1 to 16777216");
+    /// assert_eq!(problems[1].key, "floor");
+    /// ```
+    ///
+    /// # Errors
+    /// All problems, not just the first; their keys are the names of fields.
+    pub fn validate(&self) -> Result<(), Vec<ConfigProblem>> {
+        let mut checks = Checks::default();
+        let sizes = [
+            ("width", Some(self.width)),
+            ("heads", Some(self.heads)),
+            ("input", self.input),
+            ("rank", self.rank),
+            ("group", Some(self.group)),
+        ];
+        for (key, size) in sizes {
+            checks.range(key, size, 1..=LARGEST_DIMENSION);
+        }
+        if checks.problems().is_empty() {
+            self.check_divisions(&mut checks);
+        }
+        checks.table("function", |checks| self.function.check(checks));
+        check_rounding(
+            self.rounding,
+            self.sigmoid_scale,
+            self.gradient,
+            self.noise_steps,
+            &mut checks,
+        );
+        check_floor(self.floor, &mut checks);
+        checks.finish()
+    }
+
+    /// Records sizes that do not divide each other.
+    fn check_divisions(&self, checks: &mut Checks) {
+        check_heads("heads", self.heads, self.attention(), checks);
+        let (width, values, inputs) = (self.width, self.values(), self.inputs());
+        if !width.is_multiple_of(self.group) {
+            let expected = format!("expected a divisor of the width, {width}");
+            checks.wrong("group", self.group, expected);
+        } else if self.rank.is_none() && values != inputs {
+            let expected = format!(
+                "give the width of the mask's attention, for example {}: without it the attention \
+                 is as wide as its input and makes the values itself, but the input has {inputs} \
+                 channels and the mask {values} values",
+                (width / 16).max(1)
+            );
+            checks.wrong("rank", "missing", expected);
+        }
+    }
+
+    /// A module with random weights and the mask function's initial parameters. The attention's are from
+    /// `N(0, 0.02²)`; with a rank, they and the linear layer's are from `N(0, 1 / inputs)`, so that
+    /// the attention's output is as large as its input and the cosine does not begin flat.
+    ///
+    /// # Panics
+    /// If the configuration is not [valid](Self::validate), or the backend of the device is none that
+    /// this crate knows.
+    pub fn init(&self, device: &Device) -> LearnedDropout {
+        if let Err(problems) = self.validate() {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            panic!("LearnedDropoutConfig: {}", problems.join("; "));
+        }
+        if let Some(refusal) = supported_device::refusal(device) {
+            panic!("{refusal}");
+        }
+        let seed = self.seed.unwrap_or_else(|| drawn_seed(device));
+        let mut normal = NormalValues::new(seed);
+        let mut matrix = |outputs: usize, inputs: usize, deviation: f64| -> Tensor<2> {
+            let values = normal.next(outputs * inputs, deviation);
+            Tensor::from_data(TensorData::new(values, [outputs, inputs]), device)
+        };
+        let (inputs, values) = (self.inputs(), self.values());
+        let (weight, output) = match self.rank {
+            None => (matrix(3 * inputs, inputs, DEVIATION), None),
+            Some(rank) => {
+                let mut layer =
+                    |outputs, inputs| matrix(outputs, inputs, scale_preserving_deviation(inputs));
+                (layer(3 * rank, inputs), Some(layer(values, rank)))
+            }
+        };
+        let parameters = self.function.parameters(values);
+        let learned = learned(&self.function, |name| {
+            let mut named = parameters.iter().filter(|parameter| parameter.name == name);
+            let parameter = named.next().expect("it names what it asks for");
+            Tensor::full([parameter.count], parameter.initial, device)
+        });
+        self.with_weights(weight, output, learned, seed)
+    }
+
+    /// A module with given weights: `[3 · attention, input]`, with a rank `[values, rank]`, and what
+    /// the mask function learns.
+    pub(crate) fn with_weights(
+        &self,
+        query_key_value: Tensor<2>,
+        output: Option<Tensor<2>>,
+        learned: Learned,
+        seed: u64,
+    ) -> LearnedDropout {
+        LearnedDropout {
+            query_key_value: Linear::new(query_key_value),
+            output: output.map(Linear::new),
+            shift: Param::from_tensor(learned.shift),
+            series: learned.series.map(Series::new),
+            training: Param::from_bool(true),
+            noise: NoiseState::new(seed),
+            config: self.clone(),
+            site: Site::FeedForwardOutput,
+            reads: MaskInput::Hidden,
+            layer: 0,
+            history: MaskHistory::default(),
+        }
+    }
+
+    /// The settings in a display, without those that are left at their defaults.
+    pub(crate) fn show(&self, content: Content) -> Content {
+        let default = Self::new(self.width, self.heads);
+        let mut content = content.add("width", &self.width).add("heads", &self.heads);
+        for (name, value) in [("input", self.input), ("rank", self.rank)] {
+            if let Some(value) = value {
+                content = content.add(name, &value);
+            }
+        }
+        if self.group != default.group {
+            content = content.add("group", &self.group);
+        }
+        if !self.causal {
+            content = content.add("causal", &self.causal);
+        }
+        if self.detach_input {
+            content = content.add("detach_input", &self.detach_input);
+        }
+        content = content
+            .add("function", self.function.name())
+            .add_debug_attribute("rounding", &self.rounding);
+        if let Some(steps) = self.noise_steps {
+            content = content.add_debug_attribute("noise_steps", &steps);
+        }
+        if self.gradient != default.gradient {
+            content = content.add_debug_attribute("gradient", &self.gradient);
+        }
+        if self.penalty != default.penalty {
+            content = content.add_debug_attribute("penalty", &self.penalty);
+        }
+        if let Some(floor) = self.floor {
+            content = content.add("floor", &floor);
+        }
+        content
+    }
+
+    /// What a training pass with a key is.
+    pub(crate) fn training_pass(&self, key: NoiseKey) -> Pass {
+        match self.noise_steps {
+            Some(_) => Pass::TrainWithSpread {
+                key,
+                spread: noise_spread(self.noise_steps, key.step) as f32,
+            },
+            None => Pass::Train(key),
+        }
+    }
+
     /// Channels of the mask's input.
     pub(crate) fn inputs(&self) -> usize {
         self.input.unwrap_or(self.width)
+    }
+
+    /// Channels of the mask's attention.
+    pub(crate) fn attention(&self) -> usize {
+        self.rank.unwrap_or(self.inputs())
     }
 
     /// Mask values per token.
     pub(crate) fn values(&self) -> usize {
         self.width / self.group.max(1)
     }
+}
+
+/// A seed from the random numbers of a device, 16 bits at a time: types of integers differ.
+fn drawn_seed(device: &Device) -> u64 {
+    let range = Distribution::Uniform(0.0, 65_536.0);
+    let parts = Tensor::<1, Int>::random([4], range, device).into_data();
+    let part = |seed: u64, part: i64| seed << 16 | (part as u64 & 0xFFFF);
+    parts.iter::<i64>().fold(0, part)
 }

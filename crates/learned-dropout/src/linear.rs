@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::cut::Cut;
 use crate::norm::{EPSILON, LayerNorm};
-use crate::ops::{NormSettings, Precision, linear, linear_attention, norm_linear};
+use crate::ops::{NormSettings, Precision, linear, norm_linear};
 
 /// `y = x Wᵀ` with `W` of shape `[outputs, inputs]`, the layout of weights on disk.
 #[derive(Module, Debug)]
@@ -32,12 +32,6 @@ impl Linear {
     /// Applies the layer to `[batch, time, inputs]`; the result is `[batch, time, outputs]`.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
         linear(self.cut.apply(input), self.weight.val(), self.precision)
-    }
-
-    /// Applies the layer, then causal attention to the queries, keys and values that it makes.
-    pub(crate) fn forward_attended(&self, input: Tensor<3>, heads: usize) -> Tensor<3> {
-        let input = self.cut.apply(input);
-        linear_attention(input, self.weight.val(), heads, self.precision)
     }
 
     /// Applies a norm, then the layer.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, DType, Tensor};
 
 use model::PenaltyKind;
 
@@ -53,7 +53,7 @@ impl MaskHistory {
             Err(poisoned) => poisoned.into_inner().replace(sides.clone()),
         };
         last.filter(|last| last.dims() == sides.dims())
-            .map(|last| last.not_equal(sides).float().mean())
+            .map(|last| share(last.not_equal(sides)))
     }
 }
 
@@ -61,7 +61,7 @@ impl MaskStatistics {
     /// Measures a mask `M` and the sides it was rounded to, both `[batch, time, channels]`.
     pub(crate) fn measure(mask: Tensor<3>, kept: Tensor<3>, history: &MaskHistory) -> Self {
         let (mask, kept) = (mask.detach().inner_or_self(), kept.detach().inner_or_self());
-        let none = || Tensor::from_floats([-1.0], &mask.device());
+        let none = || Tensor::full([1], -1.0, (&mask.device(), DType::F32));
         let changed = history.advance(&mask).unwrap_or_else(none);
         let [batch, time, values] = kept.dims();
         let by_value = kept.clone().reshape([batch * time, values]).sum_dim(0);
@@ -71,12 +71,12 @@ impl MaskStatistics {
         let values = Tensor::cat(
             vec![
                 kept.mean(),
-                mask.clone().greater_elem(0.9).float().mean(),
-                mask.clone().lower_elem(0.1).float().mean(),
+                share(mask.clone().greater_elem(0.9)),
+                share(mask.clone().lower_elem(0.1)),
                 penalty::mean(PenaltyKind::Entropy, mask.clone()),
                 penalty::mean(PenaltyKind::Squared, mask),
-                by_value.clone().lower_elem(0.5).float().mean(),
-                by_value.greater_elem(nearly_all).float().mean(),
+                share(by_value.clone().lower_elem(0.5)),
+                share(by_value.greater_elem(nearly_all)),
                 changed,
             ],
             0,
@@ -134,6 +134,11 @@ impl MaskValues {
             changed: changed.then(|| average(|mask| mask.changed.unwrap_or_default())),
         })
     }
+}
+
+/// The share of elements that are true, `[1]`.
+fn share<const D: usize>(elements: Tensor<D, Bool>) -> Tensor<1> {
+    elements.float().cast(DType::F32).mean()
 }
 
 /// Leaves the autodiff device where there is one.

@@ -402,6 +402,8 @@ impl Builder<'_> {
             self.tensor(&name("query_key_value.weight")),
             shape.projected.then(|| self.tensor(&name("output.weight"))),
             learned(&mask.function, |parameter| self.tensor(&name(parameter))),
+            // Every pass of a transformer brings the key of its noise.
+            0,
         );
         Some(module.at(site, layer, mask.input))
     }

@@ -264,7 +264,7 @@ fn a_series_trains_through_every_rounding_and_gradient() {
         );
         for mask in &loss.masks {
             assert!(
-                read(mask.mask())
+                read(mask.values())
                     .iter()
                     .all(|value| (0.0..=1.0).contains(value))
             );

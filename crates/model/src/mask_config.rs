@@ -101,10 +101,7 @@ impl MaskConfig {
     /// assert_eq!(MaskConfig::default().noise_at(1_000), 1.0);
     /// ```
     pub fn noise_at(&self, step: u64) -> f64 {
-        match self.noise_steps {
-            Some(steps) => 1.0 - (step.min(steps) as f64 / steps.max(1) as f64),
-            None => 1.0,
-        }
+        noise_spread(self.noise_steps, step)
     }
 
     /// The first key in which the masks are of another form than the published module: on the
@@ -130,5 +127,13 @@ impl MaskConfig {
         } else {
             None
         }
+    }
+}
+
+/// The spread of noise that fades over so many steps, at a step (the first is 0); 1 where it stays.
+pub fn noise_spread(steps: Option<u64>, step: u64) -> f64 {
+    match steps {
+        Some(steps) => 1.0 - (step.min(steps) as f64 / steps.max(1) as f64),
+        None => 1.0,
     }
 }

@@ -98,21 +98,13 @@ impl MaskConfig {
     fn check(&self, model: &TransformerConfig, checks: &mut Checks) {
         self.check_places(model, checks);
         checks.table("function", |checks| self.function.check(checks));
-        let scales = above(0.0).advice("the original's is 60");
-        checks.range("sigmoid_scale", self.sigmoid_scale, scales);
-        let gradient_fits = self.gradient == MaskGradient::Exact || self.rounding.is_binary();
-        let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; choose \
-                        one of them or gradient = \"exact\"";
-        checks.ensure(gradient_fits, "gradient", "kept-only", expected);
-        if let Some(steps) = self.noise_steps {
-            let noisy = self.rounding == Rounding::Stochastic;
-            let expected = "only the rounding \"stochastic\" has noise; leave it out";
-            checks.ensure(noisy, "noise_steps", steps, expected);
-            if noisy {
-                let advice = "for no noise at all, rounding = \"threshold\"";
-                checks.range("noise_steps", steps, Allowed::from(1..).advice(advice));
-            }
-        }
+        check_rounding(
+            self.rounding,
+            self.sigmoid_scale,
+            self.gradient,
+            self.noise_steps,
+            checks,
+        );
         if let Some(penalty) = &self.penalty {
             checks.table("penalty", |checks| penalty.check(checks));
         }
@@ -188,6 +180,32 @@ impl MaskConfig {
                 shape.attention
             );
             checks.wrong("heads", heads, expected);
+        }
+    }
+}
+
+/// Records why a mask cannot be rounded like this: the steepness of the sigmoid roundings, which
+/// gradients pass, and the steps over which the noise fades.
+pub fn check_rounding(
+    rounding: Rounding,
+    sigmoid_scale: f64,
+    gradient: MaskGradient,
+    noise_steps: Option<u64>,
+    checks: &mut Checks,
+) {
+    let scales = above(0.0).advice("the original's is 60");
+    checks.range("sigmoid_scale", sigmoid_scale, scales);
+    let gradient_fits = gradient == MaskGradient::Exact || rounding.is_binary();
+    let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; choose \
+                    one of them or gradient = \"exact\"";
+    checks.ensure(gradient_fits, "gradient", "kept-only", expected);
+    if let Some(steps) = noise_steps {
+        let noisy = rounding == Rounding::Stochastic;
+        let expected = "only the rounding \"stochastic\" has noise; leave it out";
+        checks.ensure(noisy, "noise_steps", steps, expected);
+        if noisy {
+            let advice = "for no noise at all, rounding = \"threshold\"";
+            checks.range("noise_steps", steps, Allowed::from(1..).advice(advice));
         }
     }
 }

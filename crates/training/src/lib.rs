@@ -19,3 +19,8 @@ pub mod schedule;
 pub mod stored_model;
 mod token_batch;
 pub mod trainer;
+
+/// The examples of the README, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct ReadmeExamples;

@@ -1,6 +1,7 @@
 //! The forward pass of one head.
 
 use super::head::{Head, Output, Part, prefetch_rows};
+use super::not_finite::is_finite_for_first;
 use super::query_blocks::{MOST, QueryBlocks, query_blocks};
 use super::scores::{PerQuery, QUERIES, columns_to_rows};
 use super::shape::Shape;
@@ -69,6 +70,11 @@ impl Head<'_> {
             let weights = engine.right_operands(&rows, visible, &mut buffers.right_weights);
             let sums = (&mut buffers.sums[..], sums_stride);
             engine.multiply(sums, &values, size, (weights, visible), false);
+            let mut sums = group.blocks().zip(buffers.sums.chunks(sums_stride));
+            if !sums.all(|(_, sums)| is_finite_for_first(&sums[..size * QUERIES])) {
+                let sums = (&mut buffers.sums[..], sums_stride);
+                self.sum_finite_values(sums, (weights, visible), &group);
+            }
             let sums = buffers.sums.chunks_mut(sums_stride);
             for ((queries, sums), scales) in group.blocks().zip(sums).zip(reciprocals) {
                 // SAFETY: this task is the only one of the head, and writes one row after the other.

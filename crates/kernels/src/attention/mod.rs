@@ -14,6 +14,7 @@ use crate::uninitialized::{initialized, uninitialized};
 mod backward;
 mod forward;
 mod head;
+mod not_finite;
 mod query_blocks;
 pub(crate) mod scores;
 mod shape;
@@ -26,6 +27,8 @@ pub use shape::Shape;
 /// - `packed`: `[batch, time, 3 · heads · size]`
 /// - `dropout`: is applied to the probabilities. The position of a probability in `[batch, heads, time,
 ///   time]` is its position in the generator's stream.
+/// - a query does not see later keys, even if they hold NaN. A channel whose value is infinite or NaN
+///   for a key that the query sees is NaN.
 /// - `precision`: of the operands of all products, including probabilities and their gradients.
 ///   Exponentials and sums are f32.
 ///

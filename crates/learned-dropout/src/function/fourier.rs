@@ -27,6 +27,16 @@ pub struct Coefficients {
     pub phase: Tensor<1>,
 }
 
+impl Coefficients {
+    /// The same with another form of both tensors.
+    pub(crate) fn map(self, form: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
+        Self {
+            amplitude: form(self.amplitude),
+            phase: form(self.phase),
+        }
+    }
+}
+
 impl Series {
     pub(crate) fn new(values: Coefficients) -> Self {
         Self {
@@ -50,11 +60,12 @@ pub(super) fn mask(attended: Tensor<3>, shift: Tensor<1>, coefficients: Coeffici
     let [values] = shift.dims();
     let [phase, others] = [coefficients.phase, coefficients.amplitude]
         .map(|tensor| tensor.reshape([-1, values as isize]));
-    let device = shift.device();
-    let first = Tensor::<2>::zeros([1, values], &device);
+    let (device, dtype) = (shift.device(), shift.dtype());
+    let first = Tensor::<2>::zeros([1, values], (&device, dtype));
     let weights = softmax(Tensor::cat(vec![first.clone(), others], 0), 0);
     let [terms, _] = weights.dims();
     let harmonics = Tensor::<1, Int>::arange(1..terms as i64 + 1, &device).float();
+    let harmonics = harmonics.cast(dtype);
     let turned = harmonics.reshape([terms, 1]) * shift.unsqueeze();
     let angles = turned + Tensor::cat(vec![first, phase], 0);
     cosine_series(attended, angles, weights)

@@ -1,4 +1,4 @@
-//! The seed's penalty: it decays as the mask approaches 0.
+//! The original penalty: it decays as the mask approaches 0.
 
 use burn::tensor::Tensor;
 

@@ -93,5 +93,6 @@ fn noise(like: &Tensor<3>, generator: Philox) -> Tensor<3> {
         values.extend(generator.block(block).map(unit));
     }
     values.truncate(count);
-    Tensor::from_data(TensorData::new(values, shape), &like.device())
+    let data = TensorData::new(values, shape);
+    Tensor::from_data(data, (&like.device(), like.dtype()))
 }

@@ -2,9 +2,9 @@
 
 use burn::tensor::{Tensor, activation::sigmoid};
 
-/// 1 where the noise is at most `M`, else 0.
+/// 1 where the noise is at most `M`, else 0, in the type of `M`.
 pub(super) fn kept(mask: &Tensor<3>, noise: Tensor<3>) -> Tensor<3> {
-    noise.lower_equal(mask.clone()).float()
+    noise.lower_equal(mask.clone()).float().cast(mask.dtype())
 }
 
 /// The probability of keeping at a temperature: `M^a / (M^a + (1 − M)^a)` with

@@ -1,7 +1,8 @@
 //! What several tests share.
 #![allow(dead_code)]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use kernels::random::Philox;
 use learned_dropout::device::DeviceName;
 
@@ -47,4 +48,19 @@ pub fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
             "element {index}: {found}, expected {expected}"
         );
     }
+}
+
+/// A module whose parameters have another type.
+pub fn cast<M: Module>(module: M, dtype: DType) -> M {
+    struct Cast(DType);
+    impl ModuleMapper for Cast {
+        fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let learns = parameter.is_require_grad();
+            parameter.map(|tensor| {
+                let cast = tensor.detach().cast(self.0).detach();
+                if learns { cast.require_grad() } else { cast }
+            })
+        }
+    }
+    module.map(&mut Cast(dtype))
 }

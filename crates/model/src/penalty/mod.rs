@@ -7,4 +7,4 @@ mod control;
 mod settings;
 
 pub use control::Control;
-pub use settings::{Penalty, PenaltyKind};
+pub use settings::{Penalty, PenaltyKind, check_floor};

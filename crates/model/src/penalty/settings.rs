@@ -159,13 +159,17 @@ impl Penalty {
             let expected = "there is no target to reach; add target_kept or leave it out";
             checks.wrong("target_steps", steps, expected);
         }
-        let means = above(0.0).up_to(0.5).called("a mean mask");
-        let means = means.advice("leave it out for none");
-        checks.range("floor", self.floor, means);
+        check_floor(self.floor, checks);
         checks.range("floor_coefficient", self.floor_coefficient, 0.0..);
         if let (Some(coefficient), None) = (self.floor_coefficient, self.floor) {
             let expected = "there is no floor; add floor or leave it out";
             checks.wrong("floor_coefficient", coefficient, expected);
         }
     }
+}
+
+/// Checks the lowest mean of a mask value, under the key `floor`.
+pub fn check_floor(floor: Option<f64>, checks: &mut Checks) {
+    let means = above(0.0).up_to(0.5).called("a mean mask");
+    checks.range("floor", floor, means.advice("leave it out for none"));
 }
