@@ -1,7 +1,7 @@
-//! Causal attention of the newest tokens of one sequence, whose keys and values are kept.
+//! Causal attention of the newest tokens of one sequence, whose keys and values are cached.
 //!
-//! A single token goes through the keys and values once, head by head. Many tokens go through
-//! blocks of queries and matrix products, as in [`attention`](crate::attention).
+//! A single token goes through the keys and values once, head by head. Many tokens go through query
+//! blocks and matrix products, as in [`attention`](crate::attention).
 
 use rayon::prelude::*;
 
@@ -17,10 +17,10 @@ use crate::softmax_row::{exponentials, largest_of};
 use crate::team::Team;
 use crate::uninitialized::as_uninit;
 
-/// Tokens up to which each goes through the keys and values by itself.
+/// The most tokens that go through the keys and values one by one.
 const FEW: usize = 4;
 
-/// Fewest multiplications for a token that are worth a second thread.
+/// The fewest multiplications of a token that pay for a second thread.
 const WORTH_A_THREAD: usize = 1 << 15;
 
 /// The keys and values of one attention over one sequence, `[heads, context, size]` each.
@@ -65,17 +65,17 @@ impl Cache {
         self.heads * self.size
     }
 
-    /// Bytes that a token reads that sees `seen` tokens.
+    /// Bytes that a token reads if it sees `seen` tokens.
     pub fn bytes_read(&self, seen: usize) -> usize {
         2 * size_of::<f32>() * self.width() * seen
     }
 
-    /// Keeps the keys and values of tokens from position `start` on.
+    /// Caches the keys and values of tokens from position `start` on.
     ///
     /// - `packed`: queries, keys and values, `[tokens, 3 · width]`
     ///
     /// # Panics
-    /// If the tokens do not fit into the context, or they are no whole number.
+    /// If the tokens do not fit into the context, or there is no whole number of them.
     pub fn write(&mut self, start: usize, packed: &[f32]) {
         let (width, size) = (self.width(), self.size);
         let tokens = self.tokens(start, packed);
@@ -108,12 +108,13 @@ impl Cache {
         tokens
     }
 
-    /// Attention of the tokens from position `start` on, each to itself and all before it; scores are
-    /// divided by `√size`. The keys and values of all of them must have been [written](Self::write).
+    /// Attention of the tokens from position `start` on, each to itself and all before it. Scores
+    /// are divided by `√size`. The keys and values of all these tokens must have been
+    /// [written](Self::write).
     ///
     /// - `packed`: queries, keys and values, `[tokens, 3 · width]`
-    /// - `kept`: for each head the tokens that keep it; the others' output of the head is 0. All
-    ///   where left out.
+    /// - `kept`: the tokens that keep each head; the output of a head is 0 for the others. Without
+    ///   it all tokens keep all heads.
     /// - `output`: `[tokens, width]`, overwritten
     ///
     /// # Panics
@@ -256,7 +257,7 @@ impl Head<'_> {
         &self.packed[row * 3 * self.cache.width() + self.number * size..][..size]
     }
 
-    /// Where the head's channels of a token begin in the output.
+    /// The position of the head's channels of a token in the output.
     fn place(&self, row: usize) -> usize {
         row * self.cache.width() + self.number * self.cache.size
     }
@@ -266,7 +267,7 @@ impl Head<'_> {
     }
 }
 
-/// A sum of lanes, neighbours far apart first.
+/// The sum of lanes. Lanes four apart are added first.
 #[inline(always)]
 fn total(lanes: [f32; 8]) -> f32 {
     let [a, b, c, d, e, f, g, h] = lanes;
@@ -274,7 +275,7 @@ fn total(lanes: [f32; 8]) -> f32 {
 }
 
 levelled! {
-    /// The product of a query with each key.
+    /// The dot product of a query with each key.
     fn products(scores: &mut [f32], query: &[f32], keys: &[f32]) {
         let (whole, rest) = query.as_chunks::<8>();
         for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
@@ -295,7 +296,7 @@ levelled! {
 }
 
 levelled! {
-    /// `output = reciprocal · Σ weights · values`, a row of `values` for each weight.
+    /// `output = reciprocal · Σ weights · values`, with one row of `values` for each weight.
     fn sums(output: &mut [f32], weights: &[f32], reciprocal: f32, values: &[f32]) {
         let size = output.len();
         output.fill(0.0);

@@ -4,24 +4,25 @@ use crate::level::levelled;
 use crate::random::Philox;
 use crate::uninitialized::from_chunks;
 
-/// Elements that one thread works on at a time; whole blocks of random numbers.
+/// Elements of one task: whole blocks of random numbers.
 const CHUNK: usize = 1 << 14;
 
-/// Ordinary dropout: each element is 0 with probability `rate` and else divided by `1 - rate`, as its
-/// position in the generator's stream decides.
+/// Ordinary dropout: an element is 0 with probability `rate`, else it is divided by `1 - rate`. The
+/// number at its position in the generator's stream decides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// In [0, 1).
+    /// The probability of 0, in [0, 1).
     pub rate: f64,
-    /// Where the decisions come from.
+    /// The source of the decisions.
     pub generator: Philox,
 }
 
 impl Dropout {
-    /// Applies dropout in place; `first` is the position of the first value.
+    /// Applies dropout to values. The first one has the position `first`.
     pub(crate) fn apply(&self, values: &mut [f32], first: u64) {
         let scale = (1.0 / (1.0 - self.rate)) as f32;
-        // The smallest f32 of at least the rate: comparing with it is comparing with the rate.
+        // The smallest f32 at or above the rate: comparing with it gives the same as comparing with
+        // the rate.
         let rounded = self.rate as f32;
         let threshold = if f64::from(rounded) < self.rate {
             rounded.next_up()
@@ -37,7 +38,7 @@ impl Dropout {
     }
 }
 
-/// Values whose noise is made together.
+/// Values whose noise is computed at once.
 const PART: usize = 256;
 
 levelled! {

@@ -1,14 +1,14 @@
-//! Rows of a table, and the sums of gradients that go back into them.
+//! Rows of a table, and the sums of their gradients.
 
 use crate::uninitialized::from_chunks;
 
-/// Rows that one task copies.
+/// Rows of one task.
 const ROWS: usize = 64;
 
-/// The rows of `table` that `ids` name, `[ids, width]`.
+/// The rows of `table` with the numbers `ids`, `[ids, width]`.
 ///
 /// # Panics
-/// If the table has no whole rows or an id is not below their number.
+/// If the table has no whole number of rows, or an id is not below it.
 pub fn gather(table: &[f32], ids: &[u32], width: usize) -> Vec<f32> {
     check(table, ids, width);
     from_chunks(ids.len() * width, ROWS * width, |index, rows| {
@@ -24,7 +24,7 @@ pub fn gather(table: &[f32], ids: &[u32], width: usize) -> Vec<f32> {
 /// Adds row `i` of `gradient` to row `ids[i]` of `table`, in the order of the ids.
 ///
 /// # Panics
-/// If the lengths do not fit or an id is not below the number of rows.
+/// If the lengths do not fit, or an id is not below the number of rows.
 pub fn scatter_add(table: &mut [f32], ids: &[u32], gradient: &[f32], width: usize) {
     check(table, ids, width);
     assert_eq!(gradient.len(), ids.len() * width, "one row per id");

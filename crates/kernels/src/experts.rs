@@ -1,6 +1,5 @@
-//! Experts: small feed-forwards `gelu(x · upᵀ) · downᵀ`, of which a token uses those whose gate is
-//! not 0, each times its gate. What a token does not use is not computed for it, neither forwards
-//! nor backwards.
+//! Experts: small feed-forwards `gelu(x · upᵀ) · downᵀ`. A token uses the experts whose gate is not
+//! 0, each times its gate. The other experts are not computed for it, neither forward nor backward.
 
 use std::ops::Range;
 
@@ -71,22 +70,22 @@ impl Shape {
     }
 }
 
-/// Which tokens use which expert. A use is a pair of a token and an expert; uses are numbered
-/// expert by expert, and by token within one.
+/// Which tokens use which experts. A use is a pair of a token and an expert. Uses are numbered by
+/// expert, and by token within an expert.
 struct Uses {
     /// The token of each use.
     tokens: Vec<usize>,
     /// The gate of each use.
     gates: Vec<f32>,
-    /// The first use of each expert, and their number.
+    /// The first use of each expert, and the number of uses.
     starts: Vec<usize>,
-    /// The uses of each token, in the order of the experts, token by token.
+    /// The uses of each token, ordered by token, then by expert.
     of_tokens: Vec<usize>,
-    /// Where each token's begin in `of_tokens`, and their number.
+    /// The start of each token in `of_tokens`, and the number of uses.
     token_starts: Vec<usize>,
 }
 
-/// Uses of one expert that a task computes together.
+/// Uses of one expert that are computed together.
 struct Task {
     expert: usize,
     uses: Range<usize>,
@@ -150,7 +149,7 @@ impl Uses {
         experts.flat_map(tiles).collect()
     }
 
-    /// Packs a matrix of every expert that is used at all.
+    /// Packs a matrix of each expert that has a use.
     fn pack<'a>(
         &self,
         precision: Precision,
@@ -166,7 +165,7 @@ impl Uses {
             .collect()
     }
 
-    /// The rows of `x` for some uses.
+    /// Copies the rows of `x` of some uses.
     fn gather(&self, output: &mut [f32], x: &[f32], width: usize, uses: Range<usize>) {
         let tokens = &self.tokens[uses];
         for (output, &token) in output.chunks_exact_mut(width).zip(tokens) {
@@ -174,7 +173,7 @@ impl Uses {
         }
     }
 
-    /// Adds up the rows of each token's uses.
+    /// Sums the rows of the uses of each token.
     fn sum(&self, rows: &[f32], width: usize, tokens: usize) -> Vec<f32> {
         let tile = tile_rows(tokens, Precision::F32);
         from_chunks(tokens * width, tile * width, |index, sums| {
@@ -194,7 +193,7 @@ impl Uses {
     }
 }
 
-/// The gates that are not 0, with their places.
+/// The gates that are not 0, with their positions.
 fn used(gates: &[f32]) -> impl Iterator<Item = (usize, &f32)> {
     gates.iter().enumerate().filter(|(_, gate)| **gate != 0.0)
 }
@@ -219,7 +218,7 @@ fn scale(rows: &mut [f32], gates: &[f32], width: usize) {
     }
 }
 
-/// A sum of products in sixteen interleaved parts.
+/// A dot product in sixteen lanes.
 fn dot(left: &[f32], right: &[f32]) -> f32 {
     let mut sums = [0.0f32; 16];
     let (left, left_rest) = left.as_chunks::<16>();
@@ -233,8 +232,10 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// The output, `[tokens, width]`: for each token `Σ gate · expert(x)` over the experts whose gate,
-/// in `[tokens, experts]`, is not 0.
+/// The output, `[tokens, width]`: for each token `Σ gate · expert(x)` over the experts whose gate
+/// is not 0.
+///
+/// - `gates`: `[tokens, experts]`
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -273,7 +274,7 @@ fn packed<'a>(packed: &'a [Option<Packed>], task: &Task) -> &'a Packed {
     packed[task.expert].as_ref().expect("a used expert")
 }
 
-/// What the backward pass keeps of every use.
+/// Intermediate values and gradients of every use, before those of a token or an expert are summed.
 struct Uncombined {
     /// The input.
     x: Scratch,
@@ -281,7 +282,7 @@ struct Uncombined {
     gradient: Scratch,
     /// The hidden units.
     units: Scratch,
-    /// The gradient of what the GELU is taken of.
+    /// The gradient of the input of the GELU.
     dunits: Scratch,
     /// The gradient of the input.
     dx: Scratch,
@@ -378,7 +379,7 @@ impl Uncombined {
         uncombined
     }
 
-    /// The gradients of the up and the down weights; 0 for experts that no token uses.
+    /// The gradients of the up and the down weights; 0 for experts without uses.
     fn weight_gradients(
         &self,
         uses: &Uses,

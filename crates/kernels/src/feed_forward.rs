@@ -1,5 +1,6 @@
-//! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, a tile of tokens at a time. What the hidden units are
-//! before the GELU is saved for the backward pass if it is asked for, else computed again there.
+//! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, one tile of tokens at a time.
+//!
+//! The input of the GELU can be saved for the backward pass, which else computes it again.
 
 use crate::gelu;
 use crate::group_product::{dot_groups, scale_groups, zero_dropped};
@@ -36,12 +37,12 @@ pub struct Weights<'a> {
     pub down: &'a [f32],
 }
 
-/// What groups of neighbouring hidden units are multiplied by.
+/// Factors of groups of neighbouring hidden units.
 #[derive(Clone, Copy, Debug)]
 pub struct Factors<'a> {
     /// `[tokens, hidden / group]`.
     pub values: &'a [f32],
-    /// Hidden units that share a factor; a divisor of their number.
+    /// Hidden units that share a factor. It divides the number of hidden units.
     pub group: usize,
     /// Whether the gradient of a factor of 0 is 0.
     pub kept_only: bool,
@@ -97,7 +98,7 @@ pub fn forward(x: &[f32], weights: &Weights<'_>, shape: Shape, precision: Precis
     forward_masked(x, weights, None, shape, precision)
 }
 
-/// [`forward`] with hidden units that are multiplied by factors after the GELU, where there are any.
+/// [`forward`] that multiplies the hidden units by factors after the GELU, if there are any.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -111,7 +112,7 @@ pub fn forward_masked(
     compute_forward(x, weights, factors, shape, precision, None)
 }
 
-/// [`forward`], and what the hidden units are before the GELU, `[tokens, hidden]`.
+/// [`forward`] that also gives the input of the GELU to save, `[tokens, hidden]`.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -128,7 +129,7 @@ pub fn forward_saving(
     (y, unsafe { initialized(before) })
 }
 
-/// The output. Writes what the hidden units are before the GELU to `before`, in full, if it is given.
+/// The output. Writes the input of the GELU to all of `before`, if it is given.
 fn compute_forward(
     x: &[f32],
     weights: &Weights<'_>,
@@ -187,7 +188,7 @@ pub fn backward(
     backward_masked(gradient, x, weights, None, shape, precision)
 }
 
-/// [`backward`] with what [`forward_saving`] has saved.
+/// [`backward`] from the values that [`forward_saving`] saved.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -218,7 +219,8 @@ pub fn backward_masked(
     compute_backward(gradient, x, weights, factors, &[], shape, precision)
 }
 
-/// The gradients from what is saved of the forward pass; where that is nothing, it is computed again.
+/// The gradients from the saved input of the GELU, or if that is empty from one that is computed
+/// again.
 fn compute_backward(
     gradient: &[f32],
     x: &[f32],
@@ -251,12 +253,12 @@ fn compute_backward(
     }
 }
 
-/// What the tiles of a backward pass make beside the gradient of the input.
+/// What the tiles of a backward pass write besides the gradient of the input.
 struct BackwardBuffers {
-    /// The operands of the weights' gradients.
+    /// The operands of the gradients of the weights.
     dup: WeightGradient,
     ddown: WeightGradient,
-    /// The gradients of the hidden units, if they are not among the operands.
+    /// The gradients of the hidden units, if the operands do not hold them.
     dunits: Scratch,
     dfactors: Box<[Uninit]>,
 }
@@ -288,20 +290,20 @@ impl BackwardBuffers {
     }
 }
 
-/// What the tiles of tokens of a backward pass share.
+/// What all tiles of a backward pass read, and where they write.
 struct Backward<'a> {
     shape: Shape,
     norm: Option<Norm<'a>>,
     factors: Option<Factors<'a>>,
-    /// What the hidden units are before the GELU, unless they are computed again.
+    /// The input of the GELU, or nothing if it is computed again.
     saved: &'a [f32],
     up_transposed: Option<Packed>,
     up: Packed,
     down: Packed,
-    /// Where the operands of the weights' gradients go.
+    /// Where the operands of the gradients of the weights go.
     dup: Places<'a>,
     ddown: Places<'a>,
-    /// Room for the gradients of the hidden units of all tokens, if it is needed.
+    /// Room for the gradients of the hidden units of all tokens, if the operands do not hold them.
     dunits: Option<Shared<'a>>,
     dfactors: Shared<'a, Uninit>,
 }
@@ -335,8 +337,8 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// The tile of the tokens from `first` on: the gradient of the input, written to `dx`, and that of
-    /// the norm.
+    /// Computes the tile of the tokens from `first` on. Writes the gradient of the input to `dx`,
+    /// and gives it and the gradient of the norm.
     fn tile<'b>(
         &self,
         dx: &'b mut [Uninit],
@@ -383,8 +385,8 @@ impl<'a> Backward<'a> {
         (dx, dnorm)
     }
 
-    /// Makes the hidden units of a tile, and turns their gradients into those of what the GELU is taken
-    /// of.
+    /// Computes the hidden units of a tile, and replaces their gradients by those of the input of
+    /// the GELU.
     fn hidden_units(&self, units: &mut [f32], dunits: &mut [f32], normal: &[f32], first: usize) {
         let Shape { width, hidden, .. } = self.shape;
         let rows = units.len() / hidden;

@@ -5,7 +5,7 @@ use crate::level::levelled;
 use crate::math::{erf, exp};
 use crate::uninitialized::{Uninit, as_uninit, from_chunks};
 
-/// Elements that one thread works on at a time.
+/// Elements of one task.
 const CHUNK: usize = 1 << 14;
 
 const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -14,7 +14,7 @@ const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
 
 levelled! {
-    /// Writes `output = x Φ(x)` and turns the gradient of `x Φ(x)` into that of `x`, in place.
+    /// Writes `output = x Φ(x)`, and replaces the gradient of `x Φ(x)` by the gradient of `x`.
     pub(crate) fn value_and_gradient(output: &mut [f32], gradient: &mut [f32], x: &[f32]) {
         for ((output, gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
             let distribution = 0.5 * erf::<FUSED>(x * SQRT_HALF) + 0.5;
@@ -26,8 +26,8 @@ levelled! {
 }
 
 levelled! {
-    /// [`value_and_gradient`], and for each of the rows in which `x` lies, as many as `products` has,
-    /// the sum of its values times their gradients.
+    /// [`value_and_gradient`] that also writes, for each row of `x`, the sum of `x Φ(x)` times its
+    /// gradient to `products`.
     pub(crate) fn value_gradient_and_product(
         output: &mut [f32],
         gradient: &mut [f32],
@@ -75,7 +75,7 @@ pub(crate) fn write<'a>(output: &'a mut [Uninit], x: &[f32]) -> &'a mut [f32] {
     unsafe { output.assume_init_mut() }
 }
 
-/// Overwrites `output` by `x Φ(x)`.
+/// Overwrites `output` with `x Φ(x)`.
 pub(crate) fn copy(output: &mut [f32], x: &[f32]) {
     // SAFETY: all values that are written are initialized.
     write(unsafe { as_uninit(output) }, x);
@@ -91,7 +91,7 @@ levelled! {
     }
 }
 
-/// `x Φ(x)` with the standard normal distribution `Φ`.
+/// `x Φ(x)`, with the standard normal distribution `Φ`.
 pub fn forward(x: &[f32]) -> Vec<f32> {
     from_chunks(x.len(), CHUNK, |index, output| {
         let chunk = index * CHUNK..index * CHUNK + output.len();
@@ -99,7 +99,7 @@ pub fn forward(x: &[f32]) -> Vec<f32> {
     })
 }
 
-/// `gradient · (Φ(x) + x φ(x))` with the standard normal density `φ`.
+/// `gradient · (Φ(x) + x φ(x))`, with the standard normal density `φ`.
 ///
 /// # Panics
 /// If the lengths differ.

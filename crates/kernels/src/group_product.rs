@@ -1,4 +1,4 @@
-//! Groups of neighbouring channels times one factor each, and its gradient.
+//! Products of groups of neighbouring channels and one factor each, and their gradients.
 //!
 //! ```text
 //! output[row, lead + v · group + i] = x[…] · factors[row, v]
@@ -15,7 +15,7 @@ use crate::uninitialized::{Uninit, from_chunks, initialized, uninitialized};
 pub struct Shape {
     /// Rows of all tensors.
     pub rows: usize,
-    /// Channels; the last `values · group` of them are multiplied.
+    /// Channels. The last `values · group` of them are multiplied.
     pub width: usize,
     /// Factors of each row.
     pub values: usize,
@@ -23,14 +23,14 @@ pub struct Shape {
     pub group: usize,
 }
 
-/// Rows that one thread works on at a time.
+/// Rows of one task.
 const ROWS: usize = 64;
 
-/// Sums that are kept side by side, so that the compiler may add them in lanes.
+/// Independent sums, which compilers vectorize.
 const LANES: usize = 8;
 
 impl Shape {
-    /// Channels in front that are left as they are.
+    /// Channels in front, which stay as they are.
     fn lead(&self) -> usize {
         self.width - self.values * self.group
     }
@@ -50,7 +50,7 @@ impl Shape {
 }
 
 levelled! {
-    /// Multiplies groups of values by their factors, in place.
+    /// Multiplies groups of values by their factors.
     pub(crate) fn scale_groups(values: &mut [f32], factors: &[f32], group: usize) {
         if group == 1 {
             for (value, factor) in values.iter_mut().zip(factors) {
@@ -106,14 +106,14 @@ levelled! {
     }
 }
 
-/// Sets the gradients of factors that are 0 to 0.
+/// Sets the gradients of factors of 0 to 0.
 pub(crate) fn zero_dropped(gradients: &mut [f32], factors: &[f32]) {
     for (gradient, &factor) in gradients.iter_mut().zip(factors) {
         *gradient = if factor == 0.0 { 0.0 } else { *gradient };
     }
 }
 
-/// The product, like `x`.
+/// The product, in the shape of `x`.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -134,7 +134,7 @@ pub fn forward(x: &[f32], factors: &[f32], shape: Shape) -> Vec<f32> {
     })
 }
 
-/// [`scale_groups`] of the end of each row.
+/// Scales the groups at the end of each row.
 fn scale_rows(
     rows: &mut [f32],
     factors: &[f32],
@@ -152,8 +152,8 @@ fn scale_rows(
 
 /// The gradients of [`forward`] with respect to `x` and to the factors.
 ///
-/// With `kept_only`, the gradient of a factor of 0 is 0; else it is the sum of `x · gradient` over
-/// its group whatever the factor is.
+/// The gradient of a factor is the sum of `x · gradient` over its group; with `kept_only` it is 0
+/// for factors of 0.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.

@@ -1,10 +1,10 @@
-//! Which groups of hidden units are kept for which tokens.
+//! Which tokens keep which groups of hidden units.
 
-/// For each group, the tokens that keep it, in their order.
+/// The tokens that keep each group, in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptGroups {
     tokens: usize,
-    /// Where the tokens of each group begin, and where those of the last one end.
+    /// The start of each group in `kept`, and the end of the last group.
     starts: Vec<usize>,
     kept: Vec<u32>,
 }
@@ -13,7 +13,7 @@ impl KeptGroups {
     /// From mask values `[tokens, groups]`: a group is kept where its value is not 0.
     ///
     /// # Panics
-    /// If the number of values is another one, or if there are 2³² tokens.
+    /// If the mask has another length, or if there are 2³² tokens or more.
     pub fn new(mask: &[f32], tokens: usize, groups: usize) -> Self {
         assert_eq!(mask.len(), tokens * groups, "mask");
         Self::from_fn(tokens, groups, |token, group| {
@@ -24,14 +24,14 @@ impl KeptGroups {
     /// All groups for all tokens.
     ///
     /// # Panics
-    /// If there are 2³² tokens.
+    /// If there are 2³² tokens or more.
     pub fn all(tokens: usize, groups: usize) -> Self {
         Self::from_fn(tokens, groups, |_, _| true)
     }
 
     fn from_fn(tokens: usize, groups: usize, keeps: impl Fn(usize, usize) -> bool) -> Self {
         assert!(u32::try_from(tokens).is_ok(), "fewer than 2^32 tokens");
-        // Token by token, in the order of the mask: first how many, then who.
+        // Reads the mask in its order twice: counts the tokens of each group, then lists them.
         let mut starts = vec![0; groups + 1];
         for token in 0..tokens {
             for group in 0..groups {
@@ -79,12 +79,12 @@ impl KeptGroups {
         self.kept.len()
     }
 
-    /// The number of pairs before those of a group.
+    /// The number of pairs of all groups before a group.
     pub(crate) fn pairs_before(&self, group: usize) -> usize {
         self.starts[group]
     }
 
-    /// The share of all pairs that are kept; 1 where there are none.
+    /// The share of all pairs that are kept; 1 if there are no pairs.
     pub fn share(&self) -> f64 {
         let all = self.tokens * self.groups();
         if all == 0 {

@@ -1,6 +1,6 @@
-//! Sums in lanes, which compilers turn into vector instructions.
+//! Sums in independent lanes, which compilers vectorize.
 
-/// Lanes that sums are made in.
+/// Lanes of a sum.
 const LANES: usize = 16;
 
 /// The sum of all lanes, added pairwise.
@@ -16,13 +16,13 @@ fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// The sum of a term for each value.
+/// The sum of `term(value)`.
 #[inline(always)]
 pub(crate) fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     sum_of_pairs(values, values, |value, _| term(value))
 }
 
-/// The sum of a term for each pair of values.
+/// The sum of `term(a, b)` over pairs of values.
 #[inline(always)]
 pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];

@@ -8,8 +8,8 @@ use crate::partial_sums::add_partial_sums;
 use crate::scratch::{Scratch, scratch};
 use crate::uninitialized::{Uninit, as_uninit, from_chunks, from_chunks_with};
 
-/// Rows whose sums one partial result holds: sums are added in an order that does not depend on
-/// the number of threads.
+/// Rows of one partial sum. It is fixed, so that the order of additions does not depend on the
+/// number of threads.
 const ROWS: usize = 64;
 
 /// A LayerNorm without bias on the input: `(x − mean) / sqrt(variance + epsilon) · weight`.
@@ -17,7 +17,7 @@ const ROWS: usize = 64;
 pub struct Norm<'a> {
     /// `[inputs]`.
     pub weight: &'a [f32],
-    /// What is added to the variance.
+    /// Added to the variance.
     pub epsilon: f32,
 }
 
@@ -55,13 +55,13 @@ fn forward_rows<'a>(
     unsafe { output.assume_init_mut() }
 }
 
-/// Overwrites `output` by the normalized rows of `x`.
+/// Overwrites `output` with the normalized rows of `x`.
 pub(crate) fn normalize_rows(output: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
     // SAFETY: all values that are written are initialized.
     forward_rows(unsafe { as_uninit(output) }, x, weight, epsilon);
 }
 
-/// The rows of `x`, normalized where there is a norm.
+/// The rows of `x`, normalized into `buffer` if there is a norm.
 pub(crate) fn normalized<'a>(
     x: &'a [f32],
     norm: Option<Norm<'_>>,
@@ -93,7 +93,8 @@ pub(crate) fn normalized_in_parallel<'a>(
     buffer
 }
 
-/// Writes the gradient of the input, of whole rows, to `dx`, and adds that of the weight to `dweight`.
+/// Writes the gradient of the input, for whole rows, to `dx`, and adds that of the weight to
+/// `dweight`.
 pub(crate) fn backward_rows<'a>(
     dx: &'a mut [Uninit],
     dweight: &mut [f32],
@@ -123,11 +124,12 @@ levelled! {
         let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((dx, x), gradient) in rows.zip(gradient.chunks_exact(width)) {
             let (mean, scale) = moments(x, epsilon);
-            // The gradient of the normalized row takes the place of its own result first.
+            // `dx` holds the gradient of the normalized row first.
             for ((dx, gradient), weight) in dx.iter_mut().zip(gradient).zip(weight) {
                 dx.write(gradient * weight);
             }
-            // SAFETY: the row of the gradient and the weight are as long as that of `dx`.
+            // SAFETY: the gradient's row and the weight are as long as the row of `dx`, so all of
+            // it is written.
             let dx = unsafe { dx.assume_init_mut() };
             let mean_gradient = sum_of(dx, |gradient| gradient) / count;
             let mean_product =
@@ -143,12 +145,10 @@ levelled! {
     }
 }
 
-/// `(x − mean) / sqrt(variance + epsilon) · weight`, row by row.
-///
-/// `x` has rows of `weight.len()` channels.
+/// `(x − mean) / sqrt(variance + epsilon) · weight` for each row of `weight.len()` channels.
 ///
 /// # Panics
-/// If the lengths do not fit.
+/// If `x` has no whole number of rows, or rows have no channels.
 pub fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     let block = ROWS * weight.len();
     assert!(

@@ -1,7 +1,7 @@
 //! CPU kernels on plain slices.
 //!
-//! This crate knows no tensor library. Every function takes slices whose lengths it checks, and
-//! gives the same bits for any number of threads.
+//! This crate knows no tensor library. Every function checks the lengths of the slices that it
+//! takes, and gives the same bits for any number of threads.
 
 pub mod attention;
 pub mod cached_attention;

@@ -1,4 +1,4 @@
-//! The cosine mask in one pass: cosine, noise, rounding, product; and its gradient.
+//! The cosine mask: cosine, noise, rounding and product in one pass, and the gradients.
 //!
 //! ```text
 //! M      = 0.5 cos(attended + shift) + 0.5
@@ -19,24 +19,25 @@ use crate::uninitialized::{
 };
 use crate::update::{multiply_chunk, scale_chunk, sum_of_squares_chunk};
 
-/// Which elements of a mask are kept.
+/// The rule by which elements are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Keep {
-    /// Those with `M` of at least the threshold.
+    /// Keeps elements with `M` at or above the threshold.
     Threshold(f32),
-    /// Each with probability `M`; element `i` is decided by position `i` of the generator.
+    /// Keeps each element with probability `M`. Position `i` of the generator decides on element
+    /// `i`.
     Random(Philox),
-    /// Those with `M` of at least a noise within `spread / 2` around 0.5; element `i`'s is decided by
-    /// position `i` of the generator.
+    /// Keeps elements with `M` at or above a noise within `spread / 2` of 0.5. Position `i` of the
+    /// generator gives the noise of element `i`.
     Narrowed {
-        /// Where the noise comes from.
+        /// The source of the noise.
         generator: Philox,
-        /// From 0, the threshold at 0.5, to 1, uniform noise.
+        /// From 0, which is the threshold 0.5, to 1, which is uniform noise.
         spread: f32,
     },
 }
 
-/// Which mean over a mask is taken.
+/// A function of `M` whose mean over a mask is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// `M² / 2`.
@@ -45,13 +46,12 @@ pub enum Moment {
     Linear,
     /// `−M log₂(M + 1e-9)`.
     Entropy,
-    /// 1 where `M ≥ 0.5`, else 0: what is kept at inference. Its gradient is 0.
+    /// 1 where `M ≥ 0.5`, else 0: what inference keeps. Its gradient is 0.
     Kept,
 }
 
-/// Rows that one thread works on at a time, and whose sums one partial result holds: sums are added
-/// in an order that does not depend on the number of threads. A multiple of 4, so that chunks begin
-/// at whole blocks of random numbers.
+/// Rows of one task, and of one partial sum: the order of additions does not depend on the number
+/// of threads. A multiple of 4, so that chunks begin with whole blocks of random numbers.
 const ROWS: usize = 64;
 
 /// Rows that go through all steps together, so that they stay in a near cache. A multiple of 4 that
@@ -68,15 +68,15 @@ fn mask(z: f32) -> (f32, f32) {
 }
 
 levelled! {
-    /// Writes masks and slopes of a row with the fast cosine. Gives whether all arguments are in its
-    /// range; if not, the values are wrong.
+    /// Writes the masks and slopes of a row with the fast cosine. False if an argument is outside
+    /// of its range; the values are then wrong.
     fn write_row(
         masks: &mut [Uninit],
         slopes: &mut [Uninit],
         attended: &[f32],
         shift: &[f32],
     ) -> bool {
-        // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
+        // The maximum of the bits, which compilers vectorize. NaN is the largest.
         let mut largest = 0u32;
         let elements = masks.iter_mut().zip(slopes).zip(attended.iter().zip(shift));
         for ((mask, slope), (&attended, &shift)) in elements {
@@ -90,7 +90,7 @@ levelled! {
     }
 }
 
-/// Writes the masks of whole rows of channels, and their slopes.
+/// Writes the masks and slopes of whole rows of channels.
 fn write_with_slopes<'a, 'b>(
     masks: &'a mut [Uninit],
     slopes: &'b mut [Uninit],
@@ -131,7 +131,7 @@ levelled! {
     }
 }
 
-/// [`write_with_slopes`] with room for the masks that is used again.
+/// [`write_with_slopes`] with a pooled buffer for the masks.
 fn masks_and_slopes<'a, 'b>(
     masks: &'a mut Scratch,
     slopes: &'b mut [Uninit],
@@ -158,7 +158,7 @@ fn write<'a>(masks: &'a mut [Uninit], attended: &[f32], shift: &[f32]) -> &'a mu
     unsafe { masks.assume_init_mut() }
 }
 
-/// Writes `M` of each value, for rows of `shift.len()` values.
+/// Writes `M` for each value of rows of `shift.len()` values.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -174,7 +174,7 @@ pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
         });
 }
 
-/// Replaces masks by 1 where they are kept and 0 elsewhere; what is no number stays none.
+/// Replaces kept masks by 1 and others by 0; NaN stays NaN. `start` is the position of the first one.
 fn round(masks: &mut [f32], keep: Keep, start: usize) {
     match keep {
         Keep::Threshold(threshold) => {
@@ -222,9 +222,7 @@ fn check(elements: usize, attended: &[f32], shift: &[f32]) {
     );
 }
 
-/// `x · round(M)`, like `x`; NaN where `M` is.
-///
-/// `x` and `attended` are rows of `shift.len()` channels.
+/// `x · round(M)`, in the shape of `x`: rows of `shift.len()` channels. NaN where `M` is NaN.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -246,7 +244,7 @@ pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f3
 }
 
 levelled! {
-    /// `sums += row` for each row of `rows`.
+    /// Adds each row of `rows` to `sums`.
     fn add_rows(sums: &mut [f32], rows: &[f32]) {
         for row in rows.chunks_exact(sums.len()) {
             for (sum, value) in sums.iter_mut().zip(row) {
@@ -256,17 +254,17 @@ levelled! {
     }
 }
 
-/// The gradients of [`product`], straight through the rounding.
+/// The gradients of [`product`]. They pass straight through the rounding.
 pub struct ProductGradients {
     /// With respect to `x`: `round(M) · gradient`.
     pub x: Vec<f32>,
     /// With respect to `attended`: `dM/dz · x · gradient`.
     pub attended: Vec<f32>,
-    /// With respect to the shift: the sum of the former over the rows.
+    /// With respect to the shift: the sum of `attended` over the rows.
     pub shift: Vec<f32>,
 }
 
-/// The gradients of [`product`], straight through the rounding.
+/// The gradients of [`product`]. They pass straight through the rounding.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -306,7 +304,7 @@ pub fn product_backward(
         .collect();
     let mut dshift = vec![0.0; shift.len()];
     add_partial_sums(&mut dshift, &partial);
-    // SAFETY: the parts of all chunks make up both, and each was written.
+    // SAFETY: the parts of all chunks make up both results, and each part was written.
     let [dx, dattended] = [dx, dattended].map(|values| unsafe { initialized(values) });
     ProductGradients {
         x: dx,
@@ -315,7 +313,7 @@ pub fn product_backward(
     }
 }
 
-/// `round(M)`, 1 where a value is kept and 0 elsewhere, for rows of `shift.len()` values.
+/// `round(M)` for rows of `shift.len()` values: 1 where a value is kept, 0 elsewhere.
 ///
 /// # Panics
 /// If the lengths do not fit.
@@ -331,8 +329,8 @@ pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
     })
 }
 
-/// The gradients of [`rounded`] with respect to `attended` and to the shift, straight through the
-/// rounding: `dM/dz · gradient`, and its sum over the rows.
+/// The gradients of [`rounded`] with respect to `attended` and to the shift. They pass straight
+/// through the rounding: `dM/dz · gradient`, and its sum over the rows.
 ///
 /// # Panics
 /// If the lengths do not fit.
@@ -358,7 +356,7 @@ pub fn rounded_backward(gradient: &[f32], attended: &[f32], shift: &[f32]) -> (V
 /// The mean of a moment over a mask.
 ///
 /// # Panics
-/// If the lengths do not fit, or there is no element.
+/// If the lengths do not fit, or the mask is empty.
 pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
     check(attended.len(), attended, shift);
     assert!(!attended.is_empty(), "a mean of nothing");
@@ -416,7 +414,7 @@ pub fn mean_backward(
     (dattended, dshift)
 }
 
-/// The sum of a moment.
+/// The sum of a moment over masks.
 fn sum(masks: &[f32], moment: Moment) -> f64 {
     match moment {
         Moment::Squared => 0.5 * sum_of_squares_chunk(masks),

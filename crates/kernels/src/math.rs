@@ -1,4 +1,4 @@
-//! Elementary functions that compilers can vectorize: no branches, no calls.
+//! Elementary functions without branches and calls, which compilers vectorize.
 
 use std::f32::consts::{FRAC_1_PI, LOG2_E};
 
@@ -10,13 +10,13 @@ pub fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 /// `exp(x)`; relative error below 3e-7 for x in [-87, 88].
 ///
-/// 0 below −87.3 (never a denormal); arguments above 88 count as 88.
+/// 0 below −87.3, never a denormal. Arguments above 88 count as 88.
 #[inline(always)]
 pub fn exp<const FUSED: bool>(x: f32) -> f32 {
     let fma = multiply_add::<FUSED>;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Written so that each is one instruction, and lets NaN pass.
+    // Each comparison is one instruction, and NaN passes through.
     let bounded = if x > 88.0 { 88.0 } else { x };
     let bounded = if bounded < -87.3 { -87.3 } else { bounded };
     let shifted = fma(bounded, LOG2_E, SHIFT);
@@ -31,17 +31,17 @@ pub fn exp<const FUSED: bool>(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { polynomial * power }
 }
 
-/// The largest argument for which [`cos_sin`] reduces the range itself.
+/// The largest argument that [`cos_sin`] reduces to the range of its series.
 const LARGEST_REDUCED: f32 = 8192.0;
 
 /// `(cos(x), sin(x))`; absolute error below 1e-6 for |x| ≤ 8192.
 ///
-/// For larger finite arguments the error grows with the spacing of f32 values, up to about
-/// 1e-7 · |x|. NaN for NaN and infinities.
+/// For larger finite arguments the error grows with the spacing of f32 values, up to about 1e-7 ·
+/// |x|. NaN for NaN and infinities.
 #[inline(always)]
 pub fn cos_sin<const FUSED: bool>(x: f32) -> (f32, f32) {
     let fma = multiply_add::<FUSED>;
-    // π in three parts; products of the first two with counts below 2¹² are exact.
+    // π in three parts. Products of the first two with counts below 2¹² are exact.
     const PI_HIGH: f32 = 3.140_625;
     const PI_MIDDLE: f32 = 9.670_257_6e-4;
     const PI_LOW: f32 = 6.277_114e-7;
@@ -86,8 +86,8 @@ pub fn erf<const FUSED: bool>(x: f32) -> f32 {
     value.copysign(x)
 }
 
-/// 1.5 · 2²³: adding it to |x| < 2²² rounds to the nearest whole number, ties to even, whose bits are
-/// then the last ones of the sum.
+/// 1.5 · 2²³. Adding it to |x| < 2²² rounds to the nearest integer, ties to even, and leaves that
+/// integer in the last bits of the sum.
 const SHIFT: f32 = 12_582_912.0;
 
 #[cfg(test)]

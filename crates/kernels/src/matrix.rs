@@ -1,7 +1,7 @@
 //! Matrices inside slices.
 
-/// A matrix inside a slice: element `(row, column)` is at
-/// `row · row_stride + column · column_stride`. Every element lies in the slice.
+/// A matrix inside a slice: element `(row, column)` is at `row · row_stride + column ·
+/// column_stride`. Every element lies in the slice.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     values: &'a [f32],
@@ -12,7 +12,8 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A matrix whose rows lie `row_stride` apart and whose columns lie side by side.
+    /// A matrix whose rows begin `row_stride` values apart. Neighbouring columns are neighbours in
+    /// memory.
     ///
     /// # Panics
     /// If the slice is too short.
@@ -44,7 +45,7 @@ impl<'a> View<'a> {
     /// The `count` columns from `first` on.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// If there are fewer.
     pub fn columns_from(self, first: usize, count: usize) -> Self {
         assert!(
             first <= self.columns && count <= self.columns - first,
@@ -61,7 +62,7 @@ impl<'a> View<'a> {
     /// The `count` rows from `first` on.
     ///
     /// # Panics
-    /// If there are not as many.
+    /// If there are fewer.
     pub fn rows_from(self, first: usize, count: usize) -> Self {
         self.transposed().columns_from(first, count).transposed()
     }
@@ -88,7 +89,7 @@ impl<'a> View<'a> {
         self.column_stride
     }
 
-    /// The values from the beginning of a row on; the row itself where columns lie side by side.
+    /// The values from the start of a row on. They begin with the row if the column stride is 1.
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.row_stride..]
     }
@@ -98,7 +99,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The length that a slice needs to hold a matrix; too large for any slice if it is not a `usize`.
+/// The length of a slice that holds a matrix, or the largest `usize` if that overflows.
 pub(crate) fn extent(
     rows: usize,
     columns: usize,

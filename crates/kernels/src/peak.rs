@@ -1,4 +1,4 @@
-//! What this machine can do: the measured peaks of matrix products and of reading memory.
+//! The measured peaks of this machine: matrix products and reading memory.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,15 +9,15 @@ use crate::product::{LeftOperand, Packed, Precision, multiply_operand};
 use crate::scratch::scratch;
 use crate::team::Team;
 
-/// Rows and columns of the matrices: all three fit into the second-level cache.
+/// Rows and columns of the matrices. All three fit into the second-level cache.
 const SIZE: usize = 256;
 
 /// Products of one measurement.
 const REPEATS: usize = 20;
 
-/// The best of several measurements of matrix products, with operands that are packed once, on all
-/// threads of the current rayon pool, in floating-point operations per second. Takes some tens of
-/// milliseconds.
+/// The peak of matrix products on all threads of the current rayon pool, in floating-point
+/// operations per second: the best of several measurements with operands that are packed once.
+/// Takes some tens of milliseconds.
 pub fn matrix_product_flops(precision: Precision) -> f64 {
     let left = vec![1.0; SIZE * SIZE];
     let right = Packed::new(View::new(&left, SIZE, SIZE, SIZE), precision);
@@ -40,8 +40,8 @@ pub fn matrix_product_flops(precision: Precision) -> f64 {
 /// Values that one task reads: 64 KiB.
 const READ: usize = 1 << 14;
 
-/// The best of several passes over `count` f32 values that read them and do nothing else, in bytes
-/// per second.
+/// The peak of reading memory, in bytes per second: the best of several passes over `count` f32
+/// values that do nothing else.
 pub fn read_bytes_per_second(team: &Team, count: usize) -> f64 {
     let values = vec![1.0; count.max(1)];
     let once = || {
@@ -56,7 +56,7 @@ pub fn read_bytes_per_second(team: &Team, count: usize) -> f64 {
 }
 
 levelled! {
-    /// Something that depends on all bits.
+    /// A value that depends on all bits, so that all must be read.
     fn read(values: &[f32]) -> u32 {
         let mut lanes = [0; 64];
         let (whole, rest) = values.as_chunks::<64>();

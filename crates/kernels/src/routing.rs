@@ -1,4 +1,5 @@
-//! What decides and measures which parts of a layer are used: ReLU, gates of the best few, and means.
+//! Choosing and measuring which parts of a layer are used: ReLU, gates of the best experts, and
+//! means.
 
 use rayon::prelude::*;
 
@@ -6,16 +7,16 @@ use crate::level::levelled;
 use crate::partial_sums::add_partial_sums;
 use crate::uninitialized::{Uninit, from_chunks};
 
-/// Elements that one thread works on at a time.
+/// Elements of one task.
 const CHUNK: usize = 1 << 14;
 
-/// Tokens whose sums are made together; it does not follow from the number of threads.
+/// Tokens of one partial sum: fixed, so that the number of threads does not change the result.
 const TOKENS: usize = 256;
 
 levelled! {
     fn write_relu(output: &mut [Uninit], x: &[f32]) {
         for (output, &x) in output.iter_mut().zip(x) {
-            // NaN stays NaN, to be noticed.
+            // NaN stays NaN, so that it shows.
             output.write(if x < 0.0 { 0.0 } else { x });
         }
     }
@@ -39,7 +40,8 @@ pub fn relu(x: &[f32]) -> Vec<f32> {
     })
 }
 
-/// The gradient of [`relu`] for the gradient of its output, from that output: 0 where it is 0.
+/// The gradient of [`relu`] from the gradient of its output and from that output: 0 where the
+/// output is 0.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -53,14 +55,14 @@ pub fn relu_backward(gradient: &[f32], relu: &[f32]) -> Vec<f32> {
     })
 }
 
-/// The mean; 0 of nothing.
+/// The mean; 0 if there are no values.
 pub fn mean(values: &[f32]) -> f32 {
     let sum = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum::<f64>();
     let sums: Vec<f64> = values.par_chunks(CHUNK).map(sum).collect();
     (sums.iter().sum::<f64>() / values.len().max(1) as f64) as f32
 }
 
-/// For each channel of `values`, `[tokens, channels]`, the share of tokens where it is not 0.
+/// For each channel of `values`, `[tokens, channels]`, the share of tokens whose value is not 0.
 ///
 /// # Panics
 /// If there are no channels, or no whole number of tokens.
@@ -76,7 +78,7 @@ pub fn used_share(values: &[f32], channels: usize) -> Vec<f32> {
         counts
     };
     let counts: Vec<Vec<f32>> = values.par_chunks(TOKENS * channels).map(count).collect();
-    // Whole numbers up to 2²⁴ add up exactly.
+    // Sums of integers up to 2²⁴ are exact.
     let mut shares = vec![0.0; channels];
     add_partial_sums(&mut shares, &counts);
     let tokens = (values.len() / channels).max(1) as f32;
@@ -84,7 +86,7 @@ pub fn used_share(values: &[f32], channels: usize) -> Vec<f32> {
     shares
 }
 
-/// The softmax of one token's scores, in place.
+/// Replaces one token's scores by their softmax.
 fn softmax(scores: &mut [f32]) {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
@@ -95,11 +97,12 @@ fn softmax(scores: &mut [f32]) {
     scores.iter_mut().for_each(|score| *score /= sum);
 }
 
-/// The gates of each token, `[tokens, experts]`: the softmax of its `count` best scores, and 0 for the
-/// others. Of equal scores the first is the better one.
+/// The gates of each token, `[tokens, experts]`: the softmax of its `count` largest scores, and 0
+/// for the others. Of equal scores the first one wins.
 ///
 /// # Panics
-/// If there are no experts, fewer than `count`, or no whole number of tokens.
+/// If there are no experts or fewer than `count`, `count` is 0, or there is no whole number of
+/// tokens.
 pub fn best_gates(scores: &[f32], experts: usize, count: usize) -> Vec<f32> {
     assert!(experts > 0 && scores.len().is_multiple_of(experts));
     assert!((1..=experts).contains(&count), "more than all experts");
@@ -116,7 +119,7 @@ pub fn best_gates(scores: &[f32], experts: usize, count: usize) -> Vec<f32> {
             for (gates, scores) in tokens {
                 order.clear();
                 order.extend(0..experts);
-                // Stable: equal ones keep their order.
+                // A stable sort: equal scores keep their order.
                 order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
                 for (best, &expert) in best.iter_mut().zip(&order) {
                     *best = scores[expert];
@@ -163,7 +166,7 @@ fn softmax_backward(output: &mut [f32], gradient: &[f32], probabilities: &[f32])
     }
 }
 
-/// The mean over the tokens of the softmax of their scores, `[tokens, experts]`: `[experts]`.
+/// The mean of the softmax of scores, `[tokens, experts]`, over the tokens: `[experts]`.
 ///
 /// # Panics
 /// If there are no experts, or no whole number of tokens.

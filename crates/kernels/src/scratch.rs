@@ -1,4 +1,4 @@
-//! Memory that is used again: buffers within kernels, and fresh results.
+//! Pooled buffers for intermediate values within kernels.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -6,18 +6,18 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::memory;
 
-/// Bytes kept for later, and no more.
+/// The most bytes of pooled buffers.
 const POOLED_BYTES: usize = 1 << 30;
 
-/// Values of one line of the cache.
+/// Values of a cache line.
 const LINE: usize = memory::LINE / size_of::<f32>();
 
-/// One line of the cache.
+/// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-/// Buffers by the number of their lines.
+/// Buffers by their numbers of lines.
 struct Pool {
     buffers: BTreeMap<usize, Vec<Vec<Line>>>,
     bytes: usize,
@@ -40,7 +40,7 @@ impl Pool {
         }
     }
 
-    /// The smallest buffer for `lines` lines that is not far too large.
+    /// The smallest buffer of at least `lines` lines, unless it is much too large.
     fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
         let most = lines.saturating_mul(2).max(1 << 8);
         let (_, buffers) = self
@@ -59,8 +59,8 @@ fn pool() -> MutexGuard<'static, Pool> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A buffer from the pool, which it goes back to. It begins where a line of the cache does, and holds
-/// any values at first.
+/// A buffer that goes back to the pool when it is dropped. It is aligned to cache lines, and its
+/// first values are arbitrary.
 pub(crate) struct Scratch {
     lines: Vec<Line>,
     count: usize,
@@ -70,7 +70,7 @@ impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: the lines are at least as many values, one after the other.
+        // SAFETY: the lines are initialized and hold at least `count` values without gaps.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.count) }
     }
 }
@@ -88,7 +88,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A buffer of `count` values, kept from earlier where there is one.
+/// A buffer of `count` values, pooled where there is one.
 pub(crate) fn scratch(count: usize) -> Scratch {
     let needed = count.div_ceil(LINE);
     let mut lines = pool().take(needed).unwrap_or_default();
@@ -97,7 +97,7 @@ pub(crate) fn scratch(count: usize) -> Scratch {
     }
     let mut buffer = Scratch { lines, count };
     if cfg!(debug_assertions) {
-        // Whoever uses a value before it is written gets NaN.
+        // A kernel that uses a value before it writes it computes NaN.
         buffer.fill(f32::NAN);
     }
     buffer

@@ -4,7 +4,7 @@
 //! M = 0.5 + 0.5 Σ_{k=1..K} weight_k cos(k · attended + angle_k)
 //! ```
 //!
-//! with an angle and a weight of its own for each value and term.
+//! Each value of a mask has its own angle and weight for each term.
 
 use rayon::prelude::*;
 
@@ -12,16 +12,16 @@ use crate::level::levelled;
 use crate::math::{cos_sin, is_reduced, multiply_add};
 use crate::partial_sums::add_partial_sums;
 
-/// Rows that one thread works on at a time, and whose sums one partial result holds: sums are added
-/// in an order that does not depend on the number of threads.
+/// Rows of one task, and of one partial sum: the order of additions does not depend on the number
+/// of threads.
 const ROWS: usize = 32;
 
-/// The learned part of a series: `K` rows of one number for each value of a mask.
+/// The learned part of a series: `K` rows with one number for each value of a mask.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'a> {
     /// `angle_k`, in radians.
     pub angles: &'a [f32],
-    /// `weight_k`; where those of a value are positive and add up to 1, its mask is in [0, 1].
+    /// `weight_k`. If the weights of a value are positive and add up to 1, its mask is in [0, 1].
     pub weights: &'a [f32],
     /// Values of a mask.
     pub values: usize,
@@ -74,9 +74,9 @@ levelled! {
 }
 
 levelled! {
-    /// Whether the fast cosine takes all arguments of a term.
+    /// Whether all arguments of a term are in the range of the fast cosine.
     fn in_fast_range(attended: &[f32], k: f32, angles: &[f32]) -> bool {
-        // As bits, so that the compiler may take the maximum in lanes; NaN is the largest.
+        // The maximum of the bits, which compilers vectorize. NaN is the largest.
         let mut largest = 0u32;
         for (&attended, &angle) in attended.iter().zip(angles) {
             largest = largest.max((k * attended.abs() + angle.abs()).to_bits());
@@ -85,8 +85,7 @@ levelled! {
     }
 }
 
-/// Writes `M` of each value, for rows of `series.values` values. Rounding never takes it out of
-/// [0, 1].
+/// `M` for each value of rows of `series.values` values, clamped to [0, 1].
 ///
 /// # Panics
 /// If the lengths do not fit.
@@ -106,7 +105,7 @@ pub fn forward(attended: &[f32], series: Series<'_>) -> Vec<f32> {
     masks
 }
 
-/// Masks of one row, of which `masks` holds the constant.
+/// Adds the terms of one row to the constant in `masks`, and clamps.
 fn fill_row(masks: &mut [f32], attended: &[f32], series: Series<'_>) {
     for term in series.terms() {
         let (k, angles, weights) = term;
@@ -125,7 +124,7 @@ fn fill_row(masks: &mut [f32], attended: &[f32], series: Series<'_>) {
     }
 }
 
-/// What a term adds to the gradients of one row.
+/// The sums of gradients of one row that a term adds to.
 struct TermGradients<'a> {
     attended: &'a mut [f32],
     angles: &'a mut [f32],
@@ -167,7 +166,7 @@ levelled! {
     }
 }
 
-/// The gradients of [`forward`], as if it did not clamp: it only clamps what rounding added.
+/// The gradients of [`forward`]. They ignore its clamping, which only undoes rounding errors.
 ///
 /// # Panics
 /// If the lengths do not fit.
@@ -201,7 +200,7 @@ pub fn backward(gradient: &[f32], attended: &[f32], series: Series<'_>) -> Gradi
     }
 }
 
-/// Adds the gradients of one row: `sums` are those of all angles, then of all weights.
+/// Adds the gradients of one row. `sums` holds those of all angles, then those of all weights.
 fn add_row(dattended: &mut [f32], sums: &mut [f32], inputs: (&[f32], &[f32]), series: Series<'_>) {
     let (dangles, dweights) = sums.split_at_mut(series.angles.len());
     let dangles = dangles.chunks_exact_mut(series.values);

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// A slice of which several tasks write disjoint elements at once.
+/// A slice in which several tasks write disjoint elements at once.
 pub(crate) struct Shared<'a, T = f32> {
     start: *mut T,
     count: usize,
@@ -17,8 +17,8 @@ impl<T> Clone for Shared<'_, T> {
 
 impl<T> Copy for Shared<'_, T> {}
 
-// SAFETY: the tasks get parts of a slice that may be sent to them; `Shared::slice` demands that no two
-// of them overlap.
+// SAFETY: the tasks get parts of a slice of a type that may be sent to them. `Shared::slice`
+// demands that no two parts overlap.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
@@ -38,15 +38,15 @@ impl<'a, T> Shared<'a, T> {
     /// If they do not lie in the slice.
     ///
     /// # Safety
-    /// No other part that is in use holds any of these elements.
+    /// No other reference that is in use points to any of these elements.
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn slice(&self, from: usize, count: usize) -> &'a mut [T] {
         assert!(
             from <= self.count && count <= self.count - from,
             "elements of the slice"
         );
-        // SAFETY: the elements lie in the slice, which is borrowed for `'a`. The caller promises that
-        // no other part in use holds them.
+        // SAFETY: the elements lie in the slice, which is borrowed for `'a`. The caller guarantees
+        // that there is no other reference to them.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), count) }
     }
 

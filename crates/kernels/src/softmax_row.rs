@@ -1,4 +1,4 @@
-//! What the softmax of one row is made of.
+//! The parts of the softmax of one row.
 
 use crate::level::levelled;
 use crate::math::exp;
@@ -7,7 +7,7 @@ use crate::math::exp;
 const LANES: usize = 16;
 
 levelled! {
-    /// The largest of some values.
+    /// The largest value.
     pub(crate) fn largest_of(values: &[f32]) -> f32 {
         let mut largest = [f32::NEG_INFINITY; LANES];
         let (chunks, rest) = values.as_chunks::<LANES>();
@@ -21,8 +21,7 @@ levelled! {
 }
 
 levelled! {
-    /// Replaces values by exponentials of `scale` times what they are relative to a reference; gives
-    /// their sum.
+    /// Replaces values by `exp(scale · (value − reference))`. Gives their sum.
     pub(crate) fn exponentials(values: &mut [f32], reference: f32, scale: f32) -> f32 {
         let mut sums = [0.0f32; LANES];
         let (chunks, rest) = values.as_chunks_mut::<LANES>();

@@ -1,4 +1,4 @@
-//! Squares of 16 × 16 values whose rows become columns.
+//! Transposing squares of 16 × 16 values.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -10,7 +10,7 @@ use crate::level::levelled;
 /// Rows and columns.
 pub(crate) const SIDE: usize = 16;
 
-/// Exchanges rows and columns.
+/// Transposes a square.
 pub(crate) fn transpose(square: &mut [[f32; SIDE]; SIDE]) {
     #[cfg(target_arch = "x86_64")]
     if Level::current() >= Level::Avx512 {
@@ -34,11 +34,11 @@ fn transpose_avx512(square: &mut [[f32; SIDE]; SIDE]) {
     }
 }
 
-/// Rows and columns of what stays in the registers of AVX2.
+/// Rows and columns that fit into the registers of AVX2.
 const QUARTER: usize = 8;
 
 levelled! {
-    /// Exchanges quarters, each transposed: its slow twin.
+    /// Transposes quarter by quarter: the reference of the AVX-512 function.
     fn transpose_plain(square: &mut [[f32; SIDE]; SIDE]) {
         let before = *square;
         for (row, column) in [(0, 0), (0, QUARTER), (QUARTER, 0), (QUARTER, QUARTER)] {
@@ -55,7 +55,7 @@ levelled! {
     }
 }
 
-/// The lower halves of all quarters of both registers, in turns.
+/// Interleaves the lower halves of all quarters of both registers.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -63,7 +63,7 @@ fn low(a: __m512, b: __m512) -> __m512 {
     _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
 }
 
-/// The upper halves.
+/// Interleaves the upper halves.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -71,8 +71,7 @@ fn high(a: __m512, b: __m512) -> __m512 {
     _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
 }
 
-/// Exchanges rows and columns of 16 × 16 lanes: pairs of rows first, then pairs of
-/// pairs, then quarters of registers.
+/// Transposes 16 × 16 lanes: pairs of rows first, then pairs of pairs, then quarters of registers.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -1,8 +1,8 @@
-//! Threads for work that takes microseconds.
+//! Threads for tasks of microseconds.
 //!
-//! Decoding a token is some fifty products of tens to hundreds of microseconds, one after the other.
-//! A thread that sleeps between them takes tens of microseconds to wake up; these look out for the
-//! next work for a while before they go to sleep.
+//! Decoding a token takes some fifty products of tens to hundreds of microseconds, one after the
+//! other. A sleeping thread needs tens of microseconds to wake up. The threads of a team therefore
+//! spin for a while before they sleep.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 
 use crate::level::Level;
 
-/// How long a thread looks out for work before it sleeps: longer than what lies between two products
-/// of a decoded token, short enough to leave the processor to others soon.
+/// How long a thread spins before it sleeps: longer than the time between two products of a token,
+/// and short enough to soon free the processor.
 const PATIENCE: Duration = Duration::from_micros(200);
 
-/// Looks before the clock is read, and before the processor is offered to other threads.
+/// Iterations between two looks at the clock. A thread offers the processor to others as often.
 const LOOKS: usize = 64;
 
-/// A number of threads that share tasks, the calling one among them.
+/// Threads that share tasks. The calling thread is one of them.
 ///
-/// Tasks go to whichever thread comes first, so results must not depend on who computes what.
+/// A task goes to whichever thread is free, so its result must not depend on the thread.
 pub struct Team {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
-    /// Held while tasks are under way.
+    /// Held while tasks run.
     turn: Mutex<()>,
 }
 
@@ -37,7 +37,8 @@ struct Worker {
 type Job<'a> = &'a (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// The number of the job in the upper half, the tasks that no one has claimed in the lower one.
+    /// The number of the job in the upper half, and the number of its unclaimed tasks in the lower
+    /// half.
     claims: AtomicU64,
     /// The job of that number: a `Job` on the stack of the caller.
     job: AtomicPtr<()>,
@@ -50,9 +51,9 @@ struct Shared {
 }
 
 impl Team {
-    /// A team of `threads` threads; 0 counts as 1.
+    /// A team of `threads` threads; 0 counts as 1. It uses the level in use on this thread.
     ///
-    /// Threads that the system refuses are done without.
+    /// Has fewer threads if the system refuses some.
     pub fn new(threads: usize) -> Self {
         let shared = Arc::new(Shared {
             claims: AtomicU64::new(0),
@@ -84,20 +85,20 @@ impl Team {
         }
     }
 
-    /// The number of threads, the calling one among them.
+    /// The number of threads, including the calling one.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Calls `task` with each number below `tasks` once, on all threads, and waits for the end.
+    /// Calls `task` once with each number below `tasks`, on all threads, and waits for the end.
     ///
     /// # Panics
-    /// If a task panics, after all have ended. A task may not call `run` of its own team.
+    /// If a task panics, after all tasks have ended. A task must not call `run` of its own team.
     pub fn run(&self, tasks: usize, task: Job<'_>) {
         if tasks <= 1 || self.workers.is_empty() {
             return (0..tasks).for_each(task);
         }
-        // Nothing is left half done when a task panics.
+        // A panic of a task leaves nothing half done.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;
         let number = (shared.claims.load(Ordering::Relaxed) >> 32).wrapping_add(1) as u32;
@@ -129,7 +130,7 @@ impl Drop for Team {
         for worker in &mut self.workers {
             worker.thread.unpark();
             if let Some(handle) = worker.handle.take() {
-                // A worker catches the panics of its tasks.
+                // Workers catch the panics of tasks.
                 let _ = handle.join();
             }
         }
@@ -137,7 +138,7 @@ impl Drop for Team {
 }
 
 impl Shared {
-    /// Does tasks of a job until no one is left that is not claimed.
+    /// Runs tasks of a job until all are claimed.
     fn claim_tasks(&self, number: u32) {
         loop {
             let claims = self.claims.load(Ordering::Acquire);
@@ -159,21 +160,24 @@ impl Shared {
             if claimed.is_err() {
                 continue;
             }
-            // SAFETY: a task of this job was not claimed until now, so `run` still waits for it, and
-            // the pointer is that of this job: it only changes for the next one, after all tasks of
-            // this one have ended.
+            // SAFETY: this task of the job was unclaimed until now, so `run` still waits for it.
+            // The pointer belongs to this job: it changes for the next one, after all tasks of this
+            // one have ended.
             let job = unsafe { *job };
             let index = unclaimed as usize - 1;
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(index))) {
-                // Dropping the payload could panic too, before the task counts as ended.
-                std::mem::forget(payload);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(index))) {
                 self.panicked.store(true, Ordering::Relaxed);
+                // No panic may leave this function before the task counts as ended. Dropping a
+                // panic's payload can panic too.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+                    std::mem::forget(panic);
+                }
             }
             self.ended.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// The life of a thread.
+    /// The loop of a worker.
     fn work(&self) {
         let (mut looks, mut idle_since) = (0, None);
         while !self.leaving.load(Ordering::Relaxed) {
@@ -193,7 +197,7 @@ impl Shared {
 
     fn sleep(&self) {
         self.sleeping.fetch_add(1, Ordering::SeqCst);
-        // Whoever brings work after this look sees that someone sleeps.
+        // A caller that brings work after this look sees that this thread sleeps.
         if self.claims.load(Ordering::SeqCst) as u32 == 0 && !self.leaving.load(Ordering::SeqCst) {
             thread::park();
         }
@@ -201,7 +205,8 @@ impl Shared {
     }
 }
 
-/// One look; says whether many have passed, after which the processor was offered to others.
+/// Waits for one iteration. True after every [`LOOKS`] iterations, when it has also offered the
+/// processor to other threads.
 fn wait(looks: &mut usize) -> bool {
     *looks += 1;
     if looks.is_multiple_of(LOOKS) {

@@ -2,21 +2,23 @@
 
 use crate::product::{Engine, Precision};
 
-/// Rows from which on a tile makes good use of the right operand that it goes through.
+/// The fewest rows of a tile: fewer make poor use of the right operand that is read for them.
 const LEAST: usize = 24;
 
-/// Rows of the largest tile: as many as stay in the second-level cache with what is made of them.
+/// The most rows of a tile: their intermediate values stay in the second-level cache.
 const MOST: usize = 96;
 
-/// What a tile costs beside its rows, in rows.
+/// The overhead of a tile, in rows.
 const COST: usize = 4;
 
-/// Numbers of threads that the tiles are to be shared out evenly among.
+/// Numbers of threads that should share the tiles evenly.
 const THREADS: [usize; 3] = [2, 4, 8];
 
-/// Rows of a tile where products of a precision are made of `rows` rows: of all whole numbers of the
-/// engine's own tiles, the one that lets few and many threads wait least for each other. It follows
-/// from the number of rows alone, not from that of the threads, because some sums are made by tile.
+/// The rows of a tile, if `rows` rows are multiplied with a precision.
+///
+/// Of all multiples of the engine's own tiles, it is the one for which 2, 4 and 8 threads wait
+/// least for each other. It does not depend on the number of threads in use, because the order of
+/// some sums follows from the tiles.
 pub(crate) fn tile_rows(rows: usize, precision: Precision) -> usize {
     let unit = Engine::for_precision(precision).rows();
     let cost = |tile: usize| {

@@ -1,7 +1,7 @@
-//! Results in memory that is not zeroed first, which would be a pass over it of its own.
+//! Memory for results, which is not zeroed first.
 //!
-//! The memory is of the type `MaybeUninit<f32>` until all of it is written. Functions that write such
-//! a slice in full give it back as `&mut [f32]`.
+//! Zeroing would be a pass over memory of its own. The memory has the type `MaybeUninit<f32>` until
+//! all of it is written. Functions that write all of such a slice give it back as `&mut [f32]`.
 
 use std::mem::MaybeUninit;
 
@@ -12,8 +12,7 @@ pub(crate) type Uninit = MaybeUninit<f32>;
 
 /// Memory for `count` values.
 ///
-/// In builds with debug assertions it holds NaN, which shows in the result of a kernel that uses a
-/// value before it is written.
+/// With debug assertions it holds NaN: a kernel that uses a value before it writes it computes NaN.
 pub(crate) fn uninitialized(count: usize) -> Box<[Uninit]> {
     let mut values = Box::new_uninit_slice(count);
     if cfg!(debug_assertions) {
@@ -27,11 +26,11 @@ pub(crate) fn uninitialized(count: usize) -> Box<[Uninit]> {
 /// # Safety
 /// Every value was written.
 pub(crate) unsafe fn initialized(values: Box<[Uninit]>) -> Vec<f32> {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { values.assume_init() }.into_vec()
 }
 
-/// Initialized values for a function that writes to uninitialized memory.
+/// Initialized values, for functions that write to uninitialized memory.
 ///
 /// # Safety
 /// Every value that is written to the slice is initialized.
@@ -42,15 +41,15 @@ pub(crate) unsafe fn as_uninit(values: &mut [f32]) -> &mut [Uninit] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), count) }
 }
 
-/// Initialized values as a source of copies.
+/// Initialized values, to copy to memory that is not.
 pub(crate) fn as_init(values: &[f32]) -> &[Uninit] {
     // SAFETY: `MaybeUninit<f32>` has the layout of `f32` and takes all its values; nobody can write to
     // a shared slice.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
 }
 
-/// A vector of `count` values, of which tasks on all threads write one chunk each. `write` gets the
-/// index of a chunk and the chunk, and gives it back initialized.
+/// A vector of `count` values. Tasks on all threads write one chunk each: `write` gets the index of
+/// a chunk and the chunk, and gives the chunk back initialized.
 ///
 /// # Panics
 /// If the chunks have no length, or `write` gives back another slice.
@@ -69,8 +68,8 @@ pub(crate) fn from_chunks(
     unsafe { initialized(values) }
 }
 
-/// [`from_chunks`] where `write` also makes a part result of each chunk. Gives the part results in
-/// their order.
+/// [`from_chunks`] where `write` also computes a partial result of each chunk. Gives the partial
+/// results in the order of the chunks.
 pub(crate) fn from_chunks_with<R: Send>(
     count: usize,
     chunk: usize,
@@ -89,7 +88,7 @@ pub(crate) fn from_chunks_with<R: Send>(
     (unsafe { initialized(values) }, results)
 }
 
-/// Where a slice lies.
+/// The address and the length of a slice.
 fn place<T>(values: &[T]) -> (usize, usize) {
     (values.as_ptr().addr(), values.len())
 }

@@ -1,14 +1,14 @@
-//! Element by element: AdamW, sums of squares, additions and scalings.
+//! Operations element by element: AdamW, sums of squares, sums and products.
 
 use rayon::prelude::*;
 
 use crate::level::levelled;
 use crate::uninitialized::{Uninit, from_chunks};
 
-/// Elements that one thread works on at a time.
+/// Elements of one task.
 const CHUNK: usize = 1 << 14;
 
-/// One update of AdamW (Loshchilov and Hutter, 2019), reduced to what its elements need:
+/// One update of AdamW (Loshchilov and Hutter, 2019), with the numbers that each element needs:
 ///
 /// ```text
 /// g ← gradient_scale · g
@@ -20,7 +20,7 @@ const CHUNK: usize = 1 << 14;
 pub struct AdamW {
     /// β₁ and β₂.
     pub betas: [f32; 2],
-    /// What gradients are multiplied by first: below 1 where they are clipped.
+    /// Scale of the gradients; below 1 if they are clipped.
     pub gradient_scale: f32,
     /// ε.
     pub epsilon: f32,
@@ -73,7 +73,7 @@ levelled! {
     }
 }
 
-/// The sum of the squares, added in an order that does not depend on the threads.
+/// The sum of squares. The order of additions does not depend on the number of threads.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
     let partial: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares_chunk).collect();
     partial.iter().sum()
@@ -109,10 +109,10 @@ levelled! {
     }
 }
 
-/// `left[i] + repeated[i mod n]` for the `n` values that are repeated.
+/// `left[i] + repeated[i mod n]`, for the `n` values of `repeated`.
 ///
 /// # Panics
-/// If they do not fill `left` a whole number of times.
+/// If the length of `left` is not a multiple of `n`.
 pub fn add_repeated(left: &[f32], repeated: &[f32]) -> Vec<f32> {
     check_repeats(left, repeated.len());
     from_chunks(left.len(), CHUNK, |index, output| {
@@ -133,11 +133,11 @@ pub fn add_repeated(left: &[f32], repeated: &[f32]) -> Vec<f32> {
     })
 }
 
-/// The sums `Σₖ values[k · n + i]` of what lies `n` apart: the gradient of what
-/// [`add_repeated`] repeats.
+/// The sums `Σₖ values[k · n + i]` of values that lie `n` apart: the gradient of [`add_repeated`]
+/// with respect to the repeated values.
 ///
 /// # Panics
-/// If `values` are not a whole number of times `n`.
+/// If the number of values is not a multiple of `n`.
 pub fn sum_repeated(values: &[f32], n: usize) -> Vec<f32> {
     check_repeats(values, n);
     let mut sums = vec![0.0; n];

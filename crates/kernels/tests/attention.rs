@@ -1,4 +1,4 @@
-//! Attention against definitions in f64, with bounds that follow from the rounding of operands.
+//! Attention against its definition in f64, with bounds that follow from the rounding of operands.
 
 use learned_dropout_kernels::attention::{self, Shape};
 use learned_dropout_kernels::dropout::{self, Dropout};
@@ -17,9 +17,9 @@ struct Head {
     values: Vec<Vec<Bounded>>,
     gradients: Vec<Vec<Bounded>>,
     scale: f64,
-    /// What dropout multiplies probabilities by, `[time, time]`.
+    /// The factors of dropout for the probabilities, `[time, time]`.
     factors: Vec<f32>,
-    /// What rounding an operand changes it by, of itself: 2⁻⁸ at most in bf16.
+    /// The largest relative error of rounding an operand: 2⁻⁸ in bf16.
     relative: f64,
 }
 
@@ -127,7 +127,7 @@ impl Head {
     }
 }
 
-/// The rows of a head among those of all heads, each in `parts` parts.
+/// The rows of a head in values of all heads, which have `parts` parts.
 fn rows_of(values: &[f32], shape: Shape, place: [usize; 2], [part, parts]: [usize; 2]) -> Vec<f32> {
     let [sequence, head] = place;
     let Shape {
@@ -156,7 +156,7 @@ proptest! {
         } else {
             (Precision::F32, 0.0)
         };
-        // Small values keep the error of scores small, so that the bounds are narrow.
+        // Small values keep the error of scores small, and so the bounds narrow.
         let packed = scaled_values(batch * time * 3 * heads * size, 3, 0.5);
         let gradient = scaled_values(batch * time * heads * size, 4, 1.0);
         let generator = Philox::new(6, 2);

@@ -15,7 +15,7 @@ struct Naive<'a> {
     weight: &'a [f32],
     targets: &'a [u32],
     shape: Shape,
-    /// What rounding an operand changes it by, of itself.
+    /// The largest relative error of rounding an operand.
     relative: f64,
 }
 
@@ -32,7 +32,7 @@ impl Naive<'_> {
             .collect()
     }
 
-    /// The loss, and its gradients with respect to hidden state and weight.
+    /// The loss, and its gradients with respect to the hidden state and the weight.
     fn losses(&self) -> (Bounded, [Vec<Bounded>; 2]) {
         let Shape { tokens, width, .. } = self.shape;
         let (hidden, weight) = (self.rows(self.hidden), self.rows(self.weight));
@@ -73,7 +73,7 @@ impl Naive<'_> {
     }
 }
 
-/// Compares losses and gradients in a precision; logits rise with the words, or they do not.
+/// Compares losses and gradients in a precision. If `rising`, the logits rise with the words.
 fn assert_losses(shape: Shape, rising: bool, rounds: bool) {
     let Shape {
         tokens,
@@ -83,7 +83,7 @@ fn assert_losses(shape: Shape, rising: bool, rounds: bool) {
     let hidden = values(tokens * width, 5);
     let mut weight = values(vocabulary * width, 6);
     if rising {
-        // Larger and larger logits, so that what was summed before must be scaled down.
+        // Larger and larger logits, so that earlier sums must be scaled down.
         for (word, row) in weight.chunks_mut(width).enumerate() {
             row.iter_mut()
                 .for_each(|value| *value *= word as f32 / 100.0);
@@ -103,7 +103,7 @@ fn assert_losses(shape: Shape, rising: bool, rounds: bool) {
         relative,
     };
     let (expected, expected_gradients) = naive.losses();
-    // Logits of a few hundred are known to 1e-5 of themselves, and so are their exponentials to 1e-3.
+    // Logits of a few hundred have a relative error of 1e-5, and so their exponentials one of 1e-3.
     let multiple = if rising { 100.0 } else { 1.0 };
     at_every_level(|_| {
         let (loss, gradients) = on_any_threads(|| {
@@ -148,7 +148,7 @@ proptest! {
         tokens in 1usize..110, width in 1usize..8, vocabulary in 1usize..1300,
         rising in any::<bool>(), many in any::<bool>(), rounds in any::<bool>(),
     ) {
-        // So many tokens that they are cut into several chunks.
+        // So many tokens that they make several chunks.
         let (tokens, vocabulary) = if many {
             (900 + tokens, vocabulary % 50 + 1)
         } else {

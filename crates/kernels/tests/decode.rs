@@ -1,4 +1,4 @@
-//! Products of a few tokens against sums in f64.
+//! Products of few tokens against sums in f64.
 
 mod common;
 

@@ -39,7 +39,7 @@ proptest! {
             };
             // Sums of at most 69 terms of at most 1, each rounded to 2⁻²⁴ of at most 69.
             assert_near(&many(Precision::F32), &expected, 69.0 * 69.0 * 6e-8, "f32");
-            // The operands of each term are off by at most 2⁻⁹ each.
+            // Operands of at most 1 are off by at most 2⁻⁹ each.
             assert_near(&many(Precision::Bf16), &expected, 69.0 * 2.1 / 512.0, "bf16");
             let mut row = vec![0.0; inputs];
             matrix.row(outputs - 1, &mut row);

@@ -1,4 +1,4 @@
-//! Gated experts against a whole feed-forward for every expert, times its gates.
+//! Gated experts against a dense feed-forward for each expert, times its gates.
 
 mod common;
 
@@ -83,7 +83,7 @@ impl Layer<'_> {
 proptest! {
     #![proptest_config(cases(16))]
 
-    /// Where there are several experts, the second one has no token.
+    /// If there are several experts, no token uses the second one.
     #[test]
     fn outputs_and_gradients(
         tokens in 1usize..130, width in 1usize..20, hidden in 1usize..40, count in 1usize..5,

@@ -1,4 +1,4 @@
-//! Feed-forwards against their layers, which have tests of their own, one after the other.
+//! Feed-forwards against the sequence of their layers, which have tests of their own.
 
 mod common;
 

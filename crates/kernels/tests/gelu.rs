@@ -26,7 +26,7 @@ fn values_at_known_points() {
 #[test]
 fn values_and_gradients() {
     let (x, gradient) = (scaled_values(40_001, 1, 2.0), values(40_001, 2));
-    // Φ is known to half of the 5e-7 of erf, and the density to 3e-7 of itself.
+    // Φ has an error of half of the 5e-7 of erf, and the density a relative error of 3e-7.
     let value = |&x: &f32| {
         let x = f64::from(x);
         (x * normal(x).0, 4e-7 * x.abs())

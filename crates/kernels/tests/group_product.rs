@@ -1,4 +1,4 @@
-//! Groups of channels times factors against the formula.
+//! Products of groups of channels and factors against their formula.
 
 mod common;
 

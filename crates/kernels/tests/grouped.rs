@@ -16,7 +16,7 @@ use learned_dropout_kernels::product::{
 };
 use proptest::prelude::*;
 
-/// A feed-forward in f64, with the gradients of everything.
+/// A feed-forward in f64.
 struct Naive<'a> {
     x: &'a [f32],
     weights: Weights<'a>,
@@ -34,7 +34,7 @@ struct NaiveGradients {
 }
 
 impl Naive<'_> {
-    /// A row without the weight of the norm, and what it was divided by.
+    /// A normalized row without the weight of the norm, and the reciprocal deviation.
     fn normal(&self, token: usize) -> (Vec<f64>, f64) {
         let width = self.shape.width;
         let mut row: Vec<f64> = self.x[token * width..][..width]

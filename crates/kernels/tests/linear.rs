@@ -16,7 +16,7 @@ struct Naive<'a> {
 }
 
 impl Naive<'_> {
-    /// Normalized rows without the weight of the norm, and what they were divided by.
+    /// Normalized rows without the weight of the norm, and their reciprocal deviations.
     fn normal(&self) -> (Vec<f64>, Vec<f64>) {
         let inputs = self.shape.inputs;
         let mut scales = Vec::new();

@@ -10,7 +10,7 @@ use learned_dropout_kernels::mask::{self, Keep, Moment};
 use learned_dropout_kernels::random::{Philox, unit};
 use proptest::prelude::*;
 
-/// A cosine is known to 1e-6, so noise or a threshold as close as that may fall on either side.
+/// The error of a cosine: noise or a threshold as close to a mask may fall on either side.
 const COSINE: f64 = 1e-6;
 
 /// `M` and its slope for each element.
@@ -25,7 +25,7 @@ fn masks(attended: &[f32], shift: &[f32]) -> (Vec<f64>, Vec<f64>) {
         .unzip()
 }
 
-/// What `M` is compared with for each element.
+/// The value that `M` is compared with for each element.
 fn thresholds(keep: Keep, count: usize) -> Vec<f64> {
     let noise = |generator: Philox, i: usize| f64::from(unit(generator.number(i as u64)));
     let threshold = |i: usize| match keep {

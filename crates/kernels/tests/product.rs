@@ -9,7 +9,8 @@ use learned_dropout_kernels::product::{
 };
 use proptest::prelude::*;
 
-/// A matrix that begins somewhere in a slice, with gaps between rows, in either order.
+/// A matrix with an offset in its slice and gaps between rows, stored row by row or column by
+/// column.
 struct Matrix {
     values: Vec<f32>,
     rows: usize,

@@ -6,8 +6,8 @@ use common::{assert_close, at_every_level, cases, on_any_threads, values};
 use learned_dropout_kernels::series::{self, Series};
 use proptest::prelude::*;
 
-/// A cosine is known to 1e-6 and its argument to 6e-8 of its size, up to 60 here; sums over rows add as
-/// many of both.
+/// A cosine has an error of 1e-6, and its argument, up to 60 here, a relative error of 6e-8. Sums
+/// over rows add as many of both.
 const TOLERANCE: f64 = 2e-5;
 
 proptest! {

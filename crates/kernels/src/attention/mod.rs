@@ -58,7 +58,7 @@ pub fn forward(
     unsafe { initialized(output) }
 }
 
-/// The gradient of [`forward`] with respect to `packed`, in its shape.
+/// The gradient of [`forward()`] with respect to `packed`, in its shape.
 ///
 /// - `gradient`: `[batch, time, heads · size]`
 ///

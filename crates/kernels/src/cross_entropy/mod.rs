@@ -1,10 +1,11 @@
-//! Output layer and cross-entropy together: no logits tensor, gradients in the same sweep.
+//! The output layer with its cross-entropy. The logits of all tokens are never stored, and the
+//! gradients come from the same pass.
 //!
-//! The vocabulary is gone through in blocks. A tile of tokens keeps for each of them the sum of
-//! exponentials relative to a logit of the first block; when a block brings a far larger one, it takes
-//! its place, and what was summed before is scaled down (after Milakov and Gimelshein, "Online
-//! normalizer calculation for softmax", 2018). The exponentials of a chunk of tokens stay until the
-//! gradient of the weight is made.
+//! A tile of tokens goes through the vocabulary in blocks. It sums, for each token, the
+//! exponentials of its logits relative to a reference logit of the first block. When a block has a
+//! far larger logit, that one becomes the reference, and the earlier sums are scaled down (after
+//! Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018). The exponentials of
+//! a chunk of tokens are saved until they are multiplied for the gradient of the weight.
 
 mod saved_exponentials;
 mod shape;
@@ -32,7 +33,7 @@ pub struct Gradients {
 }
 
 levelled! {
-    /// Rows of `width` values, each times its factor.
+    /// Multiplies each row of `width` values by its factor.
     fn scale_rows(output: &mut [f32], values: &[f32], factors: &[f32], width: usize) {
         let rows = output.chunks_exact_mut(width).zip(values.chunks_exact(width));
         for ((output, values), factor) in rows.zip(factors) {
@@ -43,7 +44,7 @@ levelled! {
     }
 }
 
-/// The mean cross-entropy of `softmax(hidden · weightᵀ)` in nats, and where asked its gradients.
+/// The mean cross-entropy of `softmax(hidden · weightᵀ)` in nats, and if wanted its gradients.
 ///
 /// - `hidden`: `[tokens, width]`
 /// - `weight`: `[vocabulary, width]`
@@ -89,7 +90,7 @@ pub fn linear_cross_entropy(
     ((sum / shape.tokens as f64) as f32, gradients)
 }
 
-/// Tokens that are swept together.
+/// Tokens whose exponentials are saved at the same time.
 struct Chunk<'a> {
     shape: Shape,
     hidden: &'a [f32],
@@ -123,8 +124,8 @@ impl Chunk<'_> {
         states.iter().map(Softmax::loss).sum()
     }
 
-    /// The sum of the losses. Writes the gradient of the hidden state to `dhidden`, and adds that of the
-    /// weight to `dweight`, which is empty at first.
+    /// The sum of the losses. Writes the gradient of the hidden state to `dhidden`, and adds that
+    /// of the weight to `dweight`, which is empty for the first chunk.
     fn loss_and_gradients(
         &self,
         packed: &Weight,
@@ -169,7 +170,7 @@ impl Chunk<'_> {
         states.iter().map(Softmax::loss).sum()
     }
 
-    /// Adds to the gradient of the weight, or makes it where there is none yet.
+    /// Computes the gradient of the weight for the first chunk, and adds to it for the others.
     fn weight_gradient(
         &self,
         exponentials: &Exponentials<'_>,
@@ -194,7 +195,7 @@ impl Chunk<'_> {
         });
     }
 
-    /// The part of the weight's gradient for one block of the vocabulary.
+    /// The gradient of the weight in one block of the vocabulary.
     fn weight_gradient_of_block<'b>(
         &self,
         exponentials: &Exponentials<'_>,
@@ -221,8 +222,9 @@ impl Chunk<'_> {
         dweight
     }
 
-    /// The hidden state of each token times what turns its exponentials in a block into shares of the
-    /// gradient: in those whose reference is the last one, if no block is given.
+    /// The hidden states times the factors that turn exponentials into shares of the gradient: for
+    /// the exponentials of a block, or without one for those that are relative to the last
+    /// references.
     fn scaled(
         &self,
         exponentials: &Exponentials<'_>,
@@ -251,14 +253,14 @@ impl Exponentials<'_> {
         &self.references[token * blocks..][..blocks]
     }
 
-    /// Whether each token had its last reference already in this block.
+    /// Whether the references of all tokens in a block are their last ones.
     fn has_last_references(&self, block: usize) -> bool {
         let mut states = self.states.iter().enumerate();
         states.all(|(token, state)| self.references(token)[block] == state.reference)
     }
 }
 
-/// What a sweep leaves for the gradient of the weight.
+/// What the gradient of the weight needs from the tiles.
 #[derive(Clone, Copy)]
 struct Exponentials<'a> {
     states: &'a [Softmax],

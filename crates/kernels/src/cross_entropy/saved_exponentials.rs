@@ -1,4 +1,4 @@
-//! The exponentials of a chunk of tokens, held until the gradient of the weight is made of them.
+//! The exponentials of a chunk of tokens, saved for the gradient of the weight.
 
 use super::shape::{BLOCK, STRIDE};
 use crate::matrix::View;
@@ -6,12 +6,12 @@ use crate::product::{Engine, LeftOperand, Precision};
 use crate::scratch::{Scratch, scratch};
 use crate::shared::Shared;
 
-/// Room for the exponentials of `tokens` tokens, block by block of the vocabulary; for those of one block,
-/// where they are not to be held.
+/// Exponentials of `tokens` tokens and all blocks of the vocabulary. If they are not saved, there
+/// is room for the logits of one block only.
 ///
-/// Where products take pairs of bf16 values, they are rounded and turned while they lie in the cache:
-/// `[block, BLOCK, units]`, a unit two tokens. Else they stay where the products put the logits:
-/// `[block, token, STRIDE]`.
+/// If products take pairs of bf16 values, exponentials are rounded and transposed while they are in
+/// the cache: `[block, BLOCK, units]`, with two tokens in a unit. Else they stay where the products
+/// write the logits: `[block, token, STRIDE]`.
 pub(super) struct SavedExponentials {
     values: Scratch,
     tokens: usize,
@@ -23,7 +23,7 @@ impl SavedExponentials {
     pub(super) fn new(tokens: usize, blocks: Option<usize>, precision: Precision) -> Self {
         let engine = Engine::for_precision(precision);
         let room = if engine.takes_pairs() {
-            // Every tile has a buffer of its own for the logits.
+            // Each tile has its own buffer for logits.
             blocks.unwrap_or(0) * BLOCK * engine.units(tokens)
         } else {
             blocks.unwrap_or(1) * tokens * STRIDE
@@ -36,7 +36,7 @@ impl SavedExponentials {
         }
     }
 
-    /// The places of all exponentials, to be written by several tasks.
+    /// The places of all exponentials, which several tasks write.
     pub(super) fn places(&mut self) -> Places<'_> {
         Places {
             tokens: self.tokens,
@@ -46,7 +46,7 @@ impl SavedExponentials {
         }
     }
 
-    /// The exponentials of a block of `rows` words, `[words, tokens]`, as a left operand.
+    /// The exponentials of a block of `rows` words as a left operand, `[words, tokens]`.
     pub(super) fn block(&self, block: usize, rows: usize) -> LeftOperand<'_> {
         if self.engine.takes_pairs() {
             let of_block = BLOCK * self.engine.units(self.tokens);
@@ -59,7 +59,7 @@ impl SavedExponentials {
     }
 }
 
-/// Where exponentials go.
+/// The places of exponentials.
 #[derive(Clone, Copy)]
 pub(super) struct Places<'a> {
     tokens: usize,
@@ -69,8 +69,8 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Where the logits of a tile of tokens are made, `[token, STRIDE]`: in their place, or in a buffer
-    /// that the tile uses for every block.
+    /// Where the logits of a tile of tokens are written, `[token, STRIDE]`: the place of their
+    /// exponentials, or a buffer that the tile uses for every block.
     ///
     /// # Safety
     /// No other task asks for this block and these tokens.
@@ -87,11 +87,11 @@ impl<'a> Places<'a> {
             return buffer.get_or_insert_with(|| scratch(tokens * STRIDE));
         }
         let from = (block * self.tokens + first) * STRIDE;
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.values.slice(from, tokens * STRIDE) }
     }
 
-    /// Room for the exponentials of a tile of tokens and one block as left operands.
+    /// Room for the exponentials of a tile of tokens and one block, as a left operand.
     pub(super) fn left_operands(&self, tokens: usize) -> LeftExponentials {
         let room = LeftOperand::packed_len(tokens, BLOCK, self.engine);
         let engine = self.engine;
@@ -103,9 +103,9 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Takes the exponentials of some tokens and a block of `rows` words, unless they are in their
-    /// place. The first token is a multiple of [`GROUP`](super::shape::GROUP), and with the last one what is left of
-    /// the units is filled up.
+    /// Saves the exponentials of some tokens and a block of `rows` words, unless they are in their
+    /// place already. The first token is a multiple of [`GROUP`](super::shape::GROUP). With the
+    /// last token the rest of the units is filled up.
     ///
     /// # Safety
     /// As for [`logits`](Self::logits).
@@ -127,8 +127,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The exponentials of a tile of tokens and one block as the left operand of the gradient of the hidden
-/// state: in pairs, or as they are.
+/// The exponentials of a tile of tokens and one block, as the left operand of the gradient of the
+/// hidden state: packed as pairs, or in their place.
 pub(super) struct LeftExponentials {
     values: Option<Scratch>,
     tokens: usize,
@@ -137,7 +137,7 @@ pub(super) struct LeftExponentials {
 }
 
 impl LeftExponentials {
-    /// Takes the exponentials of some tokens, `[token, STRIDE]`, from the tile's token `first` on.
+    /// Packs the exponentials of some tokens, `[token, STRIDE]`, from the tile's token `first` on.
     pub(super) fn pack(&mut self, first: usize, rows: usize, exponentials: &[f32]) {
         if let Some(values) = &mut self.values {
             let units = self.engine.units(rows);
@@ -146,7 +146,7 @@ impl LeftExponentials {
         }
     }
 
-    /// The operand, `[tokens, rows]`; `exponentials` are those of all tokens.
+    /// The operand `[tokens, rows]`. `exponentials` are those of all tokens of the tile.
     pub(super) fn operand<'a>(&'a self, rows: usize, exponentials: &'a [f32]) -> LeftOperand<'a> {
         match &self.values {
             Some(values) => {

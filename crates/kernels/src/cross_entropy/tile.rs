@@ -9,16 +9,16 @@ use crate::matrix::View;
 use crate::product::{LeftOperand, Output, Packed, Precision, multiply_operand};
 use crate::softmax_row::{exponentials, largest_of};
 
-/// How far above its reference a logit may be: exponentials up to e⁴⁰, and sums of them, are far from
-/// the largest f32, and a reference that hardly ever changes is one that most blocks have in common.
+/// How far above its reference a logit may be. Exponentials up to e⁴⁰, and sums of them, are far
+/// below the largest f32. A reference that hardly ever changes is the same in most blocks.
 const HEADROOM: f32 = 40.0;
 
-/// What the softmax of one token is made of so far.
+/// The softmax of one token over the blocks so far.
 #[derive(Clone, Copy)]
 pub(super) struct Softmax {
-    /// What logits are taken relative to: the largest is at most [`HEADROOM`] above it.
+    /// Logits are taken relative to it. The largest is at most [`HEADROOM`] above it.
     pub(super) reference: f32,
-    /// The sum of the exponentials of logits relative to the reference.
+    /// The sum of the exponentials relative to the reference.
     pub(super) sum: f32,
     /// The logit of the target.
     at_target: f32,
@@ -38,9 +38,9 @@ impl Softmax {
 
 /// The weight, packed for both products of a tile.
 pub(super) struct Weight {
-    /// For each block `[width, block]`.
+    /// `[width, block]` for each block.
     forward: Vec<Packed>,
-    /// For each block `[block, width]`.
+    /// `[block, width]` for each block.
     backward: Vec<Packed>,
 }
 
@@ -78,14 +78,14 @@ pub(super) struct Tile<'a> {
     pub(super) hidden: &'a [f32],
     pub(super) targets: &'a [u32],
     pub(super) states: &'a mut [Softmax],
-    /// For each token and block, the reference of the block's exponentials.
+    /// The reference of the exponentials of each token and block.
     pub(super) references: &'a mut [f32],
 }
 
 impl Tile<'_> {
-    /// Goes through the vocabulary. Exponentials go to their places among those of all tokens of the
-    /// chunk; without gradients, where there is one block only, those of a block replace those of the
-    /// last. Sums weighted rows of the weight in `dhidden`, if the gradients are wanted.
+    /// Goes through the vocabulary. If gradients are wanted, it saves all exponentials in `places`
+    /// and sums weighted rows of the weight in `dhidden`. Else the exponentials of a block
+    /// overwrite those of the last one.
     pub(super) fn sweep(
         &mut self,
         weight: &Weight,
@@ -102,7 +102,7 @@ impl Tile<'_> {
             (None, saves.then(|| places.left_operands(tokens)));
         for (block, forward) in weight.forward.iter().enumerate() {
             let (rows, place) = (forward.columns(), if saves { block } else { 0 });
-            // SAFETY: this block of these tokens is this tile's alone.
+            // SAFETY: this block of these tokens belongs to this tile alone.
             let logits = unsafe { places.logits(place, ours, &mut buffer) };
             multiply_operand(logits, STRIDE, &left, tokens, forward, rows, false);
             let mut first = 0;
@@ -134,8 +134,8 @@ impl Tile<'_> {
         }
     }
 
-    /// Replaces the logits of a token in a block by exponentials relative to its reference, which it
-    /// gives. Scales what was summed before when the reference changes.
+    /// Replaces the logits of a token in a block by exponentials relative to its reference. Gives
+    /// the reference. Scales the sums of earlier blocks when the reference changes.
     fn softmax(
         &mut self,
         token: usize,
@@ -163,7 +163,7 @@ impl Tile<'_> {
         state.reference
     }
 
-    /// Turns sums of weighted rows into the gradient of the hidden state.
+    /// Turns the sums of weighted rows into the gradient of the hidden state.
     pub(super) fn finish(&self, dhidden: &mut [f32], weight: &[f32], shape: Shape, scale: f32) {
         let rows = dhidden.chunks_exact_mut(shape.width);
         for ((row, state), &target) in rows.zip(self.states.iter()).zip(self.targets) {

@@ -7,17 +7,17 @@ use crate::scratch::scratch;
 use crate::shared::Shared;
 use crate::team::Team;
 
-/// Weights of a part of the inputs, at least: the sums of each part are written to memory.
+/// The fewest weights of a part of the inputs: the sums of each part are written to memory.
 const PART: usize = 1 << 16;
 
 /// The most parts of the inputs of a token.
 const PARTS: usize = 8;
 
-/// Rows that are read together.
+/// Rows that are read at once.
 const ROWS: usize = 4;
 
-/// A matrix `[outputs, inputs]` for products `y = W x`, stored input by input: the weights of an input
-/// lie in one piece, which is not read where the input is 0.
+/// A matrix `[outputs, inputs]` for products `y = W x`, stored input by input. The weights of an
+/// input are contiguous, and are not read if the input is 0.
 pub struct ByInput {
     rows: Rows,
     outputs: usize,
@@ -28,7 +28,7 @@ impl ByInput {
     /// Stores `weight`, `[outputs, inputs]`, in a format.
     ///
     /// # Panics
-    /// If the length is another one, or there are no inputs or no outputs.
+    /// If the length does not fit, or there are no inputs or no outputs.
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
         assert!(outputs > 0 && inputs > 0, "an empty matrix");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
@@ -57,23 +57,23 @@ impl ByInput {
         self.inputs
     }
 
-    /// Bytes of the weights, those that fill up rows included.
+    /// Bytes of the weights, including padding.
     pub fn bytes(&self) -> usize {
         self.rows.bytes().len()
     }
 
-    /// `y = x · Wᵀ` for tokens `x`, `[tokens, inputs]`; overwrites `y`, `[tokens, outputs]`. Made for
+    /// `y = x · Wᵀ` for tokens `x`, `[tokens, inputs]`. Overwrites `y`, `[tokens, outputs]`. For
     /// few tokens. The sums of a token depend neither on the other tokens nor on the team.
     ///
     /// # Panics
-    /// If the lengths are no whole number of tokens, or that of another number.
+    /// If the lengths do not fit the matrix and one number of tokens.
     pub fn multiply(&self, team: &Team, y: &mut [f32], x: &[f32]) {
         let tokens = x.len() / self.inputs;
         assert_eq!(x.len(), tokens * self.inputs, "input");
         assert_eq!(y.len(), tokens * self.outputs, "output");
         let stride = self.rows.stride();
         let mut used: Vec<(u32, f32)> = Vec::new();
-        // For each part its token and its place in `used`.
+        // The token of each part, and its range in `used`.
         let mut parts = Vec::new();
         for (token, x) in x.chunks_exact(self.inputs).enumerate() {
             let first = used.len();
@@ -90,7 +90,7 @@ impl ByInput {
         let mut sums = scratch(parts.len() * stride);
         let shared = Shared::new(&mut sums);
         team.run(parts.len(), &|part| {
-            // SAFETY: each part has sums of its own.
+            // SAFETY: each part has its own sums.
             let sums = unsafe { shared.slice(part * stride, stride) };
             sums.fill(0.0);
             let inputs = &used[parts[part].1.clone()];
@@ -129,7 +129,7 @@ impl Work for Part<'_> {
         assert_eq!(sums.len(), layer.rows.stride());
         let (whole, rest) = inputs.as_chunks::<ROWS>();
         for inputs in whole {
-            // SAFETY: the caller vouches for the instructions and the format.
+            // SAFETY: the caller guarantees the instructions and the format.
             unsafe { add::<L, W, ROWS>(layer, *inputs, sums) };
         }
         for input in rest {
@@ -154,8 +154,8 @@ unsafe fn add<L: Lanes, W: Weight, const U: usize>(
     let (sums, _) = sums.as_chunks_mut::<{ LANES }>();
     for (index, sums) in sums.iter_mut().enumerate() {
         let place = index * LANES * W::BYTES;
-        // SAFETY: the caller vouches for the instructions and the format; a row holds as many weights
-        // as there are sums.
+        // SAFETY: the caller guarantees the instructions and the format; a row holds as many
+        // weights as there are sums.
         unsafe {
             let mut sum = L::load(sums.as_ptr());
             for (row, value) in rows.iter().zip(&values) {

@@ -1,4 +1,4 @@
-//! A matrix of weights whose inputs come in groups, of which each token keeps some.
+//! A matrix of weights whose inputs are in groups, of which each token keeps some.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ use crate::scratch::scratch;
 use crate::shared::Shared;
 use crate::team::Team;
 
-/// A matrix `[outputs, inputs]`, input by input: what belongs to a group of inputs lies in one piece,
-/// which is not read where no token keeps the group.
+/// A matrix `[outputs, inputs]`, stored input by input. The weights of a group of inputs are
+/// contiguous, and are not read if no token keeps the group.
 pub struct Columns {
     /// The weights of each input.
     rows: Rows,
@@ -30,7 +30,7 @@ impl Columns {
     /// Stores `weight`, `[outputs, inputs]`, in a format and in groups of `group` inputs.
     ///
     /// # Panics
-    /// If the length is another one, a size is 0, or groups do not divide the inputs.
+    /// If the length does not fit, a size is 0, or `group` does not divide the inputs.
     pub fn new(
         weight: &[f32],
         outputs: usize,
@@ -66,7 +66,7 @@ impl Columns {
         self.inputs
     }
 
-    /// Bytes of the weights, those that fill up rows included.
+    /// Bytes of the weights, including padding.
     pub fn bytes(&self) -> usize {
         self.rows.bytes().len()
     }
@@ -77,11 +77,11 @@ impl Columns {
         assert_eq!(kept.groups(), self.inputs / self.group, "groups");
     }
 
-    /// `y = x · Wᵀ` over the groups of inputs that each token keeps; overwrites `y`,
-    /// `[tokens, outputs]`.
+    /// `y = x · Wᵀ` over the groups of inputs that each token keeps. Overwrites `y`, `[tokens,
+    /// outputs]`.
     ///
-    /// Made for few tokens. A group is read from memory once for all its tokens. The result depends
-    /// on which tokens keep which groups, but not on the team.
+    /// For few tokens. A group is read from memory once for all its tokens. The result depends on
+    /// which tokens keep which groups, but not on the team.
     ///
     /// # Panics
     /// If the lengths or the kept groups are those of another shape.
@@ -112,8 +112,8 @@ impl Columns {
         );
     }
 
-    /// [`multiply`](Self::multiply) for many tokens: on all threads of the current rayon pool, with
-    /// weights and inputs rounded to a precision.
+    /// [`multiply`](Self::multiply) for many tokens, on all threads of the current rayon pool.
+    /// Rounds weights and inputs to a precision.
     ///
     /// # Panics
     /// If the lengths or the kept groups are those of another shape.
@@ -186,9 +186,9 @@ impl Work for Part<'_> {
                     outputs[place] = sums.wrapping_add(token as usize * stride);
                 }
                 let values = &values[..tokens.len() * group];
-                // SAFETY: the caller vouches for the instructions and the format; the block lies in
-                // the rows of the group, and outputs, which are those of different tokens, are as
-                // long as a row.
+                // SAFETY: the caller guarantees the instructions and the format; the block lies in
+                // the rows of the group; the outputs belong to different tokens and are as long as
+                // a row.
                 unsafe { add_rows::<L, W>(block, values, &outputs[..tokens.len()]) };
             }
         }

@@ -1,4 +1,4 @@
-//! The feed-forward `gelu(x · upᵀ) · downᵀ` of groups of hidden units, for a few tokens.
+//! The feed-forward `gelu(x · upᵀ) · downᵀ` of groups of hidden units, for few tokens.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use crate::kept_groups::KeptGroups;
 use crate::scratch::scratch;
 use crate::team::Team;
 
-/// The weights of a feed-forward, unit by unit: what belongs to a group of hidden units lies in one
-/// piece, which is not read where no token keeps the group.
+/// The weights of a feed-forward, stored group by group. The weights of a group of hidden units are
+/// contiguous, and are not read if no token keeps the group.
 pub struct FeedForward {
-    /// For each group the up rows of its units, then their down rows.
+    /// The up rows of the units of each group, then their down rows.
     rows: Rows,
     width: usize,
     hidden: usize,
@@ -23,11 +23,11 @@ pub struct FeedForward {
 }
 
 impl FeedForward {
-    /// Stores weights in a format: `up`, `[hidden, width]`, and `down`, `[width, hidden]`, in groups
-    /// of `group` hidden units.
+    /// Stores weights in a format: `up`, `[hidden, width]`, and `down`, `[width, hidden]`, in
+    /// groups of `group` hidden units.
     ///
     /// # Panics
-    /// If the lengths are others, one is 0, or groups do not divide the hidden units.
+    /// If the lengths do not fit, one is 0, or `group` does not divide the hidden units.
     pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, format: Format) -> Self {
         assert!(
             width > 0 && group > 0 && !up.is_empty(),
@@ -67,12 +67,12 @@ impl FeedForward {
         &self.rows
     }
 
-    /// Where the up row of a hidden unit is.
+    /// The number of the row with the up weights of a hidden unit.
     pub(super) fn up_row(&self, unit: usize) -> usize {
         unit / self.group * 2 * self.group + unit % self.group
     }
 
-    /// Where the down row of a hidden unit is.
+    /// The number of the row with the down weights of a hidden unit.
     pub(super) fn down_row(&self, unit: usize) -> usize {
         self.up_row(unit) + self.group
     }
@@ -92,17 +92,17 @@ impl FeedForward {
         self.hidden / self.group
     }
 
-    /// What the weights are stored as.
+    /// The format of the weights.
     pub fn format(&self) -> Format {
         self.rows.format()
     }
 
-    /// Bytes of the weights, those that fill up rows included.
+    /// Bytes of the weights, including padding.
     pub fn bytes(&self) -> usize {
         self.rows.bytes().len()
     }
 
-    /// `y = gelu(x · upᵀ) · downᵀ` of the groups that each token keeps; overwrites `y`.
+    /// `y = gelu(x · upᵀ) · downᵀ` for the groups that each token keeps. Overwrites `y`.
     ///
     /// `x` and `y` are `[tokens, width]`. A group is read from memory once for all its tokens. The
     /// result depends on which tokens keep which groups, but not on the team.
@@ -188,9 +188,9 @@ impl Work for Part<'_> {
                 let put = |unit: usize, token: usize, product| {
                     units[token * group + unit] = product;
                 };
-                // SAFETY: the caller vouches for the instructions and the format; both blocks lie in
-                // the rows of the group, and inputs and outputs, which are those of different
-                // tokens, are as long as a row.
+                // SAFETY: the caller guarantees the instructions and the format; both blocks lie in
+                // the rows of the group; inputs and outputs belong to different tokens and are as
+                // long as a row.
                 unsafe {
                     dots::<L, W>(up, &inputs[..tokens.len()], put);
                     gelu::in_place(units);

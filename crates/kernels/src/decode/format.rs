@@ -9,14 +9,14 @@ use crate::level::levelled;
 use crate::product::bfloat;
 use crate::scratch::scratch;
 
-/// What a weight is stored as. Inputs and sums are f32 in any case.
+/// The format of stored weights. Inputs and sums are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// 32 bits: nothing is rounded.
     F32,
-    /// bf16: 16 bits, 8 of them precision, all of the range of f32.
+    /// bf16: 16 bits, with 8 bits of precision and the range of f32.
     Bf16,
-    /// IEEE half precision: 16 bits, 11 of them precision, up to 65,504.
+    /// IEEE half precision: 16 bits, with 11 bits of precision, up to 65,504.
     F16,
 }
 
@@ -51,7 +51,8 @@ impl Format {
     }
 }
 
-/// `value` in IEEE half precision, to nearest and ties to even; what is too large becomes infinite.
+/// `value` in IEEE half precision, to nearest and ties to even. Values that are too large become
+/// infinite.
 #[inline(always)]
 pub(super) fn half_to_bits(value: f32) -> u16 {
     let sign = (value.to_bits() >> 16) as u16 & 0x8000;
@@ -61,7 +62,8 @@ pub(super) fn half_to_bits(value: f32) -> u16 {
     } else if magnitude >= 65_520.0 {
         0x7C00
     } else if magnitude < 6.103_515_6e-5 {
-        // Below 2⁻¹⁴ the spacing is 2⁻²⁴ throughout: adding 1/2 puts it at the end of an f32.
+        // Below 2⁻¹⁴ the spacing is constant, 2⁻²⁴. Adding 1/2 moves these bits to the end of the
+        // f32.
         ((magnitude + 0.5).to_bits() - 0.5f32.to_bits()) as u16
     } else {
         let bits = magnitude.to_bits() - (112 << 23);
@@ -75,7 +77,7 @@ pub(super) fn half_to_bits(value: f32) -> u16 {
 pub(super) fn half_from_bits(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let magnitude = u32::from(bits & 0x7FFF) << 13;
-    // Exponents are 112 apart, but for infinities and NaN, whose exponent has all bits set.
+    // Exponents differ by 112, except for infinities and NaN, whose exponents have all bits set.
     let scaled = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
     let special = magnitude | 0x7F80_0000;
     let bits = if magnitude >= 0x7C00 << 13 {
@@ -86,18 +88,18 @@ pub(super) fn half_from_bits(bits: u16) -> f32 {
     f32::from_bits(bits | sign)
 }
 
-/// Rows of weights one after the other, each filled up with 0 to a whole number of [`LANES`].
+/// Rows of weights, one after the other, padded with 0 to a multiple of [`LANES`].
 pub(super) struct Rows {
     memory: Memory,
     format: Format,
     length: usize,
 }
 
-/// What rows are filled up to a multiple of.
+/// Rows are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
 
 impl Rows {
-    /// `count` rows of `length` weights, each written by `row`.
+    /// Stores `count` rows of `length` weights. `row` gives the weights of each.
     pub(super) fn new<'a>(
         count: usize,
         length: usize,
@@ -140,27 +142,27 @@ impl Rows {
         self.format
     }
 
-    /// Weights from one row to the next.
+    /// The distance between rows, in weights.
     pub(super) fn stride(&self) -> usize {
         self.length.next_multiple_of(LANES)
     }
 
-    /// The first weight of `count` rows from `first` on.
+    /// The address of `count` rows from `first` on.
     ///
     /// # Panics
-    /// If there are not as many rows.
+    /// If there are fewer rows.
     pub(super) fn address_of(&self, first: usize, count: usize) -> *const u8 {
         let row = self.stride() * self.format.bytes();
         self.memory.bytes()[first * row..][..count * row].as_ptr()
     }
 
-    /// All weights.
+    /// The bytes of all weights.
     pub(super) fn bytes(&self) -> &[u8] {
         self.memory.bytes()
     }
 }
 
-/// Rows that are stored by one task: those that come from neighbouring columns share lines of cache.
+/// Rows that one task stores. If they come from neighbouring columns, they share cache lines.
 const TOGETHER: usize = 16;
 
 levelled! {
@@ -200,7 +202,7 @@ impl SourceRow<'_> {
         self.values.len().div_ceil(self.step)
     }
 
-    /// Writes rows one after the other.
+    /// Copies rows one after the other.
     fn gather(output: &mut [f32], rows: &[Self], length: usize) {
         for row in rows {
             assert_eq!(row.count(), length, "row");
@@ -219,18 +221,18 @@ impl SourceRow<'_> {
     }
 }
 
-/// Bytes that begin at a huge page.
+/// Bytes, aligned to a huge page if there are enough of them.
 struct Memory {
     start: NonNull<u8>,
     bytes: usize,
 }
 
-/// A huge page of most processors.
+/// The size of a huge page of most processors, in bytes.
 const PAGE: usize = 2 << 20;
 
 impl Memory {
     fn layout(bytes: usize) -> Layout {
-        // Small matrices are not worth a page of their own.
+        // Small matrices waste a page of their own.
         let align = if bytes < PAGE { 64 } else { PAGE };
         let size = bytes.checked_next_multiple_of(align);
         size.and_then(|size| Layout::from_size_align(size, align).ok())
@@ -247,33 +249,34 @@ impl Memory {
         };
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         if layout.align() == PAGE {
-            // SAFETY: the range is ours and begins at a page; it is only advice, and so is its result.
+            // SAFETY: the range was just allocated and begins with a page. The call is only advice,
+            // so its result does not matter.
             unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
         }
-        // SAFETY: the memory has just been allocated with at least as many bytes.
+        // SAFETY: the memory was just allocated with this size.
         unsafe { start.write_bytes(0, layout.size()) };
         Self { start, bytes }
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: as many bytes were allocated and written to.
+        // SAFETY: that many bytes were allocated and written.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and `self` is borrowed as the only one.
+        // SAFETY: as above; `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated by this layout.
+        // SAFETY: the memory was allocated with this layout.
         unsafe { dealloc(self.start.as_ptr(), Self::layout(self.bytes)) };
     }
 }
 
-// SAFETY: plain bytes that only their owner changes.
+// SAFETY: the bytes change only through an exclusive reference to their owner.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
@@ -302,7 +305,7 @@ mod tests {
             }
             before = value;
         }
-        // 1.5, the largest, the smallest normal and the smallest of all, from the standard.
+        // 1.5, the largest, the smallest normal and the smallest value, from the standard.
         for (bits, value) in [
             (0x3E00, 1.5),
             (0x7BFF, 65_504.0),

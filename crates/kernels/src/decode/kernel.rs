@@ -1,25 +1,25 @@
-//! The innermost loops: products of a few inputs with rows of weights, and sums of rows.
+//! The innermost loops: dot products of few inputs with rows of weights, and sums of rows.
 
 use super::format::{Format, LANES};
 use super::lanes::{Lanes, Portable};
 use crate::level::Level;
 use crate::prefetch::prefetch;
 
-/// Inputs that are multiplied together; more of them read the weights again, from the cache.
+/// Inputs that are multiplied at once. Each further batch reads the weights again, from the cache.
 pub(super) const INPUTS: usize = 4;
 
-/// Rows that are read together.
+/// Rows that are read at once.
 const ROWS: usize = 4;
 
-/// Bytes that are asked for before they are read.
+/// The distance of prefetches, in bytes.
 const AHEAD: usize = 2048;
 
 /// How weights are read.
 pub(super) trait Weight {
-    /// Bytes of one.
+    /// Bytes of a weight.
     const BYTES: usize;
 
-    /// Sixteen of them.
+    /// Sixteen weights.
     ///
     /// # Safety
     /// The processor has the instructions of `L`, and there are sixteen weights at `from`.
@@ -35,7 +35,7 @@ macro_rules! weights {
 
             #[inline(always)]
             unsafe fn load<L: Lanes>(from: *const u8) -> L {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller guarantees it.
                 unsafe { L::$load(from.cast()) }
             }
         }
@@ -48,8 +48,10 @@ weights! {
     F16: 2, load_f16;
 }
 
-/// What is compiled once for each instruction set and format.
+/// Work that is compiled for each instruction set and format.
 pub(super) trait Work {
+    /// Does the work.
+    ///
     /// # Safety
     /// The processor has the instructions of `L`, and the weights are of the format `W`.
     unsafe fn run<L: Lanes, W: Weight>(self);
@@ -62,7 +64,7 @@ pub(super) trait Work {
 pub(super) unsafe fn compute(format: Format, work: impl Work) {
     #[inline(always)]
     unsafe fn any<L: Lanes>(format: Format, work: impl Work) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe {
             match format {
                 Format::F32 => work.run::<L, F32>(),
@@ -75,18 +77,19 @@ pub(super) unsafe fn compute(format: Format, work: impl Work) {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn avx2(format: Format, work: impl Work) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { any::<super::lanes::Avx2>(format, work) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     unsafe fn avx512(format: Format, work: impl Work) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { any::<super::lanes::Avx512>(format, work) }
     }
 
-    // SAFETY: the processor has the instructions of the level in use; the caller vouches for the format.
+    // SAFETY: the processor has the instructions of the level in use; the caller guarantees the
+    // format.
     unsafe {
         match Level::current() {
             #[cfg(target_arch = "x86_64")]
@@ -114,19 +117,21 @@ impl WeightBlock {
     }
 }
 
-/// Calls `put(row, input, product)` with the product of each row and each input.
+/// Calls `put(row, input, product)` with the dot product of each row and each input.
 ///
-/// The sums of a product do not depend on which others are made beside it.
+/// The bits of a product do not depend on the other products.
 ///
 /// # Safety
-/// The processor has the instructions of `L`; the block has its weights of `W`; there are at most
-/// [`INPUTS`] inputs, of as many values as a row.
+/// The processor has the instructions of `L`. The block has weights of the format `W`. There are at
+/// most [`INPUTS`] inputs, each as long as a row.
 #[inline(always)]
 pub(super) unsafe fn dots<L: Lanes, W: Weight>(
     block: WeightBlock,
     inputs: &[*const f32],
     mut put: impl FnMut(usize, usize, f32),
 ) {
+    /// The products of some rows and inputs.
+    ///
     /// # Safety
     /// As above.
     #[inline(always)]
@@ -136,7 +141,7 @@ pub(super) unsafe fn dots<L: Lanes, W: Weight>(
         length: usize,
     ) -> [[f32; T]; U] {
         let inputs: [*const f32; T] = std::array::from_fn(|t| inputs[t]);
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe {
             let mut sums = [[L::zero(); T]; U];
             for place in (0..length).step_by(LANES) {
@@ -164,7 +169,7 @@ pub(super) unsafe fn dots<L: Lanes, W: Weight>(
             let whole = block.rows / $rows * $rows;
             for first in (0..whole).step_by($rows) {
                 let rows = std::array::from_fn(|row| block.row::<W>(first + row));
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller guarantees it.
                 let totals = unsafe { some::<L, W, $rows, $inputs>(rows, inputs, block.stride) };
                 for (row, totals) in totals.iter().enumerate() {
                     for (input, &total) in totals.iter().enumerate() {
@@ -173,7 +178,7 @@ pub(super) unsafe fn dots<L: Lanes, W: Weight>(
                 }
             }
             for row in whole..block.rows {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller guarantees it.
                 let [totals] = unsafe {
                     some::<L, W, 1, $inputs>([block.row::<W>(row)], inputs, block.stride)
                 };
@@ -197,17 +202,19 @@ pub(super) unsafe fn dots<L: Lanes, W: Weight>(
 
 /// Adds to each output the sum of the rows, each times its coefficient for that output.
 ///
-/// `coefficients` are `[outputs, rows]`. Rows are added in their order.
+/// - `coefficients`: `[outputs, rows]`; rows are added in their order
 ///
 /// # Safety
-/// The processor has the instructions of `L`; the block has its weights of `W`; there are at most
-/// [`INPUTS`] outputs, of as many values as a row, which nothing else uses.
+/// The processor has the instructions of `L`. The block has weights of the format `W`. There are at
+/// most [`INPUTS`] outputs, each as long as a row, to which nothing else refers.
 #[inline(always)]
 pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
     block: WeightBlock,
     coefficients: &[f32],
     outputs: &[*mut f32],
 ) {
+    /// Adds some rows.
+    ///
     /// # Safety
     /// As above.
     #[inline(always)]
@@ -218,7 +225,7 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
         length: usize,
     ) {
         let outputs: [*mut f32; T] = std::array::from_fn(|t| outputs[t]);
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe {
             for place in (0..length).step_by(LANES) {
                 let mut weights = [L::zero(); U];
@@ -247,12 +254,12 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
             let whole = block.rows / ROWS * ROWS;
             for first in (0..whole).step_by(ROWS) {
                 let rows = std::array::from_fn(|row| block.row::<W>(first + row));
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller guarantees it.
                 unsafe { some::<L, W, ROWS, $inputs>(rows, at(first), outputs, block.stride) };
             }
             for row in whole..block.rows {
                 let rows = [block.row::<W>(row)];
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller guarantees it.
                 unsafe { some::<L, W, 1, $inputs>(rows, at(row), outputs, block.stride) };
             }
         }};

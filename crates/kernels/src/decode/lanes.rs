@@ -1,7 +1,7 @@
-//! Sixteen f32 sums, in as many registers as the instruction set needs for them.
+//! Sixteen f32 sums, in as many registers as an instruction set needs for them.
 //!
-//! All instruction sets with fused operations give the same bits: they make the same sixteen sums
-//! and add them up in the same order.
+//! All instruction sets with fused multiply-add give the same bits: they compute the same sixteen
+//! sums and add them in the same order.
 
 use super::format::half_from_bits;
 use crate::product::bfloat;
@@ -9,8 +9,8 @@ use crate::product::bfloat;
 /// Sixteen values.
 ///
 /// # Safety
-/// Every method may be called only where the processor has the instructions of the implementation,
-/// and pointers must be valid for sixteen values ([`splat`](Lanes::splat): one).
+/// A method may be called only if the processor has the instructions of the implementation.
+/// Pointers must be valid for sixteen values ([`splat`](Lanes::splat): for one).
 pub(super) trait Lanes: Copy {
     unsafe fn zero() -> Self;
     unsafe fn splat(from: *const f32) -> Self;
@@ -20,7 +20,7 @@ pub(super) trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self + left · right`.
     unsafe fn multiply_add(self, left: Self, right: Self) -> Self;
-    /// The sum of all: of lanes eight apart, then four, two and one.
+    /// The sum of all lanes: lanes eight apart are added first, then four, two and one.
     unsafe fn sum(self) -> f32;
 }
 
@@ -94,10 +94,13 @@ mod x86 {
 
     use super::Lanes;
 
-    /// The order of [`Lanes::sum`] from lanes four apart on.
+    /// The sum of eight lanes in the order of [`Lanes::sum`]: lanes four apart first.
+    ///
+    /// # Safety
+    /// The processor has AVX.
     #[inline(always)]
     unsafe fn sum_of_eight(lanes: __m256) -> f32 {
-        // SAFETY: the callers have AVX.
+        // SAFETY: the caller guarantees AVX.
         unsafe {
             let four = _mm_add_ps(
                 _mm256_castps256_ps128(lanes),
@@ -111,7 +114,7 @@ mod x86 {
 
     #[inline(always)]
     unsafe fn eight_of_bf16(from: *const u16) -> __m256 {
-        // SAFETY: the callers have AVX2, and eight values at the pointer.
+        // SAFETY: the caller guarantees AVX2 and eight values.
         unsafe {
             let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
@@ -122,7 +125,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(in crate::decode) struct Avx2(__m256, __m256);
 
-    // SAFETY of all methods: the trait demands that the processor has the instructions and that the
+    // SAFETY of all methods: the trait demands that the processor has the instructions and that
     // pointers are valid; loads and stores need no alignment.
     impl Lanes for Avx2 {
         #[inline(always)]

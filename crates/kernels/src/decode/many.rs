@@ -1,7 +1,7 @@
 //! Products of many tokens with weights that are stored for decoding.
 //!
-//! Each task widens and packs some columns of a product and multiplies all tokens by them, so that
-//! weights need no second layout in memory and come from there once.
+//! Each task widens and packs the weights of some columns of a product and multiplies all tokens by
+//! them. So weights are read from memory once and need no second layout there.
 
 use rayon::prelude::*;
 
@@ -16,7 +16,7 @@ use crate::product::{Packed, Precision, multiply};
 use crate::scratch::scratch;
 use crate::shared::Shared;
 
-/// Tokens that are multiplied together: a block of their terms stays in the second-level cache.
+/// Tokens that are multiplied at once: a block of their terms stays in the second-level cache.
 const TOKENS: usize = 192;
 
 /// The most and the fewest columns of a task.
@@ -25,10 +25,12 @@ const COLUMNS: (usize, usize) = (192, 32);
 /// Tasks for each thread.
 const TASKS: usize = 4;
 
-/// `y = x · right`, columns by columns on all threads of the current rayon pool.
+/// `y = x · right` in blocks of columns, on all threads of the current rayon pool.
 ///
-/// `y` is `[tokens, columns]`; `pack` gives the right operand of the columns `first..first + count`;
-/// `finish` changes their part of `y`, which begins at a token and `first`.
+/// - `y`: `[tokens, columns]`
+/// - `pack(first, count)`: the right operand of `count` columns from `first` on
+/// - `finish(values, token, first)`: changes the values of some tokens from `token` on and the
+///   columns from `first` on, before they are written to `y`
 fn multiply_columns(
     y: &mut [f32],
     columns: usize,
@@ -61,11 +63,11 @@ fn multiply_columns(
 }
 
 impl Matrix {
-    /// [`multiply`](Self::multiply) for many tokens: on all threads of the current rayon pool, with
-    /// weights and inputs rounded to a precision.
+    /// [`multiply`](Self::multiply) for many tokens, on all threads of the current rayon pool.
+    /// Rounds weights and inputs to a precision.
     ///
     /// # Panics
-    /// If the lengths are no whole number of tokens, or that of another number.
+    /// If the lengths do not fit the matrix and one number of tokens.
     pub fn multiply_many(&self, y: &mut [f32], x: &[f32], precision: Precision) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let tokens = x.len() / inputs;
@@ -81,11 +83,11 @@ impl Matrix {
 }
 
 impl ByInput {
-    /// [`multiply`](Self::multiply) for many tokens, whose inputs are all computed with: on all threads
-    /// of the current rayon pool, with weights and inputs rounded to a precision.
+    /// [`multiply`](Self::multiply) for many tokens, on all threads of the current rayon pool.
+    /// Rounds weights and inputs to a precision. Inputs of 0 are computed too.
     ///
     /// # Panics
-    /// If the lengths are no whole number of tokens, or that of another number.
+    /// If the lengths do not fit the matrix and one number of tokens.
     pub fn multiply_many(&self, y: &mut [f32], x: &[f32], precision: Precision) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let tokens = x.len() / inputs;
@@ -101,14 +103,14 @@ impl ByInput {
 }
 
 impl FeedForward {
-    /// The feed-forward of many tokens, computed whole and then masked: on all threads of the current
-    /// rayon pool, with weights, inputs and hidden units rounded to a precision.
+    /// The feed-forward for many tokens, computed in full and then masked, on all threads of the
+    /// current rayon pool. Rounds weights, inputs and hidden units to a precision.
     ///
     /// - `x` and `y`: `[tokens, width]`; `y` is overwritten
-    /// - `factors`: what the hidden units of each group are multiplied by, `[tokens, groups]`
+    /// - `factors`: the factors of the hidden units of each group, `[tokens, groups]`
     ///
     /// # Panics
-    /// If the lengths are no whole number of tokens, or that of another number.
+    /// If the lengths do not fit the layer and one number of tokens.
     pub fn forward_many(
         &self,
         y: &mut [f32],
@@ -149,9 +151,9 @@ impl FeedForward {
         multiply_columns(y, width, units, down, |_, _, _| {});
     }
 
-    /// The feed-forward of many tokens, of the groups that each keeps: on all threads of the current
-    /// rayon pool, with weights, inputs and hidden units rounded to a precision. What no token keeps
-    /// is not read.
+    /// The feed-forward for many tokens with the groups that each keeps, on all threads of the
+    /// current rayon pool. Rounds weights, inputs and hidden units to a precision. The weights of
+    /// groups that no token keeps are not read.
     ///
     /// `x` and `y` are `[tokens, width]`; `y` is overwritten.
     ///

@@ -1,4 +1,4 @@
-//! A matrix of weights, times a few inputs.
+//! A matrix of weights, times few inputs.
 
 use super::format::{Format, Rows, SourceRow};
 use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, dots};
@@ -7,7 +7,7 @@ use super::padded::padded;
 use crate::shared::Shared;
 use crate::team::Team;
 
-/// Bytes of the weights that one task reads.
+/// Bytes of weights that one task reads.
 const TASK: usize = 1 << 16;
 
 /// A matrix `[outputs, inputs]` for products `y = W x`.
@@ -21,7 +21,7 @@ impl Matrix {
     /// Stores `weight`, `[outputs, inputs]`, in a format.
     ///
     /// # Panics
-    /// If the length is another one, or there are no inputs.
+    /// If the length does not fit, or there are no inputs.
     pub fn new(weight: &[f32], outputs: usize, inputs: usize, format: Format) -> Self {
         assert!(inputs > 0, "a matrix without columns");
         assert_eq!(Some(weight.len()), outputs.checked_mul(inputs), "weight");
@@ -50,7 +50,7 @@ impl Matrix {
         self.inputs
     }
 
-    /// Writes a row of the weights, as they were rounded.
+    /// Writes a row of the stored weights.
     ///
     /// # Panics
     /// If there is no such row, or `output` has another length.
@@ -60,23 +60,23 @@ impl Matrix {
         self.rows.widen(row, 0, output);
     }
 
-    /// What the weights are stored as.
+    /// The format of the weights.
     pub fn format(&self) -> Format {
         self.rows.format()
     }
 
-    /// Bytes of the weights, those that fill up rows included.
+    /// Bytes of the weights, including padding.
     pub fn bytes(&self) -> usize {
         self.rows.bytes().len()
     }
 
-    /// `y = x · Wᵀ` for tokens `x`, `[tokens, inputs]`; overwrites `y`, `[tokens, outputs]`.
+    /// `y = x · Wᵀ` for tokens `x`, `[tokens, inputs]`. Overwrites `y`, `[tokens, outputs]`.
     ///
-    /// Made for few tokens: weights come from memory once for all, but from the cache once for every
-    /// four. The sums of a token depend neither on the other tokens nor on the team.
+    /// For few tokens: weights are read from memory once for all tokens, but from the cache once
+    /// for every four. The sums of a token depend neither on the other tokens nor on the team.
     ///
     /// # Panics
-    /// If the lengths are no whole number of tokens, or that of another number.
+    /// If the lengths do not fit the matrix and one number of tokens.
     pub fn multiply(&self, team: &Team, y: &mut [f32], x: &[f32]) {
         let tokens = x.len() / self.inputs;
         assert_eq!(x.len(), tokens * self.inputs, "input");
@@ -133,7 +133,7 @@ impl Work for Part<'_> {
             for (token, x) in x.chunks_exact(stride).enumerate() {
                 inputs[token] = x.as_ptr();
                 let row = (index * INPUTS + token) * matrix.outputs;
-                // SAFETY: each task has rows of its own, and each token outputs of its own.
+                // SAFETY: each task has its own rows, and each token its own outputs.
                 outputs[token] = Some(unsafe { y.slice(row + first, count) });
             }
             let put = |row: usize, token: usize, product| {
@@ -141,8 +141,8 @@ impl Work for Part<'_> {
                     output[row] = product;
                 }
             };
-            // SAFETY: the caller vouches for the instructions and the format; the block holds
-            // `count` rows, and each input is as long as they are.
+            // SAFETY: the caller guarantees the instructions and the format; the block holds
+            // `count` rows, and each input is as long as a row.
             unsafe { dots::<L, W>(block, &inputs[..tokens], put) };
         }
     }

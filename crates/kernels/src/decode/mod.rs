@@ -1,6 +1,6 @@
 //! Products of one or a few tokens with weights that are read from memory once.
 //!
-//! Such a product takes as long as reading the weights does. Rows are contiguous, 16-bit weights are
+//! Reading the weights bounds the time of such a product. Rows are contiguous, 16-bit weights are
 //! widened in registers, and tasks of fixed sizes go to the threads of a [`Team`].
 
 mod by_input;

@@ -1,9 +1,10 @@
-//! Inputs in rows as long as those of the weights.
+//! Inputs in rows that are as long as those of the weights.
 
 use super::format::LANES;
 use crate::scratch::{Scratch, scratch};
 
-/// Rows of `width` values, filled up with 0 as rows of weights are.
+/// Rows of `width` values, padded with 0 like rows of weights. Copied to `buffer` if they need
+/// padding.
 pub(super) fn padded<'a>(x: &'a [f32], width: usize, buffer: &'a mut Option<Scratch>) -> &'a [f32] {
     let stride = width.next_multiple_of(LANES);
     if stride == width {

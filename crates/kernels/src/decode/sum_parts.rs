@@ -1,4 +1,4 @@
-//! Sums over groups of weights, on all threads of a team.
+//! Sums over groups of weights, computed in parts by all threads of a team.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use crate::scratch::scratch;
 use crate::shared::Shared;
 use crate::team::Team;
 
-/// Weights of a part of the groups, at least: the sums of each part are written to memory.
+/// The fewest weights of a part of the groups: the sums of each part are written to memory.
 const PART: usize = 1 << 17;
 
 /// The most parts.
 const PARTS: usize = 16;
 
-/// What one part of the groups adds to sums that are 0 at first, `[tokens, stride]`.
+/// Adds the products of some groups to sums `[tokens, stride]`, which are 0 at first.
 pub(super) type Each<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
 
-/// Writes the sums over all groups to `y`, `[tokens, width]`: `groups` of them with `weights` weights
-/// in all, in parts whose number and order do not depend on the team.
+/// Writes the sums over all groups to `y`, `[tokens, width]`. There are `groups` groups with
+/// `weights` weights in all. The number and the order of the parts do not depend on the team.
 pub(super) fn sum_parts(
     team: &Team,
     y: &mut [f32],
@@ -26,13 +26,13 @@ pub(super) fn sum_parts(
 ) {
     let tokens = y.len() / width;
     let parts = (weights / PART).clamp(1, PARTS);
-    // A power of two, so that it is a multiple of most numbers of threads, whatever that is.
+    // A power of two, which is a multiple of most numbers of threads.
     let parts = 1 << parts.ilog2();
     let of_part = groups.div_ceil(parts).max(1);
     let mut sums = scratch(parts * tokens * stride);
     let shared = Shared::new(&mut sums);
     team.run(parts, &|part| {
-        // SAFETY: each part has sums of its own.
+        // SAFETY: each part has its own sums.
         let sums = unsafe { shared.slice(part * tokens * stride, tokens * stride) };
         sums.fill(0.0);
         let first = (part * of_part).min(groups);

@@ -34,7 +34,7 @@ levelled! {
 }
 
 impl Rows {
-    /// The values of a row from `first` on, as many as `output` takes.
+    /// Writes the values of a row from `first` on, as many as `output` takes.
     pub(super) fn widen(&self, row: usize, first: usize, output: &mut [f32]) {
         let size = self.format().bytes();
         let start = (row * self.stride() + first) * size;
@@ -46,7 +46,7 @@ impl Rows {
         }
     }
 
-    /// The right operand whose columns are rows, those that `row` gives for each of `count` columns.
+    /// The right operand `[length, count]` whose column `i` is the row `row(i)`.
     pub(super) fn packed_across(
         &self,
         count: usize,
@@ -62,8 +62,8 @@ impl Rows {
         Packed::new(columns.transposed(), precision)
     }
 
-    /// The right operand whose rows are parts of `height` rows, those that `row` gives: `count` values
-    /// from `first` on.
+    /// The right operand `[height, count]` whose row `i` is the part of the row `row(i)` from
+    /// `first` on.
     pub(super) fn packed_down(
         &self,
         count: usize,

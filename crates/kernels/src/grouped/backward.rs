@@ -1,4 +1,4 @@
-//! The gradients of a grouped feed-forward, of kept groups only.
+//! The gradients of a grouped feed-forward. Only kept groups are computed.
 
 use rayon::prelude::*;
 
@@ -28,15 +28,15 @@ pub struct Gradients {
     pub up: Vec<f32>,
     /// With respect to the down weight, `[width, hidden]`.
     pub down: Vec<f32>,
-    /// With respect to the mask values that multiply the hidden units, `[tokens, groups]`: of a kept
-    /// group the sum over its units of each times its gradient, of others 0.
+    /// With respect to the mask values that multiply the hidden units, `[tokens, groups]`: for a
+    /// kept group the sum of units times their gradients, for others 0.
     pub mask: Vec<f32>,
 }
 
-/// The gradients of [`forward`](super::forward) for the gradient of its output, `[tokens, width]`.
+/// The gradients of [`forward`](super::forward()) for the gradient of its output, `[tokens, width]`.
 ///
-/// Hidden units are computed again. A mask value counts as 1 where the group is kept; its gradient
-/// is that of the value which the rounding passes straight through.
+/// Hidden units are computed again. The mask value of a kept group counts as 1. Its gradient passes
+/// straight through the rounding of the mask.
 ///
 /// # Panics
 /// If the lengths or the kept groups do not fit the shape.
@@ -132,7 +132,7 @@ fn norm_backward(dnormal: &[f32], x: &[f32], norm: Norm<'_>, tile: usize) -> (Ve
     (dx, dnorm)
 }
 
-/// What the gradients of one group follow from.
+/// The inputs of the gradients of one group.
 struct GroupTask<'a> {
     weights: GroupWeights<'a>,
     tokens: &'a [u32],
@@ -142,9 +142,9 @@ struct GroupTask<'a> {
 }
 
 impl GroupTask<'_> {
-    /// Computes, for the tokens of the group, the gradients of the units before GELU, `[tokens,
-    /// group]`, and the products of the units and their gradients, `[tokens]`; and for the group the
-    /// gradients of the up rows and of the columns of the down weight, both `[group, width]`.
+    /// Computes the gradients of the input of the GELU, `[tokens, group]`, and the sums of units
+    /// times their gradients, `[tokens]`, for the tokens of the group. For the group it computes
+    /// the gradients of the up rows and of the columns of the down weight, both `[group, width]`.
     fn compute(
         &self,
         dunits: &mut [f32],

@@ -14,7 +14,7 @@ use crate::product::{Packed, Precision, multiply};
 use crate::scratch::scratch;
 use crate::shared::Shared;
 
-/// Weights of a grouped feed-forward in the order in which products read them.
+/// The packed weights of a grouped feed-forward.
 pub struct Prepared {
     groups: Vec<Group>,
     width: usize,
@@ -42,7 +42,7 @@ impl Prepared {
     /// units.
     ///
     /// # Panics
-    /// If the lengths are others, one is 0, or groups do not divide the hidden units.
+    /// If the lengths do not fit, one is 0, or `group` does not divide the hidden units.
     pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, precision: Precision) -> Self {
         let weights = Weights {
             norm: None,
@@ -103,8 +103,8 @@ impl Prepared {
     }
 }
 
-/// The output of the groups that each token keeps, `[tokens, width]`, for weights that change from
-/// call to call. What no token keeps is not read.
+/// The output of the groups that each token keeps, `[tokens, width]`, with weights that change from
+/// call to call. The weights of groups that no token keeps are not read.
 ///
 /// # Panics
 /// If the lengths or the kept groups do not fit the shape.
@@ -127,8 +127,8 @@ pub fn forward(
     forward_packed(x, kept, width, group, pack)
 }
 
-/// The output of the groups that each token keeps, `[tokens, width]`; `pack` gives the two operands
-/// of a group, `[width, group]` and `[group, width]`, and is asked only for groups that are kept.
+/// The output of the groups that each token keeps, `[tokens, width]`. `pack` gives the two operands
+/// of a kept group, `[width, group]` and `[group, width]`.
 pub(crate) fn forward_packed(
     x: &[f32],
     kept: &KeptGroups,

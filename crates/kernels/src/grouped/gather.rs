@@ -3,19 +3,19 @@
 use crate::matrix::View;
 use crate::scratch::{Scratch, scratch};
 
-/// Tokens of a group that are multiplied together: their rows and the group's weights share the
-/// second-level cache.
+/// The most tokens of a group that are multiplied at once. Their rows and the group's weights share
+/// the second-level cache.
 pub(super) const CHUNK: usize = 96;
 
-/// Pieces of about the same length, none longer than [`CHUNK`].
+/// Chunks of similar lengths of at most [`CHUNK`] tokens.
 pub(super) fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
     let pieces = tokens.len().div_ceil(CHUNK).max(1);
-    // A multiple of what every engine computes together, or of most of it.
+    // Engines compute multiples of 8 rows at a time, or multiples of 6 or 4.
     let length = tokens.len().div_ceil(pieces).next_multiple_of(8);
     tokens.chunks(length.max(8))
 }
 
-/// The rows of some tokens, one after the other: where they lie, if they do so there.
+/// The rows of some tokens, copied to `buffer` one after the other unless they already lie so.
 pub(super) fn gather<'a>(
     x: &'a [f32],
     tokens: &[u32],

@@ -4,7 +4,7 @@ use crate::feed_forward::{Shape, Weights};
 use crate::kept_groups::KeptGroups;
 use crate::matrix::View;
 
-/// Hidden units of a group.
+/// The number of hidden units of a group.
 ///
 /// # Panics
 /// If the lengths or the groups do not fit the shape.

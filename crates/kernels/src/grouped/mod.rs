@@ -1,10 +1,10 @@
-//! The feed-forward of [`feed_forward`](crate::feed_forward) whose hidden units come in groups, each
-//! computed only for the tokens that keep it.
+//! The feed-forward of [`feed_forward`](crate::feed_forward) with groups of hidden units. A group
+//! is computed only for the tokens that keep it.
 //!
-//! The rows of the tokens of a group are gathered and multiplied by the group's weights. Its hidden
-//! units then go through the weights that lead back to the channels, and what comes out is added to
-//! the rows of its tokens: a block of channels after the other, which stays in the cache while all
-//! groups are added to it in their order.
+//! The rows of the tokens of a group are gathered and multiplied by the group's up weights. The
+//! hidden units are then multiplied by the down weights, and the products are added to the rows of
+//! their tokens. This happens in blocks of the output, which stay in the cache while all groups are
+//! added in their order.
 
 mod backward;
 mod forward;

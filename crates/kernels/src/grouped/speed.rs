@@ -1,14 +1,14 @@
-//! Whether leaving groups out is faster.
+//! Whether it is faster to compute kept groups only.
 
 use crate::product::{Engine, Precision};
 
-/// Whether the kept share of all pairs of tokens and groups is so small that these kernels are faster
-/// than the dense ones, for groups of `group` hidden units.
+/// Whether these kernels are faster than the dense ones, for groups of `group` hidden units and the
+/// kept share of all pairs of tokens and groups.
 ///
-/// The bounds are rounded down from measurements with AVX2, at widths of 256 and 768, of the forward
-/// and the backward pass together. Small groups fill no register and gather much for little. The
-/// dense kernels of the tile unit are so fast that gathering does not keep up with them; there the
-/// bounds are halved, which is an estimate.
+/// The bounds are rounded down from measurements with AVX2, at widths of 256 and 768, of the
+/// forward and the backward pass together. Small groups fill no register, and gather much for few
+/// products. The dense kernels of pairs of bf16 values are so fast that gathering does not keep up
+/// with them; the bounds are then halved, which is an estimate.
 pub fn is_faster_than_dense(group: usize, share: f64, precision: Precision) -> bool {
     let bound = match group {
         32.. => 0.65,

@@ -1,4 +1,4 @@
-//! The sums over the groups of each token.
+//! The sum of the groups of each token.
 
 use std::ops::Range;
 
@@ -18,11 +18,11 @@ const BLOCK_TOKENS: usize = 512;
 /// The most channels of a block of the output.
 const BLOCK_CHANNELS: usize = 4 * OutputBlock::COLUMNS;
 
-/// What the groups add up to, `[tokens, width]`: for each token the sum over its groups of its
-/// `group` values times the group's matrix `[group, width]`.
+/// The sums over the groups of each token, `[tokens, width]`, of the group's `group` values times
+/// the group's matrix `[group, width]`.
 ///
-/// `values` has `group` values for each pair of `kept`, in its order. Groups that no token keeps may
-/// have no matrix.
+/// - `values`: `group` values for each pair of `kept`, in its order
+/// - `matrix`: the matrix of a group; groups that no token keeps need none
 pub(crate) fn sum_groups<'a>(
     values: &[f32],
     group: usize,
@@ -66,8 +66,7 @@ pub(crate) fn sum_groups<'a>(
     unsafe { initialized(sums) }
 }
 
-/// Blocks of tokens and channels. Sums do not depend on them, so that there may be as many as keep
-/// all threads busy.
+/// Blocks of tokens and channels, as many as keep all threads busy. The sums do not depend on them.
 fn blocks(tokens: usize, width: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let wanted = match rayon::current_num_threads() {
         1 => 1,

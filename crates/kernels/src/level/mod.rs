@@ -9,29 +9,29 @@ use std::sync::OnceLock;
 /// An instruction-set level of this processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What every processor of the target has.
+    /// The instructions that every processor of the target has.
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
-    /// AVX-512 F, BW, DQ and VL; its BF16 part is used where it is there.
+    /// AVX-512 F, BW, DQ and VL. Its BF16 part is used where the processor has it.
     Avx512,
-    /// AVX-512 and the bf16 tiles of AMX, granted by the operating system.
+    /// AVX-512, and the bf16 tiles of AMX if the operating system permits their use.
     Amx,
 }
 
 thread_local! {
-    /// The level in use on this thread, once it is known. It is none that the processor lacks.
+    /// The level in use on this thread, once it is known. The processor always has it.
     static ON_THREAD: Cell<Option<Level>> = const { Cell::new(None) };
 }
 
-/// The environment variable that forces a lower level, by its [name](Level::name).
+/// The environment variable that selects a lower level by its [name](Level::name).
 pub const LEVEL_VARIABLE: &str = "LDROP_CPU";
 
 impl Level {
     /// All levels, the lowest first.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// The level in use: the processor's highest, or a lower one that `LDROP_CPU` asks for. Within
+    /// The level in use: the processor's highest, or a lower one that `LDROP_CPU` selects. Within
     /// [`run_on`](Self::run_on), the level that it was called with.
     #[inline]
     pub fn current() -> Self {
@@ -53,18 +53,18 @@ impl Level {
         })
     }
 
-    /// The levels of this processor, the lowest first, whatever `LDROP_CPU` says.
+    /// The levels of this processor, the lowest first. Ignores `LDROP_CPU`.
     pub fn available() -> impl Iterator<Item = Self> {
         let highest = Self::highest();
         Self::ALL.into_iter().filter(move |&level| level <= highest)
     }
 
-    /// Runs `work` on a pool of `threads` threads that use this level, or the highest where that is
-    /// lower. A [`Team`](crate::team::Team) that `work` makes uses it too. For comparisons of levels
-    /// within one process.
+    /// Runs `work` on a pool of `threads` threads that use this level, or the processor's highest
+    /// if that is lower. A [`Team`](crate::team::Team) that `work` makes uses the same level. Tests
+    /// compare levels in this way within one process.
     ///
     /// # Panics
-    /// If `work` panics or the threads cannot be started.
+    /// If `work` panics, or the threads cannot be started.
     pub fn run_on<T: Send>(self, threads: usize, work: impl FnOnce() -> T + Send) -> T {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -73,12 +73,13 @@ impl Level {
         pool.expect("threads").install(work)
     }
 
-    /// Makes this level, or the highest where that is lower, the one in use on this thread.
+    /// Sets the level in use on this thread to this one, or to the processor's highest if that is
+    /// lower.
     pub(crate) fn use_on_this_thread(self) {
         ON_THREAD.set(Some(self.min(Self::highest())));
     }
 
-    /// The name, as `LDROP_CPU` takes it.
+    /// The name of the level, which is also its value in `LDROP_CPU`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -88,12 +89,12 @@ impl Level {
         }
     }
 
-    /// The level of a [name](Self::name).
+    /// The level with a [name](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
-    /// The highest level of this processor, whatever `LDROP_CPU` says.
+    /// The highest level of this processor. Ignores `LDROP_CPU`.
     pub fn highest() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -118,11 +119,10 @@ impl Level {
     }
 }
 
-/// Defines a function whose body is compiled once for every level and chosen at the call.
+/// Defines a function whose body is compiled once for every level. A call chooses the level in use.
 ///
-/// The bodies are the same Rust code. Within it, the constant `FUSED` says whether fused
-/// multiplications and additions are instructions of the level; all levels that have them give the
-/// same bits.
+/// All bodies are the same Rust code. In it, the constant `FUSED` says whether the level has fused
+/// multiply-add instructions. All levels that have them give the same bits.
 macro_rules! levelled {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*

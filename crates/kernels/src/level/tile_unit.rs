@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::sync::OnceLock;
 
-/// Whether the processor has the tile unit and the operating system lets this process use it.
+/// Whether the processor has the tile unit and the operating system permits this process to use it.
 pub(super) fn is_usable() -> bool {
     static USABLE: OnceLock<bool> = OnceLock::new();
     *USABLE.get_or_init(|| has_tiles() && is_permitted())
@@ -24,8 +24,8 @@ fn is_permitted() -> bool {
     const REQUEST_PERMISSION: i64 = 0x1023;
     const TILE_DATA: i64 = 18;
     let result: i64;
-    // SAFETY: this system call only asks for a permission of the process and takes no pointers;
-    // the kernel overwrites rcx and r11.
+    // SAFETY: this system call asks for a permission of the process and takes no pointers; the
+    // kernel overwrites rcx and r11.
     unsafe {
         asm!(
             "syscall",

@@ -1,4 +1,4 @@
-//! The linear layer without bias, with or without a LayerNorm in front; forward and backward.
+//! The linear layer without bias, with or without a LayerNorm in front, forward and backward.
 
 mod shape;
 pub(crate) mod weight_gradient;

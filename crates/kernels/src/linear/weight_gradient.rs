@@ -1,5 +1,6 @@
-//! The gradient of a weight, `gradientᵀ · x`. Its operands are put into the order in which products
-//! read them a tile of tokens at a time, while they lie in the cache.
+//! The gradient of a weight, `gradientᵀ · x`.
+//!
+//! Its operands are packed one tile of tokens at a time, while the tile is in the cache.
 
 use rayon::prelude::*;
 
@@ -12,12 +13,12 @@ use crate::scratch::{Scratch, scratch};
 use crate::shared::Shared;
 use crate::uninitialized::from_chunks;
 
-/// The operands for a layer of a shape.
+/// The packed operands of a layer.
 pub(crate) struct WeightGradient {
     shape: Shape,
     engine: Engine,
     x: Packed,
-    /// `[outputs, tokens]` in pairs; nothing where products take f32, and read gradients where they are.
+    /// Pairs `[outputs, tokens]`. Empty if products take f32 values: they read gradients in place.
     gradients: Scratch,
 }
 
@@ -37,12 +38,13 @@ impl WeightGradient {
         }
     }
 
-    /// Whether [`Places::put_gradient`] keeps gradients; else [`product`](Self::product) reads them.
+    /// Whether [`Places::put_gradient`] packs gradients. If not, [`product`](Self::product) reads
+    /// them.
     pub(crate) fn packs_gradients(&self) -> bool {
         self.engine.takes_pairs()
     }
 
-    /// Where the operands go, tile by tile.
+    /// Where the tiles of tokens go.
     pub(crate) fn places(&mut self) -> Places<'_> {
         Places {
             shape: self.shape,
@@ -52,11 +54,11 @@ impl WeightGradient {
         }
     }
 
-    /// `gradientᵀ · x`, `[outputs, inputs]`, of the gradients that are kept, else of `gradient`,
-    /// `[tokens, outputs]`.
+    /// `gradientᵀ · x`, `[outputs, inputs]`, from the packed gradients, or from `gradient`,
+    /// `[tokens, outputs]`, if none are packed.
     ///
     /// # Panics
-    /// If `gradient` is too short where it is read.
+    /// If `gradient` is read and too short.
     pub(crate) fn product(&self, gradient: &[f32]) -> Vec<f32> {
         let Shape {
             tokens,
@@ -84,7 +86,7 @@ impl WeightGradient {
     }
 }
 
-/// Where the operands of some tokens go.
+/// Where the tokens of a tile go.
 #[derive(Clone, Copy)]
 pub(crate) struct Places<'a> {
     shape: Shape,
@@ -94,30 +96,30 @@ pub(crate) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Takes the inputs of the layer for the tokens from `first` on, `[tokens, inputs]`.
+    /// Packs inputs of the layer, `[tokens, inputs]`, for the tokens from `first` on.
     ///
     /// # Panics
-    /// If there are not as many tokens, or `first` is not a multiple of the engine's rows.
+    /// If the layer has fewer tokens, or `first` is not a multiple of the engine's rows.
     ///
     /// # Safety
-    /// No other task puts inputs of these tokens.
+    /// No other task packs inputs of these tokens.
     pub(crate) unsafe fn put_x(&self, first: usize, x: &[f32]) {
         let inputs = self.shape.inputs;
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe {
             self.x
                 .put(first, View::new(x, x.len() / inputs, inputs, inputs));
         }
     }
 
-    /// Takes the gradients of the layer's output for the tokens from `first` on, `[tokens, outputs]`,
-    /// where they are kept.
+    /// Packs gradients of the layer's output, `[tokens, outputs]`, for the tokens from `first` on.
+    /// Does nothing if products take f32 values.
     ///
     /// # Panics
-    /// If there are not as many tokens, or `first` is not a multiple of the engine's rows.
+    /// If the layer has fewer tokens, or `first` is not a multiple of the engine's rows.
     ///
     /// # Safety
-    /// No other task puts gradients of these tokens.
+    /// No other task packs gradients of these tokens.
     pub(crate) unsafe fn put_gradient(&self, first: usize, gradient: &[f32]) {
         if !self.engine.takes_pairs() {
             return;
@@ -126,12 +128,12 @@ impl Places<'_> {
             tokens, outputs, ..
         } = self.shape;
         let left = View::new(gradient, gradient.len() / outputs, outputs, outputs).transposed();
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { LeftOperand::pack_terms(self.gradients, 0, (tokens, self.engine), first, left) };
     }
 }
 
-/// Overwrites `dweight` by `gradientᵀ · x`.
+/// Overwrites `dweight` with `gradientᵀ · x`.
 pub(crate) fn compute_whole(
     dweight: &mut [f32],
     gradient: &[f32],
@@ -151,8 +153,8 @@ pub(crate) fn compute_whole(
         });
 }
 
-/// Some outputs of a gradient `[tokens, outputs]`, as `[outputs, tokens]`: those of a part of the
-/// weight's gradient that has `count` values and begins at the row `first`.
+/// The left operand `[outputs, tokens]` of `count` values of the weight's gradient from the row
+/// `first` on. `gradient` is `[tokens, outputs]`.
 fn rows_of_gradient(gradient: &[f32], shape: Shape, first: usize, count: usize) -> View<'_> {
     let gradient = View::new(gradient, shape.tokens, shape.outputs, shape.outputs);
     gradient
@@ -160,8 +162,8 @@ fn rows_of_gradient(gradient: &[f32], shape: Shape, first: usize, count: usize) 
         .transposed()
 }
 
-/// Rows of a weight gradient that one task makes: a few tasks for each thread. The result does not
-/// depend on it.
+/// Rows of the weight's gradient of one task: there are a few tasks for each thread. The result
+/// does not depend on it.
 fn rows_of_task(rows: usize, engine: Engine) -> usize {
     let tasks = 4 * rayon::current_num_threads();
     rows.div_ceil(tasks)

@@ -1,15 +1,17 @@
-//! An allocator whose larger blocks begin where a line of the cache does.
+//! An allocator that aligns large blocks to cache lines.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Bytes of a line of the cache, and of the largest register.
+/// Bytes of a cache line, and of the largest register.
 pub(crate) const LINE: usize = 64;
 
-/// Bytes from which on a block is aligned.
+/// Size from which on blocks are aligned, in bytes.
 const LARGE: usize = 4096;
 
-/// The system's allocator, but blocks from 4 KiB on begin at multiples of 64 bytes: the system's begin
-/// 16 bytes behind, so that every other load or store of the kernels would reach into two lines.
+/// The system's allocator, with blocks of 4 KiB and more aligned to 64 bytes.
+///
+/// The system aligns them to 16 bytes, so that every other 64-byte load or store of a kernel would
+/// touch two cache lines.
 ///
 /// ```
 /// #[global_allocator]
@@ -21,8 +23,8 @@ const LARGE: usize = 4096;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Aligned;
 
-/// The block of the system that a large one lies in: as many bytes more as aligning it can take. It is
-/// asked for without an alignment, because what is freed then fits what is asked for next.
+/// The layout of the system's block that holds a large block, with room to align it; none for other
+/// blocks. It asks for no large alignment: the system reuses freed blocks for such requests.
 fn system_layout(layout: Layout) -> Option<Layout> {
     if layout.size() < LARGE || layout.align() > LINE {
         return None;
@@ -31,26 +33,25 @@ fn system_layout(layout: Layout) -> Option<Layout> {
     Layout::from_size_align(size, HEADER).ok()
 }
 
-/// Bytes in front of a large block, and the alignment of the system's: the last byte says how far the
-/// block is from the system's.
+/// The least number of bytes in front of a large block, and the alignment of the system's blocks.
+/// The last of these bytes stores the offset of the block in the system's.
 const HEADER: usize = 16;
 
-/// Where a large block begins within one of the system that begins at `start`: at least [`HEADER`] and
-/// at most [`LINE`] bytes behind.
+/// The offset of a large block in the system's block at `start`: from [`HEADER`] to [`LINE`] bytes.
 fn offset_from(start: *mut u8) -> usize {
     LINE - start.addr() % LINE
 }
 
-/// The large block within a block of the system.
+/// The large block within a block of the system. Stores its offset.
 ///
 /// # Safety
-/// `start` is null or begins at least [`LINE`] writable bytes, at a multiple of [`HEADER`].
+/// `start` is null, or a multiple of [`HEADER`] where at least [`LINE`] bytes can be written.
 unsafe fn align_block(start: *mut u8) -> *mut u8 {
     if start.is_null() {
         return start;
     }
     let distance = offset_from(start);
-    // SAFETY: the caller vouches for that many bytes.
+    // SAFETY: the caller guarantees that many bytes.
     unsafe {
         let block = start.add(distance);
         block.sub(1).write(distance as u8);
@@ -58,20 +59,21 @@ unsafe fn align_block(start: *mut u8) -> *mut u8 {
     }
 }
 
-/// How far a large block is from the system's.
+/// The offset of a large block in the system's block.
 ///
 /// # Safety
-/// `block` is a block of [`align_block`].
+/// `block` comes from [`align_block`].
 unsafe fn offset_of(block: *mut u8) -> usize {
     // SAFETY: `align_block` wrote this byte.
     usize::from(unsafe { block.sub(1).read() })
 }
 
-// SAFETY: blocks are those of the system, or lie within one that is large enough and aligned for them;
-// they are given back with the layout that they were asked for with.
+// SAFETY: a block is one of the system, or lies in one that is large enough and aligned for it. It
+// is freed with the layout that it was allocated with: both follow from the same arguments.
 unsafe impl GlobalAlloc for Aligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`; an aligned block lies in the
+        // system's.
         unsafe {
             match system_layout(layout) {
                 Some(outer) => align_block(System.alloc(outer)),
@@ -81,7 +83,7 @@ unsafe impl GlobalAlloc for Aligned {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on to the caller.
+        // SAFETY: as above.
         unsafe {
             match system_layout(layout) {
                 Some(outer) => align_block(System.alloc_zeroed(outer)),
@@ -91,7 +93,8 @@ unsafe impl GlobalAlloc for Aligned {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: passed on to the caller; a large block lies in one with the outer layout.
+        // SAFETY: as above; a large block lies in one with the system's layout, at the stored
+        // offset.
         unsafe {
             match system_layout(layout) {
                 Some(outer) => System.dealloc(block.sub(offset_of(block)), outer),
@@ -101,8 +104,8 @@ unsafe impl GlobalAlloc for Aligned {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the size; the blocks are as in the other methods, and what is
-        // copied lies in both.
+        // SAFETY: the caller guarantees the size. The blocks are those of the other methods, and
+        // the bytes that are copied lie in both blocks.
         unsafe {
             let new_layout = Layout::from_size_align_unchecked(size, layout.align());
             match (system_layout(layout), system_layout(new_layout)) {
@@ -148,7 +151,8 @@ mod tests {
     }
 
     proptest! {
-        /// Sizes on both sides of where blocks become large, beside others that move them about.
+        /// Sizes below and above the limit of large blocks, beside other blocks that move them
+        /// about.
         #[test]
         fn blocks_keep_what_they_hold(sizes in proptest::collection::vec(1usize..20_000, 1..20)) {
             let mut others = Vec::new();
@@ -165,9 +169,9 @@ mod tests {
                 for new in sizes {
                     block = Aligned.realloc(block, layout(size), new);
                     assert_aligned(block, new);
-                    let kept = size.min(new);
-                    prop_assert!((0..kept).all(|byte| block.add(byte).read() == byte as u8));
-                    (kept..new).for_each(|byte| block.add(byte).write(byte as u8));
+                    let common = size.min(new);
+                    prop_assert!((0..common).all(|byte| block.add(byte).read() == byte as u8));
+                    (common..new).for_each(|byte| block.add(byte).write(byte as u8));
                     size = new;
                     others.push((Aligned.alloc(layout(new / 3 + 1)), new / 3 + 1));
                 }

@@ -1,8 +1,8 @@
-//! Products of bf16 pairs by the tile unit of AMX, with f32 sums.
+//! Products of bf16 pairs with the tile unit of AMX, with f32 sums.
 //!
-//! Four of the eight tiles hold 32 × 32 sums, two hold 2 × 16 rows of the left operand and two
-//! 2 × 16 columns of the right one, each 32 terms at a time. The instructions have no stable
-//! intrinsics yet, so they are written out.
+//! Four of the eight tiles hold 32 × 32 sums, two hold 2 × 16 rows of the left operand, and two
+//! hold 2 × 16 columns of the right one, each for 32 terms at a time. Rust has no stable intrinsics
+//! for the instructions yet, so this file uses inline assembly.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -30,7 +30,7 @@ thread_local! {
     static CONFIGURED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Gives all eight tiles of this thread 16 rows of 64 bytes, once.
+/// Gives all eight tiles of this thread 16 rows of 64 bytes. Does so once for each thread.
 ///
 /// # Safety
 /// The level [`Amx`](crate::level::Level::Amx) is available.
@@ -48,41 +48,42 @@ unsafe fn configure() {
         row_bytes,
         rows,
     };
-    // SAFETY: the caller has seen that tiles can be used; the configuration is 64 valid bytes.
+    // SAFETY: the caller guarantees that tiles can be used; the configuration is 64 valid bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) };
 }
 
-/// 32 rows times 32 columns, or 16 where the second half is left out.
+/// A product of 32 rows and 32 columns, or of only 16 rows or columns.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     /// Steps of 16 pairs.
     pub(super) steps: usize,
-    /// A tile of the left operand for each step, one after the other. Those of the other 16 rows, if there
-    /// are any, begin `left_steps` tiles further on.
+    /// A tile of the left operand for each step, one after the other. The tiles of the other 16
+    /// rows, if there are any, begin `left_steps` tiles later.
     pub(super) left: *const f32,
     pub(super) left_steps: usize,
-    /// Pair `k` of the right operand begins at `k · right_row`: 16 columns. The other 16, if there are
-    /// any, are `right_other` values away.
+    /// Pair `k` of the right operand, for 16 columns, is at `k · right_row`. The other 16 columns,
+    /// if there are any, are `right_other` values away.
     pub(super) right: *const f32,
     pub(super) right_row: usize,
     pub(super) right_other: usize,
-    /// The sums, rows `output_row` apart. Those of the other columns are `output_other` values away.
+    /// The sums, with rows `output_row` apart. The sums of the other columns are `output_other`
+    /// values away.
     pub(super) output: *mut f32,
     pub(super) output_row: usize,
     pub(super) output_other: usize,
-    /// Whether the sums are added to what the output holds.
+    /// Whether the sums are added to the values of the output.
     pub(super) accumulate: bool,
-    /// Whether there are 32 rows, not 16.
+    /// Whether there are 32 rows instead of 16.
     pub(super) both_rows: bool,
-    /// Whether there are 32 columns, not 16.
+    /// Whether there are 32 columns instead of 16.
     pub(super) both_columns: bool,
 }
 
 /// Eight tiles of 16 rows of 64 bytes.
 ///
 /// # Safety
-/// Every method may be called only where the implementation can run, with a tile below 8, and with
-/// addresses that are valid for 16 rows of 64 bytes, `stride` bytes apart.
+/// A method may be called only if the implementation can run, with a tile below 8, and with an
+/// address that is valid for 16 rows of 64 bytes, `stride` bytes apart.
 pub(super) trait Tiles {
     unsafe fn zero<const TILE: usize>(&mut self);
     unsafe fn load<const TILE: usize>(&mut self, from: *const f32, stride: usize);
@@ -91,22 +92,24 @@ pub(super) trait Tiles {
     unsafe fn multiply_add<const SUMS: usize, const LEFT: usize, const RIGHT: usize>(&mut self);
 }
 
-/// The tiles of the processor, for this thread. They are not registers that the compiler knows or
-/// uses, so they keep their values from one statement to the next.
+/// The tiles of the processor, for this thread. The compiler does not use them, so they keep their
+/// values between statements.
 pub(super) struct Hardware(());
 
 impl Hardware {
+    /// The tiles, configured.
+    ///
     /// # Safety
     /// The level [`Amx`](crate::level::Level::Amx) is available.
     #[inline(always)]
     pub(super) unsafe fn configured() -> Self {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { configure() };
         Self(())
     }
 }
 
-// SAFETY of all methods: a value exists only where the processor has tiles, which are configured;
+// SAFETY of all methods: a value exists only if the processor has tiles, and these are configured;
 // the trait demands valid addresses.
 impl Tiles for Hardware {
     #[inline(always)]
@@ -152,14 +155,14 @@ impl Tiles for Hardware {
     }
 }
 
-/// Tiles 0 to 3 hold the sums, row by row; 4 and 5 rows of the left operand, 6 and 7 columns of the
-/// right one.
+/// Computes a block. Tiles 0 to 3 hold the sums, row by row; 4 and 5 hold rows of the left operand,
+/// 6 and 7 columns of the right one.
 ///
 /// # Safety
-/// The tiles can run, and all addresses of the block are valid.
+/// The tiles can be used, and all addresses of the block are valid.
 #[inline(always)]
 pub(super) unsafe fn compute<T: Tiles>(tiles: &mut T, block: Block) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         load_sums(tiles, block);
         match (block.both_rows, block.both_columns) {
@@ -172,13 +175,15 @@ pub(super) unsafe fn compute<T: Tiles>(tiles: &mut T, block: Block) {
     }
 }
 
+/// Loads the sums so far, or sets them to 0.
+///
 /// # Safety
-/// See [`compute`].
+/// As for [`compute`].
 #[inline(always)]
 unsafe fn load_sums<T: Tiles>(tiles: &mut T, block: Block) {
     let [right, below, across] = block.corners();
     let stride = block.output_row * 4;
-    // SAFETY: passed on to the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if !block.accumulate {
             tiles.zero::<0>();
@@ -200,15 +205,17 @@ unsafe fn load_sums<T: Tiles>(tiles: &mut T, block: Block) {
     }
 }
 
+/// Adds the products of all steps.
+///
 /// # Safety
-/// See [`compute`].
+/// As for [`compute`].
 #[inline(always)]
 unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut T, block: Block) {
     let (mut left, mut right) = (block.left, block.right);
     let right_row = block.right_row * 4;
     let below = block.left_steps * TILE;
     for _ in 0..block.steps {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller guarantees it.
         unsafe {
             tiles.load::<4>(left, ROW);
             tiles.load::<6>(right, right_row);
@@ -230,13 +237,15 @@ unsafe fn multiply<T: Tiles, const ROWS: bool, const COLUMNS: bool>(tiles: &mut 
     }
 }
 
+/// Stores the sums.
+///
 /// # Safety
-/// See [`compute`].
+/// As for [`compute`].
 #[inline(always)]
 unsafe fn store_sums<T: Tiles>(tiles: &T, block: Block) {
     let [right, below, across] = block.corners();
     let stride = block.output_row * 4;
-    // SAFETY: passed on to the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         tiles.store::<0>(block.output, stride);
         if block.both_columns {
@@ -252,7 +261,7 @@ unsafe fn store_sums<T: Tiles>(tiles: &T, block: Block) {
 }
 
 impl Block {
-    /// Where the sums of the right, the lower and the lower right quarter begin.
+    /// The addresses of the right, the lower and the lower right quarter of the sums.
     #[inline(always)]
     fn corners(&self) -> [*mut f32; 3] {
         let below = self.output.wrapping_add(16 * self.output_row);
@@ -265,8 +274,8 @@ impl Block {
     }
 }
 
-/// Tiles in plain arrays, by the definition of the instructions: so that a processor without a tile
-/// unit can tell whether blocks are put together rightly.
+/// Tiles in plain arrays, which follow the definition of the instructions. With them, processors
+/// without a tile unit test how blocks are put together.
 #[cfg(test)]
 #[derive(Default)]
 pub(super) struct Software([[[u32; 16]; 16]; 8]);

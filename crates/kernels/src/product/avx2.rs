@@ -10,7 +10,7 @@ pub(super) const ROWS: usize = 6;
 #[derive(Clone, Copy)]
 pub(super) struct Lanes(__m256);
 
-// SAFETY of all methods: the trait demands that the processor has the instructions and that the
+// SAFETY of all methods: the trait demands that the processor has the instructions and that
 // pointers are valid; loads and stores need no alignment.
 impl Vector for Lanes {
     const LANES: usize = 8;

@@ -1,7 +1,7 @@
 //! Tiles with AVX-512: 8 rows of 32 columns, in 16 of the 32 registers.
 //!
-//! Eight row addresses fit into the general registers; two fused operations a cycle with four
-//! cycles of latency need only eight sums to stay busy.
+//! The addresses of eight rows fit into the general registers. With two fused operations a cycle
+//! and a latency of four cycles, eight sums already keep the processor busy.
 
 use std::arch::x86_64::*;
 
@@ -13,7 +13,7 @@ pub(super) const ROWS: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Lanes(__m512);
 
-// SAFETY of all methods: the trait demands that the processor has the instructions and that the
+// SAFETY of all methods: the trait demands that the processor has the instructions and that
 // pointers are valid; loads and stores need no alignment.
 impl Vector for Lanes {
     const LANES: usize = 16;
@@ -57,8 +57,8 @@ impl Vector for Lanes {
 
 tile_functions!(Lanes, ["avx512f"], [1 2 3 4 5 6 7 8]);
 
-/// Operands whose lanes hold pairs of bf16 values: each step multiplies two pairs a lane and adds
-/// both products to an f32 sum.
+/// Operands whose lanes hold pairs of bf16 values. Each step multiplies two pairs in a lane and
+/// adds both products to an f32 sum.
 pub(super) mod pairs {
     use super::*;
 

@@ -3,7 +3,7 @@
 use crate::level::levelled;
 use crate::matrix::View;
 
-/// `value` rounded to bf16, to nearest and ties to even, as its 16 bits; NaN stays NaN.
+/// The 16 bits of `value` rounded to bf16, to nearest and ties to even. NaN stays NaN.
 #[inline(always)]
 pub fn to_bits(value: f32) -> u16 {
     let bits = value.to_bits();
@@ -12,13 +12,13 @@ pub fn to_bits(value: f32) -> u16 {
     (if value.is_nan() { nan } else { rounded }) as u16
 }
 
-/// The f32 of 16 bits.
+/// The f32 with these upper 16 bits.
 #[inline(always)]
 pub fn from_bits(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// Two values as bf16 in the bits of one lane, the first in the lower half.
+/// Two values as bf16 in the bits of one lane. The first one is in the lower half.
 #[inline(always)]
 pub(super) fn pair(first: f32, second: f32) -> f32 {
     f32::from_bits(u32::from(to_bits(first)) | u32::from(to_bits(second)) << 16)
@@ -37,7 +37,7 @@ pub(super) fn pair_at(matrix: View<'_>, row: usize, unit: usize) -> f32 {
 }
 
 levelled! {
-    /// Rounds values to bf16; they stay f32.
+    /// Rounds values to bf16, stored as f32.
     pub(super) fn round(output: &mut [f32], values: &[f32]) {
         for (output, &value) in output.iter_mut().zip(values) {
             *output = from_bits(to_bits(value));
@@ -46,7 +46,7 @@ levelled! {
 }
 
 levelled! {
-    /// Neighbours as pairs; an odd last value is paired with 0.
+    /// Packs neighbouring values as pairs. An odd last value is paired with 0.
     pub(super) fn pairs(output: &mut [f32], values: &[f32]) {
         let (whole, rest) = values.as_chunks::<2>();
         for (output, &[first, second]) in output.iter_mut().zip(whole) {
@@ -59,7 +59,7 @@ levelled! {
 }
 
 levelled! {
-    /// Two rows, element by element, as pairs.
+    /// Packs pairs of the elements of two rows.
     pub(super) fn pairs_of_rows(output: &mut [f32], first: &[f32], second: &[f32]) {
         for (output, (&first, &second)) in output.iter_mut().zip(first.iter().zip(second)) {
             *output = pair(first, second);
@@ -75,7 +75,7 @@ mod tests {
     fn rounds_to_nearest_and_ties_to_even() {
         let round = |value: f32| from_bits(to_bits(value));
         assert_eq!(round(1.0), 1.0);
-        // bf16 has 8 bits of precision: between 1 and 1 + 2⁻⁷ lies nothing.
+        // bf16 has 8 bits of precision: the next value above 1 is 1 + 2⁻⁷.
         assert_eq!(round(1.0 + 2f32.powi(-8)), 1.0);
         assert_eq!(round(1.0 + 3.0 * 2f32.powi(-8)), 1.0 + 2f32.powi(-6));
         assert_eq!(round(1.0 + 1.01 * 2f32.powi(-8)), 1.0 + 2f32.powi(-7));

@@ -1,4 +1,4 @@
-//! Which instructions products are made with, and what they take.
+//! The instructions that compute products, and their operands.
 
 use super::portable;
 use super::tile::TileFunction;
@@ -6,7 +6,7 @@ use super::tile::TileFunction;
 use super::{amx, avx2, avx512};
 use crate::level::Level;
 
-/// What the operands of products are rounded to. Sums are f32 in any case.
+/// The precision of the operands of products. Sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32: nothing is rounded.
@@ -17,7 +17,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// bf16 where this processor multiplies it faster than f32 at the level in use.
+    /// bf16 if this processor multiplies it faster than f32 at the level in use, else f32.
     pub fn fastest() -> Self {
         match Engine::for_precision(Self::Bf16).0 {
             #[cfg(target_arch = "x86_64")]
@@ -35,7 +35,7 @@ impl Precision {
     }
 }
 
-/// Instructions that products are made with. A value exists only where the processor has them.
+/// The instructions that compute products. A value exists only if the processor has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engine(pub(super) Kind);
 
@@ -58,7 +58,7 @@ impl Engine {
         Self::at_level(Level::current(), precision)
     }
 
-    /// All engines of this processor, whatever the level in use.
+    /// All engines of this processor, at any level.
     pub fn available() -> Vec<Self> {
         let mut engines: Vec<Self> = Vec::new();
         for level in Level::ALL
@@ -92,7 +92,7 @@ impl Engine {
         Self(Kind::Portable)
     }
 
-    /// What it is called: `portable`, `avx2`, `avx512`, `avx512-bf16` or `amx`.
+    /// The name: `portable`, `avx2`, `avx512`, `avx512-bf16` or `amx`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable => "portable",
@@ -135,7 +135,7 @@ impl Engine {
         }
     }
 
-    /// Rows of a tile: what a number of rows is best a multiple of.
+    /// Rows of a tile. Numbers of rows are best a multiple of this.
     pub(crate) fn rows(self) -> usize {
         match self.0 {
             Kind::Portable => portable::ROWS,
@@ -166,7 +166,7 @@ impl Engine {
         }
     }
 
-    /// Units that `inner` terms fill: f32 values, or pairs, the last perhaps with a 0.
+    /// The units of `inner` terms: f32 values, or pairs of which the last may hold a 0.
     fn filled(self, inner: usize) -> usize {
         if self.takes_pairs() {
             inner.div_ceil(2)
@@ -175,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// Units of `inner` terms in whole steps of the engine.
+    /// The units of `inner` terms, filled up to whole steps of the engine.
     pub(crate) fn units(self, inner: usize) -> usize {
         if self.is_amx() {
             self.filled(inner).next_multiple_of(16)

@@ -1,9 +1,10 @@
-//! Matrix products with packed right operands: one driver, one small file per instruction set.
+//! Matrix products with packed right operands: one driver, and a small file for each instruction
+//! set.
 //!
-//! The right operand is [packed](Packed) once and used for many tiles of the left one. A sum is
-//! made in the order of its terms, in blocks whose size is fixed, whatever the number of threads,
-//! the tile it falls into, and the rows beside it. In f32, a right operand of one narrow panel needs no
-//! packing. Sums by a panel are made in one go.
+//! The right operand is [packed](Packed) once, and multiplied by many tiles of the left operand. A
+//! sum adds its terms in their order, in blocks of a fixed size. It does not depend on the number
+//! of threads, its tile, or the other rows. Narrow right operands, with 16 columns, need no packing
+//! in f32, and their sums are not cut into blocks.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

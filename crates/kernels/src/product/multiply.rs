@@ -8,10 +8,10 @@ use crate::uninitialized::Uninit;
 
 /// `output = left · right`, or `output += left · right` where `accumulate`, on this thread.
 ///
-/// `output` has rows `row_stride` apart.
+/// The rows of `output` are `row_stride` apart.
 ///
 /// # Panics
-/// If the shapes do not fit each other or the output is too short.
+/// If the shapes do not fit each other, or the output is too short.
 pub fn multiply(
     output: &mut [f32],
     row_stride: usize,
@@ -23,11 +23,11 @@ pub fn multiply(
     multiply_columns(output, row_stride, left, right, right.columns(), accumulate);
 }
 
-/// [`multiply`] by the first `columns` columns and the first rows of `right`, as many as `left` has
-/// columns.
+/// [`multiply`] with the first `columns` columns of `right`, and with its first rows, as many as
+/// `left` has columns.
 ///
 /// # Panics
-/// If the shapes do not fit each other or the output is too short.
+/// If the shapes do not fit each other, or the output is too short.
 pub fn multiply_columns(
     output: &mut [f32],
     row_stride: usize,
@@ -51,7 +51,7 @@ pub fn multiply_columns(
 /// [`multiply_columns`] with the first `rows` rows of a left operand that is used more than once.
 ///
 /// # Panics
-/// As there.
+/// As for [`multiply_columns`].
 pub(crate) fn multiply_operand(
     output: &mut [f32],
     row_stride: usize,
@@ -64,19 +64,20 @@ pub(crate) fn multiply_operand(
     Target::new(output, row_stride, [rows, columns], accumulate).multiply(left, right);
 }
 
-/// Where a product goes that has as many columns as the right operand, row after row.
+/// The output of products. It has as many columns as the right operand, without gaps between rows.
 pub(crate) enum Output<'a> {
-    /// Memory that the product is written to.
+    /// Memory that the next product is written to.
     New(&'a mut [Uninit]),
-    /// Values that the product is added to.
+    /// Values that the next product is added to.
     Sum(&'a mut [f32]),
 }
 
 impl<'a> Output<'a> {
-    /// The product of the first `rows` rows of a left operand, or what it was added to.
+    /// Multiplies the first `rows` rows of a left operand. Gives the product, or the sum that it
+    /// was added to.
     ///
     /// # Panics
-    /// If the shapes do not fit each other or the output has another length.
+    /// If the shapes do not fit each other, or the output has another length.
     pub(crate) fn multiply(
         self,
         left: &LeftOperand<'_>,
@@ -88,7 +89,7 @@ impl<'a> Output<'a> {
             Self::New(output) => {
                 assert_eq!(output.len(), rows * right.columns(), "output");
                 Target::new_uninit(output, right.columns(), shape).multiply(left, right);
-                // SAFETY: the product has written all its rows and columns, which are all values.
+                // SAFETY: the product has written values to all its rows and columns.
                 unsafe { output.assume_init_mut() }
             }
             Self::Sum(output) => {
@@ -99,10 +100,10 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Multiplies, and goes on with the result: the next product is added to it.
+    /// Multiplies the first `rows` rows of a left operand. The next product is added to this one.
     ///
     /// # Panics
-    /// If the shapes do not fit each other or the output has another length.
+    /// If the shapes do not fit each other, or the output has another length.
     pub(crate) fn add_operand(&mut self, left: &LeftOperand<'_>, rows: usize, right: &Packed) {
         let output = std::mem::replace(self, Self::Sum(&mut []));
         *self = Self::Sum(output.multiply(left, rows, right));
@@ -111,7 +112,7 @@ impl<'a> Output<'a> {
     /// The sum of all products.
     ///
     /// # Panics
-    /// If there was none.
+    /// If there was no product.
     pub(crate) fn into_sum(self) -> &'a mut [f32] {
         match self {
             Self::New(_) => panic!("a sum without a product"),
@@ -122,17 +123,17 @@ impl<'a> Output<'a> {
     /// [`add_operand`](Self::add_operand) with all rows of a matrix.
     ///
     /// # Panics
-    /// As there, or if the inner dimensions differ.
+    /// As for [`add_operand`](Self::add_operand), or if the inner dimensions differ.
     pub(crate) fn add(&mut self, left: View<'_>, right: &Packed) {
         assert_eq!(left.columns(), right.inner(), "inner dimensions differ");
         self.add_operand(&LeftOperand::for_product(left, right), left.rows(), right);
     }
 }
 
-/// `left · right`, written to `output` row after row, on this thread.
+/// Writes `left · right` to `output`, on this thread. There are no gaps between the rows.
 ///
 /// # Panics
-/// If the shapes do not fit each other or the output has another length.
+/// If the shapes do not fit each other, or the output has another length.
 pub(crate) fn multiply_into<'a>(
     output: &'a mut [Uninit],
     left: View<'_>,

@@ -1,4 +1,4 @@
-//! Operands in the order in which products read them.
+//! Right operands in the order in which products read them.
 
 use rayon::prelude::*;
 
@@ -9,9 +9,9 @@ use crate::prefetch::prefetch_values;
 use crate::scratch::{Scratch, scratch};
 use crate::shared::Shared;
 
-/// A right operand, `[inner, columns]`, in panels of two registers of columns: all terms of one
-/// panel, then those of the next. A last panel of one register may follow. Columns up to a whole
-/// register are filled with 0.
+/// A packed right operand, `[inner, columns]`: micro-panels of two registers of columns, one after
+/// the other, each with all its terms. A last micro-panel of one register may follow. Columns are
+/// filled up to whole registers with 0.
 pub struct Packed {
     values: Scratch,
     inner: usize,
@@ -21,16 +21,16 @@ pub struct Packed {
     rounded: bool,
 }
 
-/// Units of pairs that a thread packs at a time.
+/// Units of pairs that one task packs.
 const UNITS: usize = 32;
 
-/// One panel.
+/// A micro-panel of a right operand.
 pub(super) struct MicroPanel<'a> {
     /// Its first column.
     pub(super) column: usize,
-    /// Columns, filled up to whole registers.
+    /// The number of columns, filled up to whole registers.
     pub(super) width: usize,
-    /// `width` values for each unit of terms.
+    /// `width` values for each unit.
     pub(super) values: &'a [f32],
 }
 
@@ -40,7 +40,8 @@ impl<'a> MicroPanel<'a> {
         &self.values[first * self.width..][..count * self.width]
     }
 
-    /// What takes the place of `part` in the next panel, which lies behind this one, in `parts` parts.
+    /// The values at the place of `part` in the next micro-panel, which follows this one, cut into
+    /// `parts` parts.
     pub(super) fn next(&self, part: &[f32], parts: usize) -> Next {
         Next {
             start: part.as_ptr().wrapping_add(self.values.len()),
@@ -49,7 +50,7 @@ impl<'a> MicroPanel<'a> {
     }
 }
 
-/// Values that are soon read, in parts.
+/// Values that will soon be read, cut into parts.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
     start: *const f32,
@@ -57,7 +58,7 @@ pub(super) struct Next {
 }
 
 impl Next {
-    /// Asks for one of the parts.
+    /// Prefetches one of the parts.
     #[inline(always)]
     pub(super) fn prefetch(&self, index: usize) {
         prefetch_values(self.start.wrapping_add(index * self.count), self.count);
@@ -70,7 +71,7 @@ impl Packed {
         Self::for_engine(matrix, Engine::for_precision(precision), precision)
     }
 
-    /// Packs a matrix for a given engine, on this thread.
+    /// Packs a matrix for an engine, on this thread.
     pub fn for_engine(matrix: View<'_>, engine: Engine, precision: Precision) -> Self {
         let mut packed = Self::allocate(matrix.rows(), matrix.columns(), engine, precision);
         if let Some((shared, width, units)) = packed.unit_places(matrix) {
@@ -110,15 +111,16 @@ impl Packed {
         packed
     }
 
-    /// Where the units of pairs go, the width of a panel and its units: for a matrix whose rows can be
-    /// packed one pair after the other.
+    /// The places of the units of pairs, the width of a micro-panel, and the number of its units.
+    /// None if the rows of the matrix cannot be packed two at a time.
     fn unit_places(&mut self, matrix: View<'_>) -> Option<(Shared<'_>, usize, usize)> {
         let fits = self.engine.takes_pairs() && matrix.column_stride() == 1;
         let (width, units) = (2 * self.engine.lanes(), self.units);
         fits.then(|| (Shared::new(&mut self.values), width, units))
     }
 
-    /// Room for a matrix whose rows are put in some at a time. It holds any values until all are.
+    /// An operand whose rows are packed later, a part at a time. Its values are arbitrary until
+    /// then.
     pub(crate) fn for_rows(
         inner: usize,
         columns: usize,
@@ -128,7 +130,7 @@ impl Packed {
         Self::allocate(inner, columns, engine, precision)
     }
 
-    /// Where the rows go.
+    /// The places of the rows.
     pub(crate) fn row_places(&mut self) -> RowPlaces<'_> {
         RowPlaces {
             inner: self.inner,
@@ -178,11 +180,11 @@ impl Packed {
         self.rounded
     }
 
-    /// The panels of the first `columns` columns.
+    /// The micro-panels of the first `columns` columns.
     pub(super) fn micro_panels(&self, columns: usize) -> impl Iterator<Item = MicroPanel<'_>> {
         let width = 2 * self.engine.lanes();
-        let panels = self.values.chunks(width * self.units);
-        panels
+        let micro_panels = self.values.chunks(width * self.units);
+        micro_panels
             .enumerate()
             .take(columns.div_ceil(width))
             .map(move |(index, values)| MicroPanel {
@@ -193,7 +195,7 @@ impl Packed {
     }
 }
 
-/// Where rows of a right operand go.
+/// The places of the rows of a right operand.
 #[derive(Clone, Copy)]
 pub(crate) struct RowPlaces<'a> {
     inner: usize,
@@ -205,11 +207,11 @@ pub(crate) struct RowPlaces<'a> {
 }
 
 impl RowPlaces<'_> {
-    /// Packs the rows from `first` on. They are whole units, unless they are the last: with those, what
-    /// is left of the units is filled up.
+    /// Packs the rows from `first` on. They must be whole units, unless they are the last rows; the
+    /// rest of the units is then filled up.
     ///
     /// # Panics
-    /// If they are not the operand's.
+    /// If the rows do not belong to the operand.
     ///
     /// # Safety
     /// No other task packs these rows.
@@ -219,9 +221,9 @@ impl RowPlaces<'_> {
         let width = 2 * self.engine.lanes();
         if self.engine.takes_pairs() {
             let (first, count) = units_of(first, rows.rows(), (self.inner, self.units), 1);
-            let panel = (width, self.units);
-            // SAFETY: passed on to the caller.
-            unsafe { pairs::pack_right_units(self.values, panel, first, 0..count, rows) };
+            let micro_panel = (width, self.units);
+            // SAFETY: the caller guarantees it.
+            unsafe { pairs::pack_right_units(self.values, micro_panel, first, 0..count, rows) };
             return;
         }
         let (all, count) = (
@@ -231,18 +233,19 @@ impl RowPlaces<'_> {
         for column in (0..all).step_by(width) {
             let width = width.min(all - column);
             let from = column * self.units + first * width;
-            // SAFETY: passed on to the caller.
+            // SAFETY: the caller guarantees it.
             let values = unsafe { self.values.slice(from, count * width) };
             pack_micro_panel(values, count, rows, column, self.engine, self.precision);
         }
     }
 }
 
-/// The first of the units of `count` terms from `first` on, and their number; of all `terms` terms, which
-/// fill up to `units` units. They are whole parts of `part` units, unless they are the last.
+/// The first unit of `count` terms from `first` on, and the number of their units, in an operand of
+/// `terms` terms and `units` units. The terms must be whole steps of `part` units, unless they are
+/// the last.
 ///
 /// # Panics
-/// If they are not, or there are not as many terms.
+/// If they are not, or there are fewer terms.
 pub(super) fn units_of(
     first: usize,
     count: usize,
@@ -259,7 +262,7 @@ pub(super) fn units_of(
     (first / 2, end - first / 2)
 }
 
-/// Fills one panel that begins at `column`.
+/// Packs the micro-panel that begins at `column`.
 fn pack_micro_panel(
     values: &mut [f32],
     units: usize,
@@ -294,7 +297,8 @@ fn pack_micro_panel(
 }
 
 crate::level::levelled! {
-    /// Copies rows of whole registers, 8 values at a time: too short for a call of `memcpy`.
+    /// Copies rows of whole registers, 8 values at a time. They are too short for a call of
+    /// `memcpy`.
     fn copy_rows(values: &mut [f32], width: usize, source: &[f32], stride: usize, rows: usize) {
         for (row, values) in values.chunks_exact_mut(width).take(rows).enumerate() {
             let source = &source[row * stride..][..width];
@@ -307,10 +311,11 @@ crate::level::levelled! {
     }
 }
 
-/// Terms that are moved together: a square of 8 × 8 stays in registers.
+/// Rows and columns of a square that is transposed in registers.
 const SQUARE: usize = 8;
 
-/// Copies the columns of a matrix that lies the other way to rows of `values`, `width` apart.
+/// Copies a matrix to rows of `values`, `width` apart. It is meant for matrices whose columns are
+/// contiguous in memory.
 pub(crate) fn copy_transposed(values: &mut [f32], width: usize, part: View<'_>) {
     let (terms, columns) = (part.rows(), part.columns());
     let flipped = part.transposed();
@@ -340,7 +345,7 @@ pub(crate) fn copy_transposed(values: &mut [f32], width: usize, part: View<'_>) 
 }
 
 crate::level::levelled! {
-    /// Transposes squares; `terms` is a multiple of their size.
+    /// Copies columns in transposed squares. `terms` is a multiple of the side of a square.
     fn copy_transposed_squares(values: &mut [f32], width: usize, sources: [&[f32]; 8], terms: usize) {
         for term in (0..terms).step_by(SQUARE) {
             let mut square = [[0.0f32; SQUARE]; SQUARE];
@@ -357,7 +362,7 @@ crate::level::levelled! {
     }
 }
 
-/// The rows of a left operand, rounded, one after the other.
+/// Rounds the rows of a left operand to bf16, one after the other.
 pub(super) fn round_rows(output: &mut [f32], left: View<'_>) {
     let terms = left.columns();
     for (row, output) in output
@@ -384,7 +389,7 @@ mod tests {
     use crate::random::values;
 
     proptest! {
-        /// Whatever the engine: this only puts values to their places.
+        /// Packing only moves values, so it is tested for all engines on every processor.
         #[test]
         fn rows_that_are_put_in_parts_make_up_the_whole(
             inner in 1usize..150, columns in 1usize..80, part in 1usize..4,

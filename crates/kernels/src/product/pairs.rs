@@ -96,7 +96,7 @@ pub(super) fn pack_right(output: &mut [f32], width: usize, units: usize, right: 
     }
 }
 
-/// Packs some units of a right operand in micro-panels of up to `width` columns with `panel_units` units
+/// Packs some units of a right operand in micro-panels of up to `width` columns with `all_units` units
 /// each: all micro-panels of a unit at once, so that rows are read in order.
 ///
 /// The first of `rows` belongs to the unit `first`. Columns up to a multiple of 16, and units, that the
@@ -109,16 +109,17 @@ pub(super) fn pack_right(output: &mut [f32], width: usize, units: usize, right: 
 /// No other slice of `output` that is in use holds any of these units.
 pub(super) unsafe fn pack_right_units(
     output: Shared<'_>,
-    (width, panel_units): (usize, usize),
+    (width, all_units): (usize, usize),
     first: usize,
     units: Range<usize>,
     rows: View<'_>,
 ) {
     let columns = rows.columns().next_multiple_of(SIDE);
     let place = |unit: usize, column: usize| {
-        let panel = column / width * width;
-        let panel_width = width.min(columns - panel);
-        let from = panel * panel_units + (first + unit) * panel_width + column - panel;
+        // The micro-panel of the column: its first column, and its width.
+        let start = column / width * width;
+        let own_width = width.min(columns - start);
+        let from = start * all_units + (first + unit) * own_width + column - start;
         // SAFETY: the caller guarantees it.
         let place = unsafe { output.slice(from, SIDE) };
         place.first_chunk_mut().expect("16 values")

@@ -5,13 +5,14 @@ use super::tile::{Vector, tile_functions};
 /// Rows of a tile.
 pub(super) const ROWS: usize = 4;
 
-/// Eight lanes that the compiler spreads over the registers there are.
+/// Eight lanes, which the compiler maps to the registers of the target.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes([f32; 8]);
 
 #[inline(always)]
 fn multiply_add(sum: f32, left: f32, right: f32) -> f32 {
-    // Fused where that is one instruction of every processor of the target; elsewhere a call.
+    // Fused if every processor of the target has an instruction for it; elsewhere it would be a
+    // function call.
     if cfg!(target_arch = "aarch64") {
         left.mul_add(right, sum)
     } else {
@@ -29,13 +30,13 @@ impl Vector for Lanes {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller vouches for eight values.
+        // SAFETY: the caller guarantees eight values.
         Self(unsafe { from.cast::<[f32; 8]>().read() })
     }
 
     #[inline(always)]
     unsafe fn broadcast(from: *const f32) -> Self {
-        // SAFETY: the caller vouches for one value.
+        // SAFETY: the caller guarantees one value.
         Self([unsafe { *from }; 8])
     }
 
@@ -57,7 +58,7 @@ impl Vector for Lanes {
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller vouches for eight values.
+        // SAFETY: the caller guarantees eight values.
         unsafe { to.cast::<[f32; 8]>().write(self.0) }
     }
 }

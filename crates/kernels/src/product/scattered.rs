@@ -1,4 +1,4 @@
-//! Products whose rows are added to rows of the output that a list names.
+//! Products whose rows are added to listed rows of the output.
 
 use std::ops::Range;
 
@@ -10,23 +10,23 @@ use super::packed::Packed;
 use super::tile::{BLOCK, Corner, Tile};
 use crate::matrix::View;
 
-/// Some rows and columns of a larger matrix, one row after the other.
+/// A block of a larger matrix, row by row.
 pub struct OutputBlock<'a> {
     /// `[rows, columns]`.
     pub values: &'a mut [f32],
-    /// The first row, by its number in the matrix.
+    /// The number of its first row in the matrix.
     pub first_row: usize,
-    /// Its columns of the matrix. The first is a multiple of [`COLUMNS`](OutputBlock::COLUMNS).
+    /// Its columns in the matrix. The first one is a multiple of [`COLUMNS`](OutputBlock::COLUMNS).
     pub columns: Range<usize>,
 }
 
 impl OutputBlock<'_> {
-    /// A multiple of what every engine computes together.
+    /// A multiple of the columns that any engine computes at once.
     pub const COLUMNS: usize = 32;
 }
 
-/// Adds the columns of `left · right` that belong to the block to it: row `i` to the row that
-/// `rows[i]` names by its number in the matrix.
+/// Adds the columns of `left · right` that lie in the block: row `i` is added to row `rows[i]` of
+/// the matrix.
 ///
 /// # Panics
 /// If the shapes do not fit each other, or a row lies outside of the block.
@@ -63,7 +63,8 @@ pub fn multiply_scattered(
             .for_each(|micro_panel| block.add_blocks(&mut tiles, &micro_panel, rows, &left));
         return;
     }
-    // Terms lie next to each other in the first-level cache already where they are few.
+    // Blocks of terms are the outer loop: few terms of all micro-panels fit into the first-level
+    // cache.
     let mut micro_panels: Vec<MicroPanel<'_>> = micro_panels.collect();
     for first in (0..left.units).step_by(BLOCK) {
         for micro_panel in &mut micro_panels {
@@ -73,14 +74,14 @@ pub fn multiply_scattered(
 }
 
 impl OutputBlock<'_> {
-    /// Where the first row of the matrix would begin, at a column of it.
+    /// The address of row 0 of the matrix at a column. It may lie outside of the block.
     fn origin(&mut self, column: usize) -> *mut f32 {
         let row = self.first_row * self.columns.len();
         let start = self.values.as_mut_ptr().wrapping_sub(row);
         start.wrapping_add(column - self.columns.start)
     }
 
-    /// Adds tiles of one micro_panel, for the terms of one block.
+    /// Adds tiles of one micro-panel, for one block of terms.
     fn add_tiles(
         &mut self,
         micro_panel: &MicroPanel<'_>,
@@ -127,7 +128,7 @@ impl OutputBlock<'_> {
         }
     }
 
-    /// Adds blocks of the tile unit of one micro_panel.
+    /// Adds the products of one micro-panel with the tile unit.
     #[cfg(target_arch = "x86_64")]
     fn add_blocks<T: amx::Tiles>(
         &mut self,
@@ -153,14 +154,14 @@ impl OutputBlock<'_> {
                 both_rows: rows.len() > 16,
                 both_columns: micro_panel.width > 16,
             };
-            // SAFETY: whoever has the tiles can run them; the left operand has rows up to a multiple
-            // of 16, and the corner has room for a block.
+            // SAFETY: the tiles can be used; the left operand has rows up to a multiple of 16, and
+            // the corner has room for a block.
             unsafe { amx::compute(tiles, block) };
             self.add_corner(micro_panel, rows, &corner);
         }
     }
 
-    /// Adds rows of `micro_panel.width` sums, as far as the block has columns for them.
+    /// Adds rows of `micro_panel.width` sums, but only the columns of the block.
     fn add_corner(&mut self, micro_panel: &MicroPanel<'_>, rows: &[u32], corner: &Corner) {
         let width = self.columns.len();
         let column = micro_panel.column - self.columns.start;
@@ -185,7 +186,7 @@ mod tests {
     use crate::random::values;
 
     proptest! {
-        /// The way of the tile unit, on tiles made of software.
+        /// The path of the tile unit, with tiles in software.
         #[test]
         fn blocks_are_added_to_their_rows(
             all in 1usize..90, inner in 1usize..70, width in 1usize..70, second in any::<bool>(),

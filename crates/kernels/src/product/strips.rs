@@ -1,24 +1,25 @@
-//! Left operands whose rows do not lie one after the other, copied so that tiles read them in order.
+//! Left operands whose rows are not contiguous, copied in the order in which tiles read them.
 
 use super::tile::BLOCK;
 use crate::matrix::View;
 use crate::scratch::{Scratch, scratch};
 
-/// A block of terms of a left operand whose rows do not lie one after the other: for each tile the
-/// values of its rows, term after term.
+/// A block of terms of a left operand whose rows are not contiguous: for each tile, the values of
+/// its rows term by term.
 pub(super) struct Strips {
     values: Scratch,
     rows: usize,
 }
 
-/// Columns of the product from which on it pays to copy the left operand into strips.
+/// The fewest columns of a product for which copying the left operand pays.
 pub(super) const WORTH_STRIPS: usize = 256;
 
-/// Values that are copied together; what is too much is overwritten by the next copy.
+/// Values that are copied at once. Those behind the rows of a tile are overwritten by the next
+/// copy.
 const COPIED: usize = 8;
 
 impl Strips {
-    /// Room for `rows` rows in tiles of `tile` rows.
+    /// Strips for `rows` rows in tiles of `tile` rows.
     pub(super) fn new(rows: usize, tile: usize) -> Self {
         Self {
             values: scratch(rows.div_ceil(tile) * (BLOCK / 2 * tile + COPIED)),
@@ -30,7 +31,7 @@ impl Strips {
         BLOCK / 2 * self.rows + COPIED
     }
 
-    /// Takes the `terms` terms from `first` on.
+    /// Copies `terms` terms from `first` on.
     pub(super) fn fill(&mut self, left: View<'_>, first: usize, terms: usize) {
         let (length, rows) = (self.length(), self.rows);
         for term in 0..terms {
@@ -54,7 +55,7 @@ impl Strips {
         }
     }
 
-    /// Where the tile of a row begins, and the distances of its rows and terms.
+    /// The address of the tile of a row, and the distances between rows and between terms.
     pub(super) fn strides_from(&self, row: usize) -> (*const f32, usize, usize) {
         let start = &self.values[row / self.rows * self.length()..];
         (start.as_ptr(), 1, self.rows)

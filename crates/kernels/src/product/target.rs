@@ -1,4 +1,4 @@
-//! Where the sums of a product go, tile by tile.
+//! The output of a product, written tile by tile.
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
@@ -9,19 +9,19 @@ use super::tile::{BLOCK, Corner, Tile};
 use crate::matrix::extent;
 use crate::uninitialized::{Uninit, as_uninit};
 
-/// Where the sums go.
+/// The output of a product.
 pub(super) struct Target<'a> {
-    /// Long enough for all rows and columns.
+    /// At least as long as all rows and columns.
     output: &'a mut [Uninit],
     row_stride: usize,
     rows: usize,
     columns: usize,
-    /// Whether the sums are added to what the output holds. It is initialized then.
+    /// Whether the sums are added to the values of the output, which are then initialized.
     accumulate: bool,
 }
 
 impl<'a> Target<'a> {
-    /// Rows of an output that lie `row_stride` apart.
+    /// An output with rows `row_stride` apart.
     ///
     /// # Panics
     /// If rows overlap, or the output is too short.
@@ -31,7 +31,7 @@ impl<'a> Target<'a> {
         shape: [usize; 2],
         accumulate: bool,
     ) -> Self {
-        // SAFETY: a target only writes sums, which are initialized.
+        // SAFETY: a target writes nothing but sums, which are initialized.
         let output = unsafe { as_uninit(output) };
         Self {
             accumulate,
@@ -39,7 +39,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The same in memory that may not be initialized. All rows and columns are overwritten.
+    /// An output in memory that may not be initialized. All rows and columns are overwritten.
     ///
     /// # Panics
     /// If rows overlap, or the output is too short.
@@ -90,7 +90,7 @@ impl<'a> Target<'a> {
         self.multiply_in_registers(left, right);
     }
 
-    /// Goes through blocks of terms, panels of columns and tiles of rows.
+    /// Goes through blocks of terms, micro-panels of columns, and tiles of rows.
     fn multiply_in_registers(&mut self, left: &LeftOperand<'_>, right: &Packed) {
         let (engine, rows) = (right.engine(), self.rows);
         let (lanes, most) = (engine.lanes(), engine.rows());
@@ -151,7 +151,8 @@ impl<'a> Target<'a> {
                     };
                     self.write(place, accumulate, |output, output_row, accumulate| {
                         // SAFETY: the engine exists, so the processor has its instructions; the
-                        // operands hold all rows, columns and terms, and `put` gives whole tiles.
+                        // operands hold all rows, columns and terms, and `write` gives room for
+                        // whole tiles.
                         unsafe {
                             compute(Tile {
                                 output,
@@ -166,7 +167,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The same in blocks of 32 rows and 32 columns.
+    /// Goes through blocks of 32 rows and 32 columns with the tile unit.
     #[cfg(target_arch = "x86_64")]
     fn multiply_in_tiles<T: amx::Tiles>(
         &mut self,
@@ -205,16 +206,17 @@ impl<'a> Target<'a> {
                         accumulate,
                         ..block
                     };
-                    // SAFETY: whoever has the tiles can run them; the left operand has rows up to a
-                    // multiple of 16, and `put` gives whole blocks.
+                    // SAFETY: the tiles can be used; the left operand has rows up to a multiple of
+                    // 16, and `write` gives room for whole blocks.
                     unsafe { amx::compute(tiles, block) };
                 });
             }
         }
     }
 
-    /// Has a tile written to its place; where it reaches over the edge, by way of a buffer that holds
-    /// what is there, so that sums have the same bits.
+    /// Calls `compute` with the address of a tile, the distance of its rows, and whether to add to
+    /// it. A tile that reaches over the edge goes through a buffer that holds the values of the
+    /// output, so that its sums have the same bits.
     fn write(
         &mut self,
         place: Place,
@@ -229,7 +231,7 @@ impl<'a> Target<'a> {
         } = place;
         let start = row * self.row_stride + column;
         if row + count <= self.rows && column + width <= self.columns {
-            // The last row of the tile ends within the output: `multiply` has checked its length.
+            // The tile ends within the output, whose length was checked when the target was made.
             let output = self.output[start..].as_mut_ptr().cast();
             return compute(output, self.row_stride, accumulate);
         }
@@ -239,8 +241,8 @@ impl<'a> Target<'a> {
         if accumulate {
             for (index, sums) in corner.chunks_exact_mut(width).enumerate().take(count) {
                 let line = &self.output[start + index * self.row_stride..][..valid];
-                // SAFETY: sums are only added to an initialized output, or to what an earlier block of
-                // terms has written.
+                // SAFETY: sums are only added to an initialized output, or to sums that an earlier
+                // block of terms wrote.
                 sums[..valid].copy_from_slice(unsafe { line.assume_init_ref() });
             }
         }
@@ -252,7 +254,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// A tile's place in the output.
+/// The place of a tile in the output.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
@@ -272,7 +274,7 @@ mod tests {
     use crate::random::values;
 
     proptest! {
-        /// The way of the tile unit through a product, on tiles made of software.
+        /// The path of the tile unit, with tiles in software.
         #[test]
         fn blocks_make_up_a_product(
             rows in 1usize..70, inner in 0usize..100, columns in 1usize..70, gap in 0usize..3,

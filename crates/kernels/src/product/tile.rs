@@ -2,17 +2,17 @@
 
 use std::array::from_fn;
 
-/// Units of one block of terms: the right operand's part of a block stays in the first-level cache.
+/// Units of a block of terms: a micro-panel's part of a block stays in the first-level cache.
 pub(super) const BLOCK: usize = 256;
 
-/// Room for one tile of any engine.
+/// A buffer for one tile of any engine.
 pub(super) type Corner = [f32; 1024];
 
 /// A register of f32 lanes.
 ///
 /// # Safety
-/// Every method may be called only where the processor has the instructions of the implementation,
-/// and pointers must be valid for [`Vector::LANES`] values ([`broadcast`](Vector::broadcast): one).
+/// A method may be called only if the processor has the instructions of the implementation.
+/// Pointers must be valid for [`Vector::LANES`] values ([`broadcast`](Vector::broadcast): for one).
 pub(super) trait Vector: Copy {
     /// Values in a register.
     const LANES: usize;
@@ -25,28 +25,28 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
 }
 
-/// One tile: `M` rows of the left operand times `N` registers of columns of the right one.
+/// A tile: `M` rows of the left operand times `N` registers of columns of the right one.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     /// Terms of each sum.
     pub(super) inner: usize,
-    /// The left operand: row `i` of step `k` is at `i · left_row + k · left_step`.
+    /// The left operand. Row `i` at step `k` is at `i · left_row + k · left_step`.
     pub(super) left: *const f32,
     pub(super) left_row: usize,
     pub(super) left_step: usize,
-    /// The right operand: `N` whole registers at each step, one step after another.
+    /// The right operand: `N` registers for each step, one step after the other.
     pub(super) right: *const f32,
-    /// The sums, rows `output_row` apart.
+    /// The sums, with rows `output_row` apart.
     pub(super) output: *mut f32,
     pub(super) output_row: usize,
-    /// Which rows of the output the rows of a scattered tile go to.
+    /// The rows of the output that the rows of a scattered tile are added to.
     pub(super) rows: *const u32,
-    /// Whether the sums are added to what the output holds.
+    /// Whether the sums are added to the values of the output.
     pub(super) accumulate: bool,
 }
 
-/// Computes a tile; a scattered one puts each row where `rows` says, and adds to what is there. The
-/// number of rows or registers never changes the bits of a sum.
+/// Computes a tile. A scattered one adds each row to the row of the output that `rows` gives. The
+/// bits of a sum do not depend on the numbers of rows and registers.
 ///
 /// # Safety
 /// The processor has the instructions of `V`, and all operands of the tile are valid.
@@ -54,7 +54,7 @@ pub(super) struct Tile {
 pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize, const SCATTERED: bool>(
     tile: Tile,
 ) {
-    // SAFETY: the caller vouches for the instructions and for every address of the tile.
+    // SAFETY: the caller guarantees the instructions and all addresses of the tile.
     unsafe {
         let mut sums = [[V::zero(); N]; M];
         let (mut left, mut right) = (tile.left, tile.right);
@@ -66,7 +66,7 @@ pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize, const SC
                     *sum = sum.multiply_add(value, column);
                 }
             }
-            // After the last term it may lie outside.
+            // After the last term it may point outside of the operand.
             left = left.wrapping_add(tile.left_step);
             right = right.add(N * V::LANES);
         }
@@ -90,10 +90,11 @@ pub(super) unsafe fn compute<V: Vector, const M: usize, const N: usize, const SC
     }
 }
 
-/// Computes a tile of a level.
+/// A function that computes a tile.
 pub(super) type TileFunction = unsafe fn(Tile);
 
-/// Defines `tile_function(rows, registers)`: the tile functions of one vector type and its instructions.
+/// Defines `tile_function(rows, registers)`, which gives the functions for tiles of one vector
+/// type.
 macro_rules! tile_functions {
     ($vector:ty, [$($feature:literal)?], [$($rows:literal)*]) => {
         /// The function for tiles of `rows` rows and `registers` registers.
@@ -102,12 +103,14 @@ macro_rules! tile_functions {
             registers: usize,
         ) -> crate::product::tile::TileFunction {
             $(#[target_feature(enable = $feature)])?
+            /// Computes a tile of this size.
+            ///
             /// # Safety
-            /// See [`compute`](crate::product::tile::compute).
+            /// As for [`compute`](crate::product::tile::compute).
             unsafe fn tile_of_size<const M: usize, const N: usize, const SCATTERED: bool>(
                 tile: crate::product::tile::Tile,
             ) {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the caller guarantees it.
                 unsafe { crate::product::tile::compute::<$vector, M, N, SCATTERED>(tile) }
             }
             match (rows, registers) {

@@ -21,7 +21,7 @@ pub struct Philox {
 }
 
 impl Philox {
-    /// The stream numbered `stream` of the generator keyed by `seed`.
+    /// Stream number `stream` of the generator with the key `seed`.
     pub fn new(seed: u64, stream: u64) -> Self {
         Self {
             key: halves(seed),
@@ -42,7 +42,7 @@ impl Philox {
         self.block(position / 4)[(position % 4) as usize]
     }
 
-    /// The numbers from `position` on as [units](unit).
+    /// Writes the numbers from `position` on as [units](unit()).
     pub(crate) fn units(&self, mut position: u64, values: &mut [f32]) {
         let begin = (position.wrapping_neg() % 4).min(values.len() as u64) as usize;
         let (head, rest) = values.split_at_mut(begin);
@@ -60,8 +60,8 @@ impl Philox {
         }
     }
 
-    /// Writes the numbers from a block on as [units](unit), eight blocks at a time. Gives how many were
-    /// written: the rest is for others.
+    /// Writes the numbers from a block on as [units](unit()), eight whole blocks at a time. Gives how
+    /// many it wrote; the caller writes the rest.
     #[cfg(target_arch = "x86_64")]
     fn units_of_eight_blocks(&self, first: u64, values: &mut [f32]) -> usize {
         if Level::current() < Level::Avx2 {
@@ -98,7 +98,7 @@ impl Philox {
         (number >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Two independent standard normal values from the block at `counter` (Box and Muller).
+    /// Two independent standard normal values from the block at `counter` (Box-Muller transform).
     pub fn normal_pair(&self, counter: u64) -> [f64; 2] {
         let [a, b, c, d] = self.block(counter);
         let unit = |low: u32, high: u32| {

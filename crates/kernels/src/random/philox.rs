@@ -7,7 +7,7 @@ pub(super) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 pub(super) const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 pub(super) const ROUNDS: usize = 10;
 
-/// The spacing of [units](unit).
+/// The spacing of [units](unit()).
 pub(super) const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
 
 /// A uniform value in [0, 1) with 24 bits: every value is exact in f32.

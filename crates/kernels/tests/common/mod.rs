@@ -10,10 +10,10 @@ use proptest::prelude::ProptestConfig;
 
 pub mod bounded;
 
-/// Errors of f32 sums grow at most with their length, here up to a few hundred terms of 6e-8.
+/// The error of f32 sums grows at most with their length, here up to a few hundred terms of 6e-8.
 pub const TOLERANCE: f64 = 2e-5;
 
-/// As many random cases as the variable `PROPTEST_CASES` says, or `default` without it.
+/// The number of random cases: the value of the variable `PROPTEST_CASES`, or `default` without it.
 pub fn cases(default: u32) -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
@@ -120,8 +120,8 @@ pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str)
     assert_within(found, expected.iter().map(|&value| (value, bound)), what);
 }
 
-/// Asserts that each value differs from the expected one by at most its bound: `expected` are pairs of
-/// both.
+/// Asserts that each value differs from the expected one by at most its bound. `expected` are pairs
+/// of both.
 #[track_caller]
 pub fn assert_within(found: &[f32], expected: impl IntoIterator<Item = (f64, f64)>, what: &str) {
     let mut expected = expected.into_iter();

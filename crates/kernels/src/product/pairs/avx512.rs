@@ -1,5 +1,6 @@
-//! The same packing with AVX-512 and its bf16 part, up to 16 × 16 lanes at a time. At edges loads are
-//! masked: what lies outside of the matrix is not read and counts as 0.
+//! The packing of pairs with AVX-512 and its bf16 part, up to 16 × 16 lanes at a time.
+//!
+//! Loads at edges are masked: values outside of the matrix are not read and count as 0.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -8,9 +9,9 @@ use crate::matrix::View;
 use crate::prefetch::prefetch_values;
 use crate::square::{SIDE, transposed_lanes as transposed};
 
-/// Whether this processor has the instructions. The level in use does not matter: rounding gives the
-/// same bits at all of them, but for subnormal values, which these instructions and all products of
-/// pairs take for 0.
+/// Whether this processor has the instructions. The level in use does not matter: rounding gives
+/// the same bits at all levels, except for subnormal values. These instructions take them for 0,
+/// and so do all products of pairs.
 pub(super) fn is_usable() -> bool {
     use std::sync::OnceLock;
 
@@ -21,13 +22,13 @@ pub(super) fn is_usable() -> bool {
         .get_or_init(|| Level::highest() >= Level::Avx512 && is_x86_feature_detected!("avx512bf16"))
 }
 
-/// The lanes below `count`.
+/// A mask of the first `count` lanes.
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
     ((1u32 << count.min(SIDE)) - 1) as __mmask16
 }
 
-/// A whole register of values.
+/// Loads a register of values.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(values: &[f32; SIDE]) -> __m512 {
@@ -35,46 +36,46 @@ fn load(values: &[f32; SIDE]) -> __m512 {
     unsafe { _mm512_loadu_ps(values.as_ptr()) }
 }
 
-/// The first values of a slice, up to a register of them, then 0.
+/// Loads up to a register of values, followed by 0.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load_part(values: &[f32]) -> __m512 {
     if values.is_empty() {
-        // A masked load from an address without memory, even of no lane at all, traps into microcode.
+        // Masked loads from addresses without memory are very slow, even without any lane.
         return _mm512_setzero_ps();
     }
-    // SAFETY: lanes that are read lie in the slice.
+    // SAFETY: the lanes that are read lie in the slice.
     unsafe { _mm512_maskz_loadu_ps(first(values.len()), values.as_ptr()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(to: &mut [f32; SIDE], lanes: __m512) {
-    // SAFETY: as for `load`.
+    // SAFETY: the array is as long as a register.
     unsafe { _mm512_storeu_ps(to.as_mut_ptr(), lanes) }
 }
 
-/// Fills a slice from the first lanes.
+/// Stores the first lanes, as many as the slice has values.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store_part(to: &mut [f32], lanes: __m512) {
-    // SAFETY: lanes that are written lie in the slice.
+    // SAFETY: the lanes that are written lie in the slice.
     unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(to.len()), lanes) }
 }
 
-/// 32 terms as 16 pairs of neighbours.
+/// Packs 32 terms as 16 pairs of neighbours.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn pack_neighbours(terms: [__m512; 2]) -> __m512 {
-    // SAFETY: both types are 64 bytes of any bits.
+    // SAFETY: both types are 64 bytes without invalid values.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(terms[1], terms[0])) }
 }
 
-/// Lane by lane the pair of a value of the first and one of the second register.
+/// Packs each lane of the first register with the same lane of the second.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn interleave(terms: [__m512; 2]) -> __m512 {
-    // The word of lane i of the first register is i, that of the second 16 + i.
+    // Lane i of the first register is word i, and of the second word 16 + i.
     const ORDER: [u32; SIDE] = {
         let mut order = [0; SIDE];
         let mut lane = 0;
@@ -84,13 +85,13 @@ fn interleave(terms: [__m512; 2]) -> __m512 {
         }
         order
     };
-    // SAFETY: 64 bytes of any bits.
+    // SAFETY: both types are 64 bytes without invalid values.
     let order = unsafe { std::mem::transmute::<[u32; SIDE], __m512i>(ORDER) };
     let words = _mm512_castps_si512(pack_neighbours(terms));
     _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, words))
 }
 
-/// Up to 32 terms as pairs of neighbours, then 0.
+/// Packs up to 32 terms as pairs of neighbours, followed by 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn pack_some_neighbours(terms: &[f32]) -> __m512 {
@@ -98,8 +99,7 @@ fn pack_some_neighbours(terms: &[f32]) -> __m512 {
     pack_neighbours([load_part(low), load_part(high)])
 }
 
-/// Lines of pairs of neighbours, of which the terms are filled and 0 follows. `place(line, unit)` is
-/// where up to 16 pairs go.
+/// Packs neighbouring terms of rows, followed by 0. `place(row, unit)` is where up to 16 pairs go.
 ///
 /// # Safety
 /// The processor has the instructions.
@@ -129,8 +129,8 @@ pub(super) fn pair_neighbours(
     }
 }
 
-/// Lines of the pairs of two lines, as many as there are second ones; first ones that are missing are
-/// 0. `place(line)` is where one goes.
+/// Packs the rows of two narrow matrices side by side, as many as the second has. Rows that the
+/// first lacks are 0. `place(row)` is where a row goes.
 ///
 /// # Safety
 /// The processor has the instructions.
@@ -151,7 +151,7 @@ pub(super) fn pair_side_by_side(
     }
 }
 
-/// Lines of pairs of rows of up to 16 columns. What the matrix does not fill is 0.
+/// Packs pairs of rows of up to 16 columns. Lanes and units that the matrix does not fill are 0.
 ///
 /// # Safety
 /// The processor has the instructions.
@@ -173,7 +173,8 @@ pub(super) fn interleave_narrow_rows(
     let from = rows.values().as_ptr();
     for (unit, line) in filled.iter_mut().enumerate() {
         let from = from.wrapping_add(2 * unit * stride);
-        // SAFETY: lanes that are read lie in the two rows, and all elements of a view in its slice.
+        // SAFETY: the lanes that are read lie in the two rows, and all elements of a view lie in
+        // its slice.
         let terms = unsafe {
             [
                 _mm512_maskz_loadu_ps(mask, from),
@@ -192,11 +193,11 @@ pub(super) fn interleave_narrow_rows(
     }
 }
 
-/// Rows that are asked for before they are needed: each lies in a page of its own.
+/// The distance of prefetches, in units. Each row lies in another page.
 const AHEAD: usize = 8;
 
-/// Lines of pairs of rows for some units, `columns` lanes each: a multiple of 16. What the matrix does
-/// not fill is 0. `place(unit, column)` is where 16 columns of a unit go.
+/// Packs pairs of rows for some units, with `columns` lanes each, a multiple of 16. Lanes that the
+/// matrix does not fill are 0. `place(unit, column)` is where 16 columns of a unit go.
 ///
 /// # Safety
 /// The processor has the instructions.
@@ -241,7 +242,8 @@ pub(super) fn interleave_rows<'a>(
     }
 }
 
-/// The pairs of 32 rows, 16 columns of them, as a line for each column. 0 below the last row.
+/// The pairs of 32 rows and 16 columns, with a register for each column. Rows that the matrix lacks
+/// are 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [__m512; SIDE] {
@@ -253,7 +255,7 @@ fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [
         assert!(all.len() >= last + SIDE, "all rows of the square");
         for (index, lanes) in square.iter_mut().enumerate() {
             let from = all.as_ptr().wrapping_add(2 * index * stride);
-            // SAFETY: the last of the rows ends in the slice.
+            // SAFETY: the last of the rows ends within the slice.
             let terms = unsafe {
                 [
                     _mm512_loadu_ps(from),
@@ -275,8 +277,8 @@ fn square_of_rows(rows: View<'_>, unit: usize, column: usize, count: usize) -> [
     transposed(square)
 }
 
-/// Lines of pairs of rows with rows and columns of the lanes exchanged: a line for each column.
-/// `place(column, unit, count)` is where `count` pairs of a column go from a unit on.
+/// Packs pairs of rows into a row for each column. `place(column, unit, count)` is where `count`
+/// pairs of a column go from a unit on.
 ///
 /// # Safety
 /// The processor has the instructions.
@@ -306,8 +308,8 @@ pub(super) fn interleave_rows_transposed<'a>(
     }
 }
 
-/// [`along`] with rows and columns of the lanes exchanged: a line of `stride` lanes for each unit, of
-/// which one for each line of the matrix is filled and 0 follows.
+/// Packs neighbouring terms of rows into `stride` lanes for each unit, one for each row. Other
+/// lanes are 0.
 ///
 /// # Safety
 /// The processor has the instructions.

@@ -1,4 +1,5 @@
-//! The packing of pairs in plain Rust: the reference of the AVX-512 functions.
+//! The packing of pairs in plain Rust: the reference of the AVX-512 functions, whose documentation
+//! holds here too.
 
 use std::ops::Range;
 

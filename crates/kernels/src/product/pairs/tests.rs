@@ -1,4 +1,4 @@
-//! Each function against the place and the value of every pair.
+//! Each packing function against the place and the value of every pair.
 
 use proptest::prelude::*;
 
@@ -6,16 +6,17 @@ use super::*;
 use crate::product::bfloat::pair;
 use crate::random::values;
 
-/// One of the functions that packs.
+/// A function that packs.
 type Pack = fn(&mut [f32], usize, usize, View<'_>);
 
-/// A matrix as lines of pairs of its rows, perhaps the plain way.
+/// A right operand of pairs of the rows of a matrix, packed in plain Rust or not.
 fn lines_of(width: usize, units: usize, matrix: View<'_>, plain: bool) -> Vec<f32> {
     let mut output = vec![f32::NAN; units * width];
     if plain {
         let shared = Shared::new(&mut output);
         let place = |unit, column| {
-            // SAFETY: the output is this function's alone, and each place is in use by itself.
+            // SAFETY: only this function refers to the output, and it uses one place after the
+            // other.
             let place = unsafe { shared.slice(unit * width + column, SIDE) };
             place.first_chunk_mut().expect("16 values")
         };
@@ -26,12 +27,12 @@ fn lines_of(width: usize, units: usize, matrix: View<'_>, plain: bool) -> Vec<f3
     output
 }
 
-/// The columns of a matrix as rows of pairs, perhaps the plain way.
+/// A left operand whose rows are the columns of a matrix, packed in plain Rust or not.
 fn rows_into(output: &mut [f32], units: usize, matrix: View<'_>, plain: bool) {
     output.fill(f32::NAN);
     let output = Shared::new(output);
     if plain {
-        // SAFETY: the output is this function's alone, and each line is in use by itself.
+        // SAFETY: only this function refers to the output, and it uses one place after the other.
         let place = |line, unit, count| unsafe { output.slice(line * units + unit, count) };
         plain::interleave_rows_transposed(place, units, matrix);
     } else {
@@ -40,7 +41,7 @@ fn rows_into(output: &mut [f32], units: usize, matrix: View<'_>, plain: bool) {
     }
 }
 
-/// What lies at a line and a unit.
+/// Asserts the pair of each row and unit, at distances of `strides`.
 fn assert_packed(
     output: &[f32],
     strides: (usize, usize),
@@ -96,7 +97,7 @@ fn assert_packed_side_by_side(matrix: View<'_>, fewer: usize) {
     }
 }
 
-/// A left operand, of which the tile unit reads 16 × 16 pairs one row after the other.
+/// A left operand in tiles of 16 × 16 pairs, each row by row.
 fn assert_packed_in_tiles(matrix: View<'_>) {
     let units = matrix.columns().div_ceil(2).next_multiple_of(SIDE);
     let mut output = vec![f32::NAN; matrix.rows().next_multiple_of(SIDE) * units];
@@ -117,14 +118,14 @@ fn assert_packed_in_tiles(matrix: View<'_>) {
 }
 
 proptest! {
-    /// All functions, plain and with the instructions that there are, put each pair at its place.
+    /// All functions, in plain Rust and with the instructions of this processor.
     #[test]
     fn pairs_are_where_they_belong(
         rows in 1usize..50, columns in 1usize..70, gap in 0usize..20, more in 0usize..20,
     ) {
         let all = values(rows * (columns + gap), 1);
         let matrix = View::new(&all, rows, columns, columns + gap);
-        // By rows: pairs of neighbours in a row.
+        // Pairs of neighbours in a row.
         let units = columns.div_ceil(2) + more;
         let by_rows = |row: usize, unit: usize| row * units + unit;
         for pack in [pair_neighbours, plain::pair_neighbours] {
@@ -155,18 +156,18 @@ proptest! {
         assert_packed(&output, (1, width), width, units, transposed);
         let output = lines_of(width, units, matrix, true);
         assert_packed(&output, (1, width), width, units, transposed);
-        // The same in several panels, some units after the others.
+        // The same in several micro-panels, with the last units first.
         let mut output = vec![f32::NAN; units * width];
         let shared = Shared::new(&mut output);
         for range in [units / 2..units, 0..units / 2] {
-            // SAFETY: the output is this function's alone.
+            // SAFETY: only this function refers to the output.
             unsafe { pack_right_units(shared, (2 * SIDE, units), 0, range, matrix) };
         }
-        for panel in (0..columns).step_by(2 * SIDE) {
-            let count = (columns - panel).min(2 * SIDE);
+        for first in (0..columns).step_by(2 * SIDE) {
+            let count = (columns - first).min(2 * SIDE);
             let width = count.next_multiple_of(SIDE);
-            let transposed = matrix.columns_from(panel, count).transposed();
-            assert_packed(&output[panel * units..], (1, width), width, units, transposed);
+            let transposed = matrix.columns_from(first, count).transposed();
+            assert_packed(&output[first * units..], (1, width), width, units, transposed);
         }
         let mut output = vec![f32::NAN; columns * units];
         rows_into(&mut output, units, matrix, false);
