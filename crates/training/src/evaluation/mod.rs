@@ -7,7 +7,7 @@
 //! ```no_run
 //! use burn::tensor::Device;
 //! use data::{DataFolder, Split};
-//! use model_path::Transformer;
+//! use learned_dropout::Transformer;
 //! use learned_dropout_training::evaluation::{EvaluationOptions, evaluate};
 //! use learned_dropout_training::stored_model::StoredModel;
 //!
