@@ -49,12 +49,13 @@ pub(crate) const MOST_EXPERTS: usize = 4096;
 /// checks.range("steps", 0_u64, 1..=100);
 /// checks.table("optimizer", |checks| {
 ///     checks.range("epsilon", 0.0, above(0.0));
-///     checks.range("weight_decay", 0.1, 0.0..);
+///     checks.range("weight_decay", f64::NAN, 0.0..);
 /// });
 /// let problems: Vec<String> = checks.problems().iter().map(ToString::to_string).collect();
 /// assert_eq!(problems, [
 ///     "`steps` is 0: expected a whole number from 1 to 100",
 ///     "`optimizer.epsilon` is 0: expected a number above 0",
+///     "`optimizer.weight_decay` is NaN: expected a finite number of at least 0",
 /// ]);
 /// ```
 #[derive(Debug, Default)]
@@ -72,8 +73,11 @@ impl Checks {
         value: impl Into<Option<T>>,
         allowed: impl Into<Allowed<T>>,
     ) {
-        let allowed = allowed.into();
+        let mut allowed = allowed.into();
         if let Some(value) = value.into().filter(|&value| !allowed.contains(value)) {
+            if !value.is_finite() && allowed.noun == T::NOUN {
+                allowed.noun = "a finite number";
+            }
             self.wrong(key, value, allowed.to_string());
         }
     }

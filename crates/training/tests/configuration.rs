@@ -328,16 +328,22 @@ fn what_is_missing_is_told_key_by_key_and_nothing_follows_from_it() {
         missing(&[&["data.path"][..], &model, &train].concat())
     );
     assert_eq!(
-        problems(SMALL, &["model.feed_forward.hidden=8"]),
-        missing(&["model.feed_forward.kind"])
-    );
-    let found = problems(SMALL, &["model=3", "train.steps=many"]);
-    assert_eq!(
-        found,
+        problems(SMALL, &["model.feed_forward.hidden=8", "train.batch="]),
         [
+            "line 9: `train.batch` is missing",
+            "--set model.feed_forward.hidden=8: `model.feed_forward.kind` is missing",
+        ]
+    );
+    let wrong = ["data=[1]", "model=3", "train.steps=many", "train.clip=-1"];
+    assert_eq!(
+        problems(SMALL, &wrong),
+        [
+            "--set data=[1]: `data` is a list: expected a table",
             "--set model=3: `model` is integer `3`: expected a table",
             "--set train.steps=many: `train.steps` is string \"many\": expected a whole number of at \
              least 0",
+            "--set train.clip=-1: `train.clip` is -1: expected a number above 0; leave it out for no \
+             clipping",
         ]
     );
 }

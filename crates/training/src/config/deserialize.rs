@@ -86,6 +86,7 @@ impl Error for Failure {
                 "a list; the head of each table of a list is [[…]]".into()
             }
             "a sequence" => "a list".into(),
+            "path string" | "variant identifier" => "a string".into(),
             other => other.to_string(),
         };
         let found = match found {
@@ -196,6 +197,8 @@ impl<'de> Deserializer<'de> for &'de Node {
                 let nothing: [(&str, &str); 0] = [];
                 visitor.visit_map(MapDeserializer::new(nothing.into_iter()))
             }
+            // serde would take the elements for the fields in their order.
+            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &"a table")),
             _ => self.deserialize_any(visitor),
         }
     }

@@ -238,8 +238,13 @@ impl Node {
 
     /// Gives a key of the table under a path a placeholder for its value.
     pub(crate) fn add_placeholder(&mut self, path: &[String], key: &str) {
-        let table = path.iter().try_fold(self, |node, key| node.child_mut(key));
-        if let Some(Value::Table(table)) = table.map(|node| &mut node.value) {
+        let Some(table) = path.iter().try_fold(self, |node, key| node.child_mut(key)) else {
+            return;
+        };
+        if matches!(table.value, Value::Placeholder) {
+            table.value = Value::Table(BTreeMap::new());
+        }
+        if let Value::Table(table) = &mut table.value {
             let placeholder = Node {
                 value: Value::Placeholder,
                 origin: Origin::Nowhere,

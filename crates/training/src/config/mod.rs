@@ -6,22 +6,24 @@
 //!
 //! # How to add a setting
 //!
-//! Each table of the file is one struct, which is read with serde, checked, run and written. To add a
-//! setting to one:
+//! Each table of the file is one struct. serde reads it, `check` checks it, the run uses it, and serde
+//! writes it. To add a setting to a table:
 //!
-//! 1. Add the field, with a sentence that says what it is. The tables `[train]` and below are in
-//!    `train.rs`, `[model]` and below in the crate `model`. serde gives the default: a field of a
-//!    struct with `#[serde(default)]` has that of the struct's `Default`; another one has its own
-//!    `#[serde(default)]`. An `Option` may be left out. Any other field is required.
-//! 2. Add a line to `check` of the same struct if not every value is possible:
-//!    `checks.range("epsilon", self.epsilon, above(0.0))`. See [`model::Checks`].
-//! 3. Add a line to `docs/configuration.md`. A test compares the keys of that file with those of the
-//!    structs.
+//! 1. Add a field, with a comment that says what it is. `[train]` and the tables in it are in
+//!    `train.rs`; `[model]` and the tables in it are in the crate `model`. Where the struct has
+//!    `#[serde(default)]`, the default of the field stands in its `Default`. In other structs the field
+//!    has its own `#[serde(default)]`, or is an `Option`, or is required.
+//! 2. If not every value is possible, add a line to the struct's `check`, such as
+//!    `checks.range("epsilon", self.epsilon, above(0.0))`; see [`model::Checks`]. The checks of
+//!    `TransformerConfig` and `MaskConfig` are in `model`'s `validation.rs`.
+//! 3. Add a line to `docs/configuration.md`. A test compares the keys in that file with the fields.
 //!
-//! Unknown keys, missing keys, the file's lines, `--set` and suggestions need nothing: they come from
-//! serde. A setting whose default follows from other settings also needs a line in
-//! `TrainConfig::fill_in`. Keep new settings out of `config.toml` where they are left out
-//! (`skip_serializing_if`) if folders of older versions should stay equal to new ones.
+//! Messages about unknown and missing keys, suggestions, `--set` and experiment files then know the
+//! setting. A default that follows from other settings is a line in `TrainConfig::fill_in`.
+//!
+//! A checkpoint holds a hash of all settings that are written to `config.toml`. If the default of a new
+//! setting means what older versions did, leave the default out of the file with
+//! `skip_serializing_if`; otherwise older runs cannot be resumed.
 //!
 //! # How it works
 //!
@@ -29,7 +31,7 @@
 //!   arms of an experiment, change the tree.
 //! - `deserialize` reads a tree into any serde type, up to the first problem. `keys` asks a type for its
 //!   keys with it, and `reading` gathers all problems.
-//! - `run` and `train` are the tables.
+//! - `run` and `train` hold the tables.
 
 mod deserialize;
 pub(crate) mod document;

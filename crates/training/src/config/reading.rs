@@ -14,7 +14,7 @@ use super::deserialize::{Failure, attempt};
 use super::document::{Node, Value};
 use super::keys::keys_of;
 use super::nearest::{suggestion, unknown_key};
-use super::problem::{Origin, Problem};
+use super::problem::Problem;
 
 /// More problems than anyone reads; it bounds the work on a hostile file.
 const MOST_PROBLEMS: usize = 50;
@@ -67,27 +67,36 @@ pub(crate) fn read<T: DeserializeOwned>(document: &Node) -> Reading<T> {
     }
 }
 
-/// Whether something is already known about a key or about a table around it.
+/// Whether a key, or a table around it, has a problem already.
 fn is_known<'a>(key: &str, problems: impl IntoIterator<Item = &'a Problem>) -> bool {
-    let around = |problem: &Problem| match key.strip_prefix(&problem.key) {
-        Some(rest) => !problem.key.is_empty() && (rest.is_empty() || rest.starts_with('.')),
-        None => false,
-    };
-    problems.into_iter().any(around)
+    let mut problems = problems.into_iter();
+    problems.any(|problem| is_part(key, &problem.key))
 }
 
-/// Adds the problems that checks found in the values of a document, each with its place, but for keys
-/// of which something is already known.
+/// Whether a key, a table around it or an element of it has a problem already.
+pub(crate) fn is_unreadable(key: &str, problems: &[Problem]) -> bool {
+    let of_element = |problem: &Problem| is_part(&problem.key, key);
+    is_known(key, problems) || problems.iter().any(of_element)
+}
+
+/// Whether a key is another one or stands in the table or list of that name.
+fn is_part(key: &str, whole: &str) -> bool {
+    let rest = key.strip_prefix(whole);
+    !whole.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Adds the problems that checks found in the values of a document, each with its place. It leaves out
+/// those of values that have a problem already: what was checked there may be a placeholder.
 pub(crate) fn add_found(problems: &mut Vec<Problem>, document: &Node, checks: Checks) {
     for mut found in checks.finish().err().unwrap_or_default() {
-        if is_known(&found.key, &*problems) {
+        if is_unreadable(&found.key, problems) {
             continue;
         }
         let path: Vec<String> = found.key.split('.').map(Into::into).collect();
         let place = Place::of(document, &path);
         let key = std::mem::replace(&mut found.key, place.key);
         let message = format!("{}{found}", place.table);
-        problems.push(Problem::new(&key, &place.origin, message));
+        problems.push(Problem::new(&key, &document.origin(&key), message));
     }
 }
 
@@ -97,15 +106,15 @@ struct Place {
     table: String,
     /// The key, from that table on, with dots between tables.
     key: String,
-    /// Where the value was written; where it is missing in a table of a list, where that begins.
-    origin: Origin,
 }
 
 impl Place {
     fn of(document: &Node, path: &[String]) -> Self {
         let node = |length: usize| document.get(path[..length].iter().map(String::as_str));
         let is = |length, kind: fn(&Value) -> bool| node(length).is_some_and(|it| kind(&it.value));
-        let is_element = |at: &usize| is(*at, |value| matches!(value, Value::Array(_)));
+        let is_element = |at: &usize| {
+            path[*at].parse::<usize>().is_ok() && is(*at, |value| matches!(value, Value::Array(_)))
+        };
         let names = |places: std::ops::Range<usize>| {
             let named = places.filter(|at| !is_element(at));
             named
@@ -116,17 +125,13 @@ impl Place {
         let in_list = (1..=path.len()).rev().find(|&length| {
             is_element(&(length - 1)) && is(length, |value| matches!(value, Value::Table(_)))
         });
-        let origin = node(path.len()).map(|node| node.origin.clone());
         let Some(length) = in_list else {
             return Self {
                 table: String::new(),
                 key: names(0..path.len()),
-                origin: origin.unwrap_or_default(),
             };
         };
-        let table = node(length);
-        let origin = origin.or(table.map(|table| table.origin.clone()));
-        let name = table.and_then(|table| table.get(["name"]));
+        let name = node(length).and_then(|table| table.get(["name"]));
         let name = match name.map(|name| &name.value) {
             Some(Value::String(name)) => format!(" `{name}`"),
             _ => String::new(),
@@ -134,14 +139,13 @@ impl Place {
         Self {
             table: format!("{}{name}: ", names(0..length)),
             key: names(length..path.len()),
-            origin: origin.unwrap_or_default(),
         }
     }
 }
 
 /// A failure to read the value under a path, in words.
 fn problem<T: DeserializeOwned>(failure: &Failure, document: &Node, path: &[String]) -> Problem {
-    let Place { table, key, origin } = Place::of(document, path);
+    let Place { table, key } = Place::of(document, path);
     let message = match failure {
         Failure::UnknownKey { key: last, known } => {
             let around = key.strip_suffix(last.as_str()).unwrap_or_default();
@@ -155,5 +159,12 @@ fn problem<T: DeserializeOwned>(failure: &Failure, document: &Node, path: &[Stri
         Failure::Type { found, expected } => format!("`{key}` is {found}: expected {expected}"),
         Failure::Other(message) => format!("`{key}`: {message}"),
     };
+    // What is missing stands nowhere; its table does.
+    let place = match failure {
+        Failure::MissingKey(_) => &path[..path.len() - 1],
+        _ => path,
+    };
+    let node = document.get(place.iter().map(String::as_str));
+    let origin = node.map(|node| node.origin.clone()).unwrap_or_default();
     Problem::new(&path.join("."), &origin, format!("{table}{message}"))
 }

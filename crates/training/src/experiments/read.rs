@@ -17,7 +17,8 @@ use super::{DefaultBase, Experiment};
 use crate::config::document::{Node, Value, parse, read_text};
 use crate::config::keys::keys_of;
 use crate::config::nearest::{nearest, suggestion};
-use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig, reading};
+use crate::config::reading::{self, is_unreadable};
+use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig};
 
 /// The tokenizer of an experiment that names none. Its vocabulary is small, so that small models spend
 /// their work in their blocks.
@@ -86,11 +87,7 @@ impl Experiment {
         let mut reader = Reader {
             folder: path.parent().unwrap_or(Path::new("")),
             root: &root,
-            unreadable: reading
-                .problems
-                .iter()
-                .map(|problem| problem.key.clone())
-                .collect(),
+            unreadable: reading.problems.clone(),
             problems: reading.problems,
         };
         let experiment = match reading.value {
@@ -107,8 +104,8 @@ impl Experiment {
 struct Reader<'a> {
     folder: &'a Path,
     root: &'a Node,
-    /// Keys of values that could not be read, in whose place something else stands.
-    unreadable: Vec<String>,
+    /// Problems of values that could not be read. Placeholders stand in their place.
+    unreadable: Vec<Problem>,
     problems: Vec<Problem>,
 }
 
@@ -179,12 +176,10 @@ impl Reader<'_> {
         }))
     }
 
-    /// Records a problem of the value under a path of keys, with dots between them, unless it or a
-    /// part of it could not be read.
+    /// Records a problem of the value under a path of keys, with dots between them, unless the value
+    /// could not be read.
     fn problem(&mut self, path: &str, message: impl Into<String>) {
-        let part = |of: &str, whole: &str| format!("{of}.").starts_with(&format!("{whole}."));
-        let mut unreadable = self.unreadable.iter();
-        if unreadable.any(|key| part(key, path) || part(path, key)) {
+        if is_unreadable(path, &self.unreadable) {
             return;
         }
         let origin = self.root.origin(path);
