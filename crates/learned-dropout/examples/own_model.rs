@@ -1,1 +1,3 @@
+//! A placeholder.
+
 fn main() {}

@@ -54,7 +54,7 @@ pub fn adamw(draw: &mut Draw) {
             let second = tensor::<1>(second) * beta_2 + gradient.square() * (1.0 - beta_2);
             let root = second.clone().sqrt() * step.root_scale + step.epsilon;
             let change = first.clone() / root * step.rate;
-            let updated = tensor::<1>(parameter) * step.keep - change;
+            let updated = tensor::<1>(parameter) * step.decay_factor - change;
             [updated, first, second].map(|tensor| tensor.into_dispatch())
         },
     }
