@@ -35,7 +35,7 @@ pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
 /// The message about an unknown key of the table `table` (empty: the top level).
 ///
 /// Names the nearest key of that table, or else a key of that name in another table, or else all
-/// keys of the table. `everywhere` gives the full paths of the keys of all tables.
+/// keys of the table. `everywhere` gives the full paths of all keys and tables.
 pub(super) fn unknown_key(
     table: &str,
     key: &str,
