@@ -60,6 +60,7 @@ fn unknown_keys_name_the_nearest_known_one() {
         &[
             "model.learned_dropout.roundin=none",
             "optimizer.epsilon=1",
+            "model.seed=1",
             "sparsity=1",
         ],
     );
@@ -69,6 +70,7 @@ fn unknown_keys_name_the_nearest_known_one() {
         "--set model.learned_dropout.roundin=none: unknown key `model.learned_dropout.roundin`; \
          did you mean `model.learned_dropout.rounding`?",
         "--set optimizer.epsilon=1: unknown key `optimizer`; did you mean `train.optimizer`?",
+        "--set model.seed=1: unknown key `model.seed`; did you mean `seed` at the top of the file?",
         "--set sparsity=1: unknown key `sparsity`; the keys here are `seed`, `data`, `model`, `train`",
     ] {
         assert!(
@@ -76,7 +78,7 @@ fn unknown_keys_name_the_nearest_known_one() {
             "{expected}\n{found:#?}"
         );
     }
-    assert_eq!(found.len(), 5, "{found:#?}");
+    assert_eq!(found.len(), 6, "{found:#?}");
 }
 
 #[test]
