@@ -12,8 +12,8 @@ use crate::feed_forward::FeedForwardConfig;
 use crate::mask_config::MaskConfig;
 
 /// The decoder transformer: pre-norm blocks, learned positions, LayerNorm without bias, exact
-/// GELU, a feed-forward of four times the width (others can be chosen), no biases, the output layer tied to the
-/// token embedding.
+/// GELU, a feed-forward of four times the width (others can be chosen), no biases, the output layer
+/// tied to the token embedding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransformerConfig<Vocabulary = usize> {

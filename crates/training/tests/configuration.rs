@@ -57,22 +57,28 @@ fn unknown_keys_name_the_nearest_known_one() {
     let text = SMALL.replace("steps = 50", "stepz = 50\nsteps = 5\nlearning_rate = 1e-3");
     let found = problems(
         &text,
-        &["model.learned_dropout.roundin=none", "optimizer.epsilon=1"],
+        &[
+            "model.learned_dropout.roundin=none",
+            "optimizer.epsilon=1",
+            "model.seed=1",
+            "sparsity=1",
+        ],
     );
     for expected in [
         "line 10: unknown key `train.stepz`; did you mean `train.steps`?",
         "line 12: unknown key `train.learning_rate`; did you mean `train.optimizer.learning_rate`?",
         "--set model.learned_dropout.roundin=none: unknown key `model.learned_dropout.roundin`; \
          did you mean `model.learned_dropout.rounding`?",
-        "--set optimizer.epsilon=1: unknown key `optimizer`; the keys here are `seed`, `data`, \
-         `model`, `train`",
+        "--set optimizer.epsilon=1: unknown key `optimizer`; did you mean `train.optimizer`?",
+        "--set model.seed=1: unknown key `model.seed`; did you mean `seed` at the top of the file?",
+        "--set sparsity=1: unknown key `sparsity`; the keys here are `seed`, `data`, `model`, `train`",
     ] {
         assert!(
             found.iter().any(|problem| problem == expected),
             "{expected}\n{found:#?}"
         );
     }
-    assert_eq!(found.len(), 4, "{found:#?}");
+    assert_eq!(found.len(), 6, "{found:#?}");
 }
 
 #[test]

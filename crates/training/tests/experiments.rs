@@ -247,6 +247,7 @@ columns = ['kept', 'kep']
 decode = 0
 [threshold]
 sparsity = [0.5, 1.5]
+title = 'late'
 ";
     let problems = read(text).unwrap_err();
     let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
@@ -263,6 +264,7 @@ sparsity = [0.5, 1.5]
             "line 12: table: `columns` is \"kep\": did you mean `kept`?",
             "line 14: `speed.decode` is 0: expected a whole number of at least 1",
             "line 16: `threshold.sparsity` is 1.5: expected shares from 0 to 1",
+            "line 17: unknown key `threshold.title`; did you mean `title` at the top of the file?",
         ]
     );
     let problems = read("base = 'base.toml'\n[arm]\nname = 'a'\n").unwrap_err();

@@ -24,6 +24,16 @@ pub(crate) fn keys_of<T: DeserializeOwned>() -> BTreeSet<String> {
     keys
 }
 
+/// Keys and the tables that they stand in.
+pub(crate) fn with_tables(keys: BTreeSet<String>) -> BTreeSet<String> {
+    let tables = |key: &String| -> Vec<String> {
+        let ends = key.match_indices('.');
+        ends.map(|(end, _)| key[..end].to_string()).collect()
+    };
+    let tables: Vec<String> = keys.iter().flat_map(tables).collect();
+    keys.into_iter().chain(tables).collect()
+}
+
 /// Adds the keys of the table under a path. Returns false if there is no table.
 fn collect<T: DeserializeOwned>(path: &[&str], keys: &mut BTreeSet<String>) -> bool {
     match ask::<T>(path, &[(NO_KEY, "")]) {

@@ -34,8 +34,8 @@ pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
 
 /// The message about an unknown key of the table `table` (empty: the top level).
 ///
-/// Names the nearest key of that table, or else a key of that name in another table, or else all
-/// keys of the table. `everywhere` gives the full paths of the keys of all tables.
+/// Names the nearest key of that table, or else a key of that name in another table (the outermost one
+/// if there are several), or else all keys of the table. `everywhere` gives the full paths of all keys and tables.
 pub(super) fn unknown_key(
     table: &str,
     key: &str,
@@ -61,8 +61,16 @@ pub(super) fn unknown_key(
         .into_iter()
         .map(|path| (likeness(&path), path))
         .filter(|&(likeness, _)| likeness >= ALIKE_ELSEWHERE)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
+        .max_by(|(left, one), (right, other)| {
+            let depth = |path: &str| path.matches('.').count();
+            let likeness = left.total_cmp(right);
+            likeness.then_with(|| depth(other).cmp(&depth(one)))
+        });
     match elsewhere {
+        // Often the key was written below the head of a table.
+        Some((_, path)) if !path.contains('.') => {
+            format!("{unknown}; did you mean `{path}` at the top of the file?")
+        }
         Some((_, path)) => format!("{unknown}; did you mean `{path}`?"),
         None if known.is_empty() => format!("{unknown}; there are no keys here"),
         None => format!("{unknown}; the keys here are {}", quoted(known)),

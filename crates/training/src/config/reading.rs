@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::deserialize::{Failure, attempt};
 use super::document::{Node, Value};
-use super::keys::keys_of;
+use super::keys::{keys_of, with_tables};
 use super::nearest::{suggestion, unknown_key};
 use super::problem::Problem;
 
@@ -150,7 +150,7 @@ fn problem<T: DeserializeOwned>(failure: &Failure, document: &Node, path: &[Stri
         Failure::UnknownKey { key: last, known } => {
             let around = key.strip_suffix(last.as_str()).unwrap_or_default();
             let around = around.strip_suffix('.').unwrap_or(around);
-            unknown_key(around, last, known, keys_of::<T>)
+            unknown_key(around, last, known, || with_tables(keys_of::<T>()))
         }
         Failure::UnknownWord { word, known } => {
             format!("`{key}` is \"{word}\": {}", suggestion(word, known))

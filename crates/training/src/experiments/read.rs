@@ -15,7 +15,7 @@ use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
 use super::{DefaultBase, Experiment};
 use crate::config::document::{Node, Value, parse, read_text};
-use crate::config::keys::keys_of;
+use crate::config::keys::{keys_of, with_tables};
 use crate::config::nearest::{nearest, suggestion};
 use crate::config::reading::{self, is_unreadable};
 use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig};
@@ -268,12 +268,8 @@ impl Reader<'_> {
 
     /// Reports keys in the list `unset` under `path` that no configuration has.
     fn check_unset(&mut self, path: &str, unset: &[String]) {
-        let every = RunConfig::keys();
-        // Whole tables may be removed too.
-        let tables = every
-            .iter()
-            .flat_map(|key| key.match_indices('.').map(|(end, _)| &key[..end]));
-        let known: Vec<&str> = tables.chain(every.iter().map(String::as_str)).collect();
+        let known = with_tables(RunConfig::keys());
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         for key in unset.iter().filter(|key| !known.contains(&key.as_str())) {
             let mut message = format!("`unset`: no configuration has the key `{key}`");
             if let Some(near) = nearest(key, &known) {
