@@ -14,10 +14,10 @@ use crate::level::Level;
 
 /// How long a thread spins before it sleeps: longer than the time between two products of a token,
 /// and short enough to soon free the processor.
-const PATIENCE: Duration = Duration::from_micros(200);
+const SPIN_TIME: Duration = Duration::from_micros(200);
 
 /// Iterations between two looks at the clock. A thread offers the processor to others as often.
-const LOOKS: usize = 64;
+const SPINS: usize = 64;
 
 /// Threads that share tasks. The calling thread is one of them.
 ///
@@ -26,7 +26,7 @@ pub struct Team {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
     /// Held while tasks run.
-    turn: Mutex<()>,
+    running: Mutex<()>,
 }
 
 struct Worker {
@@ -81,7 +81,7 @@ impl Team {
         Self {
             shared,
             workers,
-            turn: Mutex::new(()),
+            running: Mutex::new(()),
         }
     }
 
@@ -99,7 +99,7 @@ impl Team {
             return (0..tasks).for_each(task);
         }
         // A panic of a task leaves nothing half done.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;
         let number = (shared.claims.load(Ordering::Relaxed) >> 32).wrapping_add(1) as u32;
         let count = u32::try_from(tasks).expect("fewer than 2^32 tasks");
@@ -114,9 +114,9 @@ impl Team {
                 .for_each(|worker| worker.thread.unpark());
         }
         shared.claim_tasks(number);
-        let mut looks = 0;
+        let mut spins = 0;
         while shared.ended.load(Ordering::Acquire) < tasks {
-            wait(&mut looks);
+            wait(&mut spins);
         }
         if shared.panicked.swap(false, Ordering::Relaxed) {
             resume_unwind(Box::new("a task of a team panicked"));
@@ -179,17 +179,17 @@ impl Shared {
 
     /// The loop of a worker.
     fn work(&self) {
-        let (mut looks, mut idle_since) = (0, None);
+        let (mut spins, mut idle_since) = (0, None);
         while !self.leaving.load(Ordering::Relaxed) {
             let claims = self.claims.load(Ordering::Acquire);
             if claims as u32 > 0 {
                 self.claim_tasks((claims >> 32) as u32);
-                (looks, idle_since) = (0, None);
-            } else if wait(&mut looks) {
+                (spins, idle_since) = (0, None);
+            } else if wait(&mut spins) {
                 let since = *idle_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > PATIENCE {
+                if since.elapsed() > SPIN_TIME {
                     self.sleep();
-                    (looks, idle_since) = (0, None);
+                    (spins, idle_since) = (0, None);
                 }
             }
         }
@@ -205,11 +205,11 @@ impl Shared {
     }
 }
 
-/// Waits for one iteration. True after every [`LOOKS`] iterations, when it has also offered the
+/// Waits for one iteration. True after every [`SPINS`] iterations, when it has also offered the
 /// processor to other threads.
-fn wait(looks: &mut usize) -> bool {
-    *looks += 1;
-    if looks.is_multiple_of(LOOKS) {
+fn wait(spins: &mut usize) -> bool {
+    *spins += 1;
+    if spins.is_multiple_of(SPINS) {
         thread::yield_now();
         return true;
     }
@@ -234,7 +234,7 @@ mod tests {
                 });
                 assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
                 if round % 100 == 99 {
-                    thread::sleep(4 * PATIENCE);
+                    thread::sleep(4 * SPIN_TIME);
                 }
             }
         }

@@ -182,3 +182,20 @@ fn products_that_do_not_fit_are_refused() {
     let right = Packed::new(right, Precision::F32);
     multiply(&mut [0.0; 4], 2, left, &right, false);
 }
+
+#[test]
+#[should_panic(expected = "output too short")]
+fn rows_that_reach_beyond_all_memory_are_refused() {
+    let values = [0.0; 6];
+    let right = Packed::new(View::new(&values, 2, 2, 2), Precision::F32);
+    // Three rows: the last one would begin at 2⁶⁴, which is 0 in 64 bits.
+    let row_stride = usize::MAX / 2 + 1;
+    let left = View::new(&values, 3, 2, 2);
+    multiply(&mut [0.0; 4], row_stride, left, &right, false);
+}
+
+#[test]
+#[should_panic(expected = "columns outside of the matrix")]
+fn columns_beyond_all_numbers_are_refused() {
+    View::new(&[0.0; 6], 2, 3, 3).columns_from(usize::MAX, 2);
+}

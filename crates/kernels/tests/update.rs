@@ -14,7 +14,7 @@ const COUNT: usize = 40_001;
 proptest! {
     #![proptest_config(cases(16))]
 
-    /// The repeats begin anywhere within what one task takes.
+    /// Repeats begin anywhere within the values of a task.
     #[test]
     fn values_that_are_repeated(repeats in 1usize..9, n in 1usize..9000) {
         let (x, shared) = (values(repeats * n, 1), values(n, 2));

@@ -39,7 +39,7 @@ pub(super) struct Head<'a> {
     pub(super) engine: NarrowEngine,
 }
 
-/// Prefetches rows. They lie far apart, so that each would be waited for by itself without.
+/// Prefetches rows. They lie far apart: without this, each row is a cache miss of its own.
 pub(super) fn prefetch_rows(rows: View<'_>) {
     for row in 0..rows.rows() {
         prefetch_row(rows.row(row).as_ptr(), rows.columns());

@@ -1,4 +1,4 @@
-//! A tile of tokens on its way through the vocabulary.
+//! The pass of a tile of tokens through the vocabulary.
 
 use rayon::prelude::*;
 
@@ -71,7 +71,7 @@ impl Weight {
     }
 }
 
-/// A tile of tokens on its way through the vocabulary.
+/// A tile of tokens that goes through the vocabulary.
 pub(super) struct Tile<'a> {
     /// Its first token in the chunk.
     pub(super) first: usize,

@@ -62,6 +62,8 @@ pub(super) trait Work {
 /// # Safety
 /// The weights of the work are of the format.
 pub(super) unsafe fn compute(format: Format, work: impl Work) {
+    /// # Safety
+    /// The processor has the instructions of `L`, and the weights are of the format.
     #[inline(always)]
     unsafe fn any<L: Lanes>(format: Format, work: impl Work) {
         // SAFETY: the caller guarantees it.
@@ -74,6 +76,8 @@ pub(super) unsafe fn compute(format: Format, work: impl Work) {
         }
     }
 
+    /// # Safety
+    /// As above.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn avx2(format: Format, work: impl Work) {
@@ -81,6 +85,8 @@ pub(super) unsafe fn compute(format: Format, work: impl Work) {
         unsafe { any::<super::lanes::Avx2>(format, work) }
     }
 
+    /// # Safety
+    /// As above.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     unsafe fn avx512(format: Format, work: impl Work) {

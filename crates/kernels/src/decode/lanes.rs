@@ -112,6 +112,10 @@ mod x86 {
         }
     }
 
+    /// Eight bf16 values as f32.
+    ///
+    /// # Safety
+    /// The processor has AVX2, and there are eight values at `from`.
     #[inline(always)]
     unsafe fn eight_of_bf16(from: *const u16) -> __m256 {
         // SAFETY: the caller guarantees AVX2 and eight values.

@@ -15,7 +15,7 @@ pub(super) fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
     tokens.chunks(length.max(8))
 }
 
-/// The rows of some tokens, copied to `buffer` one after the other unless they already lie so.
+/// The rows of some tokens, copied to `buffer` one after the other unless they are contiguous already.
 pub(super) fn gather<'a>(
     x: &'a [f32],
     tokens: &[u32],
