@@ -39,7 +39,46 @@
 //! penalties have the type of `x`; what a [`Mask`] tells is f32.
 //!
 //! # The penalty
-//! TODO
+//! Without a penalty nothing asks a mask to drop. The loss is to be `loss + coefficient · penalty`; the
+//! original coefficient, 0.1, is for language models with far more data than parameters.
+//!
+//! A small model on little data is another case: there masks learn the examples by heart, whatever the
+//! coefficient is, and the model does worse than without dropout. What helps is to put a random dropout in
+//! front of the learned one, which then decides by an input that is never twice the same; and
+//! [`causal = false`](LearnedDropoutConfig::causal) where the sequence is there as a whole. With both, the
+//! coefficient decides how much is kept and hardly changes the rest. The example `own_model` measures that
+//! on 512 noisy sequences of 4 classes, with 2,048 others as the test (mean and standard deviation of five
+//! seeds):
+//!
+//! | between the layers | right | kept at inference |
+//! |---|---|---|
+//! | no dropout | 0.883 ± 0.002 | 100% |
+//! | random dropout, rate 0.5, the best of 0.1, 0.3 and 0.5 | 0.893 ± 0.005 | 100% |
+//! | learned dropout, coefficient 0.1 | 0.859 ± 0.005 | 45% |
+//! | coefficient 0 | 0.865 ± 0.005 | 62% |
+//! | learning rate of the masks a tenth of the others' | 0.884 ± 0.002 | 76% |
+//! | masks of whole sequences | 0.866 ± 0.005 | 39% |
+//! | random dropout of rate 0.5, then learned dropout | 0.895 ± 0.008 | 59% |
+//! | the same, masks of whole sequences | **0.902 ± 0.007** | 49% |
+//! | the same, coefficient 1 | 0.901 ± 0.005 | 12% |
+//!
+//! Rounding without noise, noise that fades, a warm-up of the penalty, other initial shifts, narrower
+//! masks, groups, and weight decay of the masks helped less or not at all. All were compared on the same test,
+//! so a difference of 0.01 is a hint and no more.
+//!
+//! # Speed
+//! The mask is an attention over its input, so it costs matrix products where a random dropout costs random
+//! numbers. A [`rank`](LearnedDropoutConfig::rank) makes the attention narrow, and a
+//! [`group`](LearnedDropoutConfig::group) of channels shares a value. The example `cost_beside_dropout`
+//! measured for `[16, 128, 256]` and 4 heads, on two cores of an AMD EPYC with AVX-512, in milliseconds:
+//!
+//! | | forward | with backward |
+//! |---|---|---|
+//! | random dropout of burn | 5.1 | 6.8 |
+//! | learned dropout, with or without the penalty | 5.6 | 12.7 |
+//! | with rank 32 | 1.1 | 3.8 |
+//! | with rank 32 and groups of 8 | 0.7 | 2.7 |
+//! | masks of whole sequences, which burn's operations compute | 7.2 | 23 |
 //!
 //! # Versions
 //! Version 0.1 of this crate goes with burn 0.22. Modules and tensors of two minor versions of burn do not
@@ -69,16 +108,16 @@ pub mod attention;
 mod cut;
 pub mod device;
 pub mod dropout;
-pub mod dropout_input;
+mod dropout_input;
 pub mod feed_forward;
 pub mod function;
-pub mod learned_dropout;
-pub mod learned_dropout_config;
+mod learned_dropout;
+mod learned_dropout_config;
 pub mod linear;
 pub mod mask;
 mod mask_attention;
 mod mask_sources;
-pub mod noise_state;
+mod noise_state;
 pub mod norm;
 pub mod ops;
 pub mod parameters;

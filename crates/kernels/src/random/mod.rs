@@ -7,6 +7,8 @@
 mod avx2;
 mod philox;
 
+use rayon::prelude::*;
+
 #[cfg(any(test, target_arch = "x86_64"))]
 use crate::level::Level;
 use crate::uninitialized::from_chunks;
@@ -111,6 +113,14 @@ impl Philox {
         [radius * angle.cos(), radius * angle.sin()]
     }
 
+    /// The first `count` numbers as [units](fn@unit).
+    pub fn first_units(&self, count: usize) -> Vec<f32> {
+        let mut values = vec![0.0; count];
+        let parts = values.par_chunks_mut(UNITS).enumerate();
+        parts.for_each(|(part, values)| self.units((part * UNITS) as u64, values));
+        values
+    }
+
     /// `count` normal values with a standard deviation, two from each block from `first` on.
     pub fn normals(&self, first: u64, count: usize, deviation: f64) -> Vec<f32> {
         from_chunks(count, NORMALS, |index, values| {
@@ -128,6 +138,9 @@ impl Philox {
 
 /// Normal values of one task: an even number.
 const NORMALS: usize = 1 << 14;
+
+/// Units of one task: whole blocks.
+const UNITS: usize = 1 << 16;
 
 fn halves(number: u64) -> [u32; 2] {
     [number as u32, (number >> 32) as u32]
@@ -164,6 +177,18 @@ mod tests {
             }
         };
         Level::available().for_each(|level| level.run_on(1, compare));
+    }
+
+    #[test]
+    fn first_units_are_the_single_numbers() {
+        let generator = Philox::new(5, 2);
+        for count in [0, 1, 9, UNITS, 2 * UNITS + 5] {
+            let values = generator.first_units(count);
+            assert_eq!(values.len(), count);
+            for (i, &value) in values.iter().enumerate() {
+                assert_eq!(value, unit(generator.number(i as u64)), "{i} of {count}");
+            }
+        }
     }
 
     #[test]

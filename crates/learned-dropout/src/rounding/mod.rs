@@ -7,7 +7,7 @@ mod stochastic;
 mod threshold;
 
 use burn::tensor::{Tensor, TensorData};
-use kernels::random::{Philox, unit};
+use kernels::random::Philox;
 use model::Rounding;
 use model::pass::{NoiseKey, Pass, Place};
 
@@ -87,12 +87,7 @@ fn stochastic_sides(mask: &Tensor<3>, pass: &Pass, place: Place) -> Tensor<3> {
 /// Uniform noise in [0, 1) with the shape of a tensor; element `i` comes from position `i`.
 fn noise(like: &Tensor<3>, generator: Philox) -> Tensor<3> {
     let shape = like.dims();
-    let count = shape.iter().product::<usize>();
-    let mut values = Vec::with_capacity(count.next_multiple_of(4));
-    for block in 0..count.div_ceil(4) as u64 {
-        values.extend(generator.block(block).map(unit));
-    }
-    values.truncate(count);
+    let values = generator.first_units(shape.iter().product());
     let data = TensorData::new(values, shape);
     Tensor::from_data(data, (&like.device(), like.dtype()))
 }
