@@ -16,7 +16,8 @@ use burn_nn::DropoutConfig;
 use learned_dropout::{LearnedDropout, LearnedDropoutConfig};
 
 const SHAPE: [usize; 3] = [16, 128, 256];
-const RUNS: usize = 60;
+/// Few without optimization, where the numbers say nothing anyway.
+const RUNS: usize = if cfg!(debug_assertions) { 3 } else { 60 };
 
 fn main() {
     let device = Device::flex().autodiff();

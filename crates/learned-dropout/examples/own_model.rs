@@ -30,7 +30,8 @@ const WIDTH: usize = 64;
 const TRAINING: usize = 512;
 const TEST: usize = 2_048;
 const BATCH: usize = 32;
-const EPOCHS: usize = 30;
+/// Passes over the examples for the table, and for a look.
+const EPOCHS: [usize; 2] = [30, 12];
 const RATE: f64 = 2e-3;
 /// The standard deviation of the noise; that of the patterns is 1.
 const NOISE: f64 = 1.8;
@@ -256,7 +257,7 @@ impl Examples {
 }
 
 /// Trains a model, and gives it as it is used: without noise.
-fn train(variant: &Variant, seed: u64, device: &Device) -> Classifier {
+fn train(variant: &Variant, epochs: usize, seed: u64, device: &Device) -> Classifier {
     device.seed(seed);
     let examples = Examples::new(TRAINING, 1_000 * seed);
     let mut model = Classifier::new(variant, device);
@@ -264,7 +265,7 @@ fn train(variant: &Variant, seed: u64, device: &Device) -> Classifier {
     let cross_entropy = CrossEntropyLossConfig::new().init(device);
     let mut numbers = Numbers(77 * seed);
     let mut order: Vec<usize> = (0..TRAINING).collect();
-    for _ in 0..EPOCHS {
+    for _ in 0..epochs {
         for i in (1..TRAINING).rev() {
             order.swap(i, numbers.below(i + 1));
         }
@@ -299,14 +300,14 @@ fn measure(model: &Classifier, examples: &Examples, device: &Device) -> (f64, f6
 }
 
 /// Trains variants with several seeds, and prints means and standard deviations; gives the last model.
-fn compare(variants: &[Variant], seeds: u64) -> Option<Classifier> {
+fn compare(variants: &[Variant], epochs: usize, seeds: u64) -> Option<Classifier> {
     let plain = Device::flex();
     let test = Examples::new(TEST, 12_345);
     println!("{:<44} {:>14} {:>9} {:>6}", "", "test", "training", "kept");
     let mut last = None;
     for variant in variants {
         let measured = (1..=seeds).map(|seed| {
-            let model = train(variant, seed, &plain.clone().autodiff());
+            let model = train(variant, epochs, seed, &plain.clone().autodiff());
             last = Some(model.clone());
             let (right, kept) = measure(&model, &test, &plain);
             let (learned, _) = measure(&model, &Examples::new(TRAINING, 1_000 * seed), &plain);
@@ -346,9 +347,9 @@ fn save_and_load(model: &Classifier, folder: &Path) -> Result<(), Box<dyn Error>
 fn main() -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     if std::env::args().nth(1).as_deref() == Some("all") {
-        compare(&Variant::all(), 5);
+        compare(&Variant::all(), EPOCHS[0], 5);
     } else {
-        let model = compare(&[Variant::NOTHING, Variant::recipe()], 1).expect("two models");
+        let model = compare(&[Variant::NOTHING, Variant::recipe()], EPOCHS[1], 1).expect("models");
         println!("\n{model}");
         let folder = std::env::temp_dir().join(format!("own-model-{}", std::process::id()));
         fs::create_dir_all(&folder)?;

@@ -17,6 +17,7 @@ use crate::norm::LayerNorm;
 use crate::ops::{Precision, causal_attention, linear, linear_attention};
 use crate::rows::{row_dims, rows, with_leading};
 use crate::statistics::MaskHistory;
+use crate::supported_device;
 
 /// Dropout that computes a binary mask from its input and learns which activations to drop.
 ///
@@ -33,8 +34,8 @@ use crate::statistics::MaskHistory;
 ///
 /// # When noise is used
 /// In training, elements are kept with probability `M` (with the rounding
-/// [`Stochastic`](model::Rounding::Stochastic), the default). Training means all of this, as for the
-/// dropout of burn:
+/// [`Stochastic`](model::Rounding::Stochastic), the default). Training means all of this; the
+/// first two also decide for the dropout of burn:
 ///
 /// - The input is on a training device ([`Device::autodiff`](burn::tensor::Device::autodiff)).
 /// - The module is not frozen: [`Module::freeze`] and [`Module::freeze_group`] clear [`training`](Self::training),
@@ -316,6 +317,9 @@ impl LearnedDropout {
     }
 
     fn check<const D: usize>(&self, input: &DropoutInput<D>) {
+        if let Some(refusal) = supported_device::refusal(&input.x.device()) {
+            panic!("{refusal}");
+        }
         let [batch, time, channels] = row_dims(input.x.dims());
         let (found, width) = (input.x.dims(), self.config.width);
         assert!(
