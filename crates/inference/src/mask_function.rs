@@ -17,9 +17,13 @@ impl Function {
         let mut learned = function.parameters(1).into_iter();
         let mut next = || learned.next().map(|parameter| take(parameter.name));
         let shift = next().expect("every function has a shift");
-        match (next(), next()) {
-            (Some(amplitude), Some(phase)) => Self::Series(terms(&shift, &amplitude, &phase)),
-            _ => Self::Cosine(shift),
+        match function {
+            MaskFunction::Cosine(_) => Self::Cosine(shift),
+            MaskFunction::Fourier(_) => match (next(), next()) {
+                (Some(amplitude), Some(phase)) => Self::Series(terms(&shift, &amplitude, &phase)),
+                // A series of one term is the cosine.
+                _ => Self::Cosine(shift),
+            },
         }
     }
 
@@ -65,7 +69,7 @@ mod tests {
     fn computed(function: &MaskFunction, others: f32) -> Vec<f32> {
         let learned = |name: &str| match name {
             "shift" => vec![0.5, 1.0],
-            _ => vec![others; 2 * (function.terms() - 1)],
+            _ => vec![others; function.parameters(2)[1].count],
         };
         let mut found = vec![f32::NAN; 6];
         let attended = [0.0, 0.1, -2.0, 3.0, 40.0, 1e6];

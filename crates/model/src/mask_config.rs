@@ -121,7 +121,7 @@ impl MaskConfig {
             problem("rank", &rank, "expected none")
         } else if self.group != 1 {
             problem("group", &self.group, "expected 1")
-        } else if self.function.terms() > 1 {
+        } else if !self.function.is_cosine() {
             let expected = "expected \"cosine\", or one term";
             problem("function.kind", &self.function.name(), expected)
         } else {

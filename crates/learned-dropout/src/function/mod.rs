@@ -35,10 +35,13 @@ impl From<Tensor<1>> for Learned {
 pub(crate) fn learned(function: &MaskFunction, tensor: impl Fn(&str) -> Tensor<1>) -> Learned {
     Learned {
         shift: tensor(SHIFT),
-        series: (function.terms() > 1).then(|| Coefficients {
-            amplitude: tensor(AMPLITUDE),
-            phase: tensor(PHASE),
-        }),
+        series: match function {
+            MaskFunction::Cosine(_) => None,
+            MaskFunction::Fourier(fourier) => (fourier.terms > 1).then(|| Coefficients {
+                amplitude: tensor(AMPLITUDE),
+                phase: tensor(PHASE),
+            }),
+        },
     }
 }
 

@@ -10,6 +10,8 @@ pub use cosine::Cosine;
 pub use fourier::Fourier;
 pub use parameter::{FunctionParameter, SHIFT};
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Checks;
@@ -55,11 +57,20 @@ impl MaskFunction {
         }
     }
 
-    /// The number of cosines that are added up.
-    pub fn terms(&self) -> usize {
+    /// Whether the function is a single cosine. A series of one term is one.
+    pub fn is_cosine(&self) -> bool {
         match self {
-            Self::Cosine(_) => 1,
-            Self::Fourier(fourier) => fourier.terms,
+            Self::Cosine(_) => true,
+            Self::Fourier(fourier) => fourier.terms == 1,
+        }
+    }
+
+    /// Whether two functions compute the same mask from the same learned tensors. They may differ in
+    /// what the tensors begin with.
+    pub fn computes_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fourier(one), Self::Fourier(other)) => one.terms == other.terms,
+            (Self::Cosine(_) | Self::Fourier(_), _) => self.is_cosine() && other.is_cosine(),
         }
     }
 
@@ -70,9 +81,56 @@ impl MaskFunction {
             count: values,
             initial: self.shift_init(),
         }];
-        if let Self::Fourier(fourier) = self {
-            parameters.extend(fourier.parameters(values));
+        match self {
+            Self::Cosine(_) => {}
+            Self::Fourier(fourier) => parameters.extend(fourier.parameters(values)),
         }
         parameters
+    }
+}
+
+impl fmt::Display for MaskFunction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cosine(_) => write!(formatter, "\"{}\"", self.name()),
+            Self::Fourier(fourier) => {
+                write!(
+                    formatter,
+                    "\"{}\" with {} terms",
+                    self.name(),
+                    fourier.terms
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_compute_the_same() {
+        let cosine = |shift_init| MaskFunction::Cosine(Cosine { shift_init });
+        let fourier = |terms| {
+            MaskFunction::Fourier(Fourier {
+                terms,
+                ..Fourier::default()
+            })
+        };
+        let same = [
+            (cosine(0.0), cosine(1.0)),
+            (cosine(0.0), fourier(1)),
+            (fourier(1), cosine(0.0)),
+            (fourier(3), fourier(3)),
+        ];
+        assert!(same.iter().all(|(one, other)| one.computes_same_as(other)));
+        let different = [
+            (cosine(0.0), fourier(2)),
+            (fourier(2), cosine(0.0)),
+            (fourier(2), fourier(3)),
+        ];
+        let none = |(one, other): &(MaskFunction, MaskFunction)| !one.computes_same_as(other);
+        assert!(different.iter().all(none));
     }
 }

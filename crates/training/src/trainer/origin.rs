@@ -88,13 +88,10 @@ fn check_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(
     let (Some(theirs), Some(ours)) = (&theirs.learned_dropout, &ours.learned_dropout) else {
         return Ok(());
     };
-    let (found, wanted) = (theirs.function.terms(), ours.function.terms());
-    if found != wanted {
+    if !theirs.function.computes_same_as(&ours.function) {
         return Err(format!(
-            "its masks are a function of {found} terms (\"{}\"), but model.learned_dropout.function \
-             has {wanted} (\"{}\"); they must agree",
-            theirs.function.name(),
-            ours.function.name()
+            "its mask function is {}, but model.learned_dropout.function is {}; they must agree",
+            theirs.function, ours.function
         ));
     }
     if theirs.input != ours.input {
