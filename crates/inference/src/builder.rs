@@ -1,27 +1,27 @@
-//! From a model's weights to the layers of an engine.
+//! Builds the layers of an engine from a model's weights.
 
 use kernels::decode::{Columns, FeedForward, Matrix};
 use model::weights::Weights;
 use model::{CutInputs, FeedForwardConfig, Site, TransformerConfig};
 
-use crate::experts::{Experts, group_of};
-use crate::layers::{Block, Hidden, Output};
+use crate::experts::{Experts, group_size};
+use crate::layers::{AttentionOutput, Block, FeedForwardLayers};
 use crate::linear::Linear;
 use crate::mask::Mask;
-use crate::mask_function::Function;
+use crate::mask_function::LearnedFunction;
 use crate::options::{EngineOptions, Thresholds};
 
 /// Numbers of the feed-forward's layers among the linear layers of a block.
 const UP: usize = 2;
 const DOWN: usize = 3;
 
-/// Takes weights apart.
+/// Builds layers, taking their tensors out of the weights.
 pub(crate) struct Builder<'a> {
     pub(crate) config: &'a TransformerConfig,
     pub(crate) weights: &'a mut Weights,
     pub(crate) options: EngineOptions,
     pub(crate) thresholds: Option<&'a Thresholds>,
-    /// Masks taken so far.
+    /// Number of masks built so far.
     pub(crate) masks: usize,
 }
 
@@ -58,7 +58,7 @@ impl Builder<'_> {
         Linear::new(&self.vector(name), size, self.options.format, cut)
     }
 
-    /// The threshold of the linear layer with this number in a block, and the share below it.
+    /// The threshold of linear layer `number` of a block, and the share of inputs below it.
     fn cut(&self, layer: usize, number: usize) -> Option<(f32, f64)> {
         let thresholds = self.thresholds?;
         let index = match thresholds.inputs {
@@ -69,54 +69,54 @@ impl Builder<'_> {
         Some((thresholds.values[index], thresholds.sparsity))
     }
 
-    fn output(&mut self, layer: usize, name: String) -> Output {
+    fn output(&mut self, layer: usize, name: String) -> AttentionOutput {
         let width = self.config.width;
         match self.config.mask_shape(Site::AttentionHeads) {
-            Some(shape) if self.skips() => {
+            Some(shape) if self.skips_dropped() => {
                 let (weight, format) = (self.vector(name), self.options.format);
-                Output::ByHead(Columns::new(&weight, width, width, shape.group, format))
+                AttentionOutput::ByHead(Columns::new(&weight, width, width, shape.group, format))
             }
-            _ => Output::Whole(self.linear(name, (width, width), self.cut(layer, 1))),
+            _ => AttentionOutput::Whole(self.linear(name, (width, width), self.cut(layer, 1))),
         }
     }
 
-    /// Whether what masks drop is left out where it can be.
-    fn skips(&self) -> bool {
+    /// Whether the engine leaves out what masks drop.
+    fn skips_dropped(&self) -> bool {
         self.options.leaves_out_dropped(self.config)
     }
 
-    fn feed_forward(&mut self, layer: usize) -> Hidden {
+    fn feed_forward(&mut self, layer: usize) -> FeedForwardLayers {
         let (width, format) = (self.config.width, self.options.format);
         let config = &self.config.feed_forward;
         let hidden = config.hidden(width);
         let name = |suffix: &str| format!("blocks.{layer}.feed_forward.{suffix}");
         let take = |suffix: &str| self.vector(name(suffix));
         if let Some(experts) = Experts::new(config, width, format, take) {
-            return Hidden::Experts(experts);
+            return FeedForwardLayers::Experts(experts);
         }
         let (up, down) = (name("up.weight"), name("down.weight"));
         if let FeedForwardConfig::Relu(_) = config {
-            // Nothing is small but what is 0.
+            // Without thresholds only zeros count as small.
             let zeros = self.cut(layer, DOWN).unwrap_or((0.0, 0.0));
-            return Hidden::Relu {
+            return FeedForwardLayers::Relu {
                 up: self.linear(up, (hidden, width), self.cut(layer, UP)),
                 down: self.linear(down, (width, hidden), Some(zeros)),
             };
         }
         let group = match self.config.mask_shape(Site::FeedForwardHidden) {
-            None => group_of(hidden),
+            None => group_size(hidden),
             Some(shape) => shape.group,
         };
         let masked = self.config.mask_shape(Site::FeedForwardHidden).is_some();
         let is_cut = self.thresholds.is_some();
-        if masked && !self.skips() || is_cut || !hidden.is_multiple_of(group) {
-            Hidden::Layers {
+        if masked && !self.skips_dropped() || is_cut || !hidden.is_multiple_of(group) {
+            FeedForwardLayers::Layers {
                 up: self.linear(up, (hidden, width), self.cut(layer, UP)),
                 down: self.linear(down, (width, hidden), self.cut(layer, DOWN)),
             }
         } else {
             let (up, down) = (self.vector(up), self.vector(down));
-            Hidden::Fused(FeedForward::new(&up, &down, width, group, format))
+            FeedForwardLayers::Fused(FeedForward::new(&up, &down, width, group, format))
         }
     }
 
@@ -143,7 +143,7 @@ impl Builder<'_> {
                     shape.attention,
                 )
             }),
-            function: Function::new(&config.function, |name| {
+            function: LearnedFunction::new(&config.function, |name| {
                 self.vector(format!("{prefix}.{name}"))
             }),
         })

@@ -30,12 +30,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for a model's weights in f32, which it takes over; `threads` is that of
-    /// [`EngineOptions`].
+    /// Creates an engine that stores a model's weights in f32; for `threads` see [`EngineOptions`].
     ///
     /// # Errors
-    /// The configuration describes no model, the weights are not those of the configuration, or
-    /// the threads could not be started.
+    /// The configuration is not valid, the weights do not fit it, or the threads could not be started.
     pub fn new(
         config: TransformerConfig,
         weights: Weights,
@@ -48,46 +46,46 @@ impl Engine {
         Self::with_options(config, weights, options)
     }
 
-    /// An engine for a model's weights, which it takes over.
+    /// Creates an engine for a model's weights.
     ///
     /// # Errors
-    /// As [`new`](Self::new), or a weight is too large for the format.
+    /// Those of [`new`](Self::new), or a weight is too large for the format.
     pub fn with_options(
         config: TransformerConfig,
         weights: Weights,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        Self::make(config, weights, options, None)
+        Self::build(config, weights, options, None)
     }
 
-    /// An engine that takes small inputs of linear layers as 0 and does not read their weights for
-    /// few tokens at a time.
+    /// Creates an engine that sets small inputs of linear layers to 0. For few tokens at a time, it does not
+    /// read the weights of these inputs.
     ///
     /// # Errors
-    /// As [`with_options`](Self::with_options), or there are other layers than thresholds, or the
-    /// model has experts or learned masks.
+    /// Those of [`with_options`](Self::with_options), or the number of thresholds is not that of the layers,
+    /// or the model has experts or learned masks.
     pub fn with_thresholds(
         config: TransformerConfig,
         weights: Weights,
         options: EngineOptions,
         thresholds: &Thresholds,
     ) -> Result<Self, EngineError> {
-        let of_block = match thresholds.inputs {
+        let per_block = match thresholds.inputs {
             CutInputs::Hidden => 1,
             CutInputs::All => 4,
         };
         let expected = match config.learned_dropout {
-            None if config.feed_forward.experts().is_none() => of_block * config.layers,
+            None if config.feed_forward.experts().is_none() => per_block * config.layers,
             _ => 0,
         };
         let found = thresholds.values.len();
         if found != expected || found == 0 {
             return Err(EngineError::Thresholds { expected, found });
         }
-        Self::make(config, weights, options, Some(thresholds))
+        Self::build(config, weights, options, Some(thresholds))
     }
 
-    fn make(
+    fn build(
         config: TransformerConfig,
         mut weights: Weights,
         options: EngineOptions,
@@ -145,17 +143,17 @@ impl Engine {
         &self.config
     }
 
-    /// How many threads work on one token.
+    /// The number of threads.
     pub fn threads(&self) -> usize {
         self.options.threads
     }
 
-    /// How it computes.
+    /// The options, with the actual number of threads.
     pub fn options(&self) -> EngineOptions {
         self.options
     }
 
-    /// What many tokens at a time are multiplied in.
+    /// The precision of products with many tokens at a time.
     pub fn precision(&self) -> Precision {
         self.workers.precision()
     }
@@ -167,16 +165,16 @@ impl Engine {
 
     /// All masks, in the order of their numbers.
     pub(crate) fn masks(&self) -> impl Iterator<Item = &Mask> {
-        let of_blocks = self.blocks.iter().flat_map(|block| &block.masks);
-        self.embedding_mask.iter().chain(of_blocks)
+        let block_masks = self.blocks.iter().flat_map(|block| &block.masks);
+        self.embedding_mask.iter().chain(block_masks)
     }
 
-    /// A sequence without tokens yet.
+    /// An empty sequence.
     pub(crate) fn new_sequence(&self) -> Result<Sequence, EngineError> {
         Sequence::new(&self.config, self.masks().map(|mask| mask.shape))
     }
 
-    /// Refuses tokens that the model does not know.
+    /// Returns an error if a token is outside the vocabulary.
     pub(crate) fn check_tokens(&self, ids: &[u32]) -> Result<(), EngineError> {
         let vocabulary = self.config.vocabulary;
         match ids.iter().position(|&id| id as usize >= vocabulary) {
@@ -200,7 +198,7 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Refuses weights that are not those of the configuration, or too large for the format.
+/// Returns an error if the weights do not fit the configuration, or one is too large for the format.
 fn check(config: &TransformerConfig, weights: &Weights, format: Format) -> Result<(), EngineError> {
     /// The largest finite value of IEEE half precision.
     const LARGEST_HALF: f32 = 65_504.0;

@@ -1,16 +1,16 @@
-//! Why the engine cannot do what it was asked.
+//! Errors of the decode engine.
 
 use model::ConfigProblem;
 
 use crate::sampling::SamplingError;
 
-/// Why the engine cannot do what it was asked.
+/// An error of the decode engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The configuration describes no possible model.
+    /// The configuration is not valid.
     #[error("no model can be made: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Impossible {
-        /// All that is wrong with it.
+        /// All its problems.
         problems: Vec<ConfigProblem>,
     },
     /// A tensor that the configuration asks for is missing.
@@ -31,7 +31,7 @@ pub enum EngineError {
         /// The shape that it has.
         found: Vec<usize>,
     },
-    /// A weight that the format of the weights cannot hold.
+    /// A weight is too large for the format of the weights.
     #[error(
         "tensor `{name}` has a weight of {value}, more than f16 can hold; choose the precision bf16 \
          or f32"
@@ -42,26 +42,26 @@ pub enum EngineError {
         /// The weight.
         value: f32,
     },
-    /// A token that the model does not know.
+    /// A token is outside the vocabulary.
     #[error(
         "token {id} at position {position} is outside the model's vocabulary of {vocabulary}; \
          encode the text with the tokenizer that belongs to the model"
     )]
     Token {
-        /// Where it stands in the given tokens, from 0.
+        /// Its position among the given tokens, from 0.
         position: usize,
         /// The token.
         id: u32,
         /// Number of tokens that the model knows.
         vocabulary: usize,
     },
-    /// Thresholds of another model.
+    /// The thresholds belong to another model.
     #[error(
         "{found} thresholds for small inputs, the model has {expected} layers that take them; \
          calibrate them with this model, which must have neither experts nor learned masks"
     )]
     Thresholds {
-        /// Layers of the model that thresholds are possible for.
+        /// Number of the model's layers that can have thresholds.
         expected: usize,
         /// Number of thresholds given.
         found: usize,
@@ -69,7 +69,7 @@ pub enum EngineError {
     /// There is nothing to predict from.
     #[error("no tokens were given; the model needs at least one to continue from")]
     NoTokens,
-    /// A loss was asked for with unequal numbers of inputs and targets.
+    /// The numbers of inputs and targets of a loss differ.
     #[error("{inputs} input tokens but {targets} target tokens; each input needs one target")]
     Targets {
         /// Number of input tokens.
@@ -77,7 +77,7 @@ pub enum EngineError {
         /// Number of target tokens.
         targets: usize,
     },
-    /// More tokens than the model's positions, where none can be left out.
+    /// More tokens than the context, in an operation that cannot leave any out.
     #[error("{found} tokens, but the model's context is {context}; pass them in shorter pieces")]
     TooLong {
         /// Number of tokens given.
@@ -85,7 +85,7 @@ pub enum EngineError {
         /// Longest sequence that the model can see.
         context: usize,
     },
-    /// The memory for the caches cannot be had.
+    /// There is not enough memory for the caches.
     #[error(
         "no memory for the key-value caches of a context of {context} tokens; free some memory, \
          or use fewer sessions at once"
@@ -102,13 +102,13 @@ pub enum EngineError {
         /// What the operating system said.
         reason: String,
     },
-    /// Masks were to be rounded at random at a temperature that is none.
+    /// The temperature of the masks is not valid.
     #[error("the mask temperature is {found}; expected a finite number above 0")]
     MaskTemperature {
-        /// The temperature that was asked for.
+        /// The temperature given.
         found: f32,
     },
-    /// The sampling options or the logits allow no choice.
+    /// A sampling option is not valid, or no logit is usable.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
 }

@@ -1,4 +1,4 @@
-//! Feed-forwards that choose for each token what of themselves they compute: experts behind a router.
+//! Feed-forwards with experts, of which a router chooses some for each token.
 
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
@@ -9,39 +9,39 @@ use crate::workers::{FEW_TOKENS, Workers};
 
 /// The experts of one block.
 pub(crate) struct Experts {
-    /// The scores of the experts; in f32, as in training.
+    /// Computes the scores of the experts; in f32, as in training.
     router: Matrix,
     experts: Vec<FeedForward>,
-    /// The expert that every token takes, where there is one.
+    /// The expert that every token uses, if there is one.
     shared: Option<FeedForward>,
-    choice: Choice,
+    gate_rule: GateRule,
     used: f64,
 }
 
 /// How scores become gates.
 #[derive(Clone, Copy, Debug)]
-enum Choice {
-    /// The softmax over the best few, times a factor, and 0 for the others.
+enum GateRule {
+    /// The softmax of the `count` best scores, times `scaling`; 0 for the others.
     Best { count: usize, scaling: f32 },
-    /// The positive ones themselves.
+    /// The positive scores; 0 for the others.
     Positive,
 }
 
 impl Experts {
-    /// The experts of a configuration that has some; `take` gives the values of a tensor by its name
-    /// within the feed-forward.
+    /// The experts of a layer; none for a configuration without experts. `take` returns the values of a
+    /// tensor by its name within the feed-forward.
     pub(crate) fn new(
         config: &FeedForwardConfig,
         width: usize,
         format: Format,
         mut take: impl FnMut(&str) -> Vec<f32>,
     ) -> Option<Self> {
-        let choice = match config {
-            FeedForwardConfig::MixtureOfExperts(config) => Choice::Best {
+        let gate_rule = match config {
+            FeedForwardConfig::MixtureOfExperts(config) => GateRule::Best {
                 count: config.active,
                 scaling: config.scaling as f32,
             },
-            FeedForwardConfig::ReluRoutedExperts(_) => Choice::Positive,
+            FeedForwardConfig::ReluRoutedExperts(_) => GateRule::Positive,
             FeedForwardConfig::Dense(_) | FeedForwardConfig::Relu(_) => return None,
         };
         let count = config.experts()?;
@@ -54,7 +54,7 @@ impl Experts {
             experts: experts.map(|(up, down)| layer(up, down)).collect(),
             shared: (config.shared() > 0)
                 .then(|| layer(&take("shared.up.weight"), &take("shared.down.weight"))),
-            choice,
+            gate_rule,
             used: config.optional(width)?.used,
         })
     }
@@ -71,13 +71,13 @@ impl Experts {
         self.shared.as_ref()
     }
 
-    /// The share of the experts that a token uses on average, as the configuration wants it.
+    /// The share of the experts that a token uses on average, according to the configuration.
     pub(crate) fn used(&self) -> f64 {
         self.used
     }
 
-    /// `output = Σ gate · expert(normed)`; the weights of experts that no token takes are not read.
-    /// Must run inside the engine's threads.
+    /// `output = Σ gate · expert(normed)`. The weights of experts that no token uses are not read. Must run
+    /// in the engine's threads.
     pub(crate) fn forward(&self, workers: &Workers, normed: &[f32], output: &mut [f32]) {
         let (width, count) = (self.router.inputs(), self.experts.len());
         let mut gates = vec![0.0; normed.len() / width * count];
@@ -89,7 +89,7 @@ impl Experts {
         }
         gates
             .chunks_exact_mut(count)
-            .for_each(|scores| self.choice.gates(scores));
+            .for_each(|scores| self.gate_rule.gates(scores));
         match &self.shared {
             Some(shared) => multiply(workers, shared, normed, output),
             None => output.fill(0.0),
@@ -121,17 +121,18 @@ impl Experts {
     }
 }
 
-/// The most hidden units that are read together.
+/// The largest number of hidden units in a group.
 const GROUP: usize = 32;
 
-/// A feed-forward whose units are always all computed.
+/// A feed-forward that always computes all hidden units.
 fn fused(up: &[f32], down: &[f32], width: usize, format: Format) -> FeedForward {
     let hidden = up.len() / width;
-    FeedForward::new(up, down, width, group_of(hidden), format)
+    FeedForward::new(up, down, width, group_size(hidden), format)
 }
 
-/// Hidden units that are read together where no mask says otherwise: a divisor of all.
-pub(crate) fn group_of(hidden: usize) -> usize {
+/// The number of hidden units in a group for a feed-forward without masks: the largest divisor of `hidden`
+/// up to [`GROUP`].
+pub(crate) fn group_size(hidden: usize) -> usize {
     let divides = |group: &usize| hidden.is_multiple_of(*group);
     (1..=GROUP.min(hidden)).rev().find(divides).unwrap_or(1)
 }
@@ -146,14 +147,14 @@ fn multiply(workers: &Workers, layer: &FeedForward, x: &[f32], y: &mut [f32]) {
     }
 }
 
-impl Choice {
+impl GateRule {
     /// Replaces a token's scores by its gates.
     fn gates(self, scores: &mut [f32]) {
         match self {
             Self::Positive => scores.iter_mut().for_each(|score| *score = score.max(0.0)),
             Self::Best { count, scaling } => {
                 let mut order: Vec<usize> = (0..scores.len()).collect();
-                // Of equal ones the first comes first: the sort is stable.
+                // The sort is stable: of equal scores the first wins.
                 order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
                 let largest = scores[order[0]];
                 let mut gates = vec![0.0; scores.len()];
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn gates_worked_by_hand() {
         // Probabilities 0.3, 0.1, 0.6 of which the best two are 1/3 and 2/3 of their sum, times 3.
-        let best = |count, scaling| Choice::Best { count, scaling };
+        let best = |count, scaling| GateRule::Best { count, scaling };
         let mut scores = [3.0f32, 1.0, 6.0].map(f32::ln);
         best(2, 3.0).gates(&mut scores);
         assert!((scores[0] - 1.0).abs() < 3e-6 && (scores[2] - 2.0).abs() < 3e-6);
@@ -186,7 +187,7 @@ mod tests {
         best(1, 1.0).gates(&mut equal);
         assert_eq!(equal, [1.0, 0.0, 0.0]);
         let mut scores = [0.5, -1.0, 0.0];
-        Choice::Positive.gates(&mut scores);
+        GateRule::Positive.gates(&mut scores);
         assert_eq!(scores, [0.5, 0.0, 0.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! The forward pass: its tensors, and the steps that fill them.
+//! The forward pass and its tensors.
 
 use kernels::gelu;
 use kernels::grouped::is_faster_than_dense;
@@ -8,7 +8,7 @@ use model::{MaskInput, Site};
 use rayon::prelude::*;
 
 use crate::engine::Engine;
-use crate::layers::{Block, Hidden, Output};
+use crate::layers::{AttentionOutput, Block, FeedForwardLayers};
 use crate::mask::{Mask, MaskActivations};
 use crate::sequence::{Sequence, Span, attend};
 use crate::workers::FEW_TOKENS;
@@ -21,21 +21,21 @@ const EPSILON: f32 = 1e-5;
 pub(crate) struct Activations {
     /// The residual stream.
     pub(crate) hidden: Vec<f32>,
-    /// The input of the masks, if they are made from the embedding.
+    /// The masks' common input, if masks are computed from the embedding.
     embedded: Vec<f32>,
-    /// The residual stream as it entered the block, if masks are made from it.
+    /// The residual stream before the block, if masks are computed from it.
     residual: Vec<f32>,
     normed: Vec<f32>,
     packed: Vec<f32>,
     attended: Vec<f32>,
     output: Vec<f32>,
-    /// Hidden units, or values of the attention, where masks are made from them.
+    /// Hidden units, or the values of the attention if a mask is computed from them.
     units: Vec<f32>,
     mask: MaskActivations,
 }
 
-/// Appends tokens to the windows of sequences and computes their residual streams, those of the first
-/// sequence first. `measured` tells whether the tokens count in the statistics.
+/// Appends tokens to the windows of sequences and computes their residual streams, sequence by sequence.
+/// The tokens count in the statistics if `measured`.
 pub(crate) fn forward(
     engine: &Engine,
     activations: &mut Activations,
@@ -62,7 +62,7 @@ pub(crate) fn forward(
     };
     pass.embed(ids);
     for (layer, block) in engine.blocks.iter().enumerate() {
-        if pass.input() == Some(MaskInput::Residual) {
+        if pass.mask_input() == Some(MaskInput::Residual) {
             pass.tensors.residual.clone_from(&pass.tensors.hidden);
         }
         pass.attention(layer, block);
@@ -74,7 +74,7 @@ pub(crate) fn forward(
     }
 }
 
-/// Values that one task adds up.
+/// Number of values that one parallel task adds.
 const CHUNK: usize = 1 << 14;
 
 /// `to += from`.
@@ -87,7 +87,7 @@ fn add(to: &mut [f32], from: &[f32]) {
     });
 }
 
-/// Rows through the final norm.
+/// Applies the final norm to rows.
 pub(crate) fn final_norm(engine: &Engine, hidden: &[f32]) -> Vec<f32> {
     layer_norm::forward(hidden, &engine.final_norm, EPSILON)
 }
@@ -100,13 +100,14 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// What masks are made from, if there are any.
-    fn input(&self) -> Option<MaskInput> {
+    /// What masks are computed from; none without masks.
+    fn mask_input(&self) -> Option<MaskInput> {
         let masks = self.engine.config().learned_dropout.as_ref()?;
         Some(masks.input)
     }
 
-    /// `hidden = token embedding + positional embedding`, and what masks are made from it.
+    /// Computes `hidden = token embedding + positional embedding`, the masks' common input and the mask on
+    /// the embedding.
     fn embed(&mut self, ids: &[&[u32]]) {
         let engine = self.engine;
         let width = engine.config().width;
@@ -170,13 +171,15 @@ impl Pass<'_> {
         }
     }
 
-    /// Computes a mask that is known before what it masks.
-    fn known_mask(&mut self, mask: &Mask) {
-        let input = match self.input() {
+    /// Computes a mask whose input is known before the masked tensor is computed.
+    fn compute_known_mask(&mut self, mask: &Mask) {
+        let input = match self.mask_input() {
             Some(MaskInput::Embedding) => &self.tensors.embedded,
             Some(MaskInput::LayerInput) => &self.tensors.normed,
             Some(MaskInput::Residual) => &self.tensors.residual,
-            Some(MaskInput::Hidden) | None => unreachable!("not known before"),
+            Some(MaskInput::Hidden) | None => {
+                unreachable!("computed from the masked tensor itself")
+            }
         };
         let tensors = &mut self.tensors.mask;
         mask.compute(
@@ -188,8 +191,9 @@ impl Pass<'_> {
         );
     }
 
-    fn is_known(&self) -> bool {
-        self.input() != Some(MaskInput::Hidden)
+    /// Whether the inputs of masks are known before the masked tensors are computed.
+    fn masks_are_known_first(&self) -> bool {
+        self.mask_input() != Some(MaskInput::Hidden)
     }
 
     /// `hidden += attention(norm(hidden))`.
@@ -203,8 +207,8 @@ impl Pass<'_> {
             .query_key_value
             .multiply(&engine.workers, &tensors.normed, &mut tensors.packed);
         if let Some(mask) = block.mask(Site::AttentionProbabilities) {
-            if self.is_known() {
-                self.known_mask(mask);
+            if self.masks_are_known_first() {
+                self.compute_known_mask(mask);
             } else {
                 let Activations { packed, units, .. } = &mut *self.tensors;
                 units.clear();
@@ -224,9 +228,9 @@ impl Pass<'_> {
             mask.apply(&self.tensors.mask.factors, values, 3 * width);
         }
         let mask = block.mask(Site::AttentionHeads);
-        let known = mask.filter(|_| self.is_known());
+        let known = mask.filter(|_| self.masks_are_known_first());
         if let Some(mask) = known {
-            self.known_mask(mask);
+            self.compute_known_mask(mask);
         }
         let Activations {
             packed,
@@ -266,8 +270,8 @@ impl Pass<'_> {
             ..
         } = &mut *self.tensors;
         match &block.attention_output {
-            Output::Whole(layer) => layer.multiply(&engine.workers, attended, output),
-            Output::ByHead(columns) => {
+            AttentionOutput::Whole(layer) => layer.multiply(&engine.workers, attended, output),
+            AttentionOutput::ByHead(columns) => {
                 let tokens = attended.len() / width;
                 let kept = KeptGroups::new(&tensors.factors, tokens, engine.config().heads);
                 if tokens <= FEW_TOKENS {
@@ -286,9 +290,9 @@ impl Pass<'_> {
         self.tensors.normed =
             layer_norm::forward(&self.tensors.hidden, &block.feed_forward_norm, EPSILON);
         let mask = block.mask(Site::FeedForwardHidden);
-        let known = mask.filter(|_| self.is_known());
+        let known = mask.filter(|_| self.masks_are_known_first());
         if let Some(mask) = known {
-            self.known_mask(mask);
+            self.compute_known_mask(mask);
         }
         let tokens = self.tensors.hidden.len() / engine.config().width;
         let Activations {
@@ -299,14 +303,14 @@ impl Pass<'_> {
             ..
         } = &mut *self.tensors;
         match &block.feed_forward {
-            Hidden::Fused(layer) if tokens <= FEW_TOKENS => {
+            FeedForwardLayers::Fused(layer) if tokens <= FEW_TOKENS => {
                 let kept = match known {
                     Some(_) => KeptGroups::new(&tensors.factors, tokens, layer.groups()),
                     None => KeptGroups::all(tokens, layer.groups()),
                 };
                 layer.forward(engine.workers.team(), output, normed, &kept);
             }
-            Hidden::Fused(layer) => {
+            FeedForwardLayers::Fused(layer) => {
                 let precision = engine.workers.precision();
                 let kept = known.map(|_| KeptGroups::new(&tensors.factors, tokens, layer.groups()));
                 let group = layer.hidden() / layer.groups();
@@ -318,14 +322,14 @@ impl Pass<'_> {
                     }
                 }
             }
-            Hidden::Experts(experts) => experts.forward(&engine.workers, normed, output),
-            Hidden::Relu { up, down } => {
+            FeedForwardLayers::Experts(experts) => experts.forward(&engine.workers, normed, output),
+            FeedForwardLayers::Relu { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
                 up.multiply(&engine.workers, normed, units);
                 units.iter_mut().for_each(|unit| *unit = unit.max(0.0));
                 down.multiply(&engine.workers, units, output);
             }
-            Hidden::Layers { up, down } => {
+            FeedForwardLayers::Layers { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
                 up.multiply(&engine.workers, normed, units);
                 *units = gelu::forward(units);
@@ -344,8 +348,8 @@ impl Pass<'_> {
     /// `hidden += output`, masked.
     fn add_output(&mut self, mask: Option<&Mask>) {
         if let Some(mask) = mask {
-            if self.is_known() {
-                self.known_mask(mask);
+            if self.masks_are_known_first() {
+                self.compute_known_mask(mask);
             } else {
                 let tensors = &mut self.tensors.mask;
                 let input = &self.tensors.output;

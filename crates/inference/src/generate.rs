@@ -1,4 +1,4 @@
-//! Writing text: prompt in, tokens out, one by one.
+//! Text generation: continues a prompt token by token.
 
 use std::ops::ControlFlow;
 
@@ -14,11 +14,11 @@ use crate::session::Session;
 pub struct GenerateOptions {
     /// Most tokens to generate.
     pub max_tokens: usize,
-    /// How each token is chosen.
+    /// The options for choosing each token.
     pub sampling: SamplingOptions,
-    /// The token that ends the text; generation stops there without handing it out.
+    /// The token that ends the text. Generation stops when it is chosen and does not output it.
     pub end_of_text: Option<u32>,
-    /// What decides over the values of the learned masks.
+    /// How the learned masks are rounded.
     pub mask_rule: MaskRule,
 }
 
@@ -53,44 +53,45 @@ impl GenerateOptions {
     }
 }
 
-/// Why generation came to its end.
+/// Why generation stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// The model wrote the token that ends the text.
+    /// The model chose the token that ends the text.
     EndOfText,
-    /// As many tokens as were asked for.
+    /// The largest number of tokens was reached.
     MaxTokens,
-    /// The caller wanted no more.
+    /// The caller stopped it.
     Caller,
 }
 
-/// What generation did.
+/// The result of generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generated {
-    /// Number of tokens handed out.
+    /// Number of generated tokens.
     pub tokens: usize,
-    /// Number of tokens at the beginning of the prompt that were longer than the context and
-    /// that the model never saw.
+    /// Number of tokens at the beginning of the prompt that did not fit into the context, so that the model
+    /// never saw them.
     pub dropped: usize,
-    /// Why it ended.
+    /// Why generation stopped.
     pub stop: StopReason,
-    /// The masks of the prompt and of all generated tokens; none without learned masks.
+    /// Statistics of the masks of the prompt and of the generated tokens; none without learned masks.
     pub masks: Option<MaskStatistics>,
 }
 
-/// Continues a prompt, handing out each token as soon as it is chosen.
+/// Continues a prompt. Calls `on_token` with each token as soon as it is chosen; `Break` stops the
+/// generation.
 ///
 /// A prompt longer than the context is cut to its last tokens. The text may become longer than
 /// the context: see [`Session`].
 ///
 /// # Errors
-/// The prompt is empty or has a token that the model does not know, an option is out of range, or
-/// the logits hold no usable value.
+/// The prompt is empty or has a token outside the vocabulary, an option is out of range, or no logit is
+/// usable.
 pub fn generate(
     engine: &Engine,
     prompt: &[u32],
     options: &GenerateOptions,
-    hand_out: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generated, EngineError> {
     options.check()?;
     let mut sampler = Sampler::new(options.sampling)?;
@@ -106,7 +107,7 @@ pub fn generate(
             break StopReason::EndOfText;
         }
         tokens += 1;
-        if hand_out(id).is_break() {
+        if on_token(id).is_break() {
             break StopReason::Caller;
         }
         if tokens < options.max_tokens {

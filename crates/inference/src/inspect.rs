@@ -1,20 +1,20 @@
-//! Looking at given tokens: what the model predicts, what its masks do, and what it would lose.
+//! Inspection of given tokens: the model's predictions, its masks and its loss.
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::mask_statistics::{MaskStatistics, MaskValues};
 use crate::session::Session;
 
-/// Tokens whose logits are made at a time: the logits of a whole sequence would be by far the
+/// Number of tokens whose logits are computed at a time: the logits of a whole sequence would be by far the
 /// largest tensor.
 const LOGITS_TOKENS: usize = 16;
 
-/// What a model does with some tokens.
+/// What a model predicts after some tokens, and statistics of its masks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection {
     /// The logits after the last token, one for each token of the vocabulary.
     pub logits: Vec<f32>,
-    /// The masks of all tokens that the model saw; none without learned masks.
+    /// Statistics of the masks of all tokens that the model saw; none without learned masks.
     pub masks: Option<MaskStatistics>,
     /// Number of tokens at the beginning that did not fit into the context.
     pub dropped: usize,
@@ -27,13 +27,13 @@ pub struct Loss {
     pub mean: f64,
     /// Number of predicted tokens.
     pub tokens: usize,
-    /// The masks of all tokens; none without learned masks.
+    /// Statistics of the masks of all tokens; none without learned masks.
     pub masks: Option<MaskStatistics>,
 }
 
 impl Inspection {
-    /// The `count` likeliest next tokens and their probabilities, the likeliest first; equally
-    /// likely ones in the order of their ids.
+    /// The `count` likeliest next tokens and their probabilities, the likeliest first. Equally likely tokens
+    /// are in the order of their ids.
     pub fn likeliest(&self, count: usize) -> Vec<(u32, f64)> {
         let logits = &self.logits;
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -50,7 +50,7 @@ impl Inspection {
 }
 
 impl Engine {
-    /// Runs the model over tokens, the last `context` of them where there are more.
+    /// Runs the model on tokens; if there are more than `context`, on the last `context` of them.
     ///
     /// # Errors
     /// There are no tokens, or the model does not know one of them.
@@ -65,8 +65,8 @@ impl Engine {
         })
     }
 
-    /// The values of all masks for some tokens, which begin a sequence: those of each mask, in the
-    /// order of the forward pass. Empty without learned masks.
+    /// The values of all masks for some tokens at the start of a sequence, in the order of the forward pass.
+    /// Empty without learned masks.
     ///
     /// # Errors
     /// There are no tokens or more than the context, or the model does not know one of them.
@@ -76,7 +76,7 @@ impl Engine {
         Ok(session.read_masks(ids))
     }
 
-    /// That there are tokens, which fit into the context and are known.
+    /// Checks that there are tokens, that they fit into the context and that they are in the vocabulary.
     fn check_window(&self, ids: &[u32]) -> Result<(), EngineError> {
         if ids.is_empty() {
             return Err(EngineError::NoTokens);
@@ -94,8 +94,8 @@ impl Engine {
     /// The mean cross-entropy of predicting `targets[i]` after `ids[..=i]`.
     ///
     /// # Errors
-    /// There are no tokens, more than the context, or not one target for each; or the model does
-    /// not know one of them.
+    /// There are no tokens, more tokens than the context, or not one target for each token; or a token is
+    /// outside the vocabulary.
     pub fn loss(&self, ids: &[u32], targets: &[u32]) -> Result<Loss, EngineError> {
         self.check_window(ids)?;
         if ids.len() != targets.len() {

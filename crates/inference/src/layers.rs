@@ -7,7 +7,7 @@ use crate::experts::Experts;
 use crate::linear::Linear;
 use crate::mask::Mask;
 
-/// Makes the input that all masks share, from the embedding.
+/// Computes the masks' common input from the embedding.
 pub(crate) struct MaskEmbedding {
     pub query_key_value: Matrix,
     pub output: Matrix,
@@ -17,30 +17,30 @@ pub(crate) struct MaskEmbedding {
 pub(crate) struct Block {
     pub attention_norm: Vec<f32>,
     pub query_key_value: Linear,
-    pub attention_output: Output,
+    pub attention_output: AttentionOutput,
     pub feed_forward_norm: Vec<f32>,
-    pub feed_forward: Hidden,
+    pub feed_forward: FeedForwardLayers,
     pub masks: Vec<Mask>,
 }
 
-/// The layer behind the heads.
-pub(crate) enum Output {
-    /// Of all heads.
+/// The output projection of an attention.
+pub(crate) enum AttentionOutput {
+    /// For all heads together.
     Whole(Linear),
-    /// Of heads that can be left out.
+    /// By head, so that dropped heads can be left out.
     ByHead(Columns),
 }
 
-/// The two layers of a feed-forward.
-pub(crate) enum Hidden {
-    /// Unit by unit; groups of units can be left out.
+/// The layers of a feed-forward.
+pub(crate) enum FeedForwardLayers {
+    /// Both layers in one kernel, which can leave out groups of hidden units.
     Fused(FeedForward),
-    /// Layer by layer, for masks on the hidden units that do not leave any out, and for small inputs
-    /// that are taken as 0.
+    /// One layer after the other: for masks on the hidden units that leave out nothing, and for layers that
+    /// set small inputs to 0.
     Layers { up: Linear, down: Linear },
-    /// With ReLU between.
+    /// Like `Layers`, with ReLU between them.
     Relu { up: Linear, down: Linear },
-    /// Of which each token uses some.
+    /// Experts, of which each token uses some.
     Experts(Experts),
 }
 

@@ -1,9 +1,9 @@
-//! The decode engine: a trained transformer's forward pass on plain slices, with key-value
-//! caches for its own attention and for the attention of its learned masks, and sampling.
+//! The decode engine: a trained transformer's forward pass on plain slices, with sampling. It has key-value
+//! caches for the transformer's attention and for the attention of its learned masks.
 //!
-//! It needs no tensor library. [`Engine`] holds the weights, [`Session`] one sequence of tokens;
-//! [`generate`](generate::generate) writes text, [`Engine::inspect`] and [`Engine::loss`] look at
-//! given tokens.
+//! It uses no tensor library. [`Engine`] holds the weights and [`Session`] one sequence of tokens.
+//! [`generate`](generate::generate) writes text; [`Engine::inspect`] and [`Engine::loss`] examine given
+//! tokens.
 //!
 //! ```
 //! use model::{TransformerConfig, layout, weights};

@@ -1,4 +1,4 @@
-//! Linear layers, of all inputs or of the large ones.
+//! Linear layers that use all inputs, or only large ones.
 
 use kernels::decode::{ByInput, Format, Matrix};
 
@@ -6,15 +6,14 @@ use crate::workers::{FEW_TOKENS, Workers};
 
 /// A linear layer of a block.
 pub(crate) enum Linear {
-    /// Of all inputs.
+    /// Uses all inputs.
     Whole(Matrix),
-    /// Of inputs whose magnitude is not small; the others are taken as 0, and their weights are not
-    /// read for few tokens.
+    /// Sets inputs with a small magnitude to 0. For few tokens, their weights are not read.
     Cut {
         weights: ByInput,
-        /// Magnitudes below are small.
+        /// Inputs with a smaller magnitude are set to 0.
         threshold: f32,
-        /// The share of the inputs that is expected to be small.
+        /// The expected share of small inputs.
         sparsity: f64,
     },
 }
@@ -37,7 +36,7 @@ impl Linear {
         }
     }
 
-    /// Values of an output.
+    /// Number of outputs.
     pub(crate) fn outputs(&self) -> usize {
         match self {
             Self::Whole(matrix) => matrix.outputs(),
@@ -45,7 +44,7 @@ impl Linear {
         }
     }
 
-    /// Bytes of the weights, their number, and the share of them that a token needs.
+    /// The bytes of the weights, the number of weights, and the share of them that a token needs.
     pub(crate) fn size(&self) -> (usize, usize, f64) {
         match self {
             Self::Whole(matrix) => (matrix.bytes(), matrix.outputs() * matrix.inputs(), 1.0),
@@ -59,7 +58,7 @@ impl Linear {
         }
     }
 
-    /// `y = x · weightᵀ`, without small inputs; must run inside the engine's threads.
+    /// `y = x · weightᵀ`, without small inputs. Must run in the engine's threads.
     pub(crate) fn multiply(&self, workers: &Workers, x: &[f32], y: &mut [f32]) {
         let (weights, threshold) = match self {
             Self::Whole(matrix) => return workers.multiply(matrix, x, y),

@@ -3,7 +3,7 @@
 use kernels::decode::Matrix;
 use model::{MaskConfig, MaskShape};
 
-use crate::mask_function::Function;
+use crate::mask_function::LearnedFunction;
 use crate::mask_rounding::MaskRow;
 use crate::sequence::{Sequence, Span, attend};
 use crate::workers::Workers;
@@ -17,16 +17,16 @@ pub(crate) struct Mask {
     pub number: usize,
     pub query_key_value: Matrix,
     pub output: Option<Matrix>,
-    pub function: Function,
+    pub function: LearnedFunction,
 }
 
-/// The tensors that make a mask, row by row, one row for each token.
+/// The tensors of a mask's computation, one row for each token.
 #[derive(Debug, Default)]
 pub(crate) struct MaskActivations {
     packed: Vec<f32>,
     attended: Vec<f32>,
     projected: Vec<f32>,
-    /// What the masked values are multiplied by, `[tokens, values]`.
+    /// The rounded mask, which multiplies the masked tensor: `[tokens, values]`.
     pub(crate) factors: Vec<f32>,
 }
 
@@ -88,7 +88,7 @@ impl Mask {
         }
     }
 
-    /// Multiplies `channels`, rows of them `stride` apart, by the factors of their groups.
+    /// Multiplies groups of channels by their factors. The rows of `channels` are `stride` apart.
     pub(crate) fn apply(&self, factors: &[f32], channels: &mut [f32], stride: usize) {
         let MaskShape { values, group, .. } = self.shape;
         let rows = channels

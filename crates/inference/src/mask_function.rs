@@ -3,16 +3,16 @@
 use model::MaskFunction;
 use model::function::fourier::{Term, terms};
 
-/// A mask function with what it has learned for one mask.
-pub(crate) enum Function {
+/// A mask function with its learned parameters, for one mask.
+pub(crate) enum LearnedFunction {
     /// The cosine, with its shift `B` for each value.
     Cosine(Vec<f32>),
     /// A sum of cosines.
     Series(Vec<Term>),
 }
 
-impl Function {
-    /// A function whose tensors `take` gives by their names.
+impl LearnedFunction {
+    /// Creates a function; `take` returns a tensor by its name.
     pub(crate) fn new(function: &MaskFunction, mut take: impl FnMut(&str) -> Vec<f32>) -> Self {
         let mut learned = function.parameters(1).into_iter();
         let mut next = || learned.next().map(|parameter| take(parameter.name));
@@ -27,7 +27,7 @@ impl Function {
         }
     }
 
-    /// Writes `M` of the attention's output; both are `[tokens, values]`.
+    /// Computes `M` from the attention's output; both are `[tokens, values]`.
     pub(crate) fn values(&self, output: &mut [f32], attended: &[f32]) {
         match self {
             Self::Cosine(shift) => kernels::mask::values(output, attended, shift),
@@ -39,22 +39,22 @@ impl Function {
 /// `M = Σ w_k (0.5 cos(k z + k B + φ_k) + 0.5)`.
 fn series(terms: &[Term], output: &mut [f32], attended: &[f32]) {
     output.fill(0.0);
-    let mut part = vec![0.0; output.len()];
+    let mut term_mask = vec![0.0; output.len()];
     let mut angles = vec![0.0; output.len()];
     for term in terms {
         for (angle, attended) in angles.iter_mut().zip(attended) {
             *angle = term.harmonic * attended;
         }
-        kernels::mask::values(&mut part, &angles, &term.shift);
+        kernels::mask::values(&mut term_mask, &angles, &term.shift);
         let rows = output.chunks_exact_mut(term.weight.len());
-        for (row, part) in rows.zip(part.chunks_exact(term.weight.len())) {
-            for ((sum, part), weight) in row.iter_mut().zip(part).zip(&term.weight) {
-                *sum += weight * part;
+        for (row, term_row) in rows.zip(term_mask.chunks_exact(term.weight.len())) {
+            for ((sum, value), weight) in row.iter_mut().zip(term_row).zip(&term.weight) {
+                *sum += weight * value;
             }
         }
     }
     for mask in output {
-        // Rounded amplitudes add up to a little more than 1 at times.
+        // The sum of rounded amplitudes can be slightly larger than 1.
         *mask = mask.min(1.0);
     }
 }
@@ -73,7 +73,7 @@ mod tests {
         };
         let mut found = vec![f32::NAN; 6];
         let attended = [0.0, 0.1, -2.0, 3.0, 40.0, 1e6];
-        Function::new(function, learned).values(&mut found, &attended);
+        LearnedFunction::new(function, learned).values(&mut found, &attended);
         found
     }
 
@@ -122,7 +122,7 @@ mod tests {
             let attended = learned("z", tokens * values);
             let count = |name: &str| if name == "shift" { values } else { others };
             let mut found = vec![0.0; attended.len()];
-            Function::new(&function, |name| learned(name, count(name)))
+            LearnedFunction::new(&function, |name| learned(name, count(name)))
                 .values(&mut found, &attended);
 
             let of_value = |name: &str, value: usize| -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! How masks are rounded at inference.
+//! Rounding of masks at inference.
 
 use kernels::random::{Philox, unit};
 use model::{MaskConfig, Rounding, Site};
@@ -7,35 +7,35 @@ use crate::mask_statistics::MaskSums;
 
 /// Stochastic rounding at inference, for models that were trained with it.
 ///
-/// An element is kept with probability `M^a / (M^a + (1 − M)^a)`, `a = 1 / temperature`: at 1
-/// with probability `M`, as in training; towards 0 it becomes the threshold at 0.5.
+/// An element is kept with probability `M^a / (M^a + (1 − M)^a)`, `a = 1 / temperature`. At temperature 1
+/// the probability is `M`, as in training; near 0 masks are rounded at 0.5.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaskSampling {
-    /// Above 0, finite. Values that are not turn the sampling off.
+    /// Finite and above 0; with other values, masks are rounded as in evaluation.
     pub temperature: f32,
-    /// The same seed, tokens and model give the same masks.
+    /// Seed of the rounding. The same seed, tokens and model give the same masks.
     pub seed: u64,
 }
 
-/// What decides over the values of masks.
+/// How masks are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum MaskRule {
-    /// The model's rounding as in its evaluation.
+    /// As in the model's evaluation.
     #[default]
     Model,
-    /// Random rounding of masks whose rounding is stochastic.
+    /// At random, for models with stochastic rounding; others as in evaluation.
     Sampled(MaskSampling),
-    /// Not the masks at all: each value is kept with this probability. Made to measure speed with
-    /// weights that were never trained; the masks are computed nevertheless.
+    /// Replaces masks by random ones: each value is kept with the same probability. This serves to measure
+    /// speed with untrained weights; the actual masks are computed all the same.
     Random {
-        /// From 0 to 1.
+        /// The probability, from 0 to 1.
         kept: f32,
-        /// The same seed and tokens give the same masks.
+        /// Seed of the random masks. The same seed and tokens give the same masks.
         seed: u64,
     },
 }
 
-/// Where the masks' random streams start, so that they share none with the sampling of tokens.
+/// Number of the masks' first random stream. The sampling of tokens uses lower ones.
 const FIRST_STREAM: u64 = 1 << 32;
 
 /// The mask of one token.
@@ -44,7 +44,7 @@ pub(crate) struct MaskRow<'a> {
     pub(crate) rule: MaskRule,
     pub(crate) site: Site,
     pub(crate) layer: usize,
-    /// Tokens of the sequence before this one.
+    /// The token's number in the sequence, from 0.
     pub(crate) token: u64,
 }
 
@@ -54,7 +54,7 @@ impl MaskRow<'_> {
         Philox::new(seed, FIRST_STREAM + site + self.layer as u64)
     }
 
-    /// Replaces the values of the mask function by factors.
+    /// Rounds the values of the mask function in place.
     pub(crate) fn round(&self, masks: &mut [f32]) -> MaskSums {
         let noise = match self.rule {
             MaskRule::Sampled(sampling)
@@ -102,7 +102,7 @@ impl MaskRow<'_> {
 fn tempered(mask: f32, exponent: f32) -> f32 {
     let keep = mask.powf(exponent);
     let drop = (1.0 - mask).max(0.0).powf(exponent);
-    // Both vanish only for a tiny temperature and a mask at the middle.
+    // Both are 0 only for a tiny temperature and a mask near 0.5.
     if keep + drop > 0.0 {
         keep / (keep + drop)
     } else {

@@ -1,54 +1,53 @@
-//! What is measured of masks at inference.
+//! Statistics of masks at inference.
 
 use model::Site;
 
-/// What was measured of one layer's masks, or of one mask.
+/// Statistics of one layer's masks, or of one mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LayerMask {
-    /// Share of ones in the rounded mask; where the rounding is not binary, share of `M ≥ 0.5`.
+    /// Share of ones in the rounded mask; if the rounding is not binary, share of `M ≥ 0.5`.
     pub kept: f64,
     /// Mean of `M² / 2`.
     pub penalty: f64,
 }
 
-/// What was measured of one mask.
+/// Statistics of one mask, with its place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SiteMask {
-    /// Where it stands.
+    /// The site of the mask.
     pub site: Site,
-    /// In which block; none in front of all.
+    /// The number of the block; none for the mask on the embedding.
     pub layer: Option<usize>,
-    /// What was measured.
+    /// The statistics.
     pub measured: LayerMask,
 }
 
-/// What was measured of the masks of all layers.
+/// Statistics of all masks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MaskStatistics {
     /// Mean of the masks' `kept`.
     pub kept: f64,
     /// Mean of the masks' `penalty`.
     pub penalty: f64,
-    /// The means of each block's masks, from the first block to the last; empty if no mask stands in
-    /// a block.
+    /// The means over each block's masks, from the first block to the last; empty if no block has masks.
     pub layers: Vec<LayerMask>,
-    /// Each mask, in the order of the forward pass.
+    /// Every mask, in the order of the forward pass.
     pub masks: Vec<SiteMask>,
 }
 
 /// The values of one mask for some tokens, before their rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskValues {
-    /// Where the mask stands.
+    /// The site of the mask.
     pub site: Site,
-    /// In which block; none in front of all.
+    /// The number of the block; none for the mask on the embedding.
     pub layer: Option<usize>,
-    /// Values of the mask for each token.
+    /// Number of mask values per token.
     pub width: usize,
-    /// Neighbouring channels, hidden units or heads that share a value.
+    /// Number of neighbouring channels or hidden units that share a value.
     pub group: usize,
-    /// M of each token, `[tokens, width]`, from 0 to 1. What is at least 0.5 is kept, where the
-    /// rounding is stochastic or a threshold.
+    /// `M` of each token, `[tokens, width]`, from 0 to 1. With stochastic or threshold rounding, values of at
+    /// least 0.5 are kept.
     pub values: Vec<f32>,
 }
 
@@ -75,7 +74,7 @@ impl MaskSums {
     }
 }
 
-/// The statistics of some masks; none if no mask was computed.
+/// Statistics of some masks; none if no mask was computed.
 pub(crate) fn statistics(
     masks: impl Iterator<Item = (Site, usize, MaskSums)>,
 ) -> Option<MaskStatistics> {

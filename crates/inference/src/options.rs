@@ -1,24 +1,23 @@
-//! How an engine computes: threads, format of the weights, what it leaves out.
+//! The options of an engine: threads, format of the weights, and what it leaves out.
 
 use kernels::decode::Format;
 use kernels::level::Level;
 use kernels::product::Precision;
 use model::{CutInputs, MaskInput, TransformerConfig};
 
-/// How an engine computes.
+/// The options of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// How many threads work on one token; 0 stands for all that the machine has. The results have
-    /// the same bits for any number of them.
+    /// The number of threads; 0 for all of the machine. It does not change the bits of the results.
     pub threads: usize,
-    /// What the matrices are stored as. Sums are f32 in any case.
+    /// The format in which matrices are stored. Sums are always f32.
     pub format: Format,
-    /// Computes what the masks drop, too. The results are the same but for rounding.
+    /// Also computes what masks drop. The results are the same except for rounding errors.
     pub dense: bool,
 }
 
 impl Default for EngineOptions {
-    /// f32, on all threads, without what the masks drop.
+    /// f32, all threads, leaving out what masks drop.
     fn default() -> Self {
         Self {
             threads: 0,
@@ -29,8 +28,8 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Whether what the masks of a model drop is not computed: they are known before it, and drop
-    /// values whole.
+    /// Whether the engine leaves out what the masks of a model drop. It does so if masks are known before
+    /// the masked tensors and their rounded values are 0 or 1.
     pub(crate) fn leaves_out_dropped(&self, config: &TransformerConfig) -> bool {
         let masks = config.learned_dropout.as_ref();
         !self.dense
@@ -39,20 +38,20 @@ impl EngineOptions {
     }
 }
 
-/// Thresholds below which inputs of linear layers are taken as 0, as
-/// `learned_dropout::threshold_sparsity` finds them.
+/// Thresholds below which linear layers set inputs to 0. `learned_dropout::threshold_sparsity` determines
+/// them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
     /// Which inputs have thresholds.
     pub inputs: CutInputs,
-    /// The share of the inputs that is expected to be below them, from 0 to 1.
+    /// The expected share of inputs below the thresholds, from 0 to 1.
     pub sparsity: f64,
     /// The thresholds, in the order of the layers in a forward pass.
     pub values: Vec<f32>,
 }
 
-/// The format in which this machine runs a model fastest: 16 bits, unless the model fits into the
-/// cache, or the processor is slow with them.
+/// The format in which this machine runs a model fastest: 16 bits, unless the model fits into the cache or
+/// the processor is slow with 16-bit values.
 pub fn fastest_format(config: &TransformerConfig) -> Format {
     if 4 * config.parameters() < CACHE || Level::current() == Level::Portable {
         return Format::F32;
@@ -63,5 +62,5 @@ pub fn fastest_format(config: &TransformerConfig) -> Format {
     }
 }
 
-/// Bytes of weights that need not come from memory for each token.
+/// Size of the cache in bytes: smaller models are not read from memory for each token.
 const CACHE: usize = 32 << 20;

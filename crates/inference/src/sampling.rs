@@ -1,23 +1,23 @@
-//! From logits to the next token.
+//! Sampling: chooses the next token from the logits.
 
 use kernels::random::Philox;
 
-/// How the next token is chosen.
+/// The options for choosing the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplingOptions {
-    /// Divides the logits; 0 takes the likeliest token always. Finite, at least 0.
+    /// Divides the logits; with 0 the likeliest token is always chosen. Finite, at least 0.
     pub temperature: f32,
-    /// Chooses among the `top_k` likeliest tokens only; at least 1.
+    /// Chooses only among the `top_k` likeliest tokens; at least 1.
     pub top_k: Option<usize>,
-    /// Chooses among the likeliest tokens that together reach this probability only (nucleus
-    /// sampling, Holtzman et al., 2020); above 0, at most 1. Taken after `top_k`.
+    /// Chooses only among the likeliest tokens that together reach this probability (nucleus sampling,
+    /// Holtzman et al., 2020); above 0, at most 1. Applied after `top_k`.
     pub top_p: Option<f32>,
-    /// The same seed, model and prompt give the same tokens.
+    /// Seed of the random numbers. The same seed, model and prompt give the same tokens.
     pub seed: u64,
 }
 
 impl Default for SamplingOptions {
-    /// The model's own probabilities: temperature 1, nothing cut off, seed 0.
+    /// The model's own probabilities: temperature 1, without `top_k` and `top_p`, seed 0.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -34,10 +34,10 @@ pub enum SamplingError {
     /// The temperature is negative or not a number.
     #[error("the temperature is {0}; expected a finite number of at least 0")]
     Temperature(f32),
-    /// No token may be chosen from.
+    /// `top_k` is 0.
     #[error("top-k is 0; expected at least 1, or leave it out")]
     TopK,
-    /// Not a share of probability.
+    /// `top_p` is not a probability above 0.
     #[error("top-p is {0}; expected a number above 0 and at most 1")]
     TopP(f32),
     /// Every logit is −∞ or not a number.
@@ -87,8 +87,8 @@ impl Sampler {
         })
     }
 
-    /// Chooses the next token. Logits that are not a number count as impossible; of equal ones
-    /// the lower token comes first.
+    /// Chooses the next token. Logits that are NaN have probability 0. Among equal logits, lower tokens come
+    /// first.
     ///
     /// # Errors
     /// No logit is usable.
@@ -107,7 +107,7 @@ impl Sampler {
         Ok(draw(&self.candidates, uniform).unwrap_or(likeliest))
     }
 
-    /// All possible tokens with `exp((logit − largest) / temperature)`.
+    /// Collects all possible tokens with their weights `exp((logit − largest) / temperature)`.
     fn collect(&mut self, logits: &[f32], largest: f64) {
         let temperature = f64::from(self.options.temperature);
         self.candidates.clear();
@@ -130,7 +130,7 @@ impl Sampler {
         {
             self.candidates.select_nth_unstable_by(count - 1, by_weight);
             self.candidates.truncate(count);
-            // The order in which the draw goes through them must not depend on the selection.
+            // The draw depends on the order of the candidates, so restore a fixed one.
             self.candidates
                 .sort_unstable_by_key(|candidate| candidate.id);
         }
@@ -150,8 +150,8 @@ impl Sampler {
             .iter()
             .map(|candidate| candidate.weight)
             .sum();
-        // Tokens below this weight add up to less than 1 − share, so none of them is needed;
-        // without them there is little left to sort.
+        // Tokens below this weight add up to less than 1 − share, so none of them is needed. Without them
+        // the sort is short.
         let least = (1.0 - share) * total / self.candidates.len() as f64;
         self.candidates
             .retain(|candidate| candidate.weight >= least);
@@ -172,7 +172,7 @@ impl Sampler {
     }
 }
 
-/// The heavier first, then the lower token.
+/// Orders by falling weight, then by rising token.
 fn by_weight(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     b.weight.total_cmp(&a.weight).then(a.id.cmp(&b.id))
 }
@@ -187,7 +187,8 @@ fn likeliest(logits: &[f32]) -> Option<u32> {
     best.map(|(id, _)| id)
 }
 
-/// The candidate at `uniform`, in [0, 1), of the way along the weights laid end to end.
+/// Draws a candidate by inverse transform sampling: the first one whose cumulative share of the weights is
+/// above `uniform`, in [0, 1).
 fn draw(candidates: &[Candidate], uniform: f64) -> Option<u32> {
     let total: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
     let mut rest = uniform * total;

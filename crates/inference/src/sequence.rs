@@ -1,4 +1,4 @@
-//! What is kept of a sequence of tokens, and attention over it.
+//! The state of a sequence of tokens, and attention over it.
 
 use kernels::cached_attention::Cache;
 use kernels::kept_groups::KeptGroups;
@@ -9,11 +9,11 @@ use crate::error::EngineError;
 use crate::mask_rounding::MaskRule;
 use crate::mask_statistics::MaskSums;
 
-/// One sequence of tokens and what was computed for it.
+/// One sequence of tokens, with its caches and the sums of its mask statistics.
 pub(crate) struct Sequence {
     /// The tokens whose keys and values are in the caches.
     pub(crate) window: Vec<u32>,
-    /// Tokens that were given since the sequence began.
+    /// Number of tokens since the sequence began.
     pub(crate) seen: u64,
     pub(crate) mask_rule: MaskRule,
     pub(crate) embedding_cache: Option<Cache>,
@@ -22,20 +22,20 @@ pub(crate) struct Sequence {
     pub(crate) mask_caches: Vec<Cache>,
     /// By the number of the mask.
     pub(crate) sums: Vec<MaskSums>,
-    /// By the number of the mask: the values of the mask function, before their rounding, of all
-    /// measured tokens, `[tokens, values]`. None unless they were asked for.
+    /// By the number of the mask: the values of the mask function before rounding, for all measured tokens,
+    /// `[tokens, values]`. None unless they are recorded.
     pub(crate) mask_values: Option<Vec<Vec<f32>>>,
 }
 
 /// The new tokens of one sequence among the rows of a forward pass.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
-    /// The row of the first.
+    /// The row of the first token.
     pub(crate) first: usize,
     pub(crate) count: usize,
-    /// The position of the first.
+    /// The position of the first token.
     pub(crate) start: usize,
-    /// Whether they count in the statistics of masks.
+    /// Whether the tokens count in the statistics of masks.
     pub(crate) measured: bool,
 }
 
@@ -71,10 +71,10 @@ impl Sequence {
     }
 }
 
-/// Attention of the new tokens of some sequences, each over its own cache.
+/// Attention of the new tokens of some sequences, each with its own cache.
 ///
 /// - `packed`: `[tokens, 3 · width]`
-/// - `kept`: for each head of a token 0 where its output is not wanted, `[tokens, heads]`
+/// - `kept`: `[tokens, heads]`; where it is 0, the head is not computed for the token
 /// - `output`: `[tokens, width]`
 pub(crate) fn attend<'a>(
     team: &Team,

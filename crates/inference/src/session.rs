@@ -1,4 +1,4 @@
-//! Sequences of tokens that are extended token by token.
+//! Sequences of tokens that grow token by token.
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -8,16 +8,16 @@ use crate::mask_rounding::MaskRule;
 use crate::mask_statistics::{self, MaskStatistics, MaskSums, MaskValues};
 use crate::sequence::Sequence;
 
-/// Tokens that one forward pass takes at most: enough to use each weight many times while it is
-/// in the cache, and few enough to keep the activations small.
+/// Most tokens of one forward pass: enough to use each weight many times while it is in the cache, and few
+/// enough to keep the activations small.
 const MOST_TOKENS: usize = 512;
 
-/// One sequence of tokens and all that was computed for it.
+/// One sequence of tokens, with its caches and logits.
 ///
-/// The model has learned positions, so it sees at most `context` tokens. When the window is full,
-/// the session keeps its last half, computes that again from position 0, and goes on. That costs
-/// one prefill of half a context every half context of tokens, and a sequence never ends for lack
-/// of positions.
+/// The model has learned positions, so it sees at most `context` tokens. When the window is full, the
+/// session drops its first half, computes the last half again from position 0, and continues. A sequence
+/// can therefore be longer than the context, at the cost of one prefill of half a context every half
+/// context of tokens.
 pub struct Session<'a> {
     engine: &'a Engine,
     sequence: [Sequence; 1],
@@ -29,8 +29,8 @@ impl<'a> Session<'a> {
     /// An empty session, with masks rounded as the model's evaluation rounds them.
     ///
     /// # Errors
-    /// There is not enough memory for its caches: `2 · layers · width · context` values of four
-    /// bytes, and as much for each learned mask of that width.
+    /// There is not enough memory for its caches: `2 · layers · width · context` values of four bytes, and
+    /// `2 · width · context` for each learned mask with an attention of this width.
     pub fn new(engine: &'a Engine) -> Result<Self, EngineError> {
         Ok(Self {
             engine,
@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Rounds masks by another rule from here on.
+    /// Sets the rule that masks are rounded by.
     #[must_use]
     pub fn with_mask_rule(mut self, rule: MaskRule) -> Self {
         self.sequence[0].mask_rule = rule;
@@ -58,18 +58,17 @@ impl<'a> Session<'a> {
         &self.logits
     }
 
-    /// What was measured of the masks of all tokens so far, each counted once; none without
-    /// learned masks or tokens.
+    /// Statistics of the masks of all tokens so far, each counted once; none without learned masks or
+    /// tokens.
     pub fn mask_statistics(&self) -> Option<MaskStatistics> {
         let masks = self.engine.masks().zip(&self.sequence[0].sums);
         mask_statistics::statistics(masks.map(|(mask, sums)| (mask.shape.site, mask.layer, *sums)))
     }
 
-    /// Reads many tokens at once and returns how many tokens, earlier ones included, the model
-    /// no longer sees.
+    /// Reads many tokens at once. Returns how many of the session's tokens the model no longer sees.
     ///
-    /// Afterwards [`logits`](Self::logits) predicts the token that follows. Where the tokens do
-    /// not fit into the context, the last `context` of all tokens are kept.
+    /// Afterwards [`logits`](Self::logits) predicts the next token. If the tokens do not fit into the
+    /// context, only the last `context` of all tokens stay in the window.
     ///
     /// # Errors
     /// There are no tokens, or the model does not know one of them.
@@ -81,19 +80,18 @@ impl<'a> Session<'a> {
         let context = self.engine.config().context;
         let window = self.window().len();
         let excess = (window + ids.len()).saturating_sub(context);
-        let kept_before = window.saturating_sub(excess);
-        let unseen = &ids[ids.len() - ids.len().min(context)..];
-        self.sequence[0].seen += (ids.len() - unseen.len()) as u64;
+        let reread = window.saturating_sub(excess);
+        let readable = &ids[ids.len() - ids.len().min(context)..];
+        self.sequence[0].seen += (ids.len() - readable.len()) as u64;
         if excess > 0 {
-            self.restart(kept_before);
+            self.restart(reread);
         }
-        self.read(unseen, true);
+        self.read(readable, true);
         self.predict();
         Ok(excess)
     }
 
-    /// Reads one token and returns the logits of the token that follows it, one for each token
-    /// of the vocabulary.
+    /// Reads one token and returns the logits of the next token, one for each token of the vocabulary.
     ///
     /// # Errors
     /// The model does not know the token.
@@ -108,54 +106,58 @@ impl<'a> Session<'a> {
         Ok(&self.logits)
     }
 
-    /// Reads tokens that fit into the context, in one go, and hands the residual stream of each
-    /// part, after the final norm, to `look`: `[tokens, width]`.
-    pub(crate) fn read_all(&mut self, ids: &[u32], mut look: impl FnMut(&[f32]) + Send) {
-        for part in ids.chunks(MOST_TOKENS) {
-            self.read(part, true);
+    /// Reads tokens that fit into the context, chunk by chunk. Calls `visit` with each chunk's residual
+    /// stream after the final norm, `[tokens, width]`.
+    pub(crate) fn read_all(&mut self, ids: &[u32], mut visit: impl FnMut(&[f32]) + Send) {
+        for chunk in ids.chunks(MOST_TOKENS) {
+            self.read(chunk, true);
             let (engine, hidden) = (self.engine, &self.activations.hidden);
             engine
                 .workers
-                .run(part.len(), || look(&final_norm(engine, hidden)));
+                .run(chunk.len(), || visit(&final_norm(engine, hidden)));
         }
     }
 
-    /// Reads tokens that fit into the context and returns the masks that they get.
+    /// Reads tokens that fit into the context and returns the values of their masks.
     pub(crate) fn read_masks(&mut self, ids: &[u32]) -> Vec<MaskValues> {
         let masks = self.engine.masks().count();
         self.sequence[0].mask_values = Some(vec![Vec::new(); masks]);
-        for part in ids.chunks(MOST_TOKENS) {
-            self.read(part, true);
+        for chunk in ids.chunks(MOST_TOKENS) {
+            self.read(chunk, true);
         }
         let values = self.sequence[0].mask_values.take().unwrap_or_default();
-        let of_mask = |(mask, values): (&Mask, Vec<f32>)| MaskValues {
+        let to_mask_values = |(mask, values): (&Mask, Vec<f32>)| MaskValues {
             site: mask.shape.site,
             layer: mask.shape.site.is_in_blocks().then_some(mask.layer),
             width: mask.shape.values,
             group: mask.shape.group,
             values,
         };
-        self.engine.masks().zip(values).map(of_mask).collect()
+        self.engine
+            .masks()
+            .zip(values)
+            .map(to_mask_values)
+            .collect()
     }
 
-    /// Computes the last `keep` tokens of the window again, from position 0.
-    fn restart(&mut self, keep: usize) {
+    /// Computes the last `count` tokens of the window again, from position 0.
+    fn restart(&mut self, count: usize) {
         let sequence = &mut self.sequence[0];
-        let tokens = sequence.window.split_off(sequence.window.len() - keep);
+        let tokens = sequence.window.split_off(sequence.window.len() - count);
         sequence.window.clear();
-        sequence.seen -= keep as u64;
+        sequence.seen -= count as u64;
         self.read(&tokens, false);
     }
 
     fn read(&mut self, ids: &[u32], measured: bool) {
         let engine = self.engine;
-        for part in ids.chunks(MOST_TOKENS) {
-            engine.workers.run(part.len(), || {
+        for chunk in ids.chunks(MOST_TOKENS) {
+            engine.workers.run(chunk.len(), || {
                 forward(
                     engine,
                     &mut self.activations,
                     &mut self.sequence,
-                    &[part],
+                    &[chunk],
                     measured,
                 );
             });
@@ -175,7 +177,7 @@ impl<'a> Session<'a> {
 
 /// Several sequences that are extended together, so that weights are read once for all of them.
 ///
-/// When the window of a sequence is full, it goes on as in a [`Session`].
+/// When the window of a sequence is full, it continues as in a [`Session`].
 pub struct Batch<'a> {
     engine: &'a Engine,
     sequences: Vec<Sequence>,
@@ -199,7 +201,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Rounds masks by another rule from here on.
+    /// Sets the rule that masks are rounded by.
     #[must_use]
     pub fn with_mask_rule(mut self, rule: MaskRule) -> Self {
         for sequence in &mut self.sequences {
@@ -208,7 +210,7 @@ impl<'a> Batch<'a> {
         self
     }
 
-    /// Reads one token of each sequence and returns the logits of those that follow,
+    /// Reads one token of each sequence and returns the logits of the next tokens,
     /// `[sequences, vocabulary]`.
     ///
     /// # Errors
@@ -227,10 +229,10 @@ impl<'a> Batch<'a> {
                 let tokens = sequence.window.split_off(context - keep);
                 sequence.window.clear();
                 sequence.seen -= keep as u64;
-                for part in tokens.chunks(MOST_TOKENS) {
+                for chunk in tokens.chunks(MOST_TOKENS) {
                     let sequence = std::slice::from_mut(sequence);
-                    engine.workers.run(part.len(), || {
-                        forward(engine, &mut self.activations, sequence, &[part], false);
+                    engine.workers.run(chunk.len(), || {
+                        forward(engine, &mut self.activations, sequence, &[chunk], false);
                     });
                 }
             }
@@ -252,8 +254,7 @@ impl<'a> Batch<'a> {
         Ok(&self.logits)
     }
 
-    /// What was measured of the masks of all tokens of all sequences so far; none without learned
-    /// masks or tokens.
+    /// Statistics of the masks of all tokens of all sequences so far; none without learned masks or tokens.
     pub fn mask_statistics(&self) -> Option<MaskStatistics> {
         let masks = self.engine.masks().map(|mask| {
             let mut sums = MaskSums::default();

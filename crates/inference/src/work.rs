@@ -1,13 +1,13 @@
-//! What an engine has to read and to compute for a token.
+//! Counts the bytes that an engine reads and the operations that it computes for a token.
 
 use model::Site;
 
 use crate::engine::Engine;
-use crate::layers::{Hidden, Output};
+use crate::layers::{AttentionOutput, FeedForwardLayers};
 use crate::linear::Linear;
 use crate::mask_statistics::MaskStatistics;
 
-/// Work for a token.
+/// The work for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
     /// Bytes of weights, keys and values that come from memory, for all tokens of a step together.
@@ -19,9 +19,9 @@ pub struct Work {
 impl Engine {
     /// The work for a token.
     ///
-    /// - `masks`: what was measured of the masks; it matters only where what they drop is not computed
-    /// - `seen`: how many tokens it sees, itself among them
-    /// - `together`: tokens that are computed in one step, each with masks of its own
+    /// - `masks`: statistics of the masks; used only where the engine leaves out what they drop
+    /// - `seen`: the number of tokens that it attends to, including itself
+    /// - `together`: the number of tokens that are computed in one step, each with its own masks
     /// - `outputs`: the share of tokens whose logits are computed
     pub fn work(
         &self,
@@ -59,7 +59,7 @@ impl Engine {
             let (bytes, count) = matrix(layer);
             weights(bytes, count, 1.0, 1.0);
         }
-        // A cut layer computes all of it for many tokens, and skips it for few.
+        // A cut layer computes all products for many tokens, and skips small inputs for few.
         let linear = |layer: &Linear, weights: &mut dyn FnMut(usize, usize, f64, f64)| {
             let (bytes, count, needed) = layer.size();
             weights(bytes, count, read(needed), needed);
@@ -69,18 +69,18 @@ impl Engine {
             let [heads, units] =
                 [Site::AttentionHeads, Site::FeedForwardHidden].map(|site| kept(site, layer));
             match &block.attention_output {
-                Output::Whole(layer) => linear(layer, &mut weights),
-                Output::ByHead(layer) => {
+                AttentionOutput::Whole(layer) => linear(layer, &mut weights),
+                AttentionOutput::ByHead(layer) => {
                     let count = layer.outputs() * layer.inputs();
                     weights(layer.bytes(), count, read(heads), heads);
                 }
             }
             match &block.feed_forward {
-                Hidden::Fused(layer) => {
+                FeedForwardLayers::Fused(layer) => {
                     let count = 2 * layer.hidden() * layer.width();
                     weights(layer.bytes(), count, read(units), units);
                 }
-                Hidden::Experts(experts) => {
+                FeedForwardLayers::Experts(experts) => {
                     let used = experts.used();
                     let read = 1.0 - (1.0 - used).powi(together as i32);
                     let (bytes, count) = matrix(experts.router());
@@ -94,8 +94,8 @@ impl Engine {
                         weights(layer.bytes(), count, 1.0, 1.0);
                     }
                 }
-                // How many units are 0 is not known before.
-                Hidden::Relu { up, down } | Hidden::Layers { up, down } => {
+                // The number of zero units is not known beforehand.
+                FeedForwardLayers::Relu { up, down } | FeedForwardLayers::Layers { up, down } => {
                     linear(up, &mut weights);
                     linear(down, &mut weights);
                 }
@@ -103,7 +103,7 @@ impl Engine {
         }
         let width = self.config().width as f64;
         let mut attention = |width: f64, share: f64| {
-            // Keys and values: read once, and each multiplied once.
+            // Each key and value is read once and multiplied once.
             work.bytes += sequences * 2.0 * 4.0 * width * seen * share;
             work.operations += 2.0 * 2.0 * width * seen * share;
         };

@@ -6,12 +6,12 @@ use kernels::team::Team;
 
 use crate::error::EngineError;
 
-/// Tokens of a forward pass up to which weights are read as they are stored. With more it pays to
-/// pack them.
+/// Most tokens of a forward pass for which weights are read as they are stored. With more tokens it is
+/// faster to pack the weights first.
 pub(crate) const FEW_TOKENS: usize = 16;
 
-/// The threads of an engine. Few tokens are computed by a team that spins while it waits, many by a
-/// pool.
+/// The threads of an engine. A team of threads that spin while they wait computes few tokens; a thread pool
+/// computes many.
 pub(crate) struct Workers {
     threads: usize,
     precision: Precision,
@@ -20,8 +20,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts `threads` threads; 0 stands for all that the machine has. `precision` is what products
-    /// of many tokens are computed in.
+    /// Starts `threads` threads; 0 for all of the machine. `precision` is that of products with many tokens.
     pub(crate) fn start(threads: usize, precision: Precision) -> Result<Self, EngineError> {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -66,7 +65,7 @@ impl Workers {
         }
     }
 
-    /// Runs work on `tokens` tokens inside the threads.
+    /// Runs the work on `tokens` tokens in the threads.
     pub(crate) fn run<T: Send>(&self, tokens: usize, work: impl FnOnce() -> T + Send) -> T {
         match &self.pool {
             Some(pool) if tokens > 1 => pool.install(work),

@@ -7,7 +7,7 @@ use crate::dropout::{active_dropout, dropout};
 use crate::learned_dropout::LearnedDropout;
 use crate::linear::Linear;
 use crate::mask::Mask;
-use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
+use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate};
 use crate::norm::LayerNorm;
 use crate::ops::{self, Precision};
 use model::Pass;
@@ -40,17 +40,17 @@ pub fn causal_attention(
 pub struct Attention {
     /// `[3 · width, width]`: queries, keys, values.
     pub query_key_value: Linear,
-    /// The learned mask on the probabilities, where there is one: on the values.
+    /// The learned mask on the probabilities, if there is one. It multiplies the values.
     pub probability_learned_dropout: Option<LearnedDropout>,
-    /// The learned mask on the heads' outputs, where there is one.
+    /// The learned mask on the heads' outputs, if there is one.
     pub head_learned_dropout: Option<LearnedDropout>,
     /// `[width, width]`.
     pub output: Linear,
-    /// The learned mask on the output, where there is one.
+    /// The learned mask on the output, if there is one.
     pub learned_dropout: Option<LearnedDropout>,
     /// Number of heads.
     pub heads: usize,
-    /// Ordinary dropout on probabilities and output, each where there is no learned mask.
+    /// Rate of the ordinary dropout on the probabilities and on the output. A learned mask replaces it.
     pub rate: f64,
     /// Number of the block, or [`OUTSIDE_BLOCKS`](model::pass::OUTSIDE_BLOCKS).
     pub layer: usize,
@@ -68,7 +68,7 @@ impl Attention {
         .flatten()
     }
 
-    /// Sets what operands of products are rounded to.
+    /// Sets the precision that matrix products round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.query_key_value.precision = precision;
         self.output.precision = precision;
@@ -82,8 +82,8 @@ impl Attention {
         }
     }
 
-    /// Attends over `[batch, time, width]`, after a norm where there is one; the result has the same
-    /// shape. Without learned masks.
+    /// Attends over `[batch, time, width]`, after a norm if one is given; the result has the same shape.
+    /// Uses no learned masks.
     pub(crate) fn forward(
         &self,
         norm: Option<&LayerNorm>,
@@ -93,53 +93,53 @@ impl Attention {
         self.masked(
             norm,
             input,
-            &mut Elsewhere::default(),
+            &mut MaskInputs::default(),
             &mut Vec::new(),
             pass,
         )
     }
 
-    /// Attends over `[batch, time, width]`, after a norm where there is one; the result has the same
-    /// shape. Adds its masks to `masks`.
+    /// Attends over `[batch, time, width]`, after a norm if one is given; the result has the same shape.
+    /// Adds its masks to `masks`.
     pub(crate) fn masked(
         &self,
         norm: Option<&LayerNorm>,
         mut input: Tensor<3>,
-        elsewhere: &mut Elsewhere<'_>,
+        mask_inputs: &mut MaskInputs<'_>,
         masks: &mut Vec<Mask>,
         pass: &Pass,
     ) -> Tensor<3> {
-        let mut layer_input = reads_layer_input(self.masks()).then(|| shared(&mut input));
+        let mut layer_input = any_uses_layer_input(self.masks()).then(|| duplicate(&mut input));
         let mut packed = match norm {
             Some(norm) => self.query_key_value.forward_normalized(norm, input),
             None => self.query_key_value.forward(input),
         };
-        let mut mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
-            let source = elsewhere.source(module, norm, hidden, layer_input.as_mut());
+        let mut compute_mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
+            let source = mask_inputs.source(module, norm, hidden, layer_input.as_mut());
             module.mask(source, pass)
         };
         let mut rate = self.rate;
         if let Some(module) = &self.probability_learned_dropout {
             let width = packed.dims()[2] / 3;
             let mut values = packed.clone().narrow(2, 2 * width, width);
-            let made = mask(module, &mut values);
-            packed = made.product(packed);
-            masks.push(made);
+            let mask = compute_mask(module, &mut values);
+            packed = mask.product(packed);
+            masks.push(mask);
             rate = 0.0;
         }
         let precision = self.query_key_value.precision;
         let mut attended = causal_attention(packed, self.heads, rate, pass, self.layer, precision);
         if let Some(module) = &self.head_learned_dropout {
-            let made = mask(module, &mut attended);
-            attended = made.product(attended);
-            masks.push(made);
+            let mask = compute_mask(module, &mut attended);
+            attended = mask.product(attended);
+            masks.push(mask);
         }
         let mut output = self.output.forward(attended);
         match &self.learned_dropout {
             Some(module) => {
-                let made = mask(module, &mut output);
-                output = made.product(output);
-                masks.push(made);
+                let mask = compute_mask(module, &mut output);
+                output = mask.product(output);
+                masks.push(mask);
                 output
             }
             None => {

@@ -1,16 +1,16 @@
-//! How one linear layer treats its small inputs.
+//! Setting small inputs of a linear layer to 0.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Tensor;
 
-/// Magnitudes are counted by the upper half of their bits, which is in their order: their
-/// thresholds are known to 0.8%.
+/// Magnitudes are counted by the upper 16 bits of their f32 form, which sort like the magnitudes. A
+/// threshold is therefore exact to 0.8%.
 const COUNTED_BITS: u32 = 16;
 
-/// What a layer knows of the inputs that it takes as 0.
+/// Statistics of a layer's inputs, and the threshold below which they are set to 0.
 #[derive(Debug, Default)]
-pub(crate) struct Inputs {
+pub(crate) struct InputStatistics {
     /// How often each magnitude was seen, while there is no threshold.
     magnitudes: Vec<u64>,
     pub(crate) threshold: Option<f32>,
@@ -18,32 +18,32 @@ pub(crate) struct Inputs {
     pub(crate) elements: u64,
 }
 
-/// A layer's treatment of small inputs; does nothing unless it is switched on.
+/// Records a layer's inputs, then sets small ones to 0. Does nothing by default.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cut(Option<Arc<Mutex<Inputs>>>);
+pub(crate) struct Cut(Option<Arc<Mutex<InputStatistics>>>);
 
 impl Cut {
     pub(crate) fn recording() -> Self {
-        let inputs = Inputs {
+        let inputs = InputStatistics {
             magnitudes: vec![0; 1 << (32 - COUNTED_BITS)],
-            ..Inputs::default()
+            ..InputStatistics::default()
         };
         Self(Some(Arc::new(Mutex::new(inputs))))
     }
 
-    pub(crate) fn inputs(&self) -> Option<MutexGuard<'_, Inputs>> {
+    pub(crate) fn statistics(&self) -> Option<MutexGuard<'_, InputStatistics>> {
         let inputs = self.0.as_ref()?;
         Some(inputs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the layer has to look at its inputs.
+    /// Whether inputs are recorded or set to 0.
     pub(crate) fn is_active(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What the layer takes for an input, `[batch, time, channels]`.
+    /// Records the input, or sets its small values to 0: `[batch, time, channels]`.
     pub(crate) fn apply(&self, input: Tensor<3>) -> Tensor<3> {
-        let Some(mut inputs) = self.inputs() else {
+        let Some(mut inputs) = self.statistics() else {
             return input;
         };
         let Some(threshold) = inputs.threshold else {
@@ -62,16 +62,16 @@ impl Cut {
     }
 }
 
-impl Inputs {
-    /// Sets the threshold to what a share of the recorded magnitudes lies below, as nearly as they
-    /// were counted.
+impl InputStatistics {
+    /// Sets the threshold so that this share of the recorded magnitudes lies below it, to the resolution
+    /// of the counters.
     pub(crate) fn set_threshold(&mut self, share: f64) {
         let all: u64 = self.magnitudes.iter().sum();
         let wanted = (share * all as f64).round() as u64;
         let mut below = 0;
         let mut number = 0;
         for (index, count) in self.magnitudes.iter().enumerate() {
-            // The nearer one of the two ends of this magnitude's counter.
+            // Choose the nearer of this counter's two ends.
             if below + count / 2 >= wanted {
                 break;
             }
@@ -100,10 +100,10 @@ mod tests {
         let x = tensor(&[0.0, -1.0, 2.0, -4.0, 8.0]);
         let same = cut.apply(x.clone()).into_data();
         assert_eq!(same, x.clone().into_data());
-        cut.inputs().unwrap().set_threshold(0.6);
+        cut.statistics().unwrap().set_threshold(0.6);
         let found = cut.apply(x.clone()).into_data();
         assert_eq!(found, tensor(&[0.0, 0.0, 0.0, -4.0, 8.0]).into_data());
-        let inputs = cut.inputs().unwrap();
+        let inputs = cut.statistics().unwrap();
         // The next counter after that of 2.
         assert_eq!(inputs.threshold, Some(2.015_625));
         assert_eq!((inputs.zeros, inputs.elements), (3, 5));
@@ -119,7 +119,7 @@ mod tests {
         for (share, expected) in [(0.0, [0.5, -1.0, 2.0]), (1.0, [0.0; 3])] {
             let cut = Cut::recording();
             cut.apply(x.clone());
-            cut.inputs().unwrap().set_threshold(share);
+            cut.statistics().unwrap().set_threshold(share);
             assert_eq!(
                 cut.apply(x.clone()).into_data(),
                 tensor(&expected).into_data()

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 /// A device as a user names it: `cpu`, `cuda`, `cuda:1`, `vulkan` or `metal`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceName {
-    /// The processor; always there.
+    /// The processor; always available.
     #[default]
     Cpu,
     /// The CUDA device with this number; Cargo feature `cuda`.
@@ -18,10 +18,10 @@ pub enum DeviceName {
     Metal,
 }
 
-/// Why there is no such device.
+/// Why a device is not available.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The name is not one of a device.
+    /// There is no device of this name.
     #[error("`{name}` is no device: expected cpu, cuda, cuda:N, vulkan or metal")]
     Unknown {
         /// What was given.
@@ -35,7 +35,7 @@ pub enum DeviceError {
     NotBuilt {
         /// What was given.
         name: String,
-        /// The feature that has the backend.
+        /// The feature that adds the backend.
         feature: &'static str,
     },
 }

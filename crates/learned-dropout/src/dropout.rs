@@ -1,4 +1,4 @@
-//! Ordinary dropout whose noise depends on its key alone.
+//! Ordinary dropout whose noise depends only on a key.
 
 use burn::tensor::Tensor;
 
@@ -10,7 +10,7 @@ use model::pass::Purpose;
 /// outside training.
 ///
 /// From Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
-/// (2014). Element `i` is decided by position `i` of the stream for this purpose and layer.
+/// (2014). Number `i` of the random stream for this purpose and layer decides element `i`.
 pub fn dropout<const D: usize>(
     input: Tensor<D>,
     rate: f64,
@@ -24,7 +24,7 @@ pub fn dropout<const D: usize>(
     }
 }
 
-/// The dropout of one place, where the pass and the rate have any.
+/// The ordinary dropout of one place; none if the pass has no dropout or the rate is 0.
 pub(crate) fn active_dropout(
     rate: f64,
     pass: &Pass,

@@ -1,10 +1,10 @@
-//! What a learned dropout is applied to, where it is more than one tensor.
+//! The input of a learned dropout: a tensor, and optional settings of the forward pass.
 
 use burn::tensor::{Bool, Tensor};
 use model::Pass;
 
 /// The input of [`LearnedDropout::forward_input`](crate::LearnedDropout::forward_input): a tensor, and
-/// what is not as usual.
+/// optionally another input for the mask, padding and the pass.
 ///
 /// ```
 /// use burn::tensor::{Bool, Device, Tensor};
@@ -36,7 +36,7 @@ impl<const D: usize> DropoutInput<D> {
         }
     }
 
-    /// What the mask is computed from in place of `x`: `[..., time, input]`.
+    /// Computes the mask from this tensor instead of from `x`: `[..., time, input]`.
     pub fn mask_input(self, mask_input: Tensor<D>) -> Self {
         Self {
             mask_input: Some(mask_input),
@@ -44,11 +44,11 @@ impl<const D: usize> DropoutInput<D> {
         }
     }
 
-    /// Which tokens are padding (true): `[batch, time]`, the batch being the product of all dimensions
-    /// before the time.
+    /// Marks padding tokens by true: `[batch, time]`. The batch is the product of all dimensions before
+    /// the time.
     ///
-    /// No other token's mask depends on padding, whatever it holds, and neither the penalty nor the
-    /// kept share counts it. Its output, mask and gradients are 0.
+    /// Padding has no influence on the masks of other tokens, on the penalty or on the kept share. Its
+    /// own output, mask and gradients are 0.
     pub fn padding(self, padding: Tensor<2, Bool>) -> Self {
         Self {
             padding: Some(padding),
@@ -56,8 +56,8 @@ impl<const D: usize> DropoutInput<D> {
         }
     }
 
-    /// How the mask is rounded, and by which noise, in place of what
-    /// [`LearnedDropout::forward`](crate::LearnedDropout::forward) decides.
+    /// Sets how the mask is rounded and with which noise. Without it, the module decides as in
+    /// [`LearnedDropout::forward`](crate::LearnedDropout::forward).
     pub fn pass(self, pass: Pass) -> Self {
         Self {
             pass: Some(pass),

@@ -10,7 +10,7 @@ use crate::dropout_input::DropoutInput;
 use crate::function::{Learned, Series};
 use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::linear::Linear;
-use crate::mask::{MadeMask, Mask, Padding};
+use crate::mask::{Mask, Padding, UnroundedMask};
 use crate::mask_attention::attention;
 use crate::noise_state::NoiseState;
 use crate::norm::LayerNorm;
@@ -43,12 +43,12 @@ use crate::supported_device;
 ///   [`Module::train`] takes it back.
 /// - A parameter of the module requires gradients: after [`Module::no_grad`], nothing is left to learn.
 ///
-/// Else elements are kept where `M ≥ 0.5`: the same input gives the same output, bit by bit.
-/// [`apply`](Self::apply) and [`DropoutInput::pass`] take the decision themselves.
+/// Otherwise elements are kept where `M ≥ 0.5`, and the same input gives the same output, bit for bit.
+/// With [`apply`](Self::apply) and [`DropoutInput::pass`] the caller decides instead.
 ///
-/// The noise follows from the [seed and the number of passes](NoiseState) so far, not from the random
-/// numbers of the device, so that it is the same on all devices and with any number of threads. Both are
-/// part of the module's record: a module that was saved and loaded goes on where the saved one was.
+/// The noise depends on the [seed and the number of passes so far](NoiseState), not on the random
+/// numbers of the device. It is therefore the same on all devices and with any number of threads. Both
+/// numbers are part of the module's record: a loaded module continues where the saved one stopped.
 ///
 /// Made by [`LearnedDropoutConfig`].
 #[derive(Module)]
@@ -56,67 +56,67 @@ use crate::supported_device;
 pub struct LearnedDropout {
     /// Queries, keys and values of the mask's attention, `[3 · attention width, input]`.
     pub query_key_value: Linear,
-    /// From the attention's output to the mask's values, `[values, rank]`, where there is a rank.
+    /// Projects the attention's output to the mask's values, `[values, rank]`; none without a rank.
     pub output: Option<Linear>,
     /// The shift `B`, `[values]`.
     pub shift: Param<Tensor<1>>,
-    /// The coefficients of the mask function, where it is a series of several terms.
+    /// The coefficients of the mask function if it is a series of several terms, otherwise none.
     pub series: Option<Series>,
     /// Whether masks are rounded with noise on a training device; cleared by [`Module::freeze`].
     pub training: Param<Flag>,
-    /// Where the noise of [`forward`](Self::forward) comes from.
+    /// The seed and the step of the noise of [`forward`](Self::forward).
     pub noise: NoiseState,
     #[module(skip)]
     pub(crate) config: LearnedDropoutConfig,
     #[module(skip)]
     pub(crate) site: Site,
     #[module(skip)]
-    pub(crate) reads: MaskInput,
+    pub(crate) mask_input: MaskInput,
     #[module(skip)]
     pub(crate) layer: usize,
     #[module(skip)]
     pub(crate) history: MaskHistory,
 }
 
-/// What a [`LearnedDropout`] makes of a tensor of `D` dimensions.
+/// The result of applying a [`LearnedDropout`] to a tensor of `D` dimensions.
 pub struct Masked<const D: usize = 3> {
-    /// `x · round(M)`, like `x`.
+    /// `x · round(M)`, with the shape and the type of `x`.
     pub output: Tensor<D>,
-    /// The mean of the configured penalty over the elements of `M`, `[1]`, in the type of `x` and with
-    /// gradient: times a coefficient, it is added to the training loss.
+    /// The mean of the configured penalty over the elements of `M`, `[1]`, in the type of `x`, with a
+    /// gradient. Multiply it by a coefficient and add it to the training loss.
     pub penalty: Tensor<1>,
-    /// With a configured floor, how far the mean of a mask value over the tokens lies below it, as a
-    /// mean over the values, `[1]`, in the type of `x` and with gradient.
+    /// How far each mask value's mean over the tokens lies below the configured floor, averaged over the
+    /// values: `[1]`, in the type of `x`, with a gradient. None without a floor.
     pub shortfall: Option<Tensor<1>>,
-    /// The mask: its values, what was kept, and statistics.
+    /// The mask, with its values, its rounded values and its statistics.
     pub mask: Mask<D>,
 }
 
-/// What a mask is computed from.
+/// The tensor that a mask is computed from.
 pub(crate) enum MaskSource<'a> {
-    /// A tensor as it is.
+    /// The tensor itself.
     Plain(Tensor<3>),
-    /// A tensor after a norm.
+    /// The tensor after a norm.
     Normalized(&'a LayerNorm, Tensor<3>),
 }
 
 impl LearnedDropout {
-    /// The same module at another place of a model.
-    pub(crate) fn at(self, site: Site, layer: usize, reads: MaskInput) -> Self {
+    /// The same module at a site of a block, computing its mask from `mask_input`.
+    pub(crate) fn with_site(self, site: Site, layer: usize, mask_input: MaskInput) -> Self {
         Self {
             site,
-            reads,
+            mask_input,
             layer,
             ..self
         }
     }
 
-    /// What the mask is computed from.
-    pub(crate) fn reads(&self) -> MaskInput {
-        self.reads
+    /// Which tensor of the model the mask is computed from.
+    pub(crate) fn mask_input(&self) -> MaskInput {
+        self.mask_input
     }
 
-    /// Sets what operands of products are rounded to.
+    /// Sets the precision that matrix products round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.query_key_value.precision = precision;
         if let Some(output) = &mut self.output {
@@ -129,12 +129,12 @@ impl LearnedDropout {
         &self.config
     }
 
-    /// The number of forward passes with noise so far, which the next one's noise follows from.
+    /// The number of forward passes with noise so far. It determines the noise of the next one.
     pub fn step(&self) -> u64 {
         self.noise.step()
     }
 
-    /// Goes on with the noise of another forward pass, for this module and its clones.
+    /// Sets the number of forward passes with noise so far, for this module and its clones.
     pub fn set_step(&self, step: u64) {
         self.noise.set_step(step);
     }
@@ -142,17 +142,17 @@ impl LearnedDropout {
     /// Drops activations of `x` by a mask computed from `x`.
     ///
     /// # Shapes
-    /// - `x` and result: `[..., time, channels]`, where all dimensions before the time are a batch
+    /// - `x` and result: `[..., time, channels]`; all dimensions before the time are batch dimensions
     ///
     /// # Panics
-    /// If `x` has another number of channels than the module.
+    /// If the number of channels of `x` is not the module's width.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (shape, pass) = (x.dims(), self.pass_for(&x));
-        let (x, made) = self.make(DropoutInput::new(x), pass);
-        with_leading(product(&made, x), shape)
+        let (x, mask) = self.compute_mask(DropoutInput::new(x), pass);
+        with_leading(product(&mask, x), shape)
     }
 
-    /// [`forward`](Self::forward), with the penalty and the mask.
+    /// Like [`forward`](Self::forward), and also returns the penalty and the mask.
     pub fn forward_with_mask<const D: usize>(&self, x: Tensor<D>) -> Masked<D> {
         self.forward_input(DropoutInput::new(x))
     }
@@ -169,7 +169,7 @@ impl LearnedDropout {
         self.forward_input(DropoutInput::new(x).mask_input(mask_input))
     }
 
-    /// [`forward_from`](Self::forward_from), rounded as `pass` says.
+    /// Like [`forward_from`](Self::forward_from), but `pass` decides how the mask is rounded.
     pub fn apply<const D: usize>(
         &self,
         x: Tensor<D>,
@@ -179,24 +179,24 @@ impl LearnedDropout {
         self.forward_input(DropoutInput::new(x).mask_input(mask_input).pass(*pass))
     }
 
-    /// Drops activations, with all that [`DropoutInput`] can say about it.
+    /// Drops activations of `input`, with the padding, the mask input and the pass that it may give.
     ///
     /// # Panics
     /// If shapes are not those of the module, or do not fit each other.
     pub fn forward_input<const D: usize>(&self, input: DropoutInput<D>) -> Masked<D> {
         let (shape, dtype) = (input.x.dims(), input.x.dtype());
         let pass = input.pass.unwrap_or_else(|| self.pass_for(&input.x));
-        let (x, made) = self.make(input, pass);
-        let mask = Mask::new(made, shape, self.history.clone());
+        let (x, unrounded) = self.compute_mask(input, pass);
+        let mask = Mask::new(unrounded, shape, self.history.clone());
         Masked {
-            output: with_leading(product(mask.made(), x), shape),
+            output: with_leading(product(mask.unrounded(), x), shape),
             penalty: mask.penalty.clone().cast(dtype),
             shortfall: mask.shortfall.clone().map(|mean| mean.cast(dtype)),
             mask,
         }
     }
 
-    /// Noise in training, else none.
+    /// The pass that [`forward`](Self::forward) uses: with noise in training, otherwise without.
     fn pass_for<const D: usize>(&self, x: &Tensor<D>) -> Pass {
         if self.training.is_enabled() && x.device().is_autodiff() && self.learns() {
             self.config.training_pass(self.noise.next_key())
@@ -218,8 +218,13 @@ impl LearnedDropout {
         learns.0
     }
 
-    /// Checks an input, and makes its mask; gives also what is masked, as rows without padding.
-    fn make<const D: usize>(&self, input: DropoutInput<D>, pass: Pass) -> (Tensor<3>, MadeMask) {
+    /// Checks an input and computes its mask. Also returns the tensor to mask as
+    /// `[batch, time, channels]`, with padding set to 0.
+    fn compute_mask<const D: usize>(
+        &self,
+        input: DropoutInput<D>,
+        pass: Pass,
+    ) -> (Tensor<3>, UnroundedMask) {
         self.check(&input);
         let (padding, mask_input) = (input.padding, input.mask_input);
         let rows = |tensor: Tensor<D>| {
@@ -243,7 +248,7 @@ impl LearnedDropout {
         } else if self.config.causal && padding.is_none() {
             self.attended(MaskSource::Plain(mask_input))
         } else {
-            let input = in_f32(self.input(mask_input));
+            let input = in_f32(self.detach_if_configured(mask_input));
             let layer = &self.query_key_value;
             let packed = linear(input, in_f32(layer.weight.val()), layer.precision);
             attention(
@@ -254,18 +259,23 @@ impl LearnedDropout {
             )
         };
         let padding = padding.map(Padding::new);
-        (x, self.made(attended, pass, padding))
+        (x, self.unrounded_mask(attended, pass, padding))
     }
 
-    /// Computes the mask alone, for a place of the transformer.
+    /// Computes only the mask, for a site of the transformer.
     pub(crate) fn mask(&self, source: MaskSource<'_>, pass: &Pass) -> Mask {
-        let made = self.made(self.attended(source), *pass, None);
-        let [batch, time, _] = made.dims();
-        Mask::new(made, [batch, time, self.config.width], self.history.clone())
+        let mask = self.unrounded_mask(self.attended(source), *pass, None);
+        let [batch, time, _] = mask.dims();
+        Mask::new(mask, [batch, time, self.config.width], self.history.clone())
     }
 
-    /// The mask that follows from the output of the attention.
-    fn made(&self, attended: Tensor<3>, pass: Pass, padding: Option<Padding>) -> MadeMask {
+    /// The mask that the output of the attention gives.
+    fn unrounded_mask(
+        &self,
+        attended: Tensor<3>,
+        pass: Pass,
+        padding: Option<Padding>,
+    ) -> UnroundedMask {
         let attended = match &self.output {
             Some(output) if attended.shape().num_elements() > 0 => {
                 linear(attended, in_f32(output.weight.val()), output.precision)
@@ -280,16 +290,19 @@ impl LearnedDropout {
                 .map(|series| series.values().map(in_f32)),
         };
         let place = (self.site, self.layer);
-        MadeMask::new(attended, learned, self.config.clone(), place, pass, padding)
+        UnroundedMask::new(attended, learned, self.config.clone(), place, pass, padding)
     }
 
-    /// The output of the causal attention, in f32: masks are computed in it whatever the type of the
-    /// module, since bf16 has too few bits for an angle.
+    /// The output of the causal attention, in f32. Masks are always computed in f32: bf16 has too few
+    /// bits for the angle of the cosine.
     fn attended(&self, source: MaskSource<'_>) -> Tensor<3> {
         let (layer, heads) = (&self.query_key_value, self.config.heads);
         match source {
             MaskSource::Plain(input) => {
-                let (input, weight) = (in_f32(self.input(input)), in_f32(layer.weight.val()));
+                let (input, weight) = (
+                    in_f32(self.detach_if_configured(input)),
+                    in_f32(layer.weight.val()),
+                );
                 linear_attention(input, weight, heads, layer.precision)
             }
             MaskSource::Normalized(norm, input) if self.config.detach_input => {
@@ -302,8 +315,8 @@ impl LearnedDropout {
         }
     }
 
-    /// What the mask's gradients pass to, or not.
-    fn input(&self, input: Tensor<3>) -> Tensor<3> {
+    /// The mask's input, detached from the gradient if the configuration says so.
+    fn detach_if_configured(&self, input: Tensor<3>) -> Tensor<3> {
         if self.config.detach_input {
             input.detach()
         } else {
@@ -352,12 +365,12 @@ impl LearnedDropout {
     }
 }
 
-/// Masks `x`; nothing has no mask.
-fn product(made: &MadeMask, x: Tensor<3>) -> Tensor<3> {
+/// Masks `x`. An empty tensor is returned as it is.
+fn product(mask: &UnroundedMask, x: Tensor<3>) -> Tensor<3> {
     if x.shape().num_elements() == 0 {
         return x;
     }
-    made.product(x)
+    mask.product(x)
 }
 
 fn in_f32<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
@@ -382,7 +395,7 @@ impl ModuleDisplay for LearnedDropout {
     }
 
     fn custom_content(&self, content: Content) -> Option<Content> {
-        let content = self.config.show(content);
+        let content = self.config.add_to_display(content);
         match self.training.is_enabled() {
             true => content.optional(),
             false => content.add("training", &self.training).optional(),

@@ -45,19 +45,19 @@ pub struct LearnedDropoutConfig {
     pub width: usize,
     /// Heads of the mask's attention; a divisor of its width.
     pub heads: usize,
-    /// Channels of the mask's input; `width` where left out.
+    /// Channels of the mask's input; `width` if left out.
     #[config(default = "None")]
     pub input: Option<usize>,
-    /// Width of the mask's attention, which a linear layer then takes to the mask's values. Left
-    /// out, the attention is as wide as its input and makes the values itself: then there must be
-    /// as many values as channels of the input.
+    /// Width of the mask's attention, which a linear layer then projects to the mask's values. If left
+    /// out, the attention is as wide as its input and its output is the mask's values: then there must
+    /// be as many values as channels of the input.
     #[config(default = "None")]
     pub rank: Option<usize>,
     /// Neighbouring channels that share one mask value; a divisor of `width`.
     #[config(default = 1)]
     pub group: usize,
-    /// Whether a token's mask depends on the tokens up to it alone, as in a decoder; else on all tokens of
-    /// the sequence, as in an encoder. Other than causal masks are made of burn's own operations.
+    /// Whether a token's mask depends only on this token and earlier ones, as in a decoder. Otherwise it
+    /// depends on all tokens of the sequence, as in an encoder, and burn's operations compute it.
     #[config(default = true)]
     pub causal: bool,
     /// Whether the gradient stops at the mask's input.
@@ -66,36 +66,37 @@ pub struct LearnedDropoutConfig {
     /// Maps the attention's output to [0, 1].
     #[config(default = "MaskFunction::default()")]
     pub function: MaskFunction,
-    /// Brings the mask to {0, 1}.
+    /// How the mask is rounded to {0, 1}.
     #[config(default = "Rounding::Stochastic")]
     pub rounding: Rounding,
-    /// Forward passes with noise over which the noise of the stochastic rounding fades linearly to none: it
-    /// then is the threshold. The noise stays where it is left out.
+    /// Number of forward passes with noise over which the noise of the stochastic rounding fades linearly
+    /// to none; after that it rounds at 0.5. If left out, the noise does not fade.
     #[config(default = "None")]
     pub noise_steps: Option<u64>,
     /// Steepness of the sigmoid roundings.
     #[config(default = "SIGMOID_SCALE")]
     pub sigmoid_scale: f64,
-    /// Which gradients pass the rounding.
+    /// Which gradients pass through the rounding.
     #[config(default = "MaskGradient::Exact")]
     pub gradient: MaskGradient,
-    /// What [`Mask::penalty`](crate::Mask::penalty) is the mean of.
+    /// The penalty whose mean is [`Mask::penalty`](crate::Mask::penalty).
     #[config(default = "PenaltyKind::Squared")]
     pub penalty: PenaltyKind,
-    /// The mean below which [`Mask::shortfall`](crate::Mask::shortfall) counts a value, if any.
+    /// [`Mask::shortfall`](crate::Mask::shortfall) measures how far values' means lie below this floor;
+    /// there is none if it is left out.
     #[config(default = "None")]
     pub floor: Option<f64>,
     /// Seed of the initial weights and of the noise of
-    /// [`LearnedDropout::forward`](crate::LearnedDropout::forward). Left out, it is drawn from the random
-    /// numbers of the device, so that every module has its own and all follow from
-    /// [`Device::seed`](burn::tensor::Device::seed).
+    /// [`LearnedDropout::forward`](crate::LearnedDropout::forward). If left out, it is drawn from the random
+    /// numbers of the device, so that every module has its own and
+    /// [`Device::seed`](burn::tensor::Device::seed) determines all of them.
     #[config(default = "None")]
     pub seed: Option<u64>,
 }
 
 impl LearnedDropoutConfig {
-    /// The configuration of one module of a transformer.
-    pub(crate) fn of_model(mask: &MaskConfig, shape: &MaskShape) -> Self {
+    /// The configuration of the module at one site of a transformer.
+    pub(crate) fn for_site(mask: &MaskConfig, shape: &MaskShape) -> Self {
         let penalty = mask.penalty.as_ref();
         Self::new(shape.values * shape.group, shape.heads)
             .with_input(Some(shape.input))
@@ -110,7 +111,7 @@ impl LearnedDropoutConfig {
             .with_floor(penalty.and_then(|penalty| penalty.floor))
     }
 
-    /// Every reason for which no module can be made.
+    /// Checks the configuration and reports every problem.
     ///
     /// ```
     /// use learned_dropout::LearnedDropoutConfig;
@@ -120,7 +121,7 @@ impl LearnedDropoutConfig {
     /// ```
     ///
     /// # Errors
-    /// All problems, not just the first; their keys are the names of fields.
+    /// All problems, not just the first. Their keys are the names of the fields.
     pub fn validate(&self) -> Result<(), Vec<ConfigProblem>> {
         let mut checks = Checks::default();
         let sizes = [
@@ -148,7 +149,7 @@ impl LearnedDropoutConfig {
         checks.finish()
     }
 
-    /// Records sizes that do not divide each other.
+    /// Records sizes that should divide another one and do not.
     fn check_divisions(&self, checks: &mut Checks) {
         check_heads("heads", self.heads, self.attention(), checks);
         let (width, values, inputs) = (self.width, self.values(), self.inputs());
@@ -166,13 +167,15 @@ impl LearnedDropoutConfig {
         }
     }
 
-    /// A module with random weights and the mask function's initial parameters. The attention's are from
-    /// `N(0, 0.02²)`; with a rank, they and the linear layer's are from `N(0, 1 / inputs)`, so that
-    /// the attention's output is as large as its input and the cosine does not begin flat.
+    /// Creates a module with random weights and the mask function's initial parameters.
+    ///
+    /// Without a rank, the attention's weights are from `N(0, 0.02²)`. With a rank, the weights of the
+    /// attention and of the linear layer are from `N(0, 1 / inputs)`, so that the attention's output is
+    /// as large as its input and the cosine starts where its slope is not 0.
     ///
     /// # Panics
-    /// If the configuration is not [valid](Self::validate), or the backend of the device is none that
-    /// this crate knows.
+    /// If the configuration is not [valid](Self::validate), or this crate does not support the backend of
+    /// the device.
     pub fn init(&self, device: &Device) -> LearnedDropout {
         if let Err(problems) = self.validate() {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -199,14 +202,16 @@ impl LearnedDropoutConfig {
         let parameters = self.function.parameters(values);
         let learned = learned(&self.function, |name| {
             let mut named = parameters.iter().filter(|parameter| parameter.name == name);
-            let parameter = named.next().expect("it names what it asks for");
+            let parameter = named
+                .next()
+                .expect("the function names only its own parameters");
             Tensor::full([parameter.count], parameter.initial, device)
         });
         self.with_weights(weight, output, learned, seed)
     }
 
-    /// A module with given weights: `[3 · attention, input]`, with a rank `[values, rank]`, and what
-    /// the mask function learns.
+    /// A module with given weights: `query_key_value` is `[3 · attention, input]`, `output` is
+    /// `[values, rank]` (with a rank only), and `learned` holds the mask function's parameters.
     pub(crate) fn with_weights(
         &self,
         query_key_value: Tensor<2>,
@@ -223,14 +228,14 @@ impl LearnedDropoutConfig {
             noise: NoiseState::new(seed),
             config: self.clone(),
             site: Site::FeedForwardOutput,
-            reads: MaskInput::Hidden,
+            mask_input: MaskInput::Hidden,
             layer: 0,
             history: MaskHistory::default(),
         }
     }
 
-    /// The settings in a display, without those that are left at their defaults.
-    pub(crate) fn show(&self, content: Content) -> Content {
+    /// Adds the settings to a display, without those that have their default values.
+    pub(crate) fn add_to_display(&self, content: Content) -> Content {
         let default = Self::new(self.width, self.heads);
         let mut content = content.add("width", &self.width).add("heads", &self.heads);
         for (name, value) in [("input", self.input), ("rank", self.rank)] {
@@ -265,7 +270,7 @@ impl LearnedDropoutConfig {
         content
     }
 
-    /// What a training pass with a key is.
+    /// The training pass for a key, with the spread of the noise at its step.
     pub(crate) fn training_pass(&self, key: NoiseKey) -> Pass {
         match self.noise_steps {
             Some(_) => Pass::TrainWithSpread {
@@ -292,10 +297,11 @@ impl LearnedDropoutConfig {
     }
 }
 
-/// A seed from the random numbers of a device, 16 bits at a time: types of integers differ.
+/// A seed from the random numbers of a device. It is put together from 16-bit numbers, since not every
+/// device has 64-bit integers.
 fn drawn_seed(device: &Device) -> u64 {
     let range = Distribution::Uniform(0.0, 65_536.0);
-    let parts = Tensor::<1, Int>::random([4], range, device).into_data();
-    let part = |seed: u64, part: i64| seed << 16 | (part as u64 & 0xFFFF);
-    parts.iter::<i64>().fold(0, part)
+    let words = Tensor::<1, Int>::random([4], range, device).into_data();
+    let append = |seed: u64, bits: i64| seed << 16 | (bits as u64 & 0xFFFF);
+    words.iter::<i64>().fold(0, append)
 }

@@ -1,56 +1,55 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # The module
-//! [`LearnedDropout`], made by [`LearnedDropoutConfig`], computes `M = 0.5 cos(attention + B) + 0.5` from
-//! its input, rounds it to 0 and 1, and multiplies the input by it.
+//! [`LearnedDropout`] computes `M = 0.5 cos(attention + B) + 0.5` from its input, rounds it to 0 and 1, and
+//! multiplies the input by it. [`LearnedDropoutConfig`] creates it.
 //!
 //! | | |
 //! |---|---|
-//! | [`forward`](LearnedDropout::forward) | the masked tensor, of any number of dimensions from 2 on: `[..., time, channels]` |
-//! | [`forward_with_mask`](LearnedDropout::forward_with_mask) | and the penalty, and the [`Mask`] |
-//! | [`forward_from`](LearnedDropout::forward_from) | the same, with the mask computed from another tensor |
-//! | [`forward_input`](LearnedDropout::forward_input) | the same, with all that [`DropoutInput`] can say: padding, other noise |
+//! | [`forward`](LearnedDropout::forward) | returns the masked tensor; `x` has two or more dimensions: `[..., time, channels]` |
+//! | [`forward_with_mask`](LearnedDropout::forward_with_mask) | also returns the penalty and the [`Mask`] |
+//! | [`forward_from`](LearnedDropout::forward_from) | the same, but computes the mask from another tensor |
+//! | [`forward_input`](LearnedDropout::forward_input) | the same, with the options of [`DropoutInput`]: padding, other noise |
 //!
-//! The mask of a token depends on the tokens up to it; with
+//! The mask of a token depends on this token and earlier ones or, with
 //! [`causal = false`](LearnedDropoutConfig::causal), on all tokens of its sequence. [`function`],
 //! [`rounding`] and [`penalty`] hold the alternatives for what the module computes. [`Transformer`] is a
 //! decoder that can use the module in every block. The crate [`model`] describes it as data, and reads and
 //! writes its files.
 //!
 //! # When noise is used
-//! In training, activations are kept with probability `M`; else where `M ≥ 0.5`, so that the same input
-//! gives the same output. Training means: a [training device](burn::tensor::Device::autodiff), a module
+//! In training, activations are kept with probability `M`. Otherwise they are kept where `M ≥ 0.5`, and the
+//! same input gives the same output. Training requires a [training device](burn::tensor::Device::autodiff), a module
 //! that is not [frozen](burn::module::Module::freeze) and not from
 //! [`valid`](burn::module::Module::valid), and a parameter that requires gradients.
-//! [`LearnedDropout`] has the details, and says how a saved module goes on with its noise.
+//! [`LearnedDropout`] has the details, and describes how a saved module continues its noise.
 //!
-//! NaN and infinity in a token make that token's output NaN, and with it those of later tokens, which
-//! depend on it; earlier ones stay as they are (on the CPU, without padding).
+//! NaN or infinity in a token makes the output of this token and of later ones NaN. The outputs of earlier
+//! tokens do not change (on the CPU, without padding).
 //!
 //! # Devices and types
 //! | device | feature | f32 | bf16, f16 |
 //! |---|---|---|---|
 //! | [`Device::flex`](burn::tensor::Device::flex), the processor | none | own kernels | own kernels for the mask, in f32; burn's operations for the product |
 //! | CUDA | `cuda` | burn's operations | burn's operations; masks in f32 |
-//! | Vulkan, Metal | `vulkan`, `metal` | as CUDA, but not tried | as CUDA, but not tried |
-//! | burn's others: NdArray, LibTorch, ... | | no: [`init`](LearnedDropoutConfig::init) says so | no |
+//! | Vulkan, Metal | `vulkan`, `metal` | as CUDA, but untested | as CUDA, but untested |
+//! | others of burn: NdArray, LibTorch, ... | | no: [`init`](LearnedDropoutConfig::init) panics | no |
 //!
-//! A module has the type of its device's floats when it is made, as any module of burn. Outputs and
-//! penalties have the type of `x`; what a [`Mask`] tells is f32.
+//! Like any module of burn, a module gets the device's type of floats when it is created. Outputs and
+//! penalties have the type of `x`; the tensors of a [`Mask`] are f32.
 //!
 //! # The penalty
-//! Without a penalty nothing asks a mask to drop. The loss is to be `loss + coefficient · penalty`; the
-//! original coefficient, 0.1, is for language models with far more data than parameters.
+//! Without a penalty, masks have no reason to drop anything. Train with `loss + coefficient · penalty`. The
+//! coefficient of the original write-up, 0.1, is for language models with far more data than parameters.
 //!
-//! A small model on little data is another case: there masks learn the examples by heart, whatever the
-//! coefficient is, and the model does worse than without dropout. What helps is to put a random dropout in
-//! front of the learned one, which then decides by an input that is never twice the same; and
-//! [`causal = false`](LearnedDropoutConfig::causal) where the sequence is there as a whole. With both, the
-//! coefficient decides how much is kept and hardly changes the rest. The example `own_model` measures that
-//! on 512 noisy sequences of 4 classes, with 2,048 others as the test (mean and standard deviation of five
-//! seeds):
+//! With a small model and little data, masks overfit at any coefficient, and the model is worse than without
+//! dropout. Two changes help. Put a random dropout in front of the learned one, so that masks never see the
+//! same input twice. And use [`causal = false`](LearnedDropoutConfig::causal) if the whole sequence is
+//! available. With both, the coefficient sets how much is kept and hardly changes the accuracy. The example
+//! `own_model` measures this on 512 noisy sequences of 4 classes, and tests on 2,048 others (mean and
+//! standard deviation of five seeds):
 //!
-//! | between the layers | right | kept at inference |
+//! | between the layers | accuracy | kept at inference |
 //! |---|---|---|
 //! | no dropout | 0.883 ± 0.002 | 100% |
 //! | random dropout, rate 0.5, the best of 0.1, 0.3 and 0.5 | 0.893 ± 0.005 | 100% |
@@ -63,13 +62,13 @@
 //! | the same, coefficient 1 | 0.901 ± 0.005 | 12% |
 //!
 //! Rounding without noise, noise that fades, a warm-up of the penalty, other initial shifts, narrower
-//! masks, groups, and weight decay of the masks helped less or not at all. All were compared on the same test,
-//! so a difference of 0.01 is a hint and no more.
+//! masks, groups, and weight decay of the masks helped less or not at all. All were compared on the same
+//! test sequences, so a difference of 0.01 is weak evidence.
 //!
 //! # Speed
-//! The mask is an attention over its input, so it costs matrix products where a random dropout costs random
-//! numbers. A [`rank`](LearnedDropoutConfig::rank) makes the attention narrow, and a
-//! [`group`](LearnedDropoutConfig::group) of channels shares a value. The example `cost_beside_dropout`
+//! Computing a mask takes matrix products, since it is an attention over its input; random dropout only
+//! takes random numbers. A [`rank`](LearnedDropoutConfig::rank) makes the attention narrower, and a
+//! [`group`](LearnedDropoutConfig::group) lets neighbouring channels share a value. The example `cost_beside_dropout`
 //! measured for `[16, 128, 256]` and 4 heads, on two cores of an AMD EPYC with AVX-512, in milliseconds:
 //!
 //! | | forward | with backward |
@@ -78,19 +77,19 @@
 //! | learned dropout, with or without the penalty | 5.6 | 12.7 |
 //! | with rank 32 | 1.1 | 3.8 |
 //! | with rank 32 and groups of 8 | 0.7 | 2.7 |
-//! | masks of whole sequences, which burn's operations compute | 7.2 | 23 |
+//! | with `causal = false`, by burn's operations | 7.2 | 23 |
 //!
 //! # Versions
-//! Version 0.1 of this crate goes with burn 0.22. Modules and tensors of two minor versions of burn do not
-//! fit together, so a new minor version of burn means a new minor version of this crate.
+//! Version 0.1 of this crate needs burn 0.22. Modules and tensors of different minor versions of burn are
+//! not compatible, so each minor version of burn needs a new minor version of this crate.
 //!
 //! # Features
-//! - `cuda`, `vulkan`, `metal`: burn's backends of these names; the processor is always there.
+//! - `cuda`, `vulkan`, `metal`: burn's backends of these names; the processor is always available.
 //! - `pytorch`: reads and writes PyTorch checkpoints of the transformer.
 //!
 //! # Memory
-//! A program that trains on the processor is faster with [`memory::Aligned`] as its allocator, and after
-//! [`memory::pool_freed_memory`]:
+//! A program that trains on the processor is faster if it uses [`memory::Aligned`] as its allocator and
+//! calls [`memory::pool_freed_memory`] first:
 //!
 //! ```no_run
 //! use learned_dropout::memory;

@@ -12,7 +12,7 @@ use crate::ops::{NormSettings, Precision, linear, norm_linear};
 pub struct Linear {
     /// The weight, `[outputs, inputs]`.
     pub weight: Param<Tensor<2>>,
-    /// What the CPU backend rounds operands to.
+    /// The precision that the CPU backend rounds operands to.
     #[module(skip)]
     pub precision: Precision,
     #[module(skip)]

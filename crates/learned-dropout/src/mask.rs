@@ -1,4 +1,4 @@
-//! One mask of one forward pass, and what is done with it.
+//! One mask of one forward pass: its rounding, its penalty, and its product with activations.
 
 use burn::tensor::{Bool, DType, Tensor};
 
@@ -17,24 +17,24 @@ use crate::statistics::{MaskHistory, MaskStatistics};
 ///
 /// All tensors are f32, whatever the type of the module.
 pub struct Mask<const D: usize = 3> {
-    /// The mean of the configured penalty over the elements of `M`, `[1]`, with gradient. Times
-    /// a coefficient (0.1 is the original's), it is added to the training loss.
+    /// The mean of the configured penalty over the elements of `M`, `[1]`, with a gradient. Multiply it
+    /// by a coefficient (0.1 in the original write-up) and add it to the training loss.
     pub penalty: Tensor<1>,
-    /// With a configured floor, how far the mean of a value over the tokens lies below it, as a
-    /// mean over the values, `[1]`, with gradient.
+    /// How far each value's mean over the tokens lies below the configured floor, averaged over the
+    /// values: `[1]`, with a gradient. None without a floor.
     pub shortfall: Option<Tensor<1>>,
-    made: MadeMask,
-    /// The dimensions of what is masked, of which the last one is its channels.
+    unrounded: UnroundedMask,
+    /// The shape of the masked tensor; the last dimension is its channels.
     shape: [usize; D],
     history: MaskHistory,
 }
 
-/// All that a rounded mask follows from.
+/// A mask before rounding, with everything that its rounding depends on.
 #[derive(Clone)]
-pub(crate) struct MadeMask {
+pub(crate) struct UnroundedMask {
     attended: Tensor<3>,
     learned: Learned,
-    /// `M`, computed once, where no kernel computes it as part of what is done with it.
+    /// `M`, computed once. None if the kernels that use the mask compute `M` themselves.
     computed: Option<Tensor<3>>,
     config: LearnedDropoutConfig,
     site: Site,
@@ -43,17 +43,18 @@ pub(crate) struct MadeMask {
     padding: Option<Padding>,
 }
 
-/// Which tokens count.
+/// Which tokens are padding and therefore excluded from means and statistics.
 #[derive(Clone)]
 pub(crate) struct Padding {
-    /// 1 for a token that counts, 0 for padding: `[batch, time, 1]`.
+    /// 0 for padding, 1 for every other token: `[batch, time, 1]`.
     counts: Tensor<3>,
-    /// All tokens by those that count, `[1]`: turns a mean over all into one over those.
+    /// The number of all tokens divided by the number of tokens without padding, `[1]`. Multiplying by
+    /// it turns a mean over all tokens into a mean without padding.
     scale: Tensor<1>,
 }
 
 impl Padding {
-    /// `padding` is true where a token does not count, `[batch, time]`.
+    /// `padding` is true where a token is padding, `[batch, time]`.
     pub(crate) fn new(padding: Tensor<2, Bool>) -> Self {
         let [batch, time] = padding.dims();
         let counts = padding.bool_not().float().cast(DType::F32);
@@ -63,7 +64,7 @@ impl Padding {
     }
 }
 
-impl MadeMask {
+impl UnroundedMask {
     pub(crate) fn new(
         attended: Tensor<3>,
         learned: Learned,
@@ -84,12 +85,12 @@ impl MadeMask {
         }
     }
 
-    /// Whether kernels compute `M` as part of what they do with it.
+    /// Whether the kernels that use the mask compute `M` themselves.
     fn is_fused(&self) -> bool {
         matches!(self.config.function, MaskFunction::Cosine(_)) && self.padding.is_none()
     }
 
-    /// Takes `M` from the output of the attention, where no kernel does.
+    /// Computes `M` from the output of the attention and stores it.
     fn compute(&mut self, attended: Tensor<3>) -> Tensor<3> {
         let mask = function::mask(&self.config.function, attended, self.learned.clone());
         let mask = match &self.padding {
@@ -100,7 +101,7 @@ impl MadeMask {
         mask
     }
 
-    /// The mean of the penalty, `[1]`; it comes before whatever else is done with the mask.
+    /// The mean of the penalty, `[1]`. Must be called before the mask is used for anything else.
     fn penalty(&mut self) -> Tensor<1> {
         let [attended, for_penalty] = duplicated(self.attended.clone());
         self.attended = attended;
@@ -109,13 +110,14 @@ impl MadeMask {
             Some(moment) => mask_mean(for_penalty, self.learned.shift.clone(), moment),
             None => {
                 let mean = penalty::mean(kind, self.compute(for_penalty));
-                self.over_tokens(mean)
+                self.rescaled_for_padding(mean)
             }
         }
     }
 
-    /// A mean over all tokens, of which padding has 0, as one over those that count.
-    fn over_tokens<const D: usize>(&self, mean: Tensor<D>) -> Tensor<D> {
+    /// Rescales a mean over all tokens, to which padding adds 0, to a mean over the tokens without
+    /// padding.
+    fn rescaled_for_padding<const D: usize>(&self, mean: Tensor<D>) -> Tensor<D> {
         match &self.padding {
             Some(padding) => mean * padding.scale.clone().reshape([1; D]),
             None => mean,
@@ -141,7 +143,7 @@ impl MadeMask {
         }
     }
 
-    /// What the groups of channels are multiplied by, with the gradient of the rounding.
+    /// The factors of the groups of channels, with the gradient of the rounding.
     fn multiplier(&self) -> Tensor<3> {
         let keep = self.config.rounding.keep(&self.pass, self.place());
         match keep.filter(|_| self.is_fused() && self.computed.is_none()) {
@@ -188,16 +190,16 @@ impl MadeMask {
         self.site.place(self.layer)
     }
 
-    /// How far the means of the values lie below a floor.
-    fn below(&self, floor: f64) -> Tensor<1> {
+    /// How far the means of the values lie below a floor, averaged over the values: `[1]`.
+    fn shortfall(&self, floor: f64) -> Tensor<1> {
         let mask = self.values();
         let [batch, time, values] = mask.dims();
-        let means = self.over_tokens(mask.reshape([batch * time, values]).mean_dim(0));
+        let means = self.rescaled_for_padding(mask.reshape([batch * time, values]).mean_dim(0));
         (means.neg() + floor).clamp_min(0.0).mean()
     }
 
-    /// Values of the tokens that count, `[1, tokens, values]`.
-    fn counted(&self, values: Tensor<3>) -> Tensor<3> {
+    /// The values of the tokens that are not padding, `[1, tokens, values]`.
+    fn without_padding(&self, values: Tensor<3>) -> Tensor<3> {
         let Some(padding) = &self.padding else {
             return values;
         };
@@ -210,93 +212,101 @@ impl MadeMask {
 }
 
 impl<const D: usize> Mask<D> {
-    /// A mask for a tensor of a shape, with its penalty.
-    pub(crate) fn new(mut made: MadeMask, shape: [usize; D], history: MaskHistory) -> Self {
-        let floor = made.config.floor;
-        if made.attended.shape().num_elements() == 0 {
-            let zero = || Tensor::zeros([1], (&made.attended.device(), DType::F32));
+    /// A mask for a tensor of this shape. Computes its penalty and its shortfall.
+    pub(crate) fn new(
+        mut unrounded: UnroundedMask,
+        shape: [usize; D],
+        history: MaskHistory,
+    ) -> Self {
+        let floor = unrounded.config.floor;
+        if unrounded.attended.shape().num_elements() == 0 {
+            let zero = || Tensor::zeros([1], (&unrounded.attended.device(), DType::F32));
             return Self {
                 penalty: zero(),
                 shortfall: floor.map(|_| zero()),
-                made,
+                unrounded,
                 shape,
                 history,
             };
         }
-        let penalty = made.penalty();
+        let penalty = unrounded.penalty();
         Self {
             penalty,
-            shortfall: floor.map(|floor| made.below(floor)),
-            made,
+            shortfall: floor.map(|floor| unrounded.shortfall(floor)),
+            unrounded,
             shape,
             history,
         }
     }
 
-    /// What the mask was made of.
-    pub(crate) fn made(&self) -> &MadeMask {
-        &self.made
+    /// The mask before rounding.
+    pub(crate) fn unrounded(&self) -> &UnroundedMask {
+        &self.unrounded
     }
 
-    /// Where the mask stands.
+    /// The site of the mask.
     pub fn site(&self) -> Site {
-        self.made.site
+        self.unrounded.site
     }
 
-    /// The number of the block that the mask stands in.
+    /// The number of the mask's block.
     pub fn layer(&self) -> usize {
-        self.made.layer
+        self.unrounded.layer
     }
 
     /// The mask `M` before rounding, `[..., time, values]`; 0 for padding.
     pub fn values(&self) -> Tensor<D> {
-        with_leading(self.made.values(), self.shape)
+        with_leading(self.unrounded.values(), self.shape)
     }
 
-    /// The sides that the mask was rounded to: 1 where it is kept, else 0; without gradient.
-    /// `[..., time, values]`.
+    /// The rounded mask, `[..., time, values]`: 1 for kept values and 0 for dropped ones, without
+    /// gradient.
     pub fn kept(&self) -> Tensor<D> {
-        with_leading(self.made.kept(), self.shape)
+        with_leading(self.unrounded.kept(), self.shape)
     }
 
-    /// The share of values of at least 0.5, `[1]`: what is kept at inference. Without gradient.
+    /// The share of values that inference keeps, those of at least 0.5: `[1]`, without gradient.
     pub fn kept_at_inference(&self) -> Tensor<1> {
-        let made = &self.made;
-        if made.attended.shape().num_elements() == 0 {
-            return Tensor::zeros([1], (&made.attended.device(), DType::F32));
+        let unrounded = &self.unrounded;
+        if unrounded.attended.shape().num_elements() == 0 {
+            return Tensor::zeros([1], (&unrounded.attended.device(), DType::F32));
         }
-        if made.is_fused() && made.computed.is_none() {
-            let attended = made.attended.clone().detach();
-            return mask_mean(attended, made.learned.shift.clone().detach(), Moment::Kept);
+        if unrounded.is_fused() && unrounded.computed.is_none() {
+            let attended = unrounded.attended.clone().detach();
+            return mask_mean(
+                attended,
+                unrounded.learned.shift.clone().detach(),
+                Moment::Kept,
+            );
         }
-        let kept = made.values().detach().greater_equal_elem(0.5).float();
-        made.over_tokens(kept.cast(DType::F32).mean())
+        let kept = unrounded.values().detach().greater_equal_elem(0.5).float();
+        unrounded.rescaled_for_padding(kept.cast(DType::F32).mean())
     }
 
-    /// Measures the mask; padding does not count.
+    /// Measures the mask, without padding.
     ///
-    /// Compares it with the mask of the module's last measured pass, and takes that one's place.
+    /// Compares it with the last mask of the module that was measured. The next call compares with this
+    /// one.
     pub fn statistics(&self) -> MaskStatistics {
-        let [mask, kept] = [self.made.values(), self.made.kept()];
-        let [mask, kept] = [mask, kept].map(|values| self.made.counted(values));
+        let [mask, kept] = [self.unrounded.values(), self.unrounded.kept()];
+        let [mask, kept] = [mask, kept].map(|values| self.unrounded.without_padding(values));
         MaskStatistics::measure(mask, kept, &self.history)
     }
 
-    /// Whether gradients reach the mask only where it keeps.
+    /// Whether gradients reach the mask only through kept values.
     pub fn kept_only(&self) -> bool {
-        self.made.kept_only()
+        self.unrounded.kept_only()
     }
 }
 
 impl Mask {
-    /// What the groups of channels are multiplied by, `[batch, time, values]`, with the gradient of
-    /// the rounding.
+    /// The factors of the groups of channels, `[batch, time, values]`, with the gradient of the rounding.
     pub(crate) fn multiplier(&self) -> Tensor<3> {
-        self.made.multiplier()
+        self.unrounded.multiplier()
     }
 
     /// Masks the last `values · group` channels of `x`, `[batch, time, channels]`.
     pub(crate) fn product(&self, x: Tensor<3>) -> Tensor<3> {
-        self.made.product(x)
+        self.unrounded.product(x)
     }
 }

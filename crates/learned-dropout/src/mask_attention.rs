@@ -1,12 +1,14 @@
-//! The attention of masks that the kernels do not know: to later tokens, or around padding.
+//! The attention of masks with access to later tokens, or with padding. The kernels have only causal
+//! attention without padding.
 //!
-//! It is made of burn's operations, which give its gradient on every device.
+//! It uses burn's operations, so that burn derives its gradient on every device.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Int, Tensor};
 
-/// Attention of every token to the tokens that it sees: all, or with `causal` those up to itself; never
-/// to padding, but for padding itself, so that no token sees nothing.
+/// Attention without projections. With `causal`, a token attends to itself and to earlier tokens,
+/// otherwise to all. No other token attends to padding; a padding token attends to itself, so that its
+/// softmax is defined.
 ///
 /// # Shapes
 /// - `packed`: `[batch, time, 3 · channels]`: queries, keys, values, each head by head
@@ -20,22 +22,23 @@ pub(crate) fn attention(
 ) -> Tensor<3> {
     let [batch, time, width] = packed.dims();
     let (channels, size) = (width / 3, width / 3 / heads);
-    let parts = packed
+    let packed_heads = packed
         .reshape([batch, time, 3 * heads, size])
         .swap_dims(1, 2);
-    let part = |index: usize| parts.clone().narrow(1, index * heads, heads);
-    let scores = part(0).matmul(part(1).transpose()) / (size as f64).sqrt();
+    let third = |index: usize| packed_heads.clone().narrow(1, index * heads, heads);
+    let scores = third(0).matmul(third(1).transpose()) / (size as f64).sqrt();
     let scores = match hidden([batch, time], causal, padding, &scores) {
         Some(hidden) => {
             scores.mask_fill(hidden.expand([batch, heads, time, time]), f32::NEG_INFINITY)
         }
         None => scores,
     };
-    let attended = softmax(scores, 3).matmul(part(2));
+    let attended = softmax(scores, 3).matmul(third(2));
     attended.swap_dims(1, 2).reshape([batch, time, channels])
 }
 
-/// Which keys a query does not see, `[batch or 1, 1, queries, keys]`; none where it sees all.
+/// True for the keys that are hidden from a query, `[batch or 1, 1, queries, keys]`; none if no key is
+/// hidden.
 fn hidden(
     [batch, time]: [usize; 2],
     causal: bool,

@@ -1,4 +1,4 @@
-//! Where the masks of a block find what they are computed from.
+//! The tensors that the masks of a block are computed from.
 
 use burn::tensor::Tensor;
 
@@ -7,32 +7,34 @@ use crate::norm::LayerNorm;
 use crate::ops::duplicated;
 use model::MaskInput;
 
-/// One more use of a tensor; a kernel adds its gradient to that of the others.
+/// Returns a second handle to a tensor. In the backward pass, one kernel adds the gradients of both.
 ///
 /// The tensor must be the result of an operation, not a parameter.
-pub(crate) fn shared(tensor: &mut Tensor<3>) -> Tensor<3> {
+pub(crate) fn duplicate(tensor: &mut Tensor<3>) -> Tensor<3> {
     let [first, second] = duplicated(tensor.clone());
     *tensor = second;
     first
 }
 
-/// Whether any of the masks is computed from the input of its half of the block.
-pub(crate) fn reads_layer_input<'a>(mut masks: impl Iterator<Item = &'a LearnedDropout>) -> bool {
-    masks.any(|module| module.reads() == MaskInput::LayerInput)
+/// Whether any of the masks is computed from the input of its attention or feed-forward.
+pub(crate) fn any_uses_layer_input<'a>(
+    mut masks: impl Iterator<Item = &'a LearnedDropout>,
+) -> bool {
+    masks.any(|module| module.mask_input() == MaskInput::LayerInput)
 }
 
-/// What masks can be computed from that does not belong to their half of the block.
+/// The tensors from outside an attention or feed-forward that its masks can be computed from.
 #[derive(Default)]
-pub(crate) struct Elsewhere<'a> {
-    /// The input that all masks share.
+pub(crate) struct MaskInputs<'a> {
+    /// The input that all masks share, made from the embedding.
     pub(crate) embedding: Option<&'a Tensor<3>>,
     /// The residual stream as it entered the block.
     pub(crate) residual: Option<Tensor<3>>,
 }
 
-impl Elsewhere<'_> {
-    /// What a mask is computed from: what it masks, `hidden`; its half's input and the norm in front
-    /// of that; or something from elsewhere.
+impl MaskInputs<'_> {
+    /// The tensor that a mask is computed from: the masked tensor `hidden`, the input of the attention or
+    /// feed-forward after its norm, or one of these tensors.
     pub(crate) fn source<'n>(
         &mut self,
         module: &LearnedDropout,
@@ -40,22 +42,22 @@ impl Elsewhere<'_> {
         hidden: &mut Tensor<3>,
         layer_input: Option<&mut Tensor<3>>,
     ) -> MaskSource<'n> {
-        let once_more = |tensor: &mut Tensor<3>| {
+        let use_again = |tensor: &mut Tensor<3>| {
             if module.detaches_input() {
                 tensor.clone()
             } else {
-                shared(tensor)
+                duplicate(tensor)
             }
         };
-        let there = "the model provides what its masks are computed from";
-        match module.reads() {
-            MaskInput::Hidden => MaskSource::Plain(once_more(hidden)),
-            MaskInput::Embedding => MaskSource::Plain(self.embedding.expect(there).clone()),
+        let missing = "the model provides the inputs of its masks";
+        match module.mask_input() {
+            MaskInput::Hidden => MaskSource::Plain(use_again(hidden)),
+            MaskInput::Embedding => MaskSource::Plain(self.embedding.expect(missing).clone()),
             MaskInput::Residual => {
-                MaskSource::Plain(once_more(self.residual.as_mut().expect(there)))
+                MaskSource::Plain(use_again(self.residual.as_mut().expect(missing)))
             }
             MaskInput::LayerInput => {
-                let input = once_more(layer_input.expect(there));
+                let input = use_again(layer_input.expect(missing));
                 match norm {
                     Some(norm) => MaskSource::Normalized(norm, input),
                     None => MaskSource::Plain(input),

@@ -1,4 +1,4 @@
-//! Where a module's noise comes from, as part of the module's record.
+//! The seed and step of a module's noise, stored in the module's record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use model::pass::NoiseKey;
 
 /// The seed of a module's noise, and the number of its forward passes with noise so far.
 ///
-/// Records hold both as a tensor of two integers, so that a module that was saved and loaded goes on
-/// with the noise that the saved one would have drawn. Clones of a module count together.
+/// Records hold both as a tensor of two integers. A loaded module therefore continues with the noise that
+/// the saved one would have drawn next. A module and its clones share one count.
 #[derive(Clone)]
 pub struct NoiseState {
     id: ParamId,
@@ -53,7 +53,8 @@ impl NoiseState {
         }
     }
 
-    /// The two numbers, bit by bit as signed ones, on the host whatever the module's device.
+    /// Both numbers as a tensor, their bits read as signed integers. It is on the host, whatever the
+    /// module's device is.
     fn parameter(&self) -> Param<Tensor<1, Int>> {
         let values = [self.seed, self.step()].map(|number| number as i64);
         let data = TensorData::new(values.to_vec(), [2]);

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::ops::layer_norm;
 
-/// What is added to the variance.
+/// Added to the variance, so that it is never 0.
 pub const EPSILON: f32 = 1e-5;
 
 /// `(x − mean) / sqrt(variance + 1e-5) · weight` over the channels of a token.

@@ -7,41 +7,41 @@ use crate::norm::LayerNorm;
 use crate::transformer::{Embedding, Transformer};
 use model::weights::{HostTensor, Weights};
 
-/// Something that is done with every parameter.
+/// A function that is called for every parameter.
 pub trait ParameterVisitor {
-    /// Called with each parameter and its name, in the order of the module's fields.
+    /// Is called with each parameter and its name, in the order of the module's fields.
     fn visit<const D: usize>(&mut self, name: &str, parameter: &Tensor<D>);
 }
 
-/// Something that replaces parameters.
+/// A function that replaces every parameter.
 pub trait ParameterMapper {
-    /// Gives the value that takes a parameter's place; on the autodiff device it comes without
-    /// graph, and its place keeps requiring gradients.
+    /// Returns the new value of a parameter. On an autodiff device the values have no graph, and the
+    /// parameter still requires gradients afterwards.
     fn map<const D: usize>(&mut self, name: &str, parameter: Tensor<D>) -> Tensor<D>;
 }
 
 impl Transformer {
     /// Visits every parameter by its name in [`layout`](model::layout::layout).
     pub fn visit_parameters(&self, visitor: &mut impl ParameterVisitor) {
-        self.visit(&mut Named {
+        self.visit(&mut ParameterPath {
             path: Vec::new(),
             inner: visitor,
         });
     }
 
-    /// Replaces every parameter. The mapper gets the only handle to its values, unless a clone of
-    /// the model or a graph holds another one.
+    /// Replaces every parameter. The mapper gets the only handle to a parameter's values, unless a clone
+    /// of the model or an autodiff graph holds another one, so burn can reuse their memory.
     pub fn map_parameters(&mut self, mapper: &mut impl ParameterMapper) {
-        let whole = self.clone();
-        self.let_go();
-        *self = whole.map(&mut Named {
+        let model = self.clone();
+        self.drop_parameters();
+        *self = model.map(&mut ParameterPath {
             path: Vec::new(),
             inner: mapper,
         });
     }
 
-    /// Leaves nothing but the shell of a model.
-    fn let_go(&mut self) {
+    /// Replaces all parameters by empty tensors, so that this model holds no handle to them.
+    fn drop_parameters(&mut self) {
         let device = self.final_norm.weight.val().device();
         let embedding = || Embedding {
             weight: Param::from_tensor(Tensor::empty([0, 0], &device)),
@@ -74,14 +74,15 @@ impl ParameterVisitor for WeightReader {
     }
 }
 
-struct Named<'a, T> {
+/// Tracks the path of the current parameter and calls the visitor or mapper with it.
+struct ParameterPath<'a, T> {
     path: Vec<String>,
     inner: &'a mut T,
 }
 
-impl<T> Named<'_, T> {
-    /// Alternatives (a module that is an enum) stand in the place of their field: neither the field
-    /// nor the alternative is part of the names.
+impl<T> ParameterPath<'_, T> {
+    /// For a module that is an enum, neither the name of the field nor the name of the variant is part of
+    /// a parameter's path.
     fn enter(&mut self, name: &str, container: &str) {
         if container.starts_with("Enum:") {
             if let Some(field) = self.path.last_mut() {
@@ -99,7 +100,7 @@ impl<T> Named<'_, T> {
     }
 }
 
-impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
+impl<T: ParameterVisitor> ModuleVisitor for ParameterPath<'_, T> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.enter(name, container);
     }
@@ -113,7 +114,7 @@ impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
     }
 }
 
-impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
+impl<T: ParameterMapper> ModuleMapper for ParameterPath<'_, T> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.enter(name, container);
     }

@@ -1,8 +1,9 @@
-//! Tensors of any number of dimensions as `[batch, time, channels]`, and back.
+//! Reshapes tensors with any number of dimensions to `[batch, time, channels]` and back.
 
 use burn::tensor::Tensor;
 
-/// The batch, the time and the channels of dimensions whose last two are time and channels.
+/// The dimensions `[..., time, channels]` as `[batch, time, channels]`; the batch is the product of the
+/// others.
 pub(crate) fn row_dims<const D: usize>(dims: [usize; D]) -> [usize; 3] {
     const {
         assert!(
@@ -14,18 +15,18 @@ pub(crate) fn row_dims<const D: usize>(dims: [usize; D]) -> [usize; 3] {
     [batch, dims[D - 2], dims[D - 1]]
 }
 
-/// A tensor of `[..., time, channels]` as `[batch, time, channels]`.
+/// Reshapes a tensor from `[..., time, channels]` to `[batch, time, channels]`.
 pub(crate) fn rows<const D: usize>(tensor: Tensor<D>) -> Tensor<3> {
     let dims = row_dims(tensor.dims());
     if D == 3 {
-        // The same dimensions: another shape would be one more step of the backward pass.
+        // The dimensions are the same. A reshape would add a step to the backward pass.
         return Tensor::from_dispatch(tensor.into_dispatch());
     }
     tensor.reshape(dims)
 }
 
-/// `[batch, time, values]` with the dimensions of a tensor of `[..., time, channels]` in front of the
-/// values.
+/// Reshapes `[batch, time, values]` to `[..., time, values]`, with the leading dimensions of `shape`,
+/// `[..., time, channels]`.
 pub(crate) fn with_leading<const D: usize>(rows: Tensor<3>, shape: [usize; D]) -> Tensor<D> {
     let mut dims = shape;
     dims[D - 1] = rows.dims()[2];

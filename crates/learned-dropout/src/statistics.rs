@@ -1,4 +1,4 @@
-//! What the masks of a forward pass look like, in numbers.
+//! Statistics of the masks of a forward pass.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +8,11 @@ use model::PenaltyKind;
 
 use crate::penalty;
 
-/// Statistics of one mask, on the device until they are read.
+/// Statistics of one mask. They stay on the device until they are read.
 #[derive(Clone, Debug)]
 pub struct MaskStatistics {
     /// `[kept, near one, near zero, entropy, squared penalty, never kept, always kept, changed]`;
-    /// `changed` is negative where there is no earlier mask.
+    /// `changed` is negative if there is no earlier mask.
     values: Tensor<1>,
 }
 
@@ -29,24 +29,24 @@ pub struct MaskValues {
     pub entropy: f32,
     /// Mean of `M² / 2`.
     pub penalty: f32,
-    /// Share of the values, each standing for a group of channels, that are kept for no token.
+    /// Share of the values that are kept for no token. Each value belongs to a group of channels.
     pub never_kept: f32,
     /// Share of the values that are kept for every token.
     pub always_kept: f32,
-    /// Share of elements whose side (`M ≥ 0.5` or below) differs from the one at the same place
-    /// in the forward pass before; none where there is no earlier pass of the same shape.
+    /// Share of elements that were on the other side of 0.5 in the mask measured before; none if there is
+    /// no earlier mask of the same shape.
     pub changed: Option<f32>,
 }
 
-/// The sides of the mask of the last forward pass, for the share that changed.
+/// Which values of the last measured mask were at least 0.5, to compute the share that changed.
 #[derive(Clone, Debug, Default)]
 pub struct MaskHistory {
     sides: Arc<Mutex<Option<Tensor<3, Bool>>>>,
 }
 
 impl MaskHistory {
-    /// Takes the sides of a new mask; gives the share that differs from the last ones.
-    fn advance(&self, mask: &Tensor<3>) -> Option<Tensor<1>> {
+    /// Stores the sides of a new mask and returns the share that differs from the last one's.
+    fn replace(&self, mask: &Tensor<3>) -> Option<Tensor<1>> {
         let sides = mask.clone().greater_equal_elem(0.5);
         let last = match self.sides.lock() {
             Ok(mut guard) => guard.replace(sides.clone()),
@@ -58,15 +58,15 @@ impl MaskHistory {
 }
 
 impl MaskStatistics {
-    /// Measures a mask `M` and the sides it was rounded to, both `[batch, time, channels]`.
+    /// Measures a mask `M` and its rounded values `kept`, both `[batch, time, channels]`.
     pub(crate) fn measure(mask: Tensor<3>, kept: Tensor<3>, history: &MaskHistory) -> Self {
         let (mask, kept) = (mask.detach().inner_or_self(), kept.detach().inner_or_self());
         let none = || Tensor::full([1], -1.0, (&mask.device(), DType::F32));
-        let changed = history.advance(&mask).unwrap_or_else(none);
+        let changed = history.replace(&mask).unwrap_or_else(none);
         let [batch, time, values] = kept.dims();
         let by_value = kept.clone().reshape([batch * time, values]).sum_dim(0);
         let by_value = by_value.reshape([values]);
-        // Counts are whole: half of one lies safely between.
+        // Counts are whole numbers: a bound between two of them is safe from rounding errors.
         let nearly_all = (batch * time) as f64 - 0.5;
         let values = Tensor::cat(
             vec![
@@ -116,7 +116,7 @@ impl MaskStatistics {
 }
 
 impl MaskValues {
-    /// The mean over masks; `changed` only where every mask has it. None without any mask.
+    /// The mean over masks; `changed` only if every mask has it. None if there are no masks.
     pub fn mean(masks: &[Self]) -> Option<Self> {
         let count = masks.len() as f64;
         let average = |value: fn(&Self) -> f32| {
@@ -141,7 +141,7 @@ fn share<const D: usize>(elements: Tensor<D, Bool>) -> Tensor<1> {
     elements.float().cast(DType::F32).mean()
 }
 
-/// Leaves the autodiff device where there is one.
+/// Removes the autodiff graph, if there is one.
 trait InnerOrSelf {
     fn inner_or_self(self) -> Self;
 }

@@ -1,11 +1,11 @@
-//! Which of burn's backends the operations of this crate exist for.
+//! Which of burn's backends this crate supports.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 
-/// Why modules of this crate do not run on a device; none where they do.
+/// The error message for a device that this crate does not support; none for a supported one.
 pub(crate) fn refusal(device: &Device) -> Option<String> {
-    // The variants of other backends exist only where something else in the program turns them on.
+    // Variants of other backends exist only if another crate in the program enables their features.
     let plain = device.clone().without_autodiff();
     match plain.as_dispatch() {
         DispatchDevice::Flex(_) => None,

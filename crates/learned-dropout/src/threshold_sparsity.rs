@@ -1,8 +1,8 @@
-//! Sparsity without training: inputs of linear layers whose magnitude is small are taken as 0.
+//! Sparsity without training: sets inputs of linear layers to 0 if their magnitude is small.
 //!
-//! The idea of Liu et al., "Training-free activation sparsity in large language models" (TEAL,
-//! 2024), for every token of a text. The thresholds of the layers come from magnitudes that were
-//! recorded on a text: the wanted share of them lies below.
+//! The method of Liu et al., "Training-free activation sparsity in large language models" (TEAL,
+//! 2024), applied to every token of a text. Each layer's threshold comes from magnitudes recorded on a
+//! calibration text: the wanted share of them lies below it.
 //!
 //! ```
 //! use burn::tensor::{Device, Int, Tensor};
@@ -33,22 +33,22 @@ use crate::feed_forward::Kind;
 use crate::linear::Linear;
 use crate::transformer::Transformer;
 
-/// What became of the inputs of one linear layer.
+/// Statistics of the inputs of one linear layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CutLayer {
-    /// Number of its weights; the share `sparsity` of them is not needed for a token on average.
+    /// Number of its weights. On average a token does not need the share `sparsity` of them.
     pub parameters: usize,
-    /// Magnitudes below are taken as 0.
+    /// Inputs with a smaller magnitude are set to 0.
     pub threshold: f32,
-    /// Share of the inputs that were 0 since the threshold was set; 0 where there were none.
+    /// Share of the inputs that were 0 since the threshold was set; 0 without any inputs.
     pub sparsity: f64,
 }
 
 impl Transformer {
-    /// Begins to record the magnitudes of inputs; the next passes are those of the calibration.
+    /// Starts the calibration: the following forward passes record the magnitudes of inputs.
     ///
     /// # Errors
-    /// The model is not a dense one: it has experts or learned masks.
+    /// The model has experts or learned masks.
     pub fn record_magnitudes(&mut self, which: CutInputs) -> Result<(), ConfigProblem> {
         let config = self.config();
         let refused = |key: &str, found: &str| {
@@ -67,21 +67,21 @@ impl Transformer {
         Ok(())
     }
 
-    /// Ends the recording: from now on, inputs are cut so that the share `sparsity` of those that
-    /// were recorded would be 0 in each layer.
+    /// Ends the calibration. From now on each layer sets small inputs to 0, with a threshold that would
+    /// set the share `sparsity` of the recorded inputs to 0.
     pub fn cut_small_inputs(&mut self, sparsity: f64) {
         for linear in self.cut_linears(CutInputs::All) {
-            if let Some(mut inputs) = linear.cut.inputs() {
+            if let Some(mut inputs) = linear.cut.statistics() {
                 inputs.set_threshold(sparsity);
             }
         }
     }
 
-    /// What became of the inputs of all layers that cut them, from the first block to the last.
+    /// Statistics of all layers that set small inputs to 0, from the first block to the last.
     pub fn cut_layers(&mut self) -> Vec<CutLayer> {
         let layers = self.cut_linears(CutInputs::All).into_iter();
         let layers = layers.filter_map(|linear| {
-            let inputs = linear.cut.inputs()?;
+            let inputs = linear.cut.statistics()?;
             Some(CutLayer {
                 parameters: linear.weight.dims().iter().product(),
                 threshold: inputs.threshold.unwrap_or(0.0),

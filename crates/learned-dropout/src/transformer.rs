@@ -19,14 +19,15 @@ use crate::learned_dropout::LearnedDropout;
 use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::linear::Linear;
 use crate::mask::Mask;
-use crate::mask_sources::{Elsewhere, shared};
+use crate::mask_sources::{MaskInputs, duplicate};
 use crate::norm::LayerNorm;
 use crate::ops::{
     Precision, duplicated, linear_cross_entropy, sum_of_two, sum_with_shared, tied_rows,
 };
 use crate::statistics::MaskStatistics;
 
-/// One block: attention and feed-forward, each behind a norm and added to the residual stream.
+/// One block: attention, then feed-forward. Each reads the residual stream through a norm and adds its
+/// output to it.
 #[derive(Module, Debug)]
 pub struct Block {
     /// Norm before the attention.
@@ -40,8 +41,8 @@ pub struct Block {
 }
 
 impl Block {
-    /// Runs the block on the residual stream, `[batch, time, width]`; adds its masks to `masks`. Gives
-    /// also what the feed-forward used of itself, where it does not use all.
+    /// Runs the block on the residual stream, `[batch, time, width]`, and adds its masks to `masks`. Also
+    /// returns the activity of the feed-forward, if it has experts or ReLU.
     fn forward(
         &self,
         mut hidden: Tensor<3>,
@@ -49,32 +50,32 @@ impl Block {
         masks: &mut Vec<Mask>,
         pass: &Pass,
     ) -> (Tensor<3>, Option<Activity>) {
-        let entered = self
+        let block_input = self
             .attention
             .masks()
             .chain(self.feed_forward.masks())
-            .any(|module| module.reads() == MaskInput::Residual)
-            .then(|| shared(&mut hidden));
-        let mut elsewhere = Elsewhere {
+            .any(|module| module.mask_input() == MaskInput::Residual)
+            .then(|| duplicate(&mut hidden));
+        let mut mask_inputs = MaskInputs {
             embedding: mask_input,
-            residual: entered,
+            residual: block_input,
         };
         let [input, residual] = duplicated(hidden);
         let norm = Some(&self.attention_norm);
         let output = self
             .attention
-            .masked(norm, input, &mut elsewhere, masks, pass);
+            .masked(norm, input, &mut mask_inputs, masks, pass);
         let hidden = sum_of_two(residual, output);
         let [input, residual] = duplicated(hidden);
         let norm = &self.feed_forward_norm;
         let (output, activity) =
             self.feed_forward
-                .forward(norm, input, &mut elsewhere, masks, pass);
+                .forward(norm, input, &mut mask_inputs, masks, pass);
         (sum_of_two(residual, output), activity)
     }
 }
 
-/// A table of vectors, one for each index.
+/// A table with one vector for each index.
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// `[entries, width]`.
@@ -90,9 +91,9 @@ pub struct Transformer {
     pub token_embedding: Embedding,
     /// Learned positions, `[context, width]`.
     pub positional_embedding: Embedding,
-    /// Makes the masks' common input, where masks are computed from the embedding.
+    /// Computes the masks' common input from the embedding; none if masks have other inputs.
     pub mask_embedding: Option<Attention>,
-    /// The learned mask on the embedding, where there is one.
+    /// The learned mask on the embedding, if there is one.
     pub embedding_learned_dropout: Option<LearnedDropout>,
     /// The blocks.
     pub blocks: Vec<Block>,
@@ -104,16 +105,16 @@ pub struct Transformer {
     precision: Precision,
 }
 
-/// What a forward pass gives.
+/// The results of a forward pass.
 pub struct Forward {
     /// The final hidden state after the last norm, `[batch, time, width]`.
     pub hidden: Tensor<3>,
-    /// The output layer, `[vocabulary, width]`: the token embedding, in a form whose gradient is
-    /// added to that of the embedding.
+    /// The output layer, `[vocabulary, width]`: the token embedding. The backward pass adds its gradient
+    /// to that of the embedding.
     pub output: Tensor<2>,
     /// The masks in the order of the forward pass; empty without learned masks.
     pub masks: Vec<Mask>,
-    /// What the feed-forwards used of themselves; empty where they use all.
+    /// What each feed-forward with experts or ReLU used; empty for dense ones.
     pub activities: Vec<Activity>,
 }
 
@@ -121,15 +122,14 @@ pub struct Forward {
 pub struct Loss {
     /// Mean cross-entropy of the next token in nats, `[1]`.
     pub cross_entropy: Tensor<1>,
-    /// Mean over modules of the configured penalty, `[1]`, without coefficient; none without
-    /// learned masks.
+    /// Mean of the configured penalty over modules, `[1]`, without the coefficient; none without learned
+    /// masks.
     pub penalty: Option<Tensor<1>>,
     /// The masks in the order of the forward pass; empty without learned masks.
     pub masks: Vec<Mask>,
-    /// The auxiliary loss of the feed-forwards, `[1]`, without coefficient; none where they have
-    /// none.
+    /// The auxiliary loss of the feed-forwards, `[1]`, without the coefficient; none for dense ones.
     pub auxiliary: Option<Tensor<1>>,
-    /// What the feed-forwards used of themselves; empty where they use all.
+    /// What each feed-forward with experts or ReLU used; empty for dense ones.
     pub activities: Vec<Activity>,
 }
 
@@ -139,20 +139,20 @@ impl Loss {
         self.masks.iter().map(Mask::statistics).collect()
     }
 
-    /// The mean over masks of the share of values that is kept at inference, `[1]`; none without
+    /// The share of mask values that inference keeps, averaged over the masks: `[1]`. None without
     /// learned masks.
     pub fn kept_at_inference(&self) -> Option<Tensor<1>> {
         mean(self.masks.iter().map(Mask::kept_at_inference))
     }
 
-    /// The mean over masks of their values' shortfall below the configured floor, `[1]`; none
+    /// The shortfall of mask values below the configured floor, averaged over the masks: `[1]`. None
     /// without a floor.
     pub fn shortfall(&self) -> Option<Tensor<1>> {
         mean(self.masks.iter().filter_map(|mask| mask.shortfall.clone()))
     }
 }
 
-/// The mean over masks of their penalties; none without any.
+/// The mean penalty of some masks, `[1]`; none if there are no masks.
 pub fn mean_penalty(masks: &[Mask]) -> Option<Tensor<1>> {
     mean(masks.iter().map(|mask| mask.penalty.clone()))
 }
@@ -163,7 +163,7 @@ fn mean(values: impl Iterator<Item = Tensor<1>>) -> Option<Tensor<1>> {
 }
 
 impl Transformer {
-    /// A transformer with random weights that follow from the seed.
+    /// A transformer with random weights, which the seed determines.
     ///
     /// # Panics
     /// If the configuration is not valid; see [`TransformerConfig::validate`].
@@ -177,8 +177,8 @@ impl Transformer {
     /// A transformer with given weights.
     ///
     /// # Panics
-    /// If the weights are not those of the configuration; [`weights::read`](model::weights::read)
-    /// gives only such that are.
+    /// If the weights do not belong to the configuration. Those from
+    /// [`weights::read`](model::weights::read) always do.
     pub fn from_weights(config: &TransformerConfig, weights: &Weights, device: &Device) -> Self {
         Builder {
             config,
@@ -210,7 +210,7 @@ impl Transformer {
         &self.config
     }
 
-    /// Runs the blocks on token ids, `[batch, time]`, with time at most the context.
+    /// Runs the blocks on token ids, `[batch, time]`; the time is at most the context.
     pub fn forward(&self, ids: Tensor<2, Int>, pass: &Pass) -> Forward {
         let [batch, time] = ids.dims();
         let width = self.config.width;
@@ -234,8 +234,8 @@ impl Transformer {
         }
     }
 
-    /// Drops elements of the embedding; gives also what masks are computed from, where that is made
-    /// from the embedding.
+    /// Applies dropout to the embedding. Also returns the masks' common input, if it is computed from the
+    /// embedding.
     fn embed(
         &self,
         mut embedded: Tensor<3>,
@@ -253,11 +253,11 @@ impl Transformer {
             return (hidden, mask_input);
         };
         let mask_input = make_input(embedded.clone());
-        let mut elsewhere = Elsewhere {
+        let mut mask_inputs = MaskInputs {
             embedding: mask_input.as_ref(),
             residual: None,
         };
-        let source = elsewhere.source(module, None, &mut embedded, None);
+        let source = mask_inputs.source(module, None, &mut embedded, None);
         let mask = module.mask(source, pass);
         let hidden = mask.product(embedded);
         masks.push(mask);
@@ -298,7 +298,7 @@ impl Transformer {
     }
 }
 
-/// Puts weights in their places.
+/// Builds the modules of a transformer from weights by name.
 struct Builder<'a> {
     config: &'a TransformerConfig,
     weights: &'a Weights,
@@ -349,14 +349,14 @@ impl Builder<'_> {
     }
 
     fn feed_forward(&self, name: &str) -> Kind {
-        let linear = |part: &str| Linear::new(self.tensor(&format!("{name}.{part}.weight")));
+        let linear = |layer: &str| Linear::new(self.tensor(&format!("{name}.{layer}.weight")));
         let dense = |prefix: &str| {
-            let part = |part: &str| self.tensor(&format!("{name}.{prefix}{part}.weight"));
-            Dense::new(part("up"), part("down"))
+            let weight = |layer: &str| self.tensor(&format!("{name}.{prefix}{layer}.weight"));
+            Dense::new(weight("up"), weight("down"))
         };
         let experts = || {
-            let part = |part: &str| self.tensor(&format!("{name}.experts.{part}"));
-            Experts::new(part("up"), part("down"))
+            let weight = |layer: &str| self.tensor(&format!("{name}.experts.{layer}"));
+            Experts::new(weight("up"), weight("down"))
         };
         match &self.config.feed_forward {
             FeedForwardConfig::Dense(_) => Kind::Dense(dense("")),
@@ -398,14 +398,14 @@ impl Builder<'_> {
         let mask = self.config.learned_dropout.as_ref()?;
         let shape = self.config.mask_shape(site)?;
         let name = |suffix: &str| format!("{}.{suffix}", site.tensor_prefix(layer));
-        let module = LearnedDropoutConfig::of_model(mask, &shape).with_weights(
+        let module = LearnedDropoutConfig::for_site(mask, &shape).with_weights(
             self.tensor(&name("query_key_value.weight")),
             shape.projected.then(|| self.tensor(&name("output.weight"))),
             learned(&mask.function, |parameter| self.tensor(&name(parameter))),
-            // Every pass of a transformer brings the key of its noise.
+            // The seed is unused: every pass of a transformer brings the key of its noise.
             0,
         );
-        Some(module.at(site, layer, mask.input))
+        Some(module.with_site(site, layer, mask.input))
     }
 
     fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {

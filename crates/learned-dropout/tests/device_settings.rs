@@ -1,6 +1,6 @@
-//! What belongs to a device and not to a module: its type of numbers and its random ones.
+//! Settings of a device that modules use: the type of floats and the seed of random numbers.
 //!
-//! Both are settings of the whole process, so this is one test in a program of its own.
+//! Both apply to the whole process, so this test is a separate program.
 
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use learned_dropout::{LearnedDropoutConfig, MaskFunction};
@@ -27,7 +27,7 @@ fn modules_follow_the_settings_of_their_device() {
                 .with_function(function.clone())
                 .with_causal(causal)
                 .with_floor(Some(0.4));
-            let made = || {
+            let masks = || {
                 device.seed(5);
                 let dropout = config.init(&device);
                 let x = Tensor::<3>::random([2, 5, 8], Distribution::Default, &device);
@@ -41,8 +41,8 @@ fn modules_follow_the_settings_of_their_device() {
                 assert!(dropout.shift.grad(&gradients).is_some());
                 (dropout.noise.seed(), read(weight), read(masked.output))
             };
-            let first = made();
-            assert_eq!(first, made(), "the seed of the device decides everything");
+            let first = masks();
+            assert_eq!(first, masks(), "the seed of the device decides everything");
             let other = config.init(&device);
             assert_ne!(first.0, other.noise.seed());
         }

@@ -1,4 +1,4 @@
-//! Masks of an encoder: each depends on all tokens of its sequence, and on no padding.
+//! Masks of an encoder: each depends on all tokens of its sequence, but not on padding.
 
 mod support;
 
@@ -18,7 +18,8 @@ fn config() -> LearnedDropoutConfig {
         .with_seed(Some(7))
 }
 
-/// Padding of sequences of `time` tokens of which those from `from` to `to` count.
+/// Marks padding in sequences of `time` tokens: all tokens outside the ranges `counted`, one for each
+/// sequence.
 fn padding(time: usize, counted: &[std::ops::Range<usize>], device: &Device) -> Tensor<2, Bool> {
     let padded = |range: &std::ops::Range<usize>| {
         let range = range.clone();
@@ -55,7 +56,7 @@ fn a_mask_depends_on_all_tokens_of_its_sequence() {
     }
 }
 
-/// Padding before and behind, whatever it holds, changes nothing.
+/// Padding before and after a sequence changes nothing, whatever its values are.
 #[test]
 fn padding_has_no_part_in_masks_penalty_and_shares() {
     let device = device();
@@ -123,7 +124,7 @@ fn sequences_of_padding_alone_give_zeros() {
     }
 }
 
-/// Adds a step to one element of one parameter.
+/// A mapper that adds a step to one element of one parameter.
 struct Step {
     parameter: usize,
     element: usize,
@@ -146,14 +147,14 @@ impl ModuleMapper for Step {
     }
 }
 
-/// A loss with all that has gradients.
+/// A loss of all results that have gradients.
 fn loss(dropout: &LearnedDropout, x: Tensor<3>, padding: Tensor<2, Bool>) -> Tensor<1> {
     let masked = padded(dropout, x.clone(), padding);
     let weights = random(x.dims(), 9, &x.device());
     (masked.output * weights).sum() + masked.penalty * 5.0 + masked.shortfall.unwrap() * 5.0
 }
 
-/// Of masks that are smooth, against finite differences.
+/// Compares the gradients of smooth masks with finite differences.
 #[test]
 fn gradients_are_those_of_finite_differences() {
     let (plain, training) = (device(), device().autodiff());
@@ -236,7 +237,7 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
-/// Straight through the rounding, against the same made of burn's operations.
+/// Compares the straight-through gradient with the same computation by burn's operations.
 #[test]
 fn gradients_pass_the_rounding_straight_through() {
     let device = device().autodiff();
@@ -256,9 +257,9 @@ fn gradients_pass_the_rounding_straight_through() {
     let heads = packed
         .reshape([2, 5, 3, 2, WIDTH / 2])
         .permute([2, 0, 3, 1, 4]);
-    let part = |index| heads.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
-    let scores = part(0).matmul(part(1).transpose()) / ((WIDTH / 2) as f64).sqrt();
-    let attended = burn::tensor::activation::softmax(scores, 3).matmul(part(2));
+    let third = |index| heads.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
+    let scores = third(0).matmul(third(1).transpose()) / ((WIDTH / 2) as f64).sqrt();
+    let attended = burn::tensor::activation::softmax(scores, 3).matmul(third(2));
     let attended = attended.swap_dims(1, 2).reshape([2, 5, WIDTH]);
     let mask = (attended + dropout.shift.val().unsqueeze()).cos() * 0.5 + 0.5;
     let rounded = mask.clone() - mask.detach() + kept;

@@ -31,7 +31,7 @@ impl ParameterVisitor for Collected<'_> {
     }
 }
 
-/// A model whose roundings are smooth, so that its loss has a derivative.
+/// A model with smooth roundings, so that its loss is differentiable.
 fn config(input: MaskInput, kind: PenaltyKind) -> TransformerConfig {
     TransformerConfig {
         vocabulary: 11,
@@ -54,7 +54,7 @@ fn config(input: MaskInput, kind: PenaltyKind) -> TransformerConfig {
     }
 }
 
-/// The same with masks at several sites, of groups, from a narrow generator.
+/// Like [`config`], with masks at several sites, with groups and a rank.
 fn masks_at(
     sites: &[Site],
     input: MaskInput,
@@ -123,8 +123,8 @@ fn check(config: &TransformerConfig) {
                 };
                 (moved(step) - moved(-step)) / f64::from(2.0 * step)
             };
-            // Where another expert is chosen or a unit begins to be 0, the loss has no derivative,
-            // and the difference depends on the step.
+            // The loss has no derivative at points where the choice of experts changes or a unit becomes
+            // 0. There the difference depends on the step.
             let smooth = |index: usize| {
                 let [whole, half] = [1e-2, 5e-3].map(|step| difference(index, step));
                 ((whole - half).abs() < 3e-4 + 5e-3 * whole.abs()).then_some((index, whole))

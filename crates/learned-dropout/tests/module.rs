@@ -1,4 +1,4 @@
-//! The module as a user of burn meets it: what goes in and comes out, and what is refused.
+//! The public interface of the module: inputs, outputs and errors.
 
 mod support;
 
@@ -14,7 +14,7 @@ fn config(width: usize) -> LearnedDropoutConfig {
     LearnedDropoutConfig::new(width, 2).with_seed(Some(7))
 }
 
-/// A module whose masks lie on both sides of 0.5.
+/// A module with mask values on both sides of 0.5.
 fn module(width: usize, device: &Device) -> LearnedDropout {
     let shift_init = std::f64::consts::FRAC_PI_2;
     config(width)
@@ -22,7 +22,7 @@ fn module(width: usize, device: &Device) -> LearnedDropout {
         .init(device)
 }
 
-/// The message of what a function panics with.
+/// The message of a function's panic.
 fn refusal<T>(function: impl FnOnce() -> T) -> String {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(function));
     let payload = outcome.err().expect("it is refused");
@@ -121,7 +121,7 @@ fn gradients_reach_x_and_all_parameters() {
     }
 }
 
-/// NaN and infinity reach their own token and those after it, and no earlier one.
+/// NaN and infinity affect their own token and later ones, but no earlier token.
 #[test]
 fn what_is_no_number_stays_one_and_reaches_no_earlier_token() {
     for training in [false, true] {
@@ -307,7 +307,7 @@ fn types_of_half_the_size_give_outputs_of_theirs() {
     }
 }
 
-/// Repeats the values of groups until there are as many as channels.
+/// Repeats each value of a group for all channels of the group.
 trait RepeatEach {
     fn repeat_each(self, channels: usize) -> Self;
 }

@@ -1,4 +1,5 @@
-//! Training, freezing, validation, saving and loading: when a module uses noise, and which.
+//! When a module uses noise, and with which seed and step: training, freezing, validation, saving and
+//! loading.
 
 mod support;
 
@@ -21,7 +22,8 @@ fn x(device: &Device) -> Tensor<3> {
     random([2, 16, 8], 1, device)
 }
 
-/// Whether two passes differ, and with noise from a threshold at 0.5.
+/// Whether a module uses noise: two passes with the same input then differ. Without noise, asserts that masks
+/// are rounded at 0.5.
 fn uses_noise(dropout: &LearnedDropout, device: &Device) -> bool {
     let step = dropout.step();
     let [first, second] = [(); 2].map(|()| dropout.forward_with_mask(x(device)));
@@ -38,7 +40,7 @@ fn uses_noise(dropout: &LearnedDropout, device: &Device) -> bool {
     noise
 }
 
-/// A model of two parts.
+/// A model with two modules.
 #[derive(Module, Debug)]
 struct Two {
     first: LearnedDropout,
@@ -101,7 +103,7 @@ fn a_loaded_module_goes_on_with_the_noise_of_the_saved_one() {
     }
     let bytes = dropout.clone().into_record().into_bytes().expect("bytes");
     let record = ModuleRecord::from_bytes(bytes).expect("a record");
-    // Other weights, another seed and other passes so far.
+    // Other weights, another seed and another number of passes.
     let fresh = LearnedDropoutConfig::new(8, 2)
         .with_seed(Some(u64::MAX))
         .init(&device);
@@ -162,11 +164,11 @@ fn modules_of_one_configuration_differ() {
 #[test]
 fn noise_can_fade_to_the_threshold() {
     let device = device().autodiff();
-    // Masks around 0.68, which noise of a spread of 0.25 cannot reach.
+    // Masks near 0.68: noise with a spread of 0.25 around 0.5 stays below them.
     let function = MaskFunction::Cosine(Cosine { shift_init: 1.2 });
     let config = module(&device).config().clone().with_function(function);
     let dropout = config.with_noise_steps(Some(4)).init(&device);
-    // Whether the sides are those of the threshold, pass by pass.
+    // For each pass, whether the rounding is that of the threshold.
     let mut sides = Vec::new();
     for _ in 0..6 {
         let mask = dropout.forward_with_mask(x(&device)).mask;

@@ -1,4 +1,4 @@
-//! Masks at every site: what they do to the model when they keep everything or nothing.
+//! Masks at every site: models whose masks keep everything or nothing.
 
 mod support;
 
@@ -58,7 +58,7 @@ fn series(terms: usize) -> MaskFunction {
     })
 }
 
-/// Every configuration of one site that is accepted.
+/// All valid configurations with one site.
 fn accepted() -> impl Iterator<Item = MaskConfig> {
     let choices = Site::ALL.into_iter().flat_map(|site| {
         INPUTS.into_iter().flat_map(move |input| {
@@ -97,17 +97,17 @@ fn masks_that_keep_everything_leave_the_dense_model() {
         }
         count += 1;
     }
-    // 6 sites of 4 inputs with a rank, less the 2 of the embedding; and the groups and the masks
-    // without a rank that fit.
+    // 6 sites with 4 inputs and a rank, minus the 2 that the embedding cannot have, plus valid configurations
+    // with groups or without a rank.
     assert!(count > 40, "{count}");
 }
 
-/// The dense model in which what a site masks is 0.
+/// The weights of a dense model in which the masked tensor of a site is 0.
 fn without(site: Site, mut weights: Weights) -> Option<Weights> {
     let erased = match site {
         Site::FeedForwardHidden | Site::FeedForwardOutput => "feed_forward.down.weight",
         Site::AttentionHeads | Site::AttentionOutput => "attention.output.weight",
-        // Values are the last third of the rows; without them the attention gives nothing.
+        // Without values the output of the attention is 0.
         Site::AttentionProbabilities => "attention.output.weight",
         Site::Embedding => return None,
     };
@@ -159,7 +159,7 @@ fn masks_begin_neither_flat_nor_shut() {
         let loss = model.loss(ids.clone(), ids, &Pass::Evaluate);
         for (made, measured) in loss.masks.iter().zip(loss.statistics()) {
             let mask = config.learned_dropout.as_ref().unwrap();
-            // What is as small as the embedding, 0.02, makes small masks: they begin nearly open.
+            // Inputs as small as the embedding, 0.02, give a small `z`, so `M` starts near 1.
             if mask.input == MaskInput::LayerInput {
                 let values = measured.read();
                 assert!(values.near_one < 0.99, "{mask:?}: {values:?}");
@@ -184,7 +184,7 @@ fn noise_differs_between_the_sites_of_a_block() {
             () => {}
         }
     }
-    // Every M is 0.5: the rounded masks are the noise.
+    // Every `M` is 0.5, so the rounded masks show the noise.
     let model = Transformer::from_weights(&config, &weights, &device());
     let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3], [1, 3]), &device());
     let pass = Pass::Train(NoiseKey { seed: 1, step: 0 });
@@ -212,7 +212,7 @@ fn a_series_of_one_term_is_the_cosine() {
         for pass in [Pass::Evaluate, Pass::Train(NoiseKey { seed: 1, step: 0 })] {
             let expected = losses(&config, &weights, &pass);
             let found = losses(&of_one_term, &weights, &pass);
-            // The kernel's cosine is another one than the backend's.
+            // The kernel and the backend compute the cosine differently.
             assert!(
                 (found - expected).abs() < 1e-6,
                 "{found}, expected {expected}"

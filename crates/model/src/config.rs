@@ -1,10 +1,10 @@
 //! The configuration of a transformer.
 //!
-//! It is plain data: what a configuration file's `[model]` table and a checkpoint's `config.json`
-//! hold. It needs neither a device nor a tensor.
+//! It is plain data: the content of a configuration file's `[model]` table and of a checkpoint's
+//! `config.json`. It needs neither a device nor a tensor.
 //!
-//! Both are the same type, so that every setting is declared once. Only the vocabulary differs: a
-//! checkpoint has one, and a file may leave it to the data. Its type is therefore a parameter.
+//! Both have the same type, so every setting is declared once. Only the vocabulary differs: a checkpoint
+//! always has one, while a configuration file may leave it to the data. Its type is therefore a parameter.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,14 +28,14 @@ pub struct TransformerConfig<Vocabulary = usize> {
     /// Number of blocks.
     pub layers: usize,
     /// Rate of the ordinary dropout, in [0, 1): on the embedding, the attention probabilities,
-    /// the attention output and the feed-forward output, each where no learned mask stands.
+    /// the attention output and the feed-forward output. A learned mask at one of these replaces it.
     #[serde(default)]
     pub dropout: f64,
-    /// What stands in the second half of a block; the dense feed-forward with four times the width
-    /// of hidden units where left out.
+    /// The feed-forward of each block; a dense one with four times the width of hidden units if left
+    /// out.
     #[serde(default, skip_serializing_if = "FeedForwardConfig::is_default")]
     pub feed_forward: FeedForwardConfig,
-    /// The learned masks; the plain baseline where left out.
+    /// The learned masks; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned_dropout: Option<MaskConfig>,
 }
@@ -44,7 +44,7 @@ pub struct TransformerConfig<Vocabulary = usize> {
 pub type ModelConfig = TransformerConfig<Option<usize>>;
 
 impl<Vocabulary> TransformerConfig<Vocabulary> {
-    /// The same model with another vocabulary.
+    /// The same configuration with another vocabulary.
     pub fn with_vocabulary<Other>(self, vocabulary: Other) -> TransformerConfig<Other> {
         TransformerConfig {
             vocabulary,

@@ -1,6 +1,6 @@
-//! Which inputs of linear layers are taken as 0 where they are small.
+//! Which linear layers set small inputs to 0.
 
-/// Which inputs are cut.
+/// The linear layers that set small inputs to 0, by their inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CutInputs {
     /// The hidden units of the feed-forwards: the inputs of their down projections.

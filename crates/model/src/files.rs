@@ -1,13 +1,13 @@
-//! Files that are either whole or not there.
+//! Writing files atomically: a file is either complete or absent.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes a file beside its place, flushes it to the disk and renames it into place.
+/// Writes a temporary file in the same folder, flushes it to the disk and renames it to `path`.
 ///
 /// # Errors
-/// What the operating system reports. Nothing half-written remains under `path`.
+/// What the operating system reports. `path` never holds a partly written file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -20,8 +20,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Temporary files belong to their owner alone; what is renamed into place should have the
-/// permissions of any other new file.
+/// By default only their owner can read temporary files. The renamed file should have the permissions of
+/// any other new file.
 #[cfg(unix)]
 fn readable_by_others() -> tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Random initial weights that depend on the seed alone.
+//! Random initial weights that depend only on the seed.
 
 use kernels::random::Philox;
 
@@ -12,15 +12,15 @@ use crate::weights::{HostTensor, Weights};
 /// Standard deviation of initial weights in the original write-up.
 pub const DEVIATION: f64 = 0.02;
 
-/// The standard deviation with which what comes out of a matrix is as large as what goes into it.
+/// The standard deviation of a matrix whose outputs have the same variance as its inputs.
 ///
-/// The matrices of a mask with a rank begin like that. With smaller ones the mask would begin near
-/// the maximum of the cosine, where the slope is 0, and would learn slowly.
+/// The matrices of masks with a rank start with it. With smaller matrices a mask would start near the
+/// maximum of the cosine, where the slope is 0, and would learn slowly.
 pub fn scale_preserving_deviation(inputs: usize) -> f64 {
     (inputs as f64).powf(-0.5)
 }
 
-/// Makes normally distributed values, one tensor after the other.
+/// Generates normally distributed values, one tensor after the other.
 #[derive(Debug)]
 pub struct NormalValues {
     generator: Philox,
@@ -28,7 +28,7 @@ pub struct NormalValues {
 }
 
 impl NormalValues {
-    /// The values that belong to a seed, from the first.
+    /// Starts at the first value for a seed.
     pub fn new(seed: u64) -> Self {
         let key = NoiseKey { seed, step: 0 };
         Self {
@@ -53,7 +53,7 @@ fn masks_have_rank(config: &TransformerConfig) -> bool {
 
 /// Initial weights of a transformer: matrices from `N(0, 0.02²)`, the projections that write to
 /// the residual stream from `N(0, 0.02² / (2 · layers))`, those of masks with a rank from
-/// `N(0, 1 / inputs)`, norms 1, what mask functions learn as they say.
+/// `N(0, 1 / inputs)`, norms 1, and the parameters of mask functions with the values that those define.
 pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
     let mut normal = NormalValues::new(seed);
     let residual = DEVIATION / ((2 * config.layers) as f64).sqrt();
@@ -83,16 +83,18 @@ pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
         .collect()
 }
 
-/// How much smaller than initial weights those are with which masks begin to keep everything.
-const NEARLY_NOTHING: f32 = 0.1;
+/// The factor of a new mask's weights in a continued model. It makes `z` small, so that `M` starts near 1
+/// and the mask keeps everything.
+const NEARLY_OPEN_SCALE: f32 = 0.1;
 
-/// Weights of a transformer that continues another one: the tensors of that one, and masks, where
-/// it has none, that begin by keeping everything: `M` is 1 but for a little that lets them learn.
+/// Weights of a transformer that continues another one. It takes the tensors of the other one, `given`. If
+/// that has no masks, it adds masks that start by keeping everything: `M` is slightly below 1, so that
+/// they can learn.
 ///
-/// `given` may lack no tensors but those of masks.
+/// `given` must contain all tensors except those of masks.
 ///
 /// # Errors
-/// The name of a tensor that is missing, of another shape, or of no use here.
+/// Names a tensor that is missing, has another shape, or does not belong to the configuration.
 pub fn continued_weights(
     config: &TransformerConfig,
     seed: u64,
@@ -111,7 +113,7 @@ pub fn continued_weights(
                     found.shape, tensor.shape
                 ));
             }
-            None if role.is_of_one_mask() => keep_all(role, tensor, config),
+            None if role.belongs_to_one_mask() => keep_all(role, tensor, config),
             None if role == TensorRole::MaskEmbedding => {}
             None => return Err(format!("no tensor `{name}`")),
         }
@@ -124,8 +126,8 @@ pub fn continued_weights(
     }
 }
 
-/// Makes the output of a mask's attention small, and its shift 0; other parameters of its function
-/// stay initial.
+/// Makes the output of a mask's attention small and its shift 0. Other parameters of its function keep
+/// their initial values.
 fn keep_all(role: TensorRole, tensor: &mut HostTensor, config: &TransformerConfig) {
     let values = &mut tensor.values[..];
     let shrunk = match role {
@@ -136,15 +138,15 @@ fn keep_all(role: TensorRole, tensor: &mut HostTensor, config: &TransformerConfi
             return;
         }
         TensorRole::MaskProjection => values,
-        // With a rank, shrinking the projection behind the attention is enough.
+        // With a rank, it is enough to shrink the projection after the attention.
         _ if masks_have_rank(config) => return,
-        // The values: the last third of queries, keys and values.
+        // Only the value projection: the last third of queries, keys and values.
         _ => {
             let first = values.len() / 3 * 2;
             &mut values[first..]
         }
     };
     for value in shrunk {
-        *value *= NEARLY_NOTHING;
+        *value *= NEARLY_OPEN_SCALE;
     }
 }

@@ -4,8 +4,8 @@ use crate::config::TransformerConfig;
 use crate::tensor_spec::TensorRole::{MaskEmbedding, NormScale, ResidualProjection, Weight};
 use crate::tensor_spec::TensorSpec;
 
-/// All tensors of a transformer in the order of the forward pass. The masks of a block stand at its
-/// end.
+/// All tensors of a transformer in the order of the forward pass, except that the masks of a block come
+/// after its other tensors.
 pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + '_ {
     let (vocabulary, context, width) = (config.vocabulary, config.context, config.width);
     let spec = TensorSpec::new;

@@ -1,14 +1,14 @@
-//! What a transformer with learned dropout is, as data.
+//! A transformer with learned dropout, described as plain data.
 //!
-//! This crate has no tensor library. It describes a model and its files, so that training,
+//! This crate uses no tensor library. It describes a model and its files, so that training,
 //! inference and any other program agree on them:
 //!
 //! - [`TransformerConfig`] and [`MaskConfig`] are the configuration. [`function`], [`rounding`],
-//!   [`penalty`] and [`feed_forward`] hold the choices in it, with their settings and checks.
+//!   [`penalty`] and [`feed_forward`] hold its alternatives, with their settings and checks.
 //! - [`layout`](layout::layout) names every tensor, with its shape and its role.
-//! - [`initialization`] makes initial weights, and [`pass`] the keys of all random numbers.
-//! - [`model_folder`] and [`weights`] read and write models. With the feature `pytorch`, so does
-//!   `pytorch` with PyTorch checkpoints.
+//! - [`initialization`] generates initial weights, and [`pass`] defines the keys of all random numbers.
+//! - [`model_folder`] and [`weights`] read and write models. With the feature `pytorch`, the module
+//!   `pytorch` reads and writes PyTorch checkpoints.
 
 pub mod config;
 pub mod cut_inputs;

@@ -8,55 +8,55 @@ use crate::problem::ConfigProblem;
 use crate::rounding::{Rounding, SIGMOID_SCALE};
 use crate::site::{MaskInput, Sites};
 
-/// Which gradients reach a mask and what it masks, through the rounding.
+/// Which gradients pass through the rounding to the mask and to the masked values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskGradient {
-    /// Straight through the rounding, everywhere: `dL/dM = x · dL/doutput` where a value is
-    /// dropped too, so dropped values have to be computed in training.
+    /// `dL/dM = x · dL/doutput` for all values (straight-through). Training must therefore compute
+    /// dropped values too.
     #[default]
     Exact,
-    /// `dL/dM = x · dL/doutput` where a value is kept and 0 where it is dropped, so training can
-    /// leave out what is dropped.
+    /// `dL/dM = x · dL/doutput` for kept values and 0 for dropped ones. Training can therefore skip
+    /// dropped values.
     KeptOnly,
 }
 
-/// Everything about the learned masks of a transformer but the sizes that follow from its own.
+/// The settings of a transformer's learned masks. Their other sizes follow from those of the transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskConfig {
-    /// Where masks are applied; all share the rest of the table, and each has its own weights.
+    /// The sites of masks. All masks share the other settings; each has its own weights.
     pub site: Sites,
     /// What the masks are computed from.
     pub input: MaskInput,
     /// Whether the gradient stops at the mask's input.
     pub detach_input: bool,
-    /// Width of the masks' attention, which a linear layer then takes to the mask's values. Left
-    /// out, the attention is as wide as its input and makes the values itself.
+    /// Width of the masks' attention, which a linear layer then projects to the mask's values. If left
+    /// out, the attention is as wide as its input and its output is the mask's values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
-    /// Neighbouring channels that share one mask value; a divisor of their number. Masks on heads
-    /// have one value per head whatever it is.
+    /// Number of neighbouring channels that share one mask value; a divisor of the number of channels.
+    /// Masks on heads ignore it: they have one value per head.
     #[serde(skip_serializing_if = "is_one")]
     pub group: usize,
-    /// Heads of the masks' attention; where it is left out, the greatest common divisor of the
-    /// model's own heads and the attention's width.
+    /// Heads of the masks' attention; if left out, the greatest common divisor of the model's heads and
+    /// the width of the masks' attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<usize>,
     /// Maps the attention's output to [0, 1].
     pub function: MaskFunction,
-    /// Brings the mask to {0, 1}.
+    /// How the mask is rounded to {0, 1}.
     pub rounding: Rounding,
-    /// Optimizer steps over which the noise of the stochastic rounding fades linearly to none: it
-    /// then is the threshold. The noise stays where it is left out.
+    /// Number of optimizer steps over which the noise of the stochastic rounding fades linearly to none;
+    /// after that it rounds at 0.5. If left out, the noise does not fade.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_steps: Option<u64>,
     /// Steepness of the two sigmoid roundings; the others do not use it.
     pub sigmoid_scale: f64,
-    /// Which gradients pass the rounding.
+    /// Which gradients pass through the rounding.
     #[serde(skip_serializing_if = "is_exact")]
     pub gradient: MaskGradient,
-    /// What is added to the training loss for values that are kept; nothing where left out.
+    /// The penalty on the mask in the training loss; none if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalty: Option<Penalty>,
 }
@@ -104,9 +104,9 @@ impl MaskConfig {
         noise_spread(self.noise_steps, step)
     }
 
-    /// The first key in which the masks are of another form than the published module: on the
-    /// feed-forward output, one value per channel, from the output itself or from the embedding, by a
-    /// single cosine.
+    /// The first setting in which the masks differ in form from the published module; none if they do not
+    /// differ. The published masks are on the feed-forward output, have one value per channel and a single
+    /// cosine, and are computed from the output itself or from the embedding.
     pub fn beyond_published(&self) -> Option<ConfigProblem> {
         let problem = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
             let key = format!("learned_dropout.{key}");
@@ -130,7 +130,8 @@ impl MaskConfig {
     }
 }
 
-/// The spread of noise that fades over so many steps, at a step (the first is 0); 1 where it stays.
+/// The spread of the noise at a step (the first is 0): from 1, it fades linearly to 0 over `steps`. Always 1
+/// without `steps`.
 pub fn noise_spread(steps: Option<u64>, step: u64) -> f64 {
     match steps {
         Some(steps) => 1.0 - (step.min(steps) as f64 / steps.max(1) as f64),

@@ -1,4 +1,4 @@
-//! How large the masks of a transformer are, and the tensors that they have.
+//! The sizes and the tensors of a transformer's masks.
 
 use crate::config::TransformerConfig;
 use crate::function::MaskFunction;
@@ -9,23 +9,23 @@ use crate::tensor_spec::{TensorRole, TensorSpec};
 /// The sizes of the mask at one site.
 ///
 /// ```text
-/// z = attention(input)            of width `input` to width `attention`; `[attention, output]`
-/// z = output(z)                   only where it is `projected`, to `values`
-/// M = f(z + shift)                `values` of them per token
+/// z = attention(input)            from width `input` to width `attention`
+/// z = output(z)                   from width `attention` to `values`, only if `projected`
+/// M = f(z + shift)                `values` per token
 /// ```
 ///
 /// Value `i` of a token multiplies the channels from `i · group` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskShape {
-    /// Where the mask stands.
+    /// The site of the mask.
     pub site: Site,
-    /// Channels of what the mask is computed from.
+    /// Channels of the mask's input.
     pub input: usize,
     /// Channels of the mask's attention.
     pub attention: usize,
     /// Heads of the mask's attention.
     pub heads: usize,
-    /// Whether a linear layer makes the values from the attention's output.
+    /// Whether a linear layer projects the attention's output to the values.
     pub projected: bool,
     /// Mask values per token.
     pub values: usize,
@@ -34,7 +34,7 @@ pub struct MaskShape {
 }
 
 impl MaskShape {
-    /// The sizes that a configuration asks for; they are sound only where it is valid.
+    /// The sizes in a configuration. They are meaningful only if the configuration is valid.
     pub(crate) fn new(config: &TransformerConfig, mask: &MaskConfig, site: Site) -> Self {
         let channels = channels(site, config);
         let group = if site.is_per_head() {
@@ -60,7 +60,7 @@ impl MaskShape {
         }
     }
 
-    /// The mask's tensors in a block (the layer counts only there).
+    /// The mask's tensors. `layer` is the number of the block; masks outside blocks ignore it.
     pub(crate) fn tensors(&self, layer: usize, function: &MaskFunction) -> Vec<TensorSpec> {
         let prefix = self.site.tensor_prefix(layer);
         let spec = |name: &str, shape: &[usize], role: TensorRole| {
@@ -85,14 +85,14 @@ impl MaskShape {
 }
 
 impl TransformerConfig {
-    /// The sizes of the mask at a site; none where there is no mask.
+    /// The sizes of the mask at a site; none if there is no mask.
     pub fn mask_shape(&self, site: Site) -> Option<MaskShape> {
         let mask = self.learned_dropout.as_ref()?;
         let here = mask.site.contains(site);
         here.then(|| MaskShape::new(self, mask, site))
     }
 
-    /// The sizes of the masks at all sites that have one, in the order of the forward pass.
+    /// The sizes of all masks of a block and of the embedding, in the order of the forward pass.
     pub fn mask_shapes(&self) -> impl Iterator<Item = MaskShape> + '_ {
         Site::ALL
             .into_iter()
@@ -107,7 +107,7 @@ impl TransformerConfig {
     }
 }
 
-/// Channels that a mask at a site is applied to.
+/// Channels of the tensor that a mask at a site multiplies.
 pub(crate) fn channels(site: Site, config: &TransformerConfig) -> usize {
     match site {
         Site::FeedForwardHidden => config.feed_forward.hidden(config.width),

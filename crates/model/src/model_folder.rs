@@ -16,7 +16,7 @@ pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 const MODEL_TYPE: &str = "learned-dropout";
 
-/// What `config.json` holds: the model's configuration, and which kind of model it is.
+/// The content of `config.json`: the type of the model and its configuration.
 #[derive(Serialize, Deserialize)]
 struct ConfigFile {
     model_type: String,
@@ -46,7 +46,7 @@ pub fn write_config(folder: &Path, config: &TransformerConfig) -> Result<(), Wei
 /// Reads and checks `config.json`.
 ///
 /// # Errors
-/// The file cannot be read, or it describes no possible model.
+/// The file cannot be read, or its configuration is not valid.
 pub fn read_config(folder: &Path) -> Result<TransformerConfig, WeightsError> {
     let path = folder.join(CONFIG_FILE);
     let text = std::fs::read_to_string(&path).map_err(|source| WeightsError::File {
@@ -80,7 +80,7 @@ pub fn read_config(folder: &Path) -> Result<TransformerConfig, WeightsError> {
 /// Reads a model folder: its configuration and its weights, checked against each other.
 ///
 /// # Errors
-/// A file is missing, damaged, or the two disagree.
+/// A file is missing or damaged, or the weights do not fit the configuration.
 pub fn read(folder: &Path) -> Result<(TransformerConfig, Weights), WeightsError> {
     let config = read_config(folder)?;
     let weights = weights::read(&folder.join(WEIGHTS_FILE), &config)?;

@@ -1,4 +1,4 @@
-//! How many parameters a transformer has.
+//! The number of parameters of a transformer.
 
 use crate::config::TransformerConfig;
 use crate::layout::layout;
@@ -9,7 +9,7 @@ impl TransformerConfig {
         usize::try_from(self.parameters_wide()).unwrap_or(usize::MAX)
     }
 
-    /// The number of parameters that a token uses on average: all but those of the experts that it
+    /// The number of parameters that a token uses on average: all except those of the experts that it
     /// does not choose.
     pub fn active_parameters(&self) -> usize {
         self.parameters() - self.layers * self.inactive_parameters_of_layer()
@@ -23,12 +23,13 @@ impl TransformerConfig {
         })
     }
 
-    /// The number of parameters less the positional embedding, as the published tables count.
+    /// The number of parameters without the positional embedding, as the published tables count them.
     pub fn parameters_without_positions(&self) -> usize {
         self.parameters() - self.context * self.width
     }
 
-    /// Counts without naming every tensor: a configuration may claim millions of layers.
+    /// Counts one block and multiplies, instead of naming every tensor: a configuration that was not
+    /// checked yet may have millions of layers.
     pub(crate) fn parameters_wide(&self) -> u128 {
         let count = |layers: usize| -> u128 {
             let config = Self {

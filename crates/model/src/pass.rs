@@ -1,4 +1,4 @@
-//! What a forward pass is for, and where its noise comes from.
+//! The kinds of forward pass, and the keys of their random numbers.
 
 use kernels::random::Philox;
 
@@ -13,7 +13,7 @@ pub struct NoiseKey {
     pub step: u64,
 }
 
-/// What a stream of random numbers is used for. Streams of different purposes are independent.
+/// The use of a stream of random numbers. Streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
@@ -45,16 +45,16 @@ pub enum Purpose {
     HiddenRounding = 20,
 }
 
-/// Where in a model random numbers are used.
+/// The place in a model where random numbers are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What for.
+    /// Their use.
     pub purpose: Purpose,
     /// The number of the block, or [`OUTSIDE_BLOCKS`].
     pub layer: usize,
 }
 
-/// The layer number of what stands before or beside the blocks.
+/// The layer number of modules outside the blocks.
 pub const OUTSIDE_BLOCKS: usize = 0xFFFF;
 
 impl NoiseKey {
@@ -70,7 +70,7 @@ impl NoiseKey {
     }
 }
 
-/// What a forward pass is for.
+/// The kind of a forward pass: training, evaluation or sampling.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pass {
     /// Training: ordinary dropout is active and masks are rounded with noise.
@@ -79,7 +79,7 @@ pub enum Pass {
     TrainWithSpread {
         /// The key of the noise.
         key: NoiseKey,
-        /// From 0, where the rounding is the threshold, to 1, where this is [`Train`](Self::Train).
+        /// From 0 to 1. At 0 masks are rounded at 0.5; at 1 this is [`Train`](Self::Train).
         spread: f32,
     },
     /// Training whose rounding noise is the same constant everywhere, without ordinary dropout:
@@ -88,8 +88,8 @@ pub enum Pass {
     /// Evaluation and inference: masks are rounded at 0.5.
     Evaluate,
     /// Inference with masks rounded at random. An element is kept with probability
-    /// `M^(1/temperature) / (M^(1/temperature) + (1 − M)^(1/temperature))`: 1 is the rounding of
-    /// training, towards 0 it becomes the threshold.
+    /// `M^(1/temperature) / (M^(1/temperature) + (1 − M)^(1/temperature))`. At temperature 1 the
+    /// probability is `M`, as in training; near 0 masks are rounded at 0.5.
     Sample {
         /// The key of the noise.
         key: NoiseKey,
@@ -99,7 +99,7 @@ pub enum Pass {
 }
 
 impl Pass {
-    /// The key of ordinary dropout, where it is active.
+    /// The key of the ordinary dropout; none if the pass has no ordinary dropout.
     pub fn dropout_key(&self) -> Option<NoiseKey> {
         match self {
             Self::Train(key) | Self::TrainWithSpread { key, .. } => Some(*key),

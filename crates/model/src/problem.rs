@@ -1,23 +1,23 @@
-//! What can be wrong with a configuration value, and the checks that find it.
+//! Problems with configuration values, and the checks that find them.
 //!
 //! Every table of a configuration, here and in other crates, has a function `check` beside its
-//! fields that tells a [`Checks`] which values are possible. Crates that check by attribute were
-//! tried. `garde` says "lower than 1", but neither what was found nor what would be accepted, so all
-//! messages would be written by hand after all. It knows no range without its end, such as "above 0",
-//! and calls a key of a table with a kind `feed_forward[0].hidden`, which no file has.
+//! fields that tells a [`Checks`] which values are possible. Crates with check attributes do not fit.
+//! `garde`, for example, reports "lower than 1", but neither the value found nor the accepted values, so
+//! all messages would still have to be written by hand. It has no open ranges such as "above 0", and it
+//! calls a key of a table with a kind `feed_forward[0].hidden`, which appears in no file.
 
 use std::fmt::{self, Display};
 use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeInclusive};
 
-/// A configuration value that no model can be made from and no training done with.
+/// A configuration value that is not valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("`{key}` is {found}: {expected}")]
 pub struct ConfigProblem {
-    /// The key, with dots between the tables that it stands in.
+    /// The path of the key: tables and key, separated by dots.
     pub key: String,
-    /// What was found, as it would be written.
+    /// The value found, as written in a configuration.
     pub found: String,
-    /// What would be accepted, and where it matters what to do.
+    /// The accepted values and, where useful, what to do.
     pub expected: String,
 }
 
@@ -32,16 +32,16 @@ impl ConfigProblem {
     }
 }
 
-/// The largest value that any one dimension may have.
+/// The largest allowed value of a dimension.
 ///
-/// It is far above every real model. It stops a damaged or hostile configuration from asking for
-/// more memory than a machine has.
+/// It is far above the dimensions of real models. It prevents a damaged or malicious configuration from
+/// allocating more memory than a machine has.
 pub const LARGEST_DIMENSION: usize = 1 << 24;
 
 /// The most experts of a layer.
 pub(crate) const MOST_EXPERTS: usize = 4096;
 
-/// Gathers everything that is wrong with the values of a configuration.
+/// Checks the values of a configuration and collects all problems.
 ///
 /// ```
 /// use learned_dropout_model::problem::{Checks, above};
@@ -60,13 +60,13 @@ pub(crate) const MOST_EXPERTS: usize = 4096;
 /// ```
 #[derive(Debug, Default)]
 pub struct Checks {
-    /// Keys of the tables around the one that is checked, each with a dot behind it.
+    /// The path of the table that is being checked, with a dot after each key.
     tables: String,
     problems: Vec<ConfigProblem>,
 }
 
 impl Checks {
-    /// Checks the value of a key against what it may be. A key without a value is right.
+    /// Records a problem if the value of a key is not allowed. A missing value is allowed.
     pub fn range<T: Number>(
         &mut self,
         key: &str,
@@ -82,13 +82,13 @@ impl Checks {
         }
     }
 
-    /// Records the value of a key as wrong, with what is expected in its place.
+    /// Records a problem with the value of a key; `expected` says which values are accepted.
     pub fn wrong(&mut self, key: &str, found: impl Display, expected: impl Into<String>) {
         let key = format!("{}{key}", self.tables);
         self.problems.push(ConfigProblem::new(key, found, expected));
     }
 
-    /// Records the value of a key as wrong unless `right` is true.
+    /// Records a problem with the value of a key unless `right` is true.
     pub fn ensure(
         &mut self,
         right: bool,
@@ -101,7 +101,7 @@ impl Checks {
         }
     }
 
-    /// Checks the values of a table in this one.
+    /// Checks the values of an inner table.
     pub fn table(&mut self, key: &str, check: impl FnOnce(&mut Self)) {
         let length = self.tables.len();
         self.tables += key;
@@ -110,15 +110,15 @@ impl Checks {
         self.tables.truncate(length);
     }
 
-    /// What is wrong so far.
+    /// The problems found so far.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
 
-    /// Nothing, if nothing is wrong.
+    /// Ends the checks.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// All problems, if there are any.
     pub fn finish(self) -> Result<(), Vec<ConfigProblem>> {
         if self.problems.is_empty() {
             Ok(())
@@ -128,7 +128,7 @@ impl Checks {
     }
 }
 
-/// The values that a key may have, and the words for them.
+/// The values that a key may have, and how messages describe them.
 ///
 /// Made from a range (`1..=8`, `0.0..1.0`, `0.0..`) or by [`above`].
 ///
@@ -150,7 +150,7 @@ pub struct Allowed<T> {
     advice: &'static str,
 }
 
-/// Numbers above a bound, without the bound itself.
+/// Numbers above a bound, excluding the bound.
 pub fn above(bound: f64) -> Allowed<f64> {
     Allowed::new(Bound::Excluded(bound), Bound::Unbounded)
 }
@@ -165,25 +165,25 @@ impl<T: Number> Allowed<T> {
         }
     }
 
-    /// Only those of at most `most`.
+    /// Adds an upper bound, including the bound.
     pub fn up_to(mut self, most: T) -> Self {
         self.most = Bound::Included(most);
         self
     }
 
-    /// Only those below `bound`.
+    /// Adds an upper bound, excluding the bound.
     pub fn below(mut self, bound: T) -> Self {
         self.most = Bound::Excluded(bound);
         self
     }
 
-    /// What messages call such a value, with its article, in place of "a number".
+    /// Sets what messages call such a value, with its article, instead of "a number".
     pub fn called(mut self, noun: &'static str) -> Self {
         self.noun = noun;
         self
     }
 
-    /// What messages say at their end: what to do, or what is usual.
+    /// Sets advice for the end of messages: what to do, or a usual value.
     pub fn advice(mut self, advice: &'static str) -> Self {
         self.advice = advice;
         self
@@ -243,7 +243,7 @@ pub trait Number: Copy + Display + PartialOrd {
     /// What messages call such a value.
     const NOUN: &'static str;
 
-    /// Whether it is a number that can be calculated with.
+    /// Whether it is neither infinite nor NaN.
     fn is_finite(self) -> bool {
         true
     }

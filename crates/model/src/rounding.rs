@@ -1,4 +1,4 @@
-//! Rounding: from the mask `M` in [0, 1] to the values that multiply the activations.
+//! Rounding: from the mask `M` in [0, 1] to the factors of the activations.
 
 use kernels::mask::Keep;
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,17 @@ pub const SIGMOID_SCALE: f64 = 60.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rounding {
-    /// In training, 1 with probability `M`, else 0; in inference, 1 where `M ≥ 0.5`, else 0.
-    /// The gradient passes straight through.
+    /// In training, 1 with probability `M`, otherwise 0. At inference, 1 if `M ≥ 0.5`, otherwise 0. The
+    /// gradient is straight-through.
     #[default]
     Stochastic,
-    /// 1 where `M ≥ 0.5`, else 0, in training too; the gradient passes straight through.
+    /// 1 if `M ≥ 0.5`, otherwise 0, in training and at inference. The gradient is straight-through.
     Threshold,
-    /// `sigmoid(scale (M − 0.5))`, differentiated as it stands, in training and in inference.
+    /// `sigmoid(scale (M − 0.5))`, with its own gradient, in training and at inference.
     Sigmoid,
-    /// The values of `Sigmoid` with the gradient of `M`: the scaling is detached.
+    /// The values of `Sigmoid` with the gradient of `M`.
     SigmoidDetached,
-    /// `M` itself, in training and in inference.
+    /// `M` itself, in training and at inference.
     None,
 }
 
@@ -32,7 +32,7 @@ impl Rounding {
         matches!(self, Self::Stochastic | Self::Threshold)
     }
 
-    /// The rule by which the kernels round in this pass, where they know one.
+    /// How the kernels round in this pass; none if they cannot.
     pub fn keep(&self, pass: &Pass, place: Place) -> Option<Keep> {
         match (self, pass) {
             (Self::Stochastic, Pass::Train(key)) => Some(Keep::Random(key.stream_at(place))),

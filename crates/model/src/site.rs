@@ -1,4 +1,4 @@
-//! Where learned masks stand, and what they are computed from.
+//! The sites of learned masks and the inputs that they are computed from.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pass::{OUTSIDE_BLOCKS, Place, Purpose};
 
-/// A place where a learned mask can stand; the ordinary dropout of that place goes.
+/// A place in the model for a learned mask. The mask replaces the ordinary dropout at that place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Site {
     /// On the sum of the token and the position embedding.
     Embedding,
-    /// One value per key token and head, times that head's attention probabilities for the token:
-    /// the same as to mask the head's values of the token.
+    /// One value per key token and head, which multiplies the head's attention probabilities for that
+    /// token. This equals masking the head's values of the token.
     AttentionProbabilities,
-    /// One value per head, times the head's output, before the output projection.
+    /// One value per head, which multiplies the head's output before the output projection.
     AttentionHeads,
     /// On the attention output: after the output projection, before the residual addition.
     AttentionOutput,
@@ -28,7 +28,7 @@ pub enum Site {
 }
 
 impl Site {
-    /// All of them, in the order of the forward pass.
+    /// All sites, in the order of the forward pass.
     pub const ALL: [Self; 6] = [
         Self::Embedding,
         Self::AttentionProbabilities,
@@ -50,17 +50,17 @@ impl Site {
         }
     }
 
-    /// Whether a mask here has one value per head instead of one per group of channels.
+    /// Whether a mask at this site has one value per head instead of one per group of channels.
     pub fn is_per_head(self) -> bool {
         matches!(self, Self::AttentionProbabilities | Self::AttentionHeads)
     }
 
-    /// Whether the mask stands in each block, not just once in front of them.
+    /// Whether each block has a mask at this site. The embedding has only one mask.
     pub fn is_in_blocks(self) -> bool {
         self != Self::Embedding
     }
 
-    /// The beginning of the names of the mask's tensors in a block (the layer counts only there).
+    /// The prefix of the names of the mask's tensors. The mask on the embedding ignores `layer`.
     pub fn tensor_prefix(self, layer: usize) -> String {
         let place = match self {
             Self::Embedding => return "embedding_learned_dropout".into(),
@@ -73,7 +73,7 @@ impl Site {
         format!("blocks.{layer}.{place}")
     }
 
-    /// Which random numbers round the mask.
+    /// The place that selects the random numbers of the mask's rounding.
     pub fn place(self, layer: usize) -> Place {
         let purpose = match self {
             Self::Embedding => Purpose::EmbeddingRounding,
@@ -108,7 +108,7 @@ impl Sites {
         self.0.contains(&site)
     }
 
-    /// The number of names, also where one stands twice.
+    /// The number of names; a repeated name counts each time.
     pub(crate) fn count_named(&self) -> usize {
         self.0.len()
     }
@@ -184,17 +184,17 @@ impl<'de> Deserialize<'de> for Sites {
     }
 }
 
-/// What masks are computed from.
+/// The tensor that masks are computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskInput {
-    /// The tensor that the mask is applied to; for attention probabilities the values.
+    /// The tensor that the mask is applied to; for attention probabilities, the values.
     #[default]
     Hidden,
     /// `Linear(attention(token + position embedding))`, computed once per forward pass and
-    /// shared by every module ("pre-computed masks"); each module has weights of its own.
+    /// shared by every module ("pre-computed masks"); each module has its own weights.
     Embedding,
-    /// The input of the mask's half of the block, after its norm.
+    /// The input of the mask's attention or feed-forward, after the norm.
     LayerInput,
     /// The residual stream as it entered the block.
     Residual,

@@ -1,4 +1,4 @@
-//! One tensor of a transformer: its name, its shape, and what it is for.
+//! One tensor of a transformer: its name, its shape and its role.
 
 use crate::function::FunctionParameter;
 
@@ -9,7 +9,7 @@ pub struct TensorSpec {
     pub name: String,
     /// The shape.
     pub shape: Vec<usize>,
-    /// What it is for, which decides how it begins.
+    /// The role, which determines the initial values.
     pub role: TensorRole,
 }
 
@@ -23,28 +23,28 @@ impl TensorSpec {
     }
 }
 
-/// What a tensor is for.
+/// The role of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TensorRole {
     /// A matrix, a table of embeddings, or the matrices of experts.
     Weight,
-    /// Like [`Weight`](Self::Weight), and its output is added to the residual stream.
+    /// Like [`Weight`](Self::Weight), but its output is added to the residual stream.
     ResidualProjection,
     /// The scale of a norm.
     NormScale,
-    /// A matrix of the attention that makes the common input of all masks.
+    /// A matrix of the attention that computes the common input of all masks.
     MaskEmbedding,
     /// Queries, keys and values of a mask's attention.
     MaskAttention,
-    /// From the output of a mask's attention to the mask's values.
+    /// Projects the output of a mask's attention to the mask's values.
     MaskProjection,
-    /// What a mask function learns.
+    /// A learned parameter of a mask function.
     MaskFunction(FunctionParameter),
 }
 
 impl TensorRole {
-    /// Whether the tensor belongs to one learned mask alone.
-    pub fn is_of_one_mask(self) -> bool {
+    /// Whether the tensor belongs to a single learned mask.
+    pub fn belongs_to_one_mask(self) -> bool {
         matches!(
             self,
             Self::MaskAttention | Self::MaskProjection | Self::MaskFunction(_)

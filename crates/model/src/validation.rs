@@ -1,4 +1,4 @@
-//! Why no model can be made from a configuration: all reasons at once.
+//! Checks of a model's configuration. They report all problems at once.
 
 use crate::config::{ModelConfig, TransformerConfig};
 use crate::feed_forward::FeedForwardConfig;
@@ -12,7 +12,7 @@ use crate::site::{MaskInput, Site};
 const MOST_PARAMETERS: u128 = 1 << 36;
 
 impl TransformerConfig {
-    /// Every reason for which no model can be made; keys are relative to the model's table.
+    /// Checks the configuration and reports every problem; keys are relative to the model's table.
     ///
     /// # Errors
     /// All problems, not just the first.
@@ -22,7 +22,7 @@ impl TransformerConfig {
         checks.finish()
     }
 
-    /// Records every reason for which no model can be made.
+    /// Records every problem.
     fn check(&self, checks: &mut Checks) {
         let before = checks.problems().len();
         let sizes = 1..=LARGEST_DIMENSION;
@@ -37,7 +37,7 @@ impl TransformerConfig {
         if let Some(mask) = &self.learned_dropout {
             checks.table("learned_dropout", |checks| mask.check(self, checks));
         }
-        // What has impossible sizes cannot be counted.
+        // Parameters can be counted only if all sizes are possible.
         if checks.problems().len() == before {
             let parameters = self.parameters_wide();
             let expected = format!(
@@ -51,17 +51,17 @@ impl TransformerConfig {
 }
 
 impl ModelConfig {
-    /// Records every reason for which no model can be made, whatever the data's vocabulary is.
+    /// Records every problem that does not depend on the data's vocabulary.
     pub fn check(&self, checks: &mut Checks) {
         let vocabulary = self.vocabulary.unwrap_or(1);
         self.clone().with_vocabulary(vocabulary).check(checks);
     }
 
-    /// The model of a run whose data has this vocabulary.
+    /// The configuration of the model for data with this vocabulary.
     ///
     /// # Errors
-    /// The configured vocabulary is another one, none is known at all, or the model is
-    /// impossible; keys are relative to the whole configuration of the run.
+    /// The configured vocabulary is not that of the data, none is known, or the configuration is not valid.
+    /// Keys are relative to the whole configuration of the run.
     pub fn transformer(
         &self,
         data_vocabulary: Option<usize>,
@@ -110,7 +110,7 @@ impl MaskConfig {
         }
     }
 
-    /// Records why there can be no masks like this at their places in the model.
+    /// Records problems with the sites and the inputs of the masks in this model.
     fn check_places(&self, model: &TransformerConfig, checks: &mut Checks) {
         let sites: Vec<Site> = self.site.iter().collect();
         if sites.is_empty() {
@@ -152,7 +152,7 @@ impl MaskConfig {
         }
     }
 
-    /// Records why the mask at a site cannot have its sizes.
+    /// Records problems with the sizes of the mask at a site.
     fn check_shape(&self, site: Site, model: &TransformerConfig, checks: &mut Checks) {
         let channels = channels(site, model);
         if !site.is_per_head() && !channels.is_multiple_of(self.group) {
@@ -184,8 +184,8 @@ impl MaskConfig {
     }
 }
 
-/// Records why a mask cannot be rounded like this: the steepness of the sigmoid roundings, which
-/// gradients pass, and the steps over which the noise fades.
+/// Records problems with the settings of the rounding: the steepness of the sigmoid roundings, the
+/// gradient, and the steps over which the noise fades.
 pub fn check_rounding(
     rounding: Rounding,
     sigmoid_scale: f64,
@@ -193,7 +193,7 @@ pub fn check_rounding(
     noise_steps: Option<u64>,
     checks: &mut Checks,
 ) {
-    let scales = above(0.0).advice("the original's is 60");
+    let scales = above(0.0).advice("the original write-up uses 60");
     checks.range("sigmoid_scale", sigmoid_scale, scales);
     let gradient_fits = gradient == MaskGradient::Exact || rounding.is_binary();
     let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; choose \
@@ -210,7 +210,7 @@ pub fn check_rounding(
     }
 }
 
-/// Records a problem with the heads under `key` if `width` cannot be divided among `heads`.
+/// Records a problem under `key` if `heads` is not a divisor of `width`.
 pub fn check_heads(key: &str, heads: usize, width: usize, checks: &mut Checks) {
     checks.range(key, heads, 1..=LARGEST_DIMENSION);
     if heads > 0 && !width.is_multiple_of(heads) {

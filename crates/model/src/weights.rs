@@ -1,7 +1,8 @@
 //! Weights on disk and in host memory.
 //!
 //! Matrices are stored as `[outputs, inputs]`, row by row, as PyTorch and the Hugging Face hub
-//! store them; those of experts as `[experts, outputs, inputs]`. The output layer is tied to `token_embedding.weight` and is not stored.
+//! store them; those of experts as `[experts, outputs, inputs]`. The output layer is tied to
+//! `token_embedding.weight` and is not stored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub type Weights = BTreeMap<String, HostTensor>;
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The operating system refused.
+    /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
         /// The file.
@@ -51,12 +52,12 @@ pub enum WeightsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The configuration describes no possible model.
+    /// The configuration is not valid.
     #[error("{path}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Impossible {
         /// The file.
         path: PathBuf,
-        /// All that is wrong with it.
+        /// All its problems.
         problems: Vec<ConfigProblem>,
     },
     /// A tensor that the configuration asks for is missing.
@@ -91,7 +92,7 @@ pub enum WeightsError {
         /// The element type that it has.
         found: String,
     },
-    /// The file has a tensor that the configuration does not know.
+    /// The file has a tensor that does not belong to the configuration.
     #[error("{path}: tensor `{name}` does not belong to this configuration")]
     Unknown {
         /// The file.
@@ -106,7 +107,7 @@ pub enum WeightsError {
 /// F16 and BF16 tensors are converted to f32.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, or its tensors are not those of the configuration.
+/// The file cannot be read, is damaged, or its tensors do not fit the configuration.
 pub fn read(path: &Path, config: &TransformerConfig) -> Result<Weights, WeightsError> {
     let bytes = std::fs::read(path).map_err(|source| WeightsError::File {
         path: path.into(),
@@ -180,8 +181,7 @@ fn to_f32(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
 
 /// Writes tensors as a safetensors file and flushes it to the disk.
 ///
-/// The file appears under its name only when it is complete: it is written beside it first and
-/// then renamed.
+/// It is written under a temporary name and then renamed, so `path` is always a complete file.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -38,7 +38,7 @@ impl Dense {
         gelu(self.up.forward_normalized(norm, input))
     }
 
-    /// Applies the norm and the layer with a mask on the hidden units that is known before them.
+    /// Applies the norm and the layer, with a mask on the hidden units that is computed before them.
     pub(super) fn forward_masked(
         &self,
         norm: &LayerNorm,

@@ -1,4 +1,4 @@
-//! What all feed-forwards with experts have: their weights.
+//! The weights of experts, which all feed-forwards with experts share.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -12,7 +12,7 @@ pub struct Experts {
     pub up: Param<Tensor<3>>,
     /// `[experts, width, hidden]`.
     pub down: Param<Tensor<3>>,
-    /// What the CPU backend rounds operands to.
+    /// The precision that the CPU backend rounds operands to.
     #[module(skip)]
     pub precision: Precision,
 }

@@ -13,15 +13,15 @@ use crate::ops::{Precision, best_gates, duplicated, mean_softmax, used_share};
 /// The module of [`model::feed_forward::MixtureOfExperts`].
 #[derive(Module, Debug)]
 pub struct MixtureOfExperts {
-    /// The scores of the experts, `[experts, width]`; always computed in f32.
+    /// Computes the scores of the experts, `[experts, width]`; always in f32.
     pub router: Linear,
     /// The experts.
     pub experts: Experts,
-    /// The expert that every token takes, where there is one.
+    /// The expert that every token uses, if there is one.
     pub shared: Option<Dense>,
-    /// Experts that each token takes.
+    /// Number of experts that each token chooses.
     pub active: usize,
-    /// What the gates are multiplied by.
+    /// Factor of the gates.
     pub scaling: f64,
 }
 
@@ -51,8 +51,8 @@ impl MixtureOfExperts {
     }
 }
 
-/// `experts · Σ f P`, for the mean probability of each expert and the share of tokens that take it,
-/// both `[experts]`.
+/// The load-balancing loss, `experts / active · Σ share · probability`: for the mean probability of each
+/// expert and the share of tokens that choose it, both `[experts]`.
 fn imbalance(probabilities: Tensor<1>, shares: Tensor<1>, active: usize) -> Tensor<1> {
     let [experts] = probabilities.dims();
     (probabilities * shares).sum() * (experts as f64 / active as f64)
@@ -83,7 +83,7 @@ mod tests {
         };
         assert!((loss(&[0.5, 0.5]) - 1.0).abs() < 1e-6);
         assert!((loss(&[0.6, 0.4]) - 16.0 / 15.0).abs() < 1e-6);
-        // Both experts for every token, in whatever proportion: an even load.
+        // If every token uses both experts, the load is even, whatever the probabilities are.
         let all = imbalance(values(&[0.9, 0.1], [2]), values(&[1.0, 1.0], [2]), 2);
         assert!((read(all)[0] - 1.0).abs() < 1e-6);
     }

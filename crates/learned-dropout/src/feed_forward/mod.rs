@@ -1,6 +1,6 @@
-//! Feed-forwards: what stands in the second half of a block.
+//! Feed-forwards: the second part of a block.
 //!
-//! Each kind has a file of its own with its module, and a line in [`Kind`]. Their settings are in
+//! Each kind has its own file with its module, and a variant of [`Kind`]. Their settings are in
 //! [`model::feed_forward`].
 
 mod activity;
@@ -16,7 +16,7 @@ use burn::tensor::Tensor;
 use crate::dropout::dropout;
 use crate::learned_dropout::LearnedDropout;
 use crate::mask::Mask;
-use crate::mask_sources::{Elsewhere, reads_layer_input, shared};
+use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate};
 use crate::norm::LayerNorm;
 use crate::ops::Precision;
 use model::pass::Purpose;
@@ -29,17 +29,17 @@ pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
 
-/// A feed-forward, then a learned mask or ordinary dropout; in the dense one a learned mask may also
-/// stand on the hidden units.
+/// A feed-forward, followed by a learned mask or ordinary dropout. The dense one may also have a learned
+/// mask on its hidden units.
 #[derive(Module, Debug)]
 pub struct FeedForward {
-    /// The feed-forward itself. Its parameters have the names of its fields, without this one's.
+    /// The feed-forward itself. Neither `kind` nor the variant's name is part of a parameter's path.
     pub kind: Kind,
-    /// The learned mask on the hidden units, where there is one.
+    /// The learned mask on the hidden units, if there is one.
     pub hidden_learned_dropout: Option<LearnedDropout>,
-    /// The learned mask on the output, where there is one.
+    /// The learned mask on the output, if there is one.
     pub learned_dropout: Option<LearnedDropout>,
-    /// Rate of the ordinary dropout on the output, where there is no learned mask.
+    /// Rate of the ordinary dropout on the output. A learned mask replaces it.
     pub rate: f64,
     /// Number of the block.
     pub layer: usize,
@@ -88,7 +88,7 @@ impl FeedForward {
             .flatten()
     }
 
-    /// Sets what the linear layers round their operands to.
+    /// Sets the precision that linear layers round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.kind.set_precision(precision);
         let masks = [&mut self.hidden_learned_dropout, &mut self.learned_dropout];
@@ -97,43 +97,43 @@ impl FeedForward {
         }
     }
 
-    /// Applies a norm and the feed-forward to `[batch, time, width]`; adds its masks to `masks`. Gives
-    /// also what it used of itself, where it does not use all.
+    /// Applies a norm and the feed-forward to `[batch, time, width]` and adds its masks to `masks`. Also
+    /// returns the activity, if the feed-forward has experts or ReLU.
     pub(crate) fn forward(
         &self,
         norm: &LayerNorm,
         mut input: Tensor<3>,
-        elsewhere: &mut Elsewhere<'_>,
+        mask_inputs: &mut MaskInputs<'_>,
         masks: &mut Vec<Mask>,
         pass: &Pass,
     ) -> (Tensor<3>, Option<Activity>) {
-        let mut layer_input = reads_layer_input(self.masks()).then(|| shared(&mut input));
-        let mut mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
-            let source = elsewhere.source(module, Some(norm), hidden, layer_input.as_mut());
+        let mut layer_input = any_uses_layer_input(self.masks()).then(|| duplicate(&mut input));
+        let mut compute_mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
+            let source = mask_inputs.source(module, Some(norm), hidden, layer_input.as_mut());
             module.mask(source, pass)
         };
         let (mut output, activity) = match (&self.hidden_learned_dropout, &self.kind) {
             (None, kind) => kind.forward(norm, input),
-            (Some(module), Kind::Dense(layer)) if module.reads() == MaskInput::Hidden => {
+            (Some(module), Kind::Dense(layer)) if module.mask_input() == MaskInput::Hidden => {
                 let mut units = layer.units(norm, input);
-                let made = mask(module, &mut units);
-                let output = layer.down.forward(made.product(units));
-                masks.push(made);
+                let mask = compute_mask(module, &mut units);
+                let output = layer.down.forward(mask.product(units));
+                masks.push(mask);
                 (output, None)
             }
             (Some(module), Kind::Dense(layer)) => {
-                let made = mask(module, &mut input);
-                let output = layer.forward_masked(norm, input, &made);
-                masks.push(made);
+                let mask = compute_mask(module, &mut input);
+                let output = layer.forward_masked(norm, input, &mask);
+                masks.push(mask);
                 (output, None)
             }
             (Some(_), _) => unreachable!("only the dense feed-forward has masks on hidden units"),
         };
         let output = match &self.learned_dropout {
             Some(module) => {
-                let made = mask(module, &mut output);
-                output = made.product(output);
-                masks.push(made);
+                let mask = compute_mask(module, &mut output);
+                output = mask.product(output);
+                masks.push(mask);
                 output
             }
             None => {

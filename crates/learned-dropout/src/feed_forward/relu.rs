@@ -1,4 +1,4 @@
-//! The feed-forward with ReLU, whose hidden units a penalty makes sparse.
+//! The feed-forward with ReLU and a penalty that makes its hidden units sparse.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -1,4 +1,4 @@
-//! Experts that a ReLU routes to.
+//! Experts with a ReLU router: a token uses the experts with positive gates.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -12,7 +12,7 @@ use crate::ops::{Precision, duplicated, mean, relu, used_share};
 /// The module of [`model::feed_forward::ReluRoutedExperts`].
 #[derive(Module, Debug)]
 pub struct ReluRoutedExperts {
-    /// The gates before the ReLU, `[experts, width]`; always computed in f32.
+    /// Computes the gates before the ReLU, `[experts, width]`; always in f32.
     pub router: Linear,
     /// The experts.
     pub experts: Experts,

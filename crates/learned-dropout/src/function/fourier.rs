@@ -1,4 +1,4 @@
-//! The Fourier series.
+//! The Fourier series as a mask function.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, activation::softmax};
@@ -7,9 +7,9 @@ use crate::ops::cosine_series;
 
 /// The learned coefficients of the terms after the first, as part of a module.
 ///
-/// Both are `[(K − 1) · values]`, term after term. They are flat because weight decay is for
-/// parameters with two or more dimensions: it would draw the amplitudes to equal shares and the
-/// phases to 0, and neither is simpler than any other function.
+/// Both are `[(K − 1) · values]`, term after term. They have one dimension because weight decay applies
+/// only to parameters with two or more. It would draw the amplitudes to equal shares and the phases to 0,
+/// which makes the function no simpler.
 #[derive(Module, Debug)]
 pub struct Series {
     /// `a`, the logarithms of the amplitudes relative to the first term's.
@@ -28,7 +28,7 @@ pub struct Coefficients {
 }
 
 impl Coefficients {
-    /// The same with another form of both tensors.
+    /// Applies a function to both tensors.
     pub(crate) fn map(self, form: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
         Self {
             amplitude: form(self.amplitude),

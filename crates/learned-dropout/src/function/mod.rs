@@ -1,7 +1,7 @@
 //! Mask functions on tensors: from the output of the mask's attention to [0, 1].
 //!
-//! [`MaskFunction`] has the choices and their settings. Each one has a file here for its tensor
-//! operations, and an arm of the `match` in [`mask`].
+//! The functions and their settings are the variants of [`MaskFunction`]. Each has a file here for its
+//! tensor operations and an arm of the `match` in [`mask`].
 
 mod cosine;
 mod fourier;
@@ -13,12 +13,12 @@ use model::MaskFunction;
 use model::function::SHIFT;
 use model::function::fourier::{AMPLITUDE, PHASE};
 
-/// What a mask function learns for one mask.
+/// The learned parameters of a mask function, for one mask.
 #[derive(Clone, Debug)]
 pub struct Learned {
     /// The shift `B`, `[values]`.
     pub shift: Tensor<1>,
-    /// The coefficients of a series of several terms.
+    /// The coefficients of a series of several terms; none for a single cosine.
     pub series: Option<Coefficients>,
 }
 
@@ -31,7 +31,7 @@ impl From<Tensor<1>> for Learned {
     }
 }
 
-/// What is learned, from tensors by their names.
+/// Collects the learned parameters of a function; `tensor` returns a tensor by its name.
 pub(crate) fn learned(function: &MaskFunction, tensor: impl Fn(&str) -> Tensor<1>) -> Learned {
     Learned {
         shift: tensor(SHIFT),
@@ -49,7 +49,7 @@ pub(crate) fn learned(function: &MaskFunction, tensor: impl Fn(&str) -> Tensor<1
 ///
 /// # Shapes
 /// - `attended`: `[batch, time, values]`, the output of the mask's attention
-/// - `learned`: the learned shift `B`, `[values]`, and what else the function learns
+/// - `learned`: the learned shift `B`, `[values]`, and the function's other parameters
 /// - result: `[batch, time, values]`
 pub fn mask(
     function: &MaskFunction,

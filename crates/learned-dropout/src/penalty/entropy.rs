@@ -1,4 +1,4 @@
-//! A price for undecided masks.
+//! The entropy penalty: small for masks near 0 or 1.
 
 use burn::tensor::Tensor;
 

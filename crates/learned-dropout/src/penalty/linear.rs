@@ -1,4 +1,4 @@
-//! The same price for every part of a mask.
+//! The linear penalty: its gradient is the same for every `M`.
 
 use burn::tensor::Tensor;
 

@@ -1,6 +1,7 @@
-//! Penalties on tensors: what the training loss pays for activations that the masks keep.
+//! Penalties on tensors: terms of the training loss that make masks drop activations.
 //!
-//! [`PenaltyKind`] has the choices. Each one has a file here, and an arm of the `match` in [`mean`].
+//! The penalties are the variants of [`PenaltyKind`]. Each has a file here and an arm of the `match` in
+//! [`mean`].
 
 mod entropy;
 mod linear;
@@ -9,7 +10,7 @@ mod squared;
 use burn::tensor::Tensor;
 use model::PenaltyKind;
 
-/// The mean over the elements of a mask `[batch, time, channels]`; the result is `[1]`.
+/// The mean of a penalty over the elements of a mask, `[batch, time, channels]`; the result is `[1]`.
 pub fn mean(kind: PenaltyKind, mask: Tensor<3>) -> Tensor<1> {
     match kind {
         PenaltyKind::Squared => squared::mean(mask),

@@ -1,4 +1,4 @@
-//! The original penalty: it decays as the mask approaches 0.
+//! The penalty of the original write-up: its gradient decreases as the mask approaches 0.
 
 use burn::tensor::Tensor;
 

@@ -1,6 +1,7 @@
 //! Rounding on tensors: from the mask `M` in [0, 1] to the values that multiply the activations.
 //!
-//! [`Rounding`] has the choices. Each one has a file here, and an arm of the `match` in [`round`].
+//! The roundings are the variants of [`Rounding`]. [`round`] computes them; their formulas are in the
+//! other files.
 
 mod sigmoid;
 mod stochastic;
@@ -13,16 +14,16 @@ use model::pass::{NoiseKey, Pass, Place};
 
 /// A rounded mask.
 pub struct Rounded {
-    /// What multiplies the activations, `[batch, time, channels]`, with the rounding's gradient.
+    /// The factors of the activations, `[batch, time, channels]`, with the rounding's gradient.
     pub multiplier: Tensor<3>,
-    /// The side of every element without gradient: 1 where it is kept, else 0. For the roundings
-    /// that do not round, 1 where `M ≥ 0.5`.
+    /// 1 for every kept element and 0 for every dropped one, without gradient. For the roundings that do
+    /// not give 0 and 1, an element counts as kept if `M ≥ 0.5`.
     pub kept: Tensor<3>,
 }
 
 /// Rounds a mask, `[batch, time, channels]`.
 ///
-/// `scale` is the steepness of the sigmoid roundings; `place` is where the noise comes from.
+/// `scale` is the steepness of the sigmoid roundings; `place` selects the random stream of the noise.
 pub fn round(
     rounding: Rounding,
     mask: Tensor<3>,
@@ -55,9 +56,9 @@ pub fn round(
     }
 }
 
-/// The sides' values with the gradient of the mask.
+/// The values of `kept`, with the gradient of the mask (straight-through estimator).
 ///
-/// The difference to the mask is zero in value: subtracting a number from itself is exact.
+/// `mask − mask` adds only the gradient: its value is exactly 0.
 fn straight_through(mask: Tensor<3>, kept: Tensor<3>) -> Rounded {
     let zero = mask.clone() - mask.detach();
     Rounded {
@@ -84,7 +85,7 @@ fn stochastic_sides(mask: &Tensor<3>, pass: &Pass, place: Place) -> Tensor<3> {
     }
 }
 
-/// Uniform noise in [0, 1) with the shape of a tensor; element `i` comes from position `i`.
+/// Uniform noise in [0, 1) with the shape of a tensor. Element `i` is number `i` of the random stream.
 fn noise(like: &Tensor<3>, generator: Philox) -> Tensor<3> {
     let shape = like.dims();
     let values = generator.first_units(shape.iter().product());

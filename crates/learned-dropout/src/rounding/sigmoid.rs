@@ -1,4 +1,4 @@
-//! A steep sigmoid in place of rounding.
+//! A steep sigmoid instead of rounding.
 
 use burn::tensor::{Tensor, activation::sigmoid};
 

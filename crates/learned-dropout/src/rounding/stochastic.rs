@@ -1,4 +1,4 @@
-//! Rounding at random.
+//! Stochastic rounding.
 
 use burn::tensor::{Tensor, activation::sigmoid};
 
@@ -10,8 +10,8 @@ pub(super) fn kept(mask: &Tensor<3>, noise: Tensor<3>) -> Tensor<3> {
 /// The probability of keeping at a temperature: `M^a / (M^a + (1 − M)^a)` with
 /// `a = 1 / temperature`.
 pub(super) fn tempered(mask: Tensor<3>, temperature: f32) -> Tensor<3> {
-    // The same as a sigmoid of the log-odds, where no power can underflow. The bounds keep the
-    // logarithms finite; they stand for one case in ten million.
+    // This equals a sigmoid of the log-odds, in which no power can underflow. The clamp keeps the
+    // logarithms finite; it changes probabilities by at most 1e-7.
     let mask = mask.clamp(1e-7, 1.0 - 1e-7);
     let odds = mask.clone().log() - (mask.neg() + 1.0).log();
     sigmoid(odds / temperature)

@@ -42,7 +42,7 @@ pub fn duplicated(draw: &mut Draw) {
 pub fn mean(draw: &mut Draw) {
     let shape = shape(draw);
     Operation {
-        // Values of one sign: a mean near 0 would be a difference of rounding errors.
+        // Values of one sign: a mean near 0 would have a large relative error.
         inputs: [draw.normal(shape).map(f32::abs)],
         operation: &|[values]| [ops::mean(tensor(values)).into_dispatch()],
         plain: &|[values]| [plain::mean::<Dispatch>(values)],
@@ -55,7 +55,7 @@ pub fn mean(draw: &mut Draw) {
 }
 
 pub fn scaled(draw: &mut Draw) {
-    // A factor of 1 changes nothing and is left out.
+    // A factor of 1 is skipped.
     let factor = if draw.yes() {
         1.0
     } else {

@@ -27,7 +27,7 @@ fn attention_formula(
             .reshape([batch, time, heads, width / heads])
             .swap_dims(1, 2)
     };
-    // Not a division: burn computes the gradient of one in f32 only.
+    // A factor and not a division: burn computes the gradient of a division only in f32.
     let scale = 1.0 / ((width / heads) as f64).sqrt();
     let scores = third(0).matmul(third(1).transpose()) * scale;
     let future = Tensor::<2, Bool>::tril_mask([time, time], 0, &packed.device());
@@ -98,7 +98,7 @@ pub fn linear_attention(draw: &mut Draw) {
     .check();
 }
 
-/// The operation is the same as its two parts one after the other, bit for bit.
+/// The fused operation gives the same bits as its two operations one after the other.
 fn assert_same_attention(
     draw: &mut Draw,
     [batch, time, inputs]: [usize; 3],
@@ -136,7 +136,7 @@ fn many_queries_keys_and_values_are_recomputed() {
     assert_same_attention(&mut Draw::new(4), [2_200, 2, 4], 16, 20);
 }
 
-/// The dropout that a pass has for the probabilities is the operation's.
+/// The module passes the pass's dropout on probabilities to the operation.
 #[test]
 fn the_dropout_of_a_pass() {
     let mut draw = Draw::new(5);

@@ -1,4 +1,4 @@
-//! Masks that are a series of cosines.
+//! Masks with a series of cosines.
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Int, Tensor};
@@ -31,7 +31,7 @@ fn series([attended, angles, weights]: [Primitive; 3]) -> [Primitive; 1] {
     [ops::cosine_series(tensor(attended), tensor(angles), tensor(weights)).into_dispatch()]
 }
 
-/// Shares of `terms` for each value that add up to less than 1, so that nothing is clamped.
+/// Amplitudes of `terms` terms for each value. They add up to less than 1, so that nothing is clamped.
 fn shares(draw: &mut Draw, terms: usize, values: usize) -> Input {
     let mut shares = draw.normal([terms, values]).map(|value| value.abs() + 0.1);
     for value in 0..values {
@@ -68,7 +68,7 @@ pub fn cosine_series(draw: &mut Draw) {
 
 #[test]
 fn arguments_beyond_the_fast_cosine_are_taken_too() {
-    // Whole multiples of f32's spacing there, so that both sides see the same arguments.
+    // Multiples of the spacing of f32 at this size, so that both sides have the same arguments.
     let attended = Input::new(vec![10_000.0, -20_000.0, 3.0, 0.5], [1, 2, 2]);
     let angles = Input::new(vec![0.0; 4], [2, 2]);
     let inputs = [attended, angles, shares(&mut Draw::new(1), 2, 2)];
@@ -91,7 +91,7 @@ fn rounding_never_leaves_the_range() {
     assert_eq!(crate::support::read(masks), [1.0]);
 }
 
-/// In range for any parameters; with all amplitude in the first term the cosine.
+/// Masks are in [0, 1] for any parameters. With all amplitude in the first term, they are the cosine.
 #[test]
 fn a_mask_function_of_several_terms() {
     let device = device();

@@ -12,7 +12,7 @@ use crate::operation::Operation;
 use crate::support::device;
 
 pub fn linear_cross_entropy(draw: &mut Draw) {
-    // The only token of a vocabulary is certain: a gradient of rounding errors.
+    // At least 2: with a single token the gradient would consist of rounding errors.
     let (tokens, width, vocabulary) = (draw.size(1..80), draw.size(1..20), draw.size(2..300));
     let targets: Vec<usize> = (0..tokens).map(|token| token * 7919 % vocabulary).collect();
     Operation {
@@ -48,8 +48,8 @@ pub fn linear_cross_entropy(draw: &mut Draw) {
     .check();
 }
 
-/// Its probability is 1. What a gradient adds up for it and takes off again are sums of as many
-/// terms as there are tokens, of at most the largest factor altogether, each rounded to 2⁻²⁴.
+/// With a single token its probability is 1 and the gradient is 0. The two sums that cancel have one term for
+/// each token and are at most as large as the largest factor; each term is rounded to 2⁻²⁴.
 #[test]
 fn the_only_token_is_certain() {
     let mut draw = Draw::new(7);

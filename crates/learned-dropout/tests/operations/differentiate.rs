@@ -77,7 +77,7 @@ pub fn ids<const D: usize>(ids: &[usize], like: &Tensor<D>) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values, [ids.len()]), &like.device())
 }
 
-/// What dropout multiplies the elements of a tensor by.
+/// The factors by which dropout multiplies the elements of a tensor.
 pub fn dropout_factors<const D: usize>(dropout: Dropout, like: &Tensor<D>) -> Tensor<D> {
     let scale = (1.0 / (1.0 - dropout.rate)) as f32;
     let shape = like.dims();
@@ -99,8 +99,8 @@ pub fn read(primitive: Primitive) -> Vec<f64> {
     flattened(primitive).into_data().iter::<f64>().collect()
 }
 
-/// The factors that the outputs of a function are multiplied by and summed to the loss whose gradients are
-/// compared: the gradients of the outputs.
+/// The gradient of output number `index`. The loss whose gradients are compared is the sum of all outputs,
+/// multiplied by these values.
 pub fn output_gradient(output: &Primitive, index: usize) -> Input {
     let shape = output.shape();
     Input {
@@ -109,7 +109,7 @@ pub fn output_gradient(output: &Primitive, index: usize) -> Input {
     }
 }
 
-/// What a function gives, and the gradients with respect to its inputs.
+/// The outputs of a function, and the gradients with respect to its inputs.
 pub struct Found {
     pub outputs: Vec<Vec<f64>>,
     pub gradients: Vec<Vec<f64>>,

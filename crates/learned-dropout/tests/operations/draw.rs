@@ -7,7 +7,7 @@ use kernels::random::{Philox, unit};
 use crate::differentiate::Input;
 use crate::support::values;
 
-/// Random choices that depend on a seed alone.
+/// Random choices that depend only on a seed.
 pub struct Draw {
     seed: u64,
     position: u64,
@@ -60,8 +60,7 @@ impl Draw {
         Input::new(values(shape.iter().product(), seed), shape)
     }
 
-    /// Factors of a mask: a share of about `kept` of them is 1, or any number where they are not
-    /// `binary`; the others are 0.
+    /// Factors of a mask. A share of about `kept` is 1 or, if not `binary`, any number; the others are 0.
     pub fn factors<const D: usize>(&mut self, shape: [usize; D], kept: f32, binary: bool) -> Input {
         let generator = self.generator();
         self.normal(shape).map_with_index(|index, value| {

@@ -10,7 +10,7 @@ use crate::draw::Draw;
 use crate::operation::{Operation, TOLERANCE};
 use crate::support::device;
 
-/// Ids below the number of entries, with repetitions.
+/// Ids below the number of entries; some are repeated.
 fn repeated(entries: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| i * i % entries).collect()
 }

@@ -13,7 +13,7 @@ use crate::operation::Operation;
 pub fn gated_experts(draw: &mut Draw) {
     let (time, width, hidden) = (draw.size(1..60), draw.size(1..20), draw.size(1..30));
     let (count, used) = (draw.size(1..5), draw.share());
-    // The second expert has no token.
+    // No token uses the second expert.
     let gates = draw.factors([2, time, count], used, false);
     let gates = gates.map_with_index(|index, gate| if index % count == 1 { 0.0 } else { gate });
     Operation {
@@ -43,7 +43,7 @@ pub fn gated_experts(draw: &mut Draw) {
                 };
                 let units = gelu_formula(x.clone().matmul(weight(&up)));
                 let gate = gates.clone().narrow(2, expert, 1);
-                // A gate that is 0 stays so.
+                // Gates of 0 stay 0.
                 let open = gate.clone().detach().not_equal_elem(0.0).float();
                 let open = open.cast(gate.dtype());
                 sum = sum + units.matmul(weight(&down)) * gate * open;

@@ -47,7 +47,7 @@ pub fn norm_feed_forward(draw: &mut Draw) {
     .check();
 }
 
-/// The operation is the same as its parts one after the other, bit for bit.
+/// The fused operation gives the same bits as its operations one after the other.
 #[test]
 fn many_hidden_units_are_recomputed() {
     let mut draw = Draw::new(9);

@@ -1,8 +1,8 @@
-//! Every operation, over random shapes, beside the same computation by burn's own operations, whose
-//! gradients burn derives; and the plain bodies of every operation beside its kernels.
+//! Compares every operation, over random shapes, with the same computation by burn's own operations, whose
+//! gradients burn derives. Also compares the plain bodies of every operation with its kernels.
 //!
-//! What is compared, and how closely, says [`operation::Operation::check`]. There is one file for each file
-//! of `src/ops`, with one function for each operation in it.
+//! [`operation::Operation::check`] defines the comparisons and their tolerances. Each file of `src/ops` has
+//! a file here, with one function for each operation.
 
 mod activation;
 mod arithmetic;
@@ -30,7 +30,7 @@ use draw::Draw;
 use learned_dropout::ops::OPERATIONS;
 use proptest::prelude::*;
 
-/// Tests every operation of a file by the function of its name, and lists their names.
+/// Creates a test for every operation of a file, which calls the function of its name. Also lists the names.
 macro_rules! operations {
     ($($file:ident: $($operation:ident),+;)+) => {
         proptest! {

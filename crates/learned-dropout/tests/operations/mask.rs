@@ -1,4 +1,4 @@
-//! Masks of one cosine.
+//! Masks with a single cosine.
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Tensor};
@@ -22,8 +22,8 @@ fn mask_formula(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
     ((attended + shift.unsqueeze()).cos() + 1.0) * 0.5
 }
 
-/// What the value number `index` of a mask has to reach to be kept.
-fn bar(keep: Keep, index: usize) -> f32 {
+/// The threshold that value `index` of a mask must reach to be kept.
+fn threshold_of(keep: Keep, index: usize) -> f32 {
     let noise = |generator: Philox| unit(generator.number(index as u64));
     match keep {
         Keep::Threshold(threshold) => threshold,
@@ -32,16 +32,16 @@ fn bar(keep: Keep, index: usize) -> f32 {
     }
 }
 
-/// The rounded mask with the gradient of the mask.
+/// The rounded mask, with the gradient of the mask.
 fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
     let count = mask.dims().iter().product::<usize>();
-    let bars = (0..count).map(|index| bar(keep, index)).collect();
+    let bars = (0..count).map(|index| threshold_of(keep, index)).collect();
     let bars = constant(bars, mask.dims(), &mask);
     let sides = bars.lower_equal(mask.clone().detach()).float();
     mask.clone() - mask.clone().detach() + sides.cast(mask.dtype())
 }
 
-/// Every way to round.
+/// A random rounding.
 fn any_keep(draw: &mut Draw) -> Keep {
     match draw.size(0..3) {
         0 => Keep::Threshold(0.5),
@@ -53,16 +53,16 @@ fn any_keep(draw: &mut Draw) -> Keep {
     }
 }
 
-/// What masks are made of, and the shift. Cosines are known to 1e-6: values of a mask that are as close
-/// to their bar as that may fall on either side, so there are none.
+/// The outputs of a mask's attention, and the shift. Cosines are exact to 1e-6, so mask values that close to
+/// their threshold could be rounded to either side. They are left out.
 fn mask_inputs(draw: &mut Draw, shape: [usize; 3], scale: f32, keep: Keep) -> [Input; 2] {
     let width = shape[2];
     let shift = draw.normal([width]);
     let attended = draw.normal(shape).map_with_index(|index, value| {
         let shift = shift.values[index % width];
         let mask = (f64::from(value * scale + shift).cos() + 1.0) * 0.5;
-        // A value of 1 reaches every bar.
-        if (mask - f64::from(bar(keep, index))).abs() < 1e-5 {
+        // A value of 1 reaches every threshold.
+        if (mask - f64::from(threshold_of(keep, index))).abs() < 1e-5 {
             -shift
         } else {
             value * scale
@@ -142,7 +142,7 @@ pub fn mask_mean(draw: &mut Draw) {
                     Moment::Entropy => penalty::mean(PenaltyKind::Entropy, mask),
                     Moment::Kept => {
                         let kept = rounded_formula(mask.clone(), Keep::Threshold(0.5));
-                        // In the graph, without a gradient.
+                        // The result is in the graph, but its gradient is 0.
                         (kept.detach() + mask * 0.0).mean()
                     }
                 };
@@ -153,7 +153,7 @@ pub fn mask_mean(draw: &mut Draw) {
     }
 }
 
-/// The operations and the modules of roundings and mask functions, which say the same in tensors.
+/// The operations agree with the modules of roundings and mask functions, which use tensor operations.
 #[test]
 fn roundings_of_the_modules_are_the_same() {
     let mut draw = Draw::new(10);
@@ -194,7 +194,7 @@ fn roundings_of_the_modules_are_the_same() {
     }
 }
 
-/// Noise of spread 0 is a threshold of 0.5, and a module's rounding takes the same noise.
+/// Noise with spread 0 rounds at 0.5, and the rounding of modules uses the same noise as the operations.
 #[test]
 fn noise_that_fades() {
     let mut draw = Draw::new(11);
@@ -223,7 +223,7 @@ fn noise_that_fades() {
         let rounded = round(Rounding::Stochastic, mask.clone(), 1.0, &pass, place);
         let mask = crate::support::read(mask);
         let expected: Vec<f32> = (0..mask.len())
-            .map(|index| f32::from(u8::from(bar(keep, index) <= mask[index])))
+            .map(|index| f32::from(u8::from(threshold_of(keep, index) <= mask[index])))
             .collect();
         assert_eq!(found, expected);
         assert_eq!(crate::support::read(rounded.kept), expected);

@@ -13,7 +13,7 @@ use crate::operation::Operation;
 
 pub fn masked_feed_forward(draw: &mut Draw) {
     let (batch, time, width) = (draw.size(1..3), draw.size(1..60), draw.size(3..24));
-    // Groups of 16 and more of which few are kept are computed alone.
+    // With groups of 16 or more, few of which are kept, only the kept ones are computed.
     let group = match draw.size(0..3) {
         0 => draw.size(1..12),
         1 => 16,

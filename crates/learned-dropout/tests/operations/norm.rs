@@ -22,7 +22,7 @@ pub fn norm_formula(x: Tensor<3>, gain: Tensor<1>, epsilon: f32) -> Tensor<3> {
 
 pub fn layer_norm(draw: &mut Draw) {
     let epsilon = 1e-5;
-    // Two channels are normalized to ±1 whatever they are: a gradient of rounding errors.
+    // Not two channels: they are always normalized to ±1, so the gradient would consist of rounding errors.
     let (batch, time, width) = (draw.size(1..4), draw.size(1..90), draw.size(3..40));
     Operation {
         inputs: [draw.normal([batch, time, width]), draw.normal([width])],

@@ -1,4 +1,4 @@
-//! What holds for every operation.
+//! The checks that every operation must pass.
 
 use burn::tensor::{DType, Device};
 
@@ -7,14 +7,14 @@ use crate::differentiate::{
 };
 use crate::support::device;
 
-/// Sums of products in f32: the relative error grows with the root of their number, at most a few
-/// thousand here, times 6e-8; and both sides have it.
+/// Tolerance for sums of products in f32. Their relative error is about 6e-8 times the root of the number of
+/// terms, which is at most a few thousand here. Both sides have this error.
 pub const TOLERANCE: f64 = 2e-5;
 
-/// The same in f64, whose errors are 2⁻²⁹ of those of f32, with room for sums that cancel.
+/// Tolerance in f64, whose errors are 2⁻²⁹ of those of f32. It leaves room for sums that cancel.
 const TOLERANCE_F64: f64 = 1e-11;
 
-/// The gradients of the inputs from those of the outputs and the inputs.
+/// A function from the gradients of the outputs, and the inputs, to the gradients of the inputs.
 pub type Backward<'a, const N: usize, const M: usize> =
     &'a dyn Fn([Primitive; M], [Primitive; N]) -> [Primitive; N];
 
@@ -27,12 +27,12 @@ pub struct Operation<'a, const N: usize, const M: usize> {
     pub plain: Function<'a, N, M>,
     /// The plain body of its backward pass; none if it has no gradient.
     pub plain_backward: Option<Backward<'a, N, M>>,
-    /// The same by other operations of burn, with the same gradients.
+    /// The same computation by burn's own operations, with the same gradients.
     pub formula: Function<'a, N, M>,
 }
 
 impl<const N: usize, const M: usize> Operation<'_, N, M> {
-    /// Asserts, for outputs and gradients,
+    /// Asserts for outputs and gradients
     /// - that the operation agrees with the formula, in f32 on the device under test;
     /// - that the plain bodies agree with the operation there: on the CPU with the kernels;
     /// - that the operation agrees with the formula in f64 on the CPU, where the plain bodies compute it.

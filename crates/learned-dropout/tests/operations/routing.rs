@@ -10,7 +10,7 @@ use crate::differentiate::tensor;
 use crate::draw::Draw;
 use crate::operation::Operation;
 
-/// What is larger than all but `count` others, by comparing each with each: 1, else 0.
+/// 1 for the `count` largest values and 0 for the others, by comparing all pairs.
 fn chosen(scores: Tensor<3>, count: usize) -> Tensor<3> {
     let scores = scores.detach();
     let [batch, time, experts] = scores.dims();
@@ -37,7 +37,7 @@ pub fn best_gates(draw: &mut Draw) {
             let scores = tensor::<3>(scores);
             let chosen = chosen(scores.clone(), count);
             if count == 1 {
-                // The softmax of a single score is 1, whatever it is; burn's gradient would be noise.
+                // The softmax of a single score is always 1; burn's gradient would be rounding errors.
                 return [(chosen + scores * 0.0).into_dispatch()];
             }
             let taken = softmax(scores, 2) * chosen;

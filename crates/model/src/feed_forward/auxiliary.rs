@@ -1,30 +1,30 @@
-//! What the auxiliary loss of a feed-forward is multiplied by.
+//! The coefficient of a feed-forward's auxiliary loss.
 
-/// What the auxiliary loss of a feed-forward is multiplied by.
+/// The coefficient of a feed-forward's auxiliary loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Coefficient {
-    /// Always the same.
+    /// The same at every step.
     Constant(f64),
-    /// Adapted after every step until the share of what is used is the target.
+    /// Adapted after every step, to bring the density to a target.
     Adaptive(AdaptiveCoefficient),
 }
 
-/// A coefficient that follows the share of what is used: times `factor` while it is above the
-/// target, divided by it while it is below.
+/// A coefficient that adapts to the density, the share of gates that are positive. A step multiplies it by
+/// `factor` if the density is above the target, and divides it if it is below.
 ///
 /// From Wang et al., "ReMoE: fully differentiable mixture-of-experts with ReLU routing" (2024).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveCoefficient {
     /// The coefficient of the first step.
     pub initial: f64,
-    /// What a step multiplies or divides by; above 1.
+    /// The factor of one step; above 1.
     pub factor: f64,
-    /// The wanted share of what is used.
+    /// The target of the density.
     pub target_density: f64,
 }
 
 impl AdaptiveCoefficient {
-    /// The coefficient of the next step, from that of a step and the share that was used in it.
+    /// The coefficient of the next step, from the coefficient and the density of this step.
     ///
     /// ```
     /// use learned_dropout_model::feed_forward::AdaptiveCoefficient;
@@ -41,7 +41,8 @@ impl AdaptiveCoefficient {
         } else {
             coefficient
         };
-        // Either end is out of every use; beyond it the number could never come back.
+        // Useful values are far inside these bounds. Without them the coefficient could become 0 or
+        // infinite, and then could not change any more.
         next.clamp(1e-30, 1e30)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dense {
-    /// Hidden units; four times the width where left out.
+    /// Hidden units; four times the width if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
 }

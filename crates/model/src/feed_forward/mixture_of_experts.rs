@@ -4,29 +4,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::{Checks, LARGEST_DIMENSION, MOST_EXPERTS, above};
 
-/// A mixture of experts of which each token takes the best few; no token is ever dropped.
+/// A mixture of experts: each token chooses the experts with the best scores. No token is dropped.
 ///
-/// The gates are the softmax of the router's scores over the chosen experts, times `scaling`. The auxiliary loss is
-/// that of Fedus et al., "Switch Transformers" (2021), summed over the layers: `experts · Σ f P`
-/// over the experts, with `f` the share of all choices that fell on an expert and `P` its mean
-/// probability. It is 1 where the load is even.
+/// The gates are the softmax of the router's scores over the chosen experts, times `scaling`. The
+/// auxiliary loss is that of Fedus et al., "Switch Transformers" (2021), summed over the layers:
+/// `experts · Σ f P` over the experts, where `f` is the share of all choices that fell on an expert and
+/// `P` its mean probability. It is 1 for an even load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixtureOfExperts {
     /// Number of experts.
     pub experts: usize,
-    /// Experts that each token takes.
+    /// Number of experts that each token chooses.
     pub active: usize,
-    /// Hidden units of each expert; four times the width where left out.
+    /// Hidden units of each expert; four times the width if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
-    /// Hidden units of a further expert that every token takes, with gate 1; 0 for none.
+    /// Hidden units of an additional expert that every token uses, with gate 1; 0 for none.
     pub shared: usize,
-    /// What the gates are multiplied by; above 0. Gates whose sum is 1 make the output of several
-    /// experts smaller than that of a dense layer of as many units: with `active` both are as large
-    /// as each other in a new model.
+    /// Factor of the gates; above 0. The gates of a token sum to 1, so the output of several experts is
+    /// smaller than that of a dense layer with as many units. With `scaling` equal to `active`, both are
+    /// equally large in a new model.
     pub scaling: f64,
-    /// What the auxiliary loss is multiplied by; at least 0.
+    /// Coefficient of the auxiliary loss; at least 0.
     pub balance: f64,
 }
 

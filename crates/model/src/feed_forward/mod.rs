@@ -1,6 +1,6 @@
-//! Feed-forwards: what stands in the second half of a block.
+//! Feed-forwards: the second part of a block.
 //!
-//! Each kind has a file of its own for its settings, and a line in [`FeedForwardConfig`].
+//! Each kind has its own file for its settings, and a variant of [`FeedForwardConfig`].
 
 mod auxiliary;
 mod dense;
@@ -26,9 +26,9 @@ use crate::tensor_spec::TensorSpec;
 pub enum FeedForwardConfig {
     /// `down(gelu(up(x)))`.
     Dense(Dense),
-    /// Experts of which each token takes the best few.
+    /// Experts; each token uses the few with the best scores.
     MixtureOfExperts(MixtureOfExperts),
-    /// Experts of which each token takes those whose gate is positive.
+    /// Experts; each token uses those with a positive gate.
     ReluRoutedExperts(ReluRoutedExperts),
     /// `down(relu(up(x)))` with a penalty on the hidden units.
     Relu(Relu),
@@ -37,9 +37,9 @@ pub enum FeedForwardConfig {
 /// The parameters of a feed-forward that are not used by every token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionalParameters {
-    /// Their number.
+    /// The number of these parameters.
     pub parameters: usize,
-    /// The share of them that a token uses on average, as the configuration wants it.
+    /// The share of them that a token uses on average, according to the configuration.
     pub used: f64,
 }
 
@@ -51,7 +51,7 @@ impl Default for FeedForwardConfig {
 }
 
 impl FeedForwardConfig {
-    /// Whether this is what a configuration without feed-forward means.
+    /// Whether this is the feed-forward of a configuration without the key `feed_forward`.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -77,7 +77,7 @@ impl FeedForwardConfig {
         hidden.unwrap_or(width.saturating_mul(4))
     }
 
-    /// Number of experts; none where there is nothing to choose from.
+    /// Number of experts; none for feed-forwards without experts.
     pub fn experts(&self) -> Option<usize> {
         match self {
             Self::MixtureOfExperts(config) => Some(config.experts),
@@ -86,7 +86,7 @@ impl FeedForwardConfig {
         }
     }
 
-    /// Hidden units of the expert that every token uses besides the chosen ones; 0 for none.
+    /// Hidden units of the expert that every token uses in addition to the chosen ones; 0 for none.
     pub fn shared(&self) -> usize {
         match self {
             Self::MixtureOfExperts(config) => config.shared,
@@ -94,7 +94,7 @@ impl FeedForwardConfig {
         }
     }
 
-    /// What the auxiliary loss is multiplied by; none where there is no such loss.
+    /// The coefficient of the auxiliary loss; none without such a loss.
     pub fn coefficient(&self) -> Option<Coefficient> {
         match self {
             Self::Dense(_) => None,
@@ -104,8 +104,8 @@ impl FeedForwardConfig {
         }
     }
 
-    /// The parameters of one layer that not every token uses. None where every token uses all, or
-    /// where only running the model tells.
+    /// The parameters of one layer that not every token uses. None if every token uses all of them, or if
+    /// the configuration does not determine the share.
     pub fn optional(&self, width: usize) -> Option<OptionalParameters> {
         let used = match self {
             Self::MixtureOfExperts(config) => config.active as f64 / config.experts as f64,
@@ -143,9 +143,9 @@ impl FeedForwardConfig {
         specs
     }
 
-    /// Records what no model can be made from.
+    /// Records every problem.
     pub fn check(&self, checks: &mut Checks) {
-        // Any width will do: only a number that is written out can be wrong.
+        // The width does not matter: only a configured number of hidden units can be wrong.
         checks.range("hidden", self.hidden(1), 1..=LARGEST_DIMENSION);
         match self {
             Self::Dense(_) => {}

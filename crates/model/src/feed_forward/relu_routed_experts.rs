@@ -1,34 +1,34 @@
-//! Experts that a ReLU routes to.
+//! Experts with a ReLU router.
 
 use serde::{Deserialize, Serialize};
 
 use super::auxiliary::AdaptiveCoefficient;
 use crate::problem::{Checks, MOST_EXPERTS, above};
 
-/// Experts with the gates `relu(router · x)`: a token takes those with a positive gate, and how
-/// many these are is learned. The auxiliary loss is the mean over tokens and layers of the sum of
-/// the gates; its coefficient adapts to bring the share of positive gates to a target.
+/// Experts with the gates `relu(router · x)`. A token uses the experts with a positive gate; their number
+/// is learned. The auxiliary loss is the mean over tokens and layers of the sum of the gates. Its
+/// coefficient adapts to bring the share of positive gates to a target.
 ///
 /// From Wang et al., "ReMoE: fully differentiable mixture-of-experts with ReLU routing" (2024),
-/// without its optional balancing of the load.
+/// without its optional load balancing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReluRoutedExperts {
     /// Number of experts.
     pub experts: usize,
-    /// Hidden units of each expert; four times the width where left out.
+    /// Hidden units of each expert; four times the width if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
-    /// The wanted share of positive gates, above 0 and at most 1.
+    /// The target of the share of positive gates; above 0, at most 1.
     pub target_density: f64,
     /// The coefficient of the first step; above 0.
     pub initial_coefficient: f64,
-    /// What each step multiplies the coefficient by, or divides it; above 1.
+    /// The factor by which a step multiplies or divides the coefficient; above 1.
     pub coefficient_factor: f64,
 }
 
 impl Default for ReluRoutedExperts {
-    /// The paper's coefficients, and a quarter of eight experts.
+    /// Eight experts with a target of a quarter, and the coefficients of the paper.
     fn default() -> Self {
         Self {
             experts: 8,

@@ -8,8 +8,8 @@ use crate::problem::Checks;
 /// `M = 0.5 cos(z + B) + 0.5`, with `z` the output of the mask's attention and `B` one learned
 /// shift per channel.
 ///
-/// The function is in [0, 1] for every `z`, and it is periodic: no value of `z` is a place from
-/// which the mask cannot come back.
+/// The function is in [0, 1] for every `z`. It is periodic, so it does not saturate: the mask can
+/// still change, however large `z` is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cosine {

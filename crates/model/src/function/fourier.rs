@@ -7,35 +7,36 @@ use serde::{Deserialize, Serialize};
 use super::parameter::{FunctionParameter, check_shift};
 use crate::problem::{Allowed, Checks};
 
-/// Most terms of a series: the highest turns around once for every 0.4 of the attention's output.
+/// Most terms of a series. The period of the last one is 0.4 in the attention's output.
 const MOST_TERMS: usize = 16;
 
-/// The share of the amplitudes that the first term begins with.
+/// The initial share of the first term in the sum of the amplitudes.
 const FIRST_SHARE: f64 = 0.9;
 
-/// The name of the tensor of amplitudes, after that of the mask.
+/// The name of the amplitudes' tensor, after the mask's prefix.
 pub const AMPLITUDE: &str = "series.amplitude";
-/// The name of the tensor of phases, after that of the mask.
+/// The name of the phases' tensor, after the mask's prefix.
 pub const PHASE: &str = "series.phase";
 
-/// A Fourier series of `K` terms in place of the single cosine:
+/// A Fourier series of `K` terms instead of a single cosine:
 ///
 /// ```text
 /// M = 0.5 + 0.5 Σ_{k=1..K} w_k cos(k (z + B) + φ_k)
 /// w = softmax(0, a_2, …, a_K),  φ_1 = 0
 /// ```
 ///
-/// with `z` the output of the mask's attention, and for each value of the mask its own shift `B`,
-/// amplitudes `a` and phases `φ`, all learned. The amplitudes `w` are positive and add up to 1, so
-/// `M` is in [0, 1] for every `z`. Negative ones would add nothing: they are phases of π.
+/// where `z` is the output of the mask's attention. Each value of the mask has its own learned shift `B`,
+/// amplitudes `a` and phases `φ`. The amplitudes `w` are positive and add up to 1, so `M` is in [0, 1] for
+/// every `z`. Negative amplitudes are not needed: they equal phases of π.
 ///
-/// - `a_1` and `φ_1` are not learned. Adding a number to all `a` leaves `w` as it is, and adding one
-///   to `φ_1` is what `B` does. With one term nothing is left to learn but `B`: it is the cosine.
+/// - `a_1` and `φ_1` are not learned, since they are redundant: adding a number to all `a` does not change
+///   `w`, and `B` has the effect of `φ_1`. With one term only `B` is learned, and the function is the
+///   cosine.
 /// - Without the other phases, `M` would be an even function of `z + B` whose maximum is 1. With them
 ///   it is any trigonometric polynomial of degree `K` around 0.5 whose amplitudes add up to 0.5.
-/// - `φ` begins at 0, and all `a` of the terms after the first at `−ln(9 (K − 1))`: the first term has
-///   nine tenths of the amplitude whatever `K` is, so that masks begin near the cosine, and exactly 1
-///   where `z + B` is 0; the rest is enough for the other terms to have gradients.
+/// - Initially all `φ` are 0, and all `a` of the terms after the first are `−ln(9 (K − 1))`. The first term
+///   then has nine tenths of the amplitude for any `K`, so that masks start near the cosine, and at
+///   exactly 1 if `z + B` is 0. The remaining tenth gives the other terms gradients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fourier {
@@ -61,7 +62,7 @@ impl Fourier {
         checks.range("terms", self.terms, lengths);
     }
 
-    /// What the series learns besides the shift.
+    /// The learned parameters except the shift.
     pub(super) fn parameters(&self, values: usize) -> Vec<FunctionParameter> {
         let others = self.terms.saturating_sub(1);
         if others == 0 {
@@ -80,8 +81,8 @@ impl Fourier {
     }
 }
 
-/// One term of a series, for inference: a cosine mask of `harmonic · z` with a shift of its own. `M` is
-/// the sum of those masks times their weights.
+/// One term of a series, for inference: a cosine mask of `harmonic · z` with its own shift. `M` is the
+/// weighted sum of these masks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
     /// `k`.
@@ -92,10 +93,10 @@ pub struct Term {
     pub shift: Vec<f32>,
 }
 
-/// The terms of a series whose learned tensors are `shift`, `amplitude` and `phase`.
+/// The terms of a series with the learned tensors `shift`, `amplitude` and `phase`.
 ///
 /// # Panics
-/// If amplitudes or phases are not as many as those of whole terms.
+/// If `amplitude` and `phase` differ in length, or their length is not a multiple of that of `shift`.
 pub fn terms(shift: &[f32], amplitude: &[f32], phase: &[f32]) -> Vec<Term> {
     assert_eq!(amplitude.len(), phase.len(), "one phase for each amplitude");
     assert!(

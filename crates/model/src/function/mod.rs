@@ -1,6 +1,6 @@
 //! Mask functions: from the output of the mask's attention to [0, 1].
 //!
-//! A new one is a file of its own and a line in [`MaskFunction`].
+//! To add a function, add a file and a variant of [`MaskFunction`].
 
 mod cosine;
 pub mod fourier;
@@ -33,7 +33,7 @@ impl Default for MaskFunction {
 }
 
 impl MaskFunction {
-    /// Records what no module can be made from.
+    /// Records every problem with the settings.
     pub fn check(&self, checks: &mut Checks) {
         match self {
             Self::Cosine(cosine) => cosine.check(checks),
@@ -74,7 +74,7 @@ impl MaskFunction {
         }
     }
 
-    /// All that is learned for a mask of so many values.
+    /// The learned parameters of a mask with this many values.
     pub fn parameters(&self, values: usize) -> Vec<FunctionParameter> {
         let mut parameters = vec![FunctionParameter {
             name: SHIFT,

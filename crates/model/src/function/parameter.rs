@@ -1,24 +1,24 @@
-//! What every mask function learns: the shift, and how a learned tensor is described.
+//! The description of a mask function's learned tensors, and the shift, which every function has.
 
 use std::f64::consts::PI;
 
 use crate::problem::{Allowed, Checks};
 
-/// The name of the shift's tensor, after that of the mask.
+/// The name of the shift's tensor, after the mask's prefix.
 pub const SHIFT: &str = "shift";
 
-/// A tensor that a mask function learns; it has one dimension.
+/// A learned tensor of a mask function. It has one dimension.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FunctionParameter {
-    /// Its name, after that of the mask.
+    /// The name, after the mask's prefix.
     pub name: &'static str,
-    /// Its elements.
+    /// The number of elements.
     pub count: usize,
-    /// What every element begins with.
+    /// The initial value of every element.
     pub initial: f64,
 }
 
-/// Records a problem with an initial shift.
+/// Records a problem if an initial shift is outside [0, π].
 pub(super) fn check_shift(shift_init: f64, checks: &mut Checks) {
     let shifts = Allowed::from(0.0..=PI).called("a value");
     checks.range("shift_init", shift_init, shifts);

@@ -1,15 +1,15 @@
-//! The coefficient that adapts until a share of mask values is kept.
+//! A controller that adapts the penalty's coefficient to keep a target share of mask values.
 
 use serde::{Deserialize, Serialize};
 
 use super::settings::Penalty;
 
-/// How much the factor of the coefficient gains per step and unit of error, lastingly.
-const LASTING: f64 = 0.1;
-/// How much it gains per unit of error, for as long as the error is there.
-const PASSING: f64 = 10.0;
-/// The bound of the lasting part.
-const BOUND: f64 = 50.0;
+/// Gain of the integral part: added to the pressure per step and unit of error.
+const INTEGRAL_GAIN: f64 = 0.1;
+/// Gain of the proportional part: per unit of the last error.
+const PROPORTIONAL_GAIN: f64 = 10.0;
+/// Largest magnitude of the integral part.
+const PRESSURE_LIMIT: f64 = 50.0;
 
 /// Adapts the coefficient of a [`Penalty`] with a target: a proportional-integral controller.
 ///
@@ -19,10 +19,9 @@ const BOUND: f64 = 50.0;
 /// coefficient  = scheduled coefficient · (1 + pressure + 10 · error)
 /// ```
 ///
-/// Where masks would drop more than the target on their own, the coefficient becomes negative and
-/// pulls them up. What is compared with the target is the share of mask values of at least 0.5: what
-/// is kept at inference. The state is a part of a checkpoint, so a resumed run goes on with the same
-/// bits.
+/// `kept` is the share that inference keeps: mask values of at least 0.5. If masks drop more than the
+/// target without any penalty, the coefficient becomes negative and raises them. Checkpoints hold the
+/// state, so a resumed run continues with the same bits.
 ///
 /// ```
 /// use learned_dropout_model::penalty::{Control, Penalty};
@@ -38,20 +37,20 @@ const BOUND: f64 = 50.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
-    /// The lasting part of what the scheduled coefficient is multiplied by, less 1.
+    /// The integral part of the coefficient's factor.
     pub pressure: f64,
-    /// The error of the last step: kept share less its target.
+    /// The error of the last step: the kept share minus its target.
     pub error: f64,
 }
 
 impl Control {
     /// The coefficient at an optimizer step (the first is 0).
     pub fn coefficient(&self, penalty: &Penalty, step: u64) -> f64 {
-        penalty.coefficient_at(step) * (1.0 + self.pressure + PASSING * self.error)
+        penalty.coefficient_at(step) * (1.0 + self.pressure + PROPORTIONAL_GAIN * self.error)
     }
 
-    /// Takes in the share that was kept in a step. Nothing adapts in the warm-up: while the penalty
-    /// is held back, what it reaches says nothing about it.
+    /// Updates the state with the share that was kept in a step. During the warm-up the state does not
+    /// change, since the kept share does not show the effect of the full penalty.
     pub fn observe(&mut self, penalty: &Penalty, step: u64, kept: f64) {
         let Some(target) = penalty.target_at(step) else {
             return;
@@ -60,6 +59,7 @@ impl Control {
             return;
         }
         self.error = kept - target;
-        self.pressure = (self.pressure + LASTING * self.error).clamp(-BOUND, BOUND);
+        self.pressure =
+            (self.pressure + INTEGRAL_GAIN * self.error).clamp(-PRESSURE_LIMIT, PRESSURE_LIMIT);
     }
 }

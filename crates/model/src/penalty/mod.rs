@@ -1,7 +1,7 @@
-//! Penalties: what the training loss pays for activations that the masks keep.
+//! Penalties: terms of the training loss that make masks drop activations.
 //!
 //! A penalty is a mean over the elements of the unrounded mask `M`, averaged over the modules and
-//! multiplied by a coefficient. A new one is a line in [`PenaltyKind`].
+//! multiplied by a coefficient. To add one, add a variant of [`PenaltyKind`].
 
 mod control;
 mod settings;

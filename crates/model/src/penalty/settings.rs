@@ -1,25 +1,25 @@
-//! What a penalty is the mean of, and the course of its coefficient.
+//! The kinds of penalty, and the schedule of the coefficient.
 
 use kernels::mask::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Checks, above};
 
-/// What is averaged over the elements of a mask.
+/// The function of `M` that is averaged over the elements of a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PenaltyKind {
-    /// `M² / 2`, the original's.
+    /// `M² / 2`, as in the original write-up.
     #[default]
     Squared,
     /// `M`.
     Linear,
-    /// `−M log₂(M + 1e-9)`: pushes to both sides instead of towards 0.
+    /// `−M log₂(M + 1e-9)`: pushes values to 0 or 1 instead of only towards 0.
     Entropy,
 }
 
 impl PenaltyKind {
-    /// The kernel's name for the same mean, where it has one.
+    /// The moment by which a kernel computes this mean; none if no kernel does.
     pub fn moment(&self) -> Option<Moment> {
         match self {
             Self::Squared => Some(Moment::Squared),
@@ -29,44 +29,43 @@ impl PenaltyKind {
     }
 }
 
-/// A penalty and the course of its coefficient.
+/// A penalty and the schedule of its coefficient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Penalty {
-    /// What is averaged over the elements of a mask.
+    /// The function of `M` that is averaged.
     pub kind: PenaltyKind,
-    /// The coefficient, or its upper bound where `exponential_rate` is given; at least 0.
+    /// The coefficient, or its upper bound if `exponential_rate` is given; at least 0.
     pub coefficient: f64,
-    /// Lets the coefficient grow with the steps:
+    /// Makes the coefficient grow with the steps:
     /// `min(exp(rate · step) + minimum − 1, coefficient)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exponential_rate: Option<f64>,
-    /// The coefficient at step 0 on the exponential schedule; 0 where left out.
+    /// The coefficient at step 0 of the exponential schedule; 0 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum: Option<f64>,
-    /// Steps over which the coefficient rises linearly from 0; none where left out.
+    /// Steps over which the coefficient rises linearly from 0; no warm-up if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u64>,
-    /// The share of mask values to be kept at inference, in (0, 1): the coefficient adapts until it
-    /// is reached. See [`Control`](super::Control).
+    /// The target share of mask values that inference keeps, in (0, 1). The coefficient adapts to reach
+    /// it; see [`Control`](super::Control).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_kept: Option<f64>,
-    /// Steps over which the target falls linearly from 1 to `target_kept`, after the warm-up; at
-    /// once where left out.
+    /// Steps after the warm-up over which the target falls linearly from 1 to `target_kept`. If left out,
+    /// it is `target_kept` from the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_steps: Option<u64>,
-    /// The lowest mean that a mask value should have over the tokens of a batch, in (0, 0.5]: one
-    /// below it is pushed up, so that no group of channels is dropped for good. None where left
-    /// out.
+    /// The lowest mean that a mask value should have over the tokens of a batch, in (0, 0.5]. A penalty
+    /// raises values with a lower mean, so that no group of channels is dropped for ever. None if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
-    /// What the mean shortfall below the floor is multiplied by; 1 where left out.
+    /// Coefficient of the mean shortfall below the floor; 1 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor_coefficient: Option<f64>,
 }
 
 impl Default for Penalty {
-    /// The original's: squared, with the constant coefficient 0.1.
+    /// The penalty of the original write-up: squared, with the constant coefficient 0.1.
     fn default() -> Self {
         Self {
             kind: PenaltyKind::Squared,
@@ -108,7 +107,7 @@ impl Penalty {
         }
     }
 
-    /// The share that is to be kept at an optimizer step (the first is 0), where there is a target.
+    /// The target of the kept share at an optimizer step (the first is 0); none without a target.
     ///
     /// ```
     /// use learned_dropout_model::penalty::Penalty;

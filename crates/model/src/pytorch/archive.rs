@@ -1,4 +1,4 @@
-//! The zip archive that `torch.save` writes, checked before anything is read from it.
+//! The zip archive that `torch.save` writes. Its structure is checked before anything is read from it.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,13 +11,13 @@ use super::error::PytorchError;
 use super::pickle::Pickle;
 use crate::weights::WeightsError;
 
-/// Largest pickle that is read. That of a model with a thousand tensors and the state of its
-/// optimizer has about 300 kB.
+/// Size of the largest pickle that is read. The pickle of a model with a thousand tensors and the state of
+/// its optimizer has about 300 kB.
 const LARGEST_PICKLE: u64 = 4 << 20;
 /// The name of the pickle, under a folder named after the file.
 const PICKLE: &str = "data.pkl";
 
-/// What an archive says about itself.
+/// The content of an archive that is needed to read its tensors.
 pub(super) struct Archive {
     pub pickle: Pickle,
     /// The size of the file in bytes.
@@ -55,8 +55,8 @@ pub(super) fn open(path: &Path) -> Result<Archive, PytorchError> {
         let entry = archive
             .by_index_raw(index)
             .map_err(|error| damaged(format!("entry {index} is unreadable ({error})")))?;
-        // `torch.save` compresses nothing, so no entry can be larger than the file. That keeps
-        // a small file from claiming much memory.
+        // `torch.save` does not compress, so no entry can be larger than the file. This check prevents a
+        // small file from allocating much memory.
         if entry.compression() != CompressionMethod::Stored || entry.size() > size {
             return Err(format(format!(
                 "entry {index} of the archive is compressed"
@@ -65,11 +65,11 @@ pub(super) fn open(path: &Path) -> Result<Archive, PytorchError> {
         if entry.name_raw().ends_with(PICKLE.as_bytes()) {
             pickles.push((index, entry.size()));
         }
-        // A checksum of 0 was left out when the file was saved.
+        // A checksum of 0 means that none was saved.
         let unchecked = entry.crc32() == 0;
         drop(entry);
-        // The checksums are compared at the end of each entry. Tensors that are a part of a
-        // storage would be read without.
+        // Checksums are compared at the end of an entry, so each entry is read to its end. Reading only
+        // a tensor that is a part of its storage would skip the check.
         let options = ZipReadOptions::new().ignore_crc32(unchecked);
         archive
             .by_index_with_options(index, options)

@@ -1,4 +1,4 @@
-//! From the author's model configuration to ours.
+//! Converts the author's model configuration to ours.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::penalty::{Penalty, PenaltyKind};
 use crate::rounding::{Rounding, SIGMOID_SCALE};
 use crate::site::MaskInput;
 
-/// The author's coefficient where none is given.
+/// The author's default coefficient.
 const COEFFICIENT: f64 = 0.1;
 
 /// One table of the author's configuration.
@@ -21,7 +21,7 @@ struct Table<'a> {
     path: &'a Path,
     pickle: &'a Pickle,
     id: Id,
-    /// Its key, with dots between the tables that it stands in.
+    /// The path of its key: tables and key, separated by dots.
     key: &'a str,
 }
 
@@ -102,7 +102,7 @@ fn read_masks(
     ];
     let rounding = match masks.choice("mask_rounding_type", &roundings)? {
         Some(rounding) => rounding,
-        // Set to None, masks are not rounded; left out, the author's default holds.
+        // None means that masks are not rounded; a missing key means the author's default.
         None if masks.has("mask_rounding_type") => Rounding::None,
         None => Rounding::Stochastic,
     };
@@ -166,7 +166,7 @@ fn read_penalty(
         kind,
         coefficient: table.number("max_coeff")?.unwrap_or(COEFFICIENT),
         exponential_rate,
-        // Without a rate the coefficient is constant, whatever its minimum.
+        // Without a rate the coefficient is constant, and its minimum has no effect.
         minimum: table
             .number("min_coeff")?
             .filter(|_| exponential_rate.is_some()),
@@ -174,7 +174,7 @@ fn read_penalty(
     }))
 }
 
-/// The keys of all tables that have a meaning here; `use_flash` changes no result.
+/// The known keys of all tables. `use_flash` is accepted, since it does not change results.
 const KNOWN: [&str; 22] = [
     "alphabet_size",
     "context_size",
@@ -218,7 +218,7 @@ impl Table<'_> {
         }
     }
 
-    /// Whether there is such a key, be it None.
+    /// Whether the key is present, even with the value None.
     fn has(&self, key: &str) -> bool {
         self.pickle.entry(self.id, key).is_some()
     }
@@ -287,7 +287,7 @@ impl Table<'_> {
         }
     }
 
-    /// One of some named choices: as text, or as a member of an enum class of any name.
+    /// One of some named choices, as text or as a member of any enum class.
     fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Result<Option<T>, PytorchError> {
         let Some(id) = self.get(key) else {
             return Ok(None);
@@ -307,8 +307,8 @@ impl Table<'_> {
     }
 }
 
-/// The name of a choice: a text, or the member of an enum class, which a pickle holds as the
-/// class called with its value, as `getattr(class, name)`, or as the global `Class.NAME`.
+/// The name of a choice: a text, or a member of an enum class. A pickle holds such a member as a call of
+/// the class with its value, as `getattr(class, name)`, or as the global `Class.NAME`.
 fn member_name(pickle: &Pickle, id: Id) -> Option<&str> {
     let text = |id: Id| match pickle.value(id) {
         Value::Text(text) => Some(text.as_str()),
@@ -328,7 +328,7 @@ fn member_name(pickle: &Pickle, id: Id) -> Option<&str> {
     }
 }
 
-/// A value as it would be written, for messages.
+/// A value as text, for messages.
 fn describe(pickle: &Pickle, id: Id) -> String {
     match pickle.value(id) {
         Value::None => "None".into(),

@@ -1,4 +1,4 @@
-//! From our model configuration to the author's.
+//! Converts our model configuration to the author's.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::penalty::{Penalty, PenaltyKind};
 use crate::rounding::Rounding;
 use crate::site::{MaskInput, Site};
 
-/// The author's `model_config` with its choices as plain strings, and what it cannot say.
+/// The author's `model_config`, with its choices as strings, and notes on settings that it cannot express.
 pub(super) fn author_config(config: &TransformerConfig) -> (Value, Vec<String>) {
     let mut notes = Vec::new();
     let mut table = json!({
@@ -68,7 +68,7 @@ fn mask_config(config: &TransformerConfig, masks: &MaskConfig, notes: &mut Vec<S
         "use_detached_input": masks.detach_input,
         "dropout_input_type": match masks.input {
             MaskInput::Embedding => "EMBED",
-            // No other one gets this far.
+            // `check` has refused all others.
             _ => "HIDDEN_STATE",
         },
     })

@@ -1,4 +1,4 @@
-//! Why a PyTorch checkpoint could not be read or written.
+//! Errors of reading and writing PyTorch checkpoints.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use crate::weights::WeightsError;
 /// Why a PyTorch checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PytorchError {
-    /// The file cannot be opened, a tensor does not fit the configuration, or the configuration
-    /// describes no possible model.
+    /// The file cannot be opened, a tensor does not fit the configuration, or the configuration is not
+    /// valid.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The file is not a zip archive as `torch.save` writes it.
@@ -20,7 +20,7 @@ pub enum PytorchError {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is missing or different.
+        /// What is missing or not as expected.
         reason: String,
     },
     /// The file is cut off or damaged.
@@ -28,7 +28,7 @@ pub enum PytorchError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// The place and the kind of the damage.
         reason: String,
     },
     /// A key that is needed is missing.
@@ -36,24 +36,24 @@ pub enum PytorchError {
     Missing {
         /// The file.
         path: PathBuf,
-        /// The key, with dots between the tables that it stands in.
+        /// The path of the key: tables and key, separated by dots.
         key: String,
-        /// What it should hold.
+        /// The expected content.
         expected: &'static str,
     },
-    /// A value of the configuration is of another kind, or not one of the known choices.
+    /// A value of the configuration has another type, or is not one of the known choices.
     #[error("{path}: `{key}` is {found}; expected {expected}")]
     Value {
         /// The file.
         path: PathBuf,
-        /// The key, with dots between the tables that it stands in.
+        /// The path of the key: tables and key, separated by dots.
         key: String,
-        /// What was found.
+        /// The value found.
         found: String,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
-    /// The masks are not of the form that the author's code has.
+    /// The author's code has no masks of this form.
     #[error(
         "{path}: {problem}, the only form that the author's code has; this model can be exported \
          with --format safetensors"
@@ -61,7 +61,7 @@ pub enum PytorchError {
     Form {
         /// The file.
         path: PathBuf,
-        /// What is of another form.
+        /// The setting that the author's code does not have.
         problem: ConfigProblem,
     },
     /// The weights of the output layer are not those of the token embedding.

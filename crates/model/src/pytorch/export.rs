@@ -17,12 +17,13 @@ use crate::layout::layout;
 use crate::mask_config::MaskConfig;
 use crate::weights::{HostTensor, Weights, WeightsError};
 
-/// The folder within the archive; PyTorch accepts any.
+/// The folder in the archive; PyTorch accepts any name.
 const FOLDER: &str = "archive";
-/// Where PyTorch begins each storage, in bytes; a multiple of what any vector load needs.
+/// The alignment of storages in a file of PyTorch, in bytes.
 const ALIGNMENT: u16 = 64;
 
-/// Writes a model under the author's names; gives notes on what those cannot say.
+/// Writes a model with the author's names. Returns notes on settings that the author's format cannot
+/// express.
 ///
 /// A path that ends in `.safetensors` becomes a safetensors file with the configuration as JSON
 /// in its metadata (`model_config`); safetensors cannot share memory between tensors, so the
@@ -30,8 +31,8 @@ const ALIGNMENT: u16 = 64;
 /// `model`, `model_config` (choices as plain strings), `iter_num` 0 and no `best_val_loss`.
 ///
 /// # Errors
-/// The weights are not those of the configuration, or the file cannot be written. Nothing
-/// half-written remains.
+/// The weights do not fit the configuration, or the file cannot be written. No partly written file
+/// remains.
 pub fn export(
     path: &Path,
     config: &TransformerConfig,
@@ -160,7 +161,7 @@ fn torch_file(
         .compression_method(zip::CompressionMethod::Stored)
         .with_alignment(ALIGNMENT);
     let mut entry = |name: &str, bytes: &[u8]| {
-        // The sizes of larger entries do not fit into the plain zip format.
+        // Entries of 4 GiB or more need the zip64 format.
         let large = u32::try_from(bytes.len()).is_err();
         archive.start_file(format!("{FOLDER}/{name}"), options.large_file(large))?;
         archive.write_all(bytes)

@@ -16,30 +16,30 @@ use crate::config::TransformerConfig;
 use crate::layout::layout;
 use crate::weights::{HostTensor, Weights, WeightsError};
 
-/// A model that was read from a PyTorch checkpoint.
+/// A model read from a PyTorch checkpoint.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// What the model is made of.
+    /// The configuration.
     pub config: TransformerConfig,
-    /// Its weights, under the names of [`layout`](crate::layout::layout).
+    /// The weights, under the names of [`layout`](crate::layout::layout).
     pub weights: Weights,
-    /// What was left out, converted or assumed, one sentence each.
+    /// Notes on what was left out, converted or assumed, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// Last parts of the names of buffers that hold no weights: older attention code stores its
-/// causal mask in the checkpoint.
+/// The last parts of the names of buffers, which are not weights: older attention code stores its causal
+/// mask in the checkpoint.
 const CAUSAL_MASKS: [&str; 3] = ["tril", "causal_mask", "mask"];
 
 /// Reads one of the author's checkpoints: `model` and `model_config` of the file.
 ///
 /// Weights may be f64, f32, f16 or bf16 and stored in any layout; they become f32. Names may
-/// carry the prefixes of `torch.compile` and of data parallelism. The file is not trusted:
-/// nothing in it is executed, and what it claims is checked against its size.
+/// have the prefixes of `torch.compile` and of data parallelism. The file is not trusted: nothing in it is
+/// executed, and the sizes in it are checked against the size of the file.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, is no such checkpoint, or holds a model that cannot be
-/// represented here. The message names the file and the key or tensor.
+/// The file cannot be read, is damaged, is not such a checkpoint, or holds a model that
+/// [`TransformerConfig`] cannot describe. The message names the file and the key or tensor.
 pub fn import(path: &Path) -> Result<Imported, PytorchError> {
     let Archive { pickle, size } = archive::open(path)?;
     let mut notes = Vec::new();
@@ -115,7 +115,7 @@ fn note_other_keys(pickle: &Pickle, notes: &mut Vec<String>) {
     }
 }
 
-/// The tensors of `model` under the author's names. Nothing but their places is read.
+/// The tensors of `model` under the author's names. Only their places are read, not their values.
 fn open_tensors(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>, PytorchError> {
     let missing = || PytorchError::Missing {
         path: path.into(),
@@ -142,7 +142,7 @@ fn open_tensors(path: &Path, pickle: &Pickle) -> Result<BTreeMap<String, Tensor>
     Ok(tensors)
 }
 
-/// Calls the reader of tensors; what it reports, be it by a panic, means a damaged file.
+/// Calls the reader of tensors. An error or a panic of it means that the file is damaged.
 fn guarded<T, E: std::fmt::Display>(
     path: &Path,
     read: impl FnOnce() -> Result<T, E>,
@@ -164,7 +164,7 @@ fn check_config(
     config: &TransformerConfig,
     tensors: usize,
 ) -> Result<(), PytorchError> {
-    // Before the count of parameters, which takes time for each layer.
+    // This comes before the count of parameters, which takes time for each layer.
     if config.layers > tensors {
         return Err(PytorchError::Value {
             path: path.into(),
@@ -182,7 +182,7 @@ fn check_config(
     })
 }
 
-/// Checks that every tensor of the configuration is there, before any is read.
+/// Checks that every tensor of the configuration is present, before any is read.
 fn check_shapes(
     path: &Path,
     config: &TransformerConfig,
@@ -240,7 +240,7 @@ fn read_tensor(path: &Path, name: &str, tensor: &Tensor) -> Result<Vec<f32>, Pyt
     let (pairs, _) = bytes.as_chunks::<2>();
     let (words, _) = bytes.as_chunks::<4>();
     let (longs, _) = bytes.as_chunks::<8>();
-    // The reader of tensors hands out the order of bytes of this machine.
+    // The reader of tensors returns bytes in the order of this machine.
     let values: Vec<f32> = match tensor.dtype() {
         DType::F64 => longs
             .iter()

@@ -1,11 +1,10 @@
-//! Checkpoints of PyTorch programs: reading and writing the layout of the seed author's `.pt`
-//! files.
+//! PyTorch checkpoints: reading and writing the `.pt` files of the author of the original write-up.
 //!
-//! A checkpoint is a dictionary. Its `model` holds the weights under the author's names (see
-//! [`author_names`]), its `model_config` what the model is made of; everything else, such as the
-//! optimizer's state, is left alone. Choices may be plain strings or members of the author's own
-//! enum classes, and the configuration may be a dictionary or an object of a class of its own:
-//! nothing in the file is executed, so those classes need not be there.
+//! A checkpoint is a dictionary. Its entry `model` holds the weights under the author's names (see
+//! [`author_names`]), and `model_config` the configuration. All other entries, such as the optimizer's
+//! state, are ignored. Choices in the configuration may be strings or members of the author's enum
+//! classes, and the configuration may be a dictionary or an object. Nothing in the file is executed, so
+//! these classes need not exist.
 
 mod archive;
 mod author_config;

@@ -3,8 +3,7 @@
 use crate::config::TransformerConfig;
 use crate::layout::layout;
 
-/// The name under which the author's checkpoints hold the output layer, which shares the token
-/// embedding's weights.
+/// The author's name of the output layer, which shares the token embedding's weights.
 pub(super) const OUTPUT_LAYER: &str = "output_layer.weight";
 /// The author's name of the token embedding.
 pub(super) const TOKEN_EMBEDDING: &str = "token_embedding.weight";
@@ -41,7 +40,7 @@ pub(super) fn author_name(name: &str) -> String {
         "mask_embedding.query_key_value.weight" => "dropout_embed_attn.batch_attn_weights.weight",
         "mask_embedding.output.weight" => "dropout_embed_attn.linear.weight",
         "final_norm.weight" => "ln.weight",
-        // The embeddings have the same names.
+        // The embeddings have the same names in both.
         same => same,
     }
     .into()
@@ -63,8 +62,8 @@ fn in_block(name: &str) -> &str {
     }
 }
 
-/// A name without the prefixes that wrappers of the model leave: `_orig_mod.` of
-/// `torch.compile`, `module.` of data parallelism.
+/// A name without the prefixes that wrappers of the model add: `_orig_mod.` from `torch.compile`, `module.`
+/// from data parallelism.
 pub(super) fn without_wrappers(mut name: &str) -> &str {
     while let Some(rest) = name
         .strip_prefix("_orig_mod.")

@@ -1,6 +1,6 @@
 //! The operations of a pickle, by the names that Python's `pickletools` gives them.
 //!
-//! Numbers and lengths are little-endian unless it is said.
+//! Numbers and lengths are little-endian unless noted otherwise.
 
 /// Remembers the height of the stack.
 pub(super) const MARK: u8 = b'(';
@@ -10,7 +10,7 @@ pub(super) const STOP: u8 = b'.';
 pub(super) const POP: u8 = b'0';
 /// Drops everything down to the mark.
 pub(super) const POP_MARK: u8 = b'1';
-/// Pushes the top once more.
+/// Pushes a copy of the top.
 pub(super) const DUP: u8 = b'2';
 /// A number with a fraction, as a line of text.
 pub(super) const FLOAT: u8 = b'F';

@@ -1,14 +1,14 @@
 //! A reader of pickles that builds plain values and executes nothing.
 //!
-//! A pickle is a program for a stack machine. Calls and objects of classes are kept as what they
-//! are: the name of the class, its arguments and its state. All values live in one table and
-//! refer to each other by number, so time and memory grow with the length of the pickle alone,
-//! however often it repeats or nests a value.
+//! A pickle is a program for a stack machine. Calls and objects are not evaluated, but stored as the name
+//! of the class, its arguments and its state. All values are in one table and refer to each other by
+//! number. Time and memory therefore grow only with the length of the pickle, however often it repeats or
+//! nests a value.
 
 use super::pickle_machine;
 use super::pickle_value::{Id, PickleError, Value};
 
-/// A pickle that was read.
+/// The values of a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle {
     values: Vec<Value>,
@@ -30,7 +30,7 @@ impl Pickle {
         &self.values[id.0 as usize]
     }
 
-    /// The entry of a dictionary under a text key; the last where there are several.
+    /// The entry of a dictionary under a text key; the last one if there are several.
     pub(super) fn entry(&self, dict: Id, key: &str) -> Option<Id> {
         self.entries(dict)?
             .filter(|(name, _)| *name == key)
@@ -38,7 +38,7 @@ impl Pickle {
             .last()
     }
 
-    /// The entries with text keys of a dictionary, or of the attributes of an object.
+    /// The entries of a dictionary with text keys, or the attributes of an object.
     pub(super) fn entries(&self, id: Id) -> Option<impl Iterator<Item = (&str, Id)>> {
         let pairs = match self.value(id) {
             Value::Dict(pairs) => pairs,
@@ -46,7 +46,7 @@ impl Pickle {
                 state: Some(state), ..
             } => match self.value(*state) {
                 Value::Dict(pairs) => pairs,
-                // (attributes, slots): classes with slots keep none or few attributes.
+                // (attributes, slots): classes with slots have no or few attributes.
                 Value::Sequence(parts) => parts.iter().rev().find_map(|&id| self.dict(id))?,
                 _ => return None,
             },

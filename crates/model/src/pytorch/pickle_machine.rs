@@ -1,11 +1,11 @@
-//! The stack machine whose programs pickles are.
+//! The stack machine that runs pickles.
 
 use std::collections::BTreeMap;
 
 use super::opcode;
 use super::pickle_value::{Id, PickleError, Value};
 
-/// Runs a pickle; gives the table of its values and the number of its result.
+/// Runs a pickle. Returns the table of its values and the number of its result.
 pub(super) fn run(bytes: &[u8]) -> Result<(Vec<Value>, Id), PickleError> {
     let mut machine = Machine {
         input: Input { bytes, at: 0 },
@@ -78,7 +78,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Executes one operation; gives the result of the last.
+    /// Executes one operation. The last one returns the result.
     fn step(&mut self) -> Result<Option<Id>, String> {
         let operation = self.input.number(1)? as u8;
         match operation {
@@ -247,7 +247,7 @@ impl Machine<'_> {
             opcode::BININT => Value::Int((input.number(4)? as u32 as i32).into()),
             opcode::BININT1 => Value::Int(input.number(1)? as i64),
             opcode::BININT2 => Value::Int(input.number(2)? as i64),
-            // The one number of the format that is big-endian.
+            // This is the only big-endian number of the format.
             opcode::BINFLOAT => Value::Float(f64::from_bits(input.number(8)?.swap_bytes())),
             _ => {
                 let size = input.number(if operation == opcode::LONG1 { 1 } else { 4 })?;
@@ -276,7 +276,7 @@ impl Machine<'_> {
             opcode::BINUNICODE | opcode::SHORT_BINUNICODE | opcode::BINUNICODE8 => {
                 Value::Text(utf8(bytes)?.into())
             }
-            // Byte strings of Python 2 are text more often than not.
+            // Byte strings of Python 2 usually are text.
             opcode::SHORT_BINSTRING | opcode::BINSTRING => {
                 utf8(bytes).map_or(Value::Other("bytes"), |text| Value::Text(text.into()))
             }
@@ -320,7 +320,7 @@ impl Machine<'_> {
         match &mut self.values[top.0 as usize] {
             Value::Dict(dict) if keyed => dict.extend(pairs(items)?),
             Value::Sequence(list) if !keyed => list.extend(items),
-            // A list or dictionary of a class of its own; no configuration needs its items.
+            // An object of a class derived from a list or dictionary. No configuration needs its items.
             Value::Object { .. } => {}
             _ => return Err("items for a value that holds none".into()),
         }
@@ -368,7 +368,7 @@ impl Machine<'_> {
             }
             _ => {
                 if operation == opcode::NEWOBJ_EX {
-                    // The keyword arguments; objects that need them are not configurations.
+                    // Drop the keyword arguments: configurations have none.
                     self.pop()?;
                 }
                 let (arguments, callable) = (self.pop()?, self.pop()?);
@@ -407,7 +407,7 @@ impl Machine<'_> {
         let top = self.top()?;
         match &mut self.values[top.0 as usize] {
             Value::Object { state, .. } => *state = Some(new),
-            // The attributes of a dictionary, such as the versions that a state dict carries.
+            // Attributes of a dictionary, such as the versions in a state dict, are not needed.
             Value::Dict(_) => {}
             _ => return Err("a state for a value that has none".into()),
         }

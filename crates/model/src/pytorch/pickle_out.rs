@@ -1,19 +1,19 @@
-//! A writer of the one kind of pickle that a checkpoint needs (protocol 2).
+//! A writer of pickles for checkpoints (protocol 2).
 
 use serde_json::Value;
 
 use super::opcode;
 
-/// The pickle of a checkpoint, written from the front to the back.
+/// Writes the pickle of a checkpoint from start to end.
 #[derive(Debug)]
 pub(super) struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
-    /// A pickle that will hold one dictionary.
+    /// Begins a pickle that holds one dictionary.
     pub(super) fn new() -> Self {
-        // Protocol 2; an empty dictionary; a mark, after which its entries come.
+        // Protocol 2; an empty dictionary; a mark, which its entries follow.
         Self {
             bytes: vec![opcode::PROTO, 2, opcode::EMPTY_DICT, opcode::MARK],
         }
@@ -30,7 +30,7 @@ impl Writer {
         self.text(key);
     }
 
-    /// A plain value.
+    /// Writes a plain value.
     pub(super) fn value(&mut self, value: &Value) {
         match value {
             Value::Null => self.bytes.push(opcode::NONE),
@@ -76,13 +76,13 @@ impl Writer {
         self.bytes.push(opcode::SETITEMS);
     }
 
-    /// A contiguous tensor of f32 that is the whole of a storage: a call of
+    /// Writes a contiguous tensor of f32 that is a whole storage: a call of
     /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)`.
     pub(super) fn tensor(&mut self, storage: usize, shape: &[usize]) {
         let count: usize = shape.iter().product();
         self.global("torch._utils", "_rebuild_tensor_v2");
         self.bytes.push(opcode::MARK);
-        // The storage, by the tuple that names it.
+        // The storage, named by a tuple.
         self.bytes.push(opcode::MARK);
         self.text("storage");
         self.global("torch", "FloatStorage");
@@ -112,7 +112,7 @@ impl Writer {
         self.bytes.extend(format!("{module}\n{name}\n").as_bytes());
     }
 
-    /// A tuple of sizes.
+    /// Writes a tuple of sizes.
     fn sizes(&mut self, sizes: impl Iterator<Item = usize>) {
         self.bytes.push(opcode::MARK);
         sizes.for_each(|size| self.size(size));

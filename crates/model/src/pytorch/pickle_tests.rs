@@ -79,7 +79,7 @@ fn classes_and_objects_are_kept_as_what_they_are() {
         read(b"\x80\x02cshop\nCart\n)\x81}X\x01\x00\x00\x00nK\x03sb."),
         "shop.Cart[] with {\"n\": 3}"
     );
-    // A dictionary of the standard library stays one, with what is set in it afterwards.
+    // A dictionary of the standard library is a dictionary, with entries that are set later.
     assert_eq!(
         read(b"\x80\x02ccollections\nOrderedDict\n)R(K\x01K\x02u}b."),
         "{1: 2}"
@@ -91,7 +91,7 @@ fn classes_and_objects_are_kept_as_what_they_are() {
 fn a_shared_value_is_one_value() {
     // The list is remembered while it is empty and filled afterwards.
     assert_eq!(read(b"\x80\x02]q\x00K\x07ah\x00\x86."), "[[7], [7]]");
-    // A list within itself is no endless loop for the reader.
+    // A list that contains itself does not make the reader loop for ever.
     assert!(Pickle::read(b"\x80\x02]q\x00h\x00a.").is_ok());
 }
 
@@ -139,7 +139,7 @@ fn nonsense_is_refused_with_its_place() {
     ] {
         assert!(Pickle::read(nonsense).is_err(), "{nonsense:?}");
     }
-    // Deep nesting costs no stack.
+    // Deep nesting does not use the stack.
     let mut deep = vec![b']'; 200_000];
     deep.extend(vec![b'a'; 199_999]);
     deep.push(b'.');

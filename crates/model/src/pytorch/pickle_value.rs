@@ -17,17 +17,17 @@ pub(super) enum Value {
     Dict(Vec<(Id, Id)>),
     /// A class or function: its module and name with a dot between them.
     Global(String),
-    /// A call of a class or function, and the state that was given to the result.
+    /// A call of a class or function, with the state that was given to its result.
     Object {
         callable: Id,
         arguments: Id,
         state: Option<Id>,
     },
-    /// What no configuration needs: bytes, whole numbers of more than 64 bits, storages.
+    /// A value that no configuration needs: bytes, integers of more than 64 bits, storages.
     Other(&'static str),
 }
 
-/// What is wrong with a pickle, and where.
+/// A problem in a pickle and its place.
 #[derive(Debug, PartialEq)]
 pub(super) struct PickleError {
     /// The byte at which the operation began.

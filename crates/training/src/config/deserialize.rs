@@ -1,9 +1,9 @@
 //! Reads values of a document with serde.
 //!
-//! The path to an error comes from `serde_path_to_error`. The deserializer is our own because those of
-//! `toml` put errors into words, and more is needed of them: the unknown key and the known ones, to
-//! suggest the nearest, and the missing key, to go on without it. `serde_ignored` finds unknown keys,
-//! but neither the known ones nor any in a table with a `kind`.
+//! The path to an error comes from `serde_path_to_error`. The deserializer is our own because the errors of
+//! `toml` are only texts. Here an error must hold the unknown key and the known ones, to suggest the
+//! nearest, and the missing key, to continue without it. `serde_ignored` finds unknown keys, but neither
+//! the known ones nor unknown keys in a table with a `kind`.
 
 use std::fmt::Display;
 
@@ -17,7 +17,7 @@ use serde_path_to_error::Segment;
 use super::document::{Node, Value};
 use super::nearest::quoted;
 
-/// Reads a document as a `T`, or gives the path to the first thing that is wrong, and what it is.
+/// Reads a document as a `T`. If that fails, returns the path to the first error, and the error.
 pub(super) fn attempt<T: DeserializeOwned>(document: &Node) -> Result<T, (Vec<String>, Failure)> {
     serde_path_to_error::deserialize(document).map_err(|error| {
         let segments = error.path().iter().filter_map(|segment| match segment {
@@ -27,8 +27,8 @@ pub(super) fn attempt<T: DeserializeOwned>(document: &Node) -> Result<T, (Vec<St
         });
         let mut path: Vec<String> = segments.collect();
         let failure = error.into_inner();
-        // A table with a `kind` is read before its fields are known: the failure stands at the table,
-        // and only the field's name tells which key it is.
+        // serde reads a table with a `kind` before it knows the fields. The path of the error then ends at
+        // the table, and only the field's name tells the key.
         if let Failure::UnknownKey { key, .. } = &failure
             && path.last() != Some(key)
         {
@@ -197,7 +197,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                 let nothing: [(&str, &str); 0] = [];
                 visitor.visit_map(MapDeserializer::new(nothing.into_iter()))
             }
-            // serde would take the elements for the fields in their order.
+            // serde would read the elements as the fields, in their order.
             Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &"a table")),
             _ => self.deserialize_any(visitor),
         }

@@ -1,8 +1,8 @@
-//! A TOML document whose values know where they were written, and overrides of it.
+//! A TOML document whose values store where they were written, and overrides of such a document.
 //!
-//! The tree of `toml`, with its spans, is not enough: a document may be laid over another one from
-//! another file, and `--set` gives values that stand in no file. `toml_edit` would keep comments and
-//! blanks, which nothing here needs.
+//! The tree of `toml` with its spans is not enough: a document may override another one from another file,
+//! and values from `--set` are in no file. `toml_edit` would store comments and blanks, which are not
+//! needed here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,20 +39,20 @@ pub(crate) enum Value {
     Integer(i64),
     Float(f64),
     String(String),
-    /// A date or time, or a number outside the range of its type, as it was written: no key
-    /// accepts one.
+    /// A date or time, or a number outside the range of its type, as it was written. No key accepts such
+    /// values.
     Unusable(String),
     Array(Vec<Node>),
     Table(BTreeMap<String, Node>),
-    /// Stands for a required value that is missing, or an element that is wrong, so that the rest
-    /// can be read: 1, an empty text or an empty table, whatever is asked for.
+    /// Stands for a missing required value or a wrong element, so that the rest can be read. It reads as 1,
+    /// an empty text or an empty table, depending on the type.
     Placeholder,
 }
 
 /// Parses a document.
 ///
 /// # Errors
-/// All places where it is not TOML.
+/// All syntax errors.
 pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -76,11 +76,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
 
 /// Applies an override `key=value`.
 ///
-/// The value is TOML; what is not TOML is taken as a string, so that words need no quotes. With
-/// nothing after the `=`, the key is removed and its default holds.
+/// The value is TOML. A value that is not valid TOML is a string, so that words need no quotes. An empty
+/// value removes the key, so that its default applies.
 ///
 /// # Errors
-/// There is no `=`, the key is empty, or it leads through a value that is not a table.
+/// There is no `=`, the key is empty, or its path contains a value that is not a table.
 pub(crate) fn set(root: &mut Node, typed: &str) -> Result<(), Problem> {
     let origin = Origin::Override(typed.into());
     let problem = |key: &str, message: String| Problem {
@@ -141,11 +141,11 @@ fn as_table(node: &mut Node) -> Option<&mut BTreeMap<String, Node>> {
 }
 
 impl Node {
-    /// Lays a table of overrides over this one, key by key; keys may have dots between tables.
+    /// Applies a table of overrides to this table, key by key; keys may have dots between tables.
     ///
-    /// A table is laid over a table, anything else replaces what was there; so does a table whose
-    /// `kind` is another one, as its other keys belong to that.
-    pub(crate) fn lay_over(&mut self, overrides: &Node) {
+    /// A table is merged into a table; any other value replaces the old one. A table with another `kind`
+    /// also replaces the old one, since the old keys belong to the old kind.
+    pub(crate) fn apply_overrides(&mut self, overrides: &Node) {
         let Value::Table(new) = &overrides.value else {
             *self = overrides.clone();
             return;
@@ -178,7 +178,7 @@ impl Node {
                     origin: node.origin.clone(),
                 },
             };
-            // A new table is laid over an empty one, so that keys with dots in it are divided.
+            // Merge a new table into an empty one, which splits its keys at dots.
             let empty = || Node {
                 value: Value::Table(BTreeMap::new()),
                 origin: node.origin.clone(),
@@ -186,11 +186,11 @@ impl Node {
             table
                 .entry(first.trim().into())
                 .or_insert_with(empty)
-                .lay_over(&node);
+                .apply_overrides(&node);
         }
     }
 
-    /// Moves everything from lines of the file to lines of another one.
+    /// Marks all values as written in another file, at the same lines.
     pub(crate) fn relocate(&mut self, file: &Path) {
         if let Origin::Line(line) = self.origin {
             self.origin = Origin::OtherFile(file.into(), line);
@@ -202,7 +202,7 @@ impl Node {
         }
     }
 
-    /// The value under a path of keys, and of numbers of elements where there are lists.
+    /// The value under a path of keys and, for lists, of numbers of elements.
     pub(crate) fn get<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> Option<&Node> {
         path.into_iter().try_fold(self, Node::child)
     }
@@ -226,7 +226,7 @@ impl Node {
         node.map(|node| node.origin.clone()).unwrap_or_default()
     }
 
-    /// Adds an empty table, unless there is something of this name.
+    /// Adds an empty table, unless the key exists.
     pub(crate) fn add_table(&mut self, key: &str) {
         if let Value::Table(table) = &mut self.value {
             table.entry(key.into()).or_insert_with(|| Node {
@@ -236,7 +236,7 @@ impl Node {
         }
     }
 
-    /// Gives a key of the table under a path a placeholder for its value.
+    /// Sets a key of the table under a path to a placeholder.
     pub(crate) fn add_placeholder(&mut self, path: &[String], key: &str) {
         let Some(table) = path.iter().try_fold(self, |node, key| node.child_mut(key)) else {
             return;
@@ -261,8 +261,8 @@ impl Node {
         }
     }
 
-    /// Removes the value under a path, or the nearest one on the way to it. An element of a list
-    /// becomes a placeholder, so that those behind it keep their numbers.
+    /// Removes the value under a path or, if there is none, the last existing value on the path. An element
+    /// of a list becomes a placeholder instead, so that the numbers of later elements do not change.
     ///
     /// Returns whether anything was removed.
     pub(crate) fn remove(&mut self, path: &[String]) -> bool {

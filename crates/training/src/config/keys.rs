@@ -1,8 +1,8 @@
-//! The keys of a configuration, from the types that it is read into.
+//! The keys of a configuration, determined from the types that it is read into.
 //!
-//! serde tells a type's keys only to someone who asks for a wrong one. So each table is read with a
-//! key that no table has, which fails with the keys that would have been right. A derived list of
-//! fields or a JSON schema (`schemars`) would need one more derive on every type, also of other crates.
+//! serde reports a type's keys only in the error about an unknown key. So each table is read with a key that
+//! no table has, and the error lists the known keys. A derived list of fields or a JSON schema (`schemars`)
+//! would need another derive on every type, also on types of other crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::deserialize::{Failure, attempt};
 use super::document::{Node, Value};
 use super::problem::Origin;
 
-/// A key that no table has. It is the first in every table, so it is what fails first.
+/// A key that no table has. It sorts first in every table, so it fails first.
 const NO_KEY: &str = "\0";
 
 /// The full paths of all keys of `T`, with dots between tables and without the numbers of elements in
@@ -24,7 +24,7 @@ pub(crate) fn keys_of<T: DeserializeOwned>() -> BTreeSet<String> {
     keys
 }
 
-/// Keys and the tables that they stand in.
+/// Adds to some keys the paths of their tables.
 pub(crate) fn with_tables(keys: BTreeSet<String>) -> BTreeSet<String> {
     let tables = |key: &String| -> Vec<String> {
         let ends = key.match_indices('.');
@@ -36,21 +36,21 @@ pub(crate) fn with_tables(keys: BTreeSet<String>) -> BTreeSet<String> {
 
 /// Adds the keys of the table under a path. Returns false if there is no table.
 fn collect<T: DeserializeOwned>(path: &[&str], keys: &mut BTreeSet<String>) -> bool {
-    match ask::<T>(path, &[(NO_KEY, "")]) {
+    match first_failure::<T>(path, &[(NO_KEY, "")]) {
         Some(Failure::UnknownKey { known, .. }) => {
             collect_keys::<T>(path, known, keys);
             true
         }
-        // A table of several kinds, each with keys of its own.
+        // A table with a `kind`; each kind has its own keys.
         Some(Failure::MissingKey(tag)) => {
             collect_keys::<T>(path, &[tag], keys);
-            let kinds = match ask::<T>(path, &[(tag, NO_KEY)]) {
+            let kinds = match first_failure::<T>(path, &[(tag, NO_KEY)]) {
                 Some(Failure::UnknownWord { known, .. }) => known,
                 _ => &[],
             };
             for kind in kinds {
                 if let Some(Failure::UnknownKey { known, .. }) =
-                    ask::<T>(path, &[(NO_KEY, ""), (tag, kind)])
+                    first_failure::<T>(path, &[(NO_KEY, ""), (tag, kind)])
                 {
                     collect_keys::<T>(path, known, keys);
                 }
@@ -61,8 +61,8 @@ fn collect<T: DeserializeOwned>(path: &[&str], keys: &mut BTreeSet<String>) -> b
     }
 }
 
-/// Adds keys of a table: those of the tables in it where one is a table or a list of them, else the key
-/// itself.
+/// Adds the keys of a table. For a key that holds a table or a list of tables, adds the keys of that table
+/// instead.
 fn collect_keys<T: DeserializeOwned>(table: &[&str], known: &[&str], keys: &mut BTreeSet<String>) {
     for key in known {
         let path = [table, &[key]].concat();
@@ -74,8 +74,9 @@ fn collect_keys<T: DeserializeOwned>(table: &[&str], known: &[&str], keys: &mut 
     }
 }
 
-/// What fails when the table under a path has these values; none if nothing fails there.
-fn ask<T: DeserializeOwned>(path: &[&str], values: &[(&str, &str)]) -> Option<Failure> {
+/// The first failure of reading `T` from a document in which the table under `path` has these values; none
+/// if the failure is not in this table.
+fn first_failure<T: DeserializeOwned>(path: &[&str], values: &[(&str, &str)]) -> Option<Failure> {
     let node = |value| Node {
         value,
         origin: Origin::Nowhere,
@@ -113,7 +114,7 @@ pub(crate) fn values_of(config: &impl Serialize) -> BTreeMap<String, toml::Value
         }
     }
     let mut values = BTreeMap::new();
-    // Only a path that is not Unicode has no TOML form; such a one equals nothing.
+    // Serialization fails only for a path that is not Unicode; such a path equals no other.
     if let Ok(value) = toml::Value::try_from(config) {
         walk("", value, &mut values);
     }

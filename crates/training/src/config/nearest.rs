@@ -1,13 +1,14 @@
-//! What was probably meant by an unknown word.
+//! Suggestions for unknown words: the most similar known one.
 
-/// How alike two words must be for one to be offered in place of the other, from 0 to 1.
+/// Least similarity of a suggestion to the unknown word, from 0 to 1.
 const ALIKE: f64 = 0.6;
 
-/// How alike a key of another table must be: it takes more to believe in two mistakes.
+/// Least similarity of a suggestion from another table. It is higher, since both the table and the key would
+/// be wrong.
 const ALIKE_ELSEWHERE: f64 = 0.85;
 
-/// The one of `known` that is most like `found`, if any is at all like it; of equals, the one that
-/// begins most like it.
+/// The known word that is most similar to `found`, if any is similar enough. Of equally similar words, it is
+/// the one with the longest common prefix.
 pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
@@ -24,7 +25,7 @@ pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, word)| word)
 }
 
-/// The end of a message about an unknown word: what was probably meant, or all that is known.
+/// The end of a message about an unknown word: a suggestion, or all known words.
 pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
     match nearest(found, known) {
         Some(word) => format!("did you mean `{word}`?"),
@@ -34,8 +35,9 @@ pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
 
 /// The message about an unknown key of the table `table` (empty: the top level).
 ///
-/// Names the nearest key of that table, or else a key of that name in another table (the outermost one
-/// if there are several), or else all keys of the table. `everywhere` gives the full paths of all keys and tables.
+/// Suggests the nearest key of that table, otherwise a key of that name in another table (the outermost one
+/// if there are several), otherwise all keys of the table. `everywhere` has the full paths of all keys and
+/// tables.
 pub(super) fn unknown_key(
     table: &str,
     key: &str,
@@ -67,7 +69,7 @@ pub(super) fn unknown_key(
             likeness.then_with(|| depth(other).cmp(&depth(one)))
         });
     match elsewhere {
-        // Often the key was written below the head of a table.
+        // A common mistake is to write a top-level key below the header of a table.
         Some((_, path)) if !path.contains('.') => {
             format!("{unknown}; did you mean `{path}` at the top of the file?")
         }
@@ -77,7 +79,7 @@ pub(super) fn unknown_key(
     }
 }
 
-/// Words in a message.
+/// Words for a message, in backticks and separated by commas.
 pub(super) fn quoted(words: &[&str]) -> String {
     words
         .iter()

@@ -1,4 +1,4 @@
-//! What can be wrong with a run configuration, and how it is told.
+//! Problems of a run configuration, and their messages.
 
 use std::path::{Path, PathBuf};
 
@@ -11,24 +11,24 @@ pub enum Origin {
     OtherFile(PathBuf, usize),
     /// In an override, as it was typed.
     Override(String),
-    /// Nowhere: the key is missing.
+    /// The key is missing.
     #[default]
     Nowhere,
 }
 
-/// One thing that is wrong with a run configuration.
+/// One problem of a run configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The key, with dots between the tables that it stands in; empty if it is not about a key.
+    /// The path of the key: tables and key, separated by dots. Empty if the problem is not about a key.
     pub key: String,
     /// Where it was written.
     pub origin: Origin,
-    /// What is wrong, and what would be accepted.
+    /// What is wrong, and which values are accepted.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem of what was written at `origin`.
+    /// A problem with the value written at `origin`.
     pub(crate) fn new(key: &str, origin: &Origin, message: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -67,12 +67,12 @@ pub enum ConfigError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The configuration has problems: all of them.
+    /// The configuration is not valid.
     #[error("{}: {}{}", path.display(), count(problems), list(problems))]
     Invalid {
-        /// The file, or what stands for it.
+        /// The file, or a name for the text.
         path: PathBuf,
-        /// All that is wrong.
+        /// All problems.
         problems: Vec<Problem>,
     },
     /// The configuration cannot be written as TOML.
@@ -86,7 +86,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The problems of a file, those with lines first, in the order of the lines.
+    /// An error with all problems of a file, first those with lines, in the order of the lines.
     pub(crate) fn invalid(path: &Path, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| match problem.origin {
             Origin::Line(line) => line,

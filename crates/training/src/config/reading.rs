@@ -1,9 +1,9 @@
-//! Reads a document into any serde type and gathers everything that is wrong with it.
+//! Reads a document into any serde type and collects all problems.
 //!
-//! serde stops at the first error. Here the key that caused it is removed and the reading starts
-//! again, until nothing is wrong any more; so types may come from any crate, and a new key of
-//! theirs is known here at once. `eserde` gathers all errors too, but every type would have to derive
-//! its trait, and it knows no lines.
+//! serde stops at the first error. Here the key that caused it is removed and the document is read again,
+//! until there are no more errors. So types may come from any crate, and new keys need no change here.
+//! `eserde` also collects all errors, but every type would have to derive its trait, and it reports no
+//! lines.
 
 use std::collections::HashSet;
 
@@ -16,16 +16,16 @@ use super::keys::{keys_of, with_tables};
 use super::nearest::{suggestion, unknown_key};
 use super::problem::Problem;
 
-/// More problems than anyone reads; it bounds the work on a hostile file.
+/// Most problems that are collected, which bounds the work for a malicious file.
 const MOST_PROBLEMS: usize = 50;
 
-/// What was read of a document.
+/// The result of reading a document.
 pub(crate) struct Reading<T> {
-    /// The value, with what was wrong left out; none if it could not be read at all.
+    /// The value, without wrong keys; none if it could not be read.
     pub(crate) value: Option<T>,
-    /// The document without what was wrong, and with placeholders for what was missing.
+    /// The document without wrong keys, and with placeholders for missing ones.
     pub(crate) understood: Node,
-    /// All that was wrong.
+    /// All problems.
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn read<T: DeserializeOwned>(document: &Node) -> Reading<T> {
             placeholders.insert(full) || understood.remove(&path)
         } else {
             let problem = problem::<T>(&failure, document, &path);
-            // A placeholder may be what cannot be read.
+            // The value that cannot be read may be a placeholder.
             if !is_known(&problem.key, problems.iter().chain(&missing)) {
                 problems.push(problem);
             }
@@ -67,49 +67,49 @@ pub(crate) fn read<T: DeserializeOwned>(document: &Node) -> Reading<T> {
     }
 }
 
-/// Whether a key, or a table around it, has a problem already.
+/// Whether there is a problem with a key or with a table around it.
 fn is_known<'a>(key: &str, problems: impl IntoIterator<Item = &'a Problem>) -> bool {
     let mut problems = problems.into_iter();
-    problems.any(|problem| is_part(key, &problem.key))
+    problems.any(|problem| is_within(key, &problem.key))
 }
 
-/// Whether a key, a table around it or an element of it has a problem already.
+/// Whether there is a problem with a key, a table around it or an element of it.
 pub(crate) fn is_unreadable(key: &str, problems: &[Problem]) -> bool {
-    let of_element = |problem: &Problem| is_part(&problem.key, key);
+    let of_element = |problem: &Problem| is_within(&problem.key, key);
     is_known(key, problems) || problems.iter().any(of_element)
 }
 
-/// Whether a key is another one or stands in the table or list of that name.
-fn is_part(key: &str, whole: &str) -> bool {
+/// Whether a key is equal to `whole` or is inside this table or list.
+fn is_within(key: &str, whole: &str) -> bool {
     let rest = key.strip_prefix(whole);
     !whole.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Adds the problems that checks found in the values of a document, each with its place. It leaves out
-/// those of values that have a problem already: what was checked there may be a placeholder.
-pub(crate) fn add_found(problems: &mut Vec<Problem>, document: &Node, checks: Checks) {
+/// Adds the problems that checks found in the values of a document, each with its place. It skips values that
+/// already have a problem, since the checked value may be a placeholder.
+pub(crate) fn add_check_problems(problems: &mut Vec<Problem>, document: &Node, checks: Checks) {
     for mut found in checks.finish().err().unwrap_or_default() {
         if is_unreadable(&found.key, problems) {
             continue;
         }
         let path: Vec<String> = found.key.split('.').map(Into::into).collect();
-        let place = Place::of(document, &path);
+        let place = Place::new(document, &path);
         let key = std::mem::replace(&mut found.key, place.key);
         let message = format!("{}{found}", place.table);
         problems.push(Problem::new(&key, &document.origin(&key), message));
     }
 }
 
-/// What messages call the place of a value.
+/// The place of a value, as messages name it.
 struct Place {
-    /// Which table of a list it stands in: "arm `small`: ". Empty where it is in no list.
+    /// The table of a list that contains the value: "arm `small`: ". Empty if the value is in no list.
     table: String,
-    /// The key, from that table on, with dots between tables.
+    /// The key's path from that table on, with dots between tables.
     key: String,
 }
 
 impl Place {
-    fn of(document: &Node, path: &[String]) -> Self {
+    fn new(document: &Node, path: &[String]) -> Self {
         let node = |length: usize| document.get(path[..length].iter().map(String::as_str));
         let is = |length, kind: fn(&Value) -> bool| node(length).is_some_and(|it| kind(&it.value));
         let is_element = |at: &usize| {
@@ -143,9 +143,9 @@ impl Place {
     }
 }
 
-/// A failure to read the value under a path, in words.
+/// The problem with its message, for a failure to read the value under a path.
 fn problem<T: DeserializeOwned>(failure: &Failure, document: &Node, path: &[String]) -> Problem {
-    let Place { table, key } = Place::of(document, path);
+    let Place { table, key } = Place::new(document, path);
     let message = match failure {
         Failure::UnknownKey { key: last, known } => {
             let around = key.strip_suffix(last.as_str()).unwrap_or_default();
@@ -159,7 +159,7 @@ fn problem<T: DeserializeOwned>(failure: &Failure, document: &Node, path: &[Stri
         Failure::Type { found, expected } => format!("`{key}` is {found}: expected {expected}"),
         Failure::Other(message) => format!("`{key}`: {message}"),
     };
-    // What is missing stands nowhere; its table does.
+    // A missing key has no origin; use that of its table.
     let place = match failure {
         Failure::MissingKey(_) => &path[..path.len() - 1],
         _ => path,

@@ -1,4 +1,4 @@
-//! The whole configuration of a run, and how it is read and written.
+//! The configuration of a run: reading, checking and writing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 use super::document::{self, Node, read_text};
 use super::keys::{keys_of, values_of};
 use super::problem::{ConfigError, Problem};
-use super::reading::{Reading, add_found, read};
+use super::reading::{Reading, add_check_problems, read};
 use super::train::TrainConfig;
 
-/// Seed of the published runs.
+/// Random seed of the published runs.
 pub(crate) const DEFAULT_SEED: u64 = 1337;
 
-/// Everything that decides a training run.
+/// All settings that determine a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// Seed of the initial weights, the batches and all noise, up to 2⁶³ − 1.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// What is trained on.
+    /// The training data.
     pub data: DataConfig,
-    /// What is trained.
+    /// The model.
     pub model: ModelConfig,
-    /// How it is trained.
+    /// The training.
     pub train: TrainConfig,
 }
 
@@ -34,7 +34,7 @@ fn default_seed() -> u64 {
     DEFAULT_SEED
 }
 
-/// What is trained on.
+/// The training data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -46,15 +46,15 @@ impl RunConfig {
     /// Reads a configuration file, applies overrides (`key=value`) in order and checks it.
     ///
     /// # Errors
-    /// The file cannot be read, or all that is wrong with it and with the overrides.
+    /// The file cannot be read, or all problems of the file and of the overrides.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(&read_text(path)?, path, overrides)
     }
 
-    /// Reads a configuration from text; `path` is what errors call it.
+    /// Reads a configuration from text; errors name it `path`.
     ///
     /// # Errors
-    /// All that is wrong with the text and with the overrides.
+    /// All problems of the text and of the overrides.
     pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut document =
             document::parse(text).map_err(|problems| ConfigError::invalid(path, problems))?;
@@ -70,11 +70,10 @@ impl RunConfig {
         }
     }
 
-    /// Reads a document and checks it: the configuration, if there is enough of it, and all that is
-    /// wrong.
+    /// Reads and checks a document. Returns the configuration, if it can be read, and all problems.
     pub(crate) fn from_document(document: &Node) -> (Option<Self>, Vec<Problem>) {
         let mut document = document.clone();
-        // So that what is missing in them is told key by key.
+        // Empty tables make the missing keys in them separate problems.
         for table in ["data", "model", "train"] {
             document.add_table(table);
         }
@@ -87,11 +86,11 @@ impl RunConfig {
         if let Some(config) = &reading.value {
             config.check(&mut checks);
         }
-        add_found(&mut reading.problems, &document, checks);
+        add_check_problems(&mut reading.problems, &document, checks);
         (reading.value, reading.problems)
     }
 
-    /// Records every value that no run can have.
+    /// Records all values that are not allowed.
     fn check(&self, checks: &mut Checks) {
         checks.range("seed", self.seed, 0..=i64::MAX as u64);
         checks.table("model", |checks| self.model.check(checks));
@@ -106,7 +105,7 @@ impl RunConfig {
         toml::to_string(self).map_err(|error| error.to_string())
     }
 
-    /// Writes the configuration as TOML, whole or not at all.
+    /// Writes the configuration as TOML, atomically.
     ///
     /// # Errors
     /// The file cannot be written, or the data path is not Unicode.
@@ -121,7 +120,7 @@ impl RunConfig {
         })
     }
 
-    /// Tokens that one optimizer step sees.
+    /// Number of tokens in an optimizer step.
     pub fn tokens_per_step(&self) -> u64 {
         self.train.batch as u64 * self.train.accumulate as u64 * self.model.context as u64
     }

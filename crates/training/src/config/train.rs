@@ -1,4 +1,4 @@
-//! The table `[train]` and those in it: what they hold, their defaults, and which values are possible.
+//! The table `[train]` and its inner tables: settings, defaults and checks.
 
 use std::path::PathBuf;
 
@@ -9,40 +9,40 @@ use crate::precision::PrecisionChoice;
 
 const MOST_STEPS: u64 = 1 << 30;
 const MOST_PER_STEP: usize = 1 << 16;
-/// The numbers of micro-batches key random streams, which have room for 40 bits.
+/// Micro-batches are numbered by the step of random keys, which has 40 bits.
 const MOST_MICRO_BATCHES: u64 = 1 << 40;
-/// The published runs' warm-up, where the run is long enough for it.
+/// The warm-up of the published runs, the default for runs that are long enough.
 const DEFAULT_WARMUP: u64 = 300;
 
-/// How a model is trained.
+/// The settings of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// A model or run folder whose weights the run begins with, and only those; masks that it lacks
-    /// begin by keeping everything. Random weights where left out.
+    /// A model or run folder whose weights the run starts with. Only the weights are used; masks that it
+    /// lacks start by keeping everything. Random weights if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
     /// Number of optimizer steps.
     pub steps: u64,
     /// Windows per micro-batch.
     pub batch: usize,
-    /// Micro-batches per optimizer step; 1 where left out.
+    /// Micro-batches per optimizer step; 1 if left out.
     #[serde(default = "default_accumulate")]
     pub accumulate: usize,
-    /// Largest norm of all gradients together; larger gradients are scaled down to it. No
-    /// clipping where left out.
+    /// Largest norm of all gradients together; larger gradients are scaled down to it. No clipping if left
+    /// out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
-    /// Steps from one line of metrics to the next; 10 where left out.
+    /// Steps from one line of metrics to the next; 10 if left out.
     #[serde(default = "default_log_every")]
     pub log_every: u64,
-    /// What the operands of matrix products are rounded to.
+    /// The precision that matrix products round their operands to.
     #[serde(default)]
     pub precision: PrecisionChoice,
     /// The optimizer.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
-    /// The course of the learning rate.
+    /// The schedule of the learning rate.
     #[serde(default)]
     pub schedule: ScheduleConfig,
     /// Evaluation during training.
@@ -62,8 +62,8 @@ fn default_log_every() -> u64 {
 }
 
 impl TrainConfig {
-    /// Fills in the defaults that follow from other settings. `given` tells which keys of this table
-    /// have a value of their own.
+    /// Fills in the defaults that depend on other settings. `given` tells whether a key of this table is
+    /// set.
     pub(super) fn fill_in(&mut self, given: impl Fn(&str) -> bool) {
         if !given("optimizer.minimum_learning_rate") {
             self.optimizer.minimum_learning_rate = self.optimizer.learning_rate / 10.0;
@@ -106,7 +106,7 @@ impl TrainConfig {
 pub struct OptimizerConfig {
     /// The highest learning rate, after the warm-up.
     pub learning_rate: f64,
-    /// The learning rate at the end of the cosine; a tenth of the highest where left out.
+    /// The learning rate at the end of the cosine; a tenth of the highest if left out.
     pub minimum_learning_rate: f64,
     /// Decay of the first and the second moment, each in [0, 1).
     pub betas: [f64; 2],
@@ -134,7 +134,7 @@ impl OptimizerConfig {
     fn check(&self, checks: &mut Checks) {
         let (highest, lowest) = (self.learning_rate, self.minimum_learning_rate);
         checks.range("learning_rate", highest, above(0.0));
-        // Where the highest is no number at all, only that is wrong.
+        // If the highest learning rate is not a number, report only that.
         let in_order = (0.0..=highest).contains(&lowest) || !highest.is_finite();
         checks.ensure(
             in_order && lowest.is_finite(),
@@ -151,13 +151,13 @@ impl OptimizerConfig {
     }
 }
 
-/// The course of the learning rate; see [`crate::schedule`].
+/// The schedule of the learning rate; see [`crate::schedule`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
-    /// Steps of the linear warm-up; a tenth of the run's steps, but at most 300, where left out.
+    /// Steps of the linear warm-up; if left out, a tenth of the run's steps, but at most 300.
     pub warmup: u64,
-    /// The step at which the cosine reaches the minimum; the last one where left out.
+    /// The step at which the cosine reaches the minimum; the last one if left out.
     pub decay_steps: u64,
 }
 
@@ -214,14 +214,14 @@ impl EvaluateConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SampleConfig {
-    /// Text that the model continues; where empty, the model starts from nothing.
+    /// Text that the model continues; if empty, the model starts without a prompt.
     pub prompt: String,
     /// Number of tokens to write; 0 for no sample.
     pub tokens: usize,
 }
 
 impl Default for SampleConfig {
-    /// 64 tokens that start from nothing.
+    /// 64 tokens without a prompt.
     fn default() -> Self {
         Self {
             prompt: String::new(),
@@ -230,19 +230,19 @@ impl Default for SampleConfig {
     }
 }
 
-/// When checkpoints are written and how many are kept.
+/// When checkpoints are written, and how many are retained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
-    /// Steps from one checkpoint to the next; the last step and the best evaluations always get
-    /// one. As often as evaluations where left out.
+    /// Steps from one checkpoint to the next; the last step and the best evaluations always get one. As
+    /// frequent as evaluations if left out.
     pub every: u64,
-    /// How many of the latest checkpoints are kept besides the best one.
+    /// How many of the latest checkpoints are retained besides the best one.
     pub keep: usize,
 }
 
 impl Default for CheckpointConfig {
-    /// The latest two checkpoints, of those that are as frequent as the usual evaluations.
+    /// The latest two checkpoints, as frequent as evaluations by default.
     fn default() -> Self {
         Self {
             every: EvaluateConfig::default().every,

@@ -1,7 +1,7 @@
 //! Thresholds below which the inputs of a trained dense model's layers are taken as 0.
 //!
 //! The thresholds follow from the magnitudes of the inputs on training text; the model then
-//! computes with the small inputs as 0, and counts them. See [`learned_dropout::cut`].
+//! computes with the small inputs as 0, and counts them. See [`learned_dropout::threshold_sparsity`].
 
 use data::error::DataError;
 use data::{Tokens, batches};

@@ -296,10 +296,10 @@ impl Reader<'_> {
                 set: self.root.get(format!("arm.{index}.set").split('.')),
             };
             own.apply(&mut document);
-            document.lay_over(&single_value("seed", Value::Integer(seeds[0] as i64)));
+            document.apply_overrides(&single_value("seed", Value::Integer(seeds[0] as i64)));
             if has_data {
                 // The folder depends on where the experiment's results go.
-                document.lay_over(&single_value("data.path", Value::String("data".into())));
+                document.apply_overrides(&single_value("data.path", Value::String("data".into())));
             }
             let (config, problems) = RunConfig::from_document(&document);
             configs.push(config);
@@ -338,7 +338,7 @@ impl Changes<'_> {
             }
         }
         if let Some(set) = self.set {
-            document.lay_over(set);
+            document.apply_overrides(set);
         }
     }
 }

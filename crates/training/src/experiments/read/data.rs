@@ -4,7 +4,7 @@ use ::data::sources::Source;
 use model::problem::{Checks, above};
 
 use super::{DEFAULT_TOKENIZER, DataTable, Reader, resolve_path};
-use crate::config::reading::add_found;
+use crate::config::reading::add_check_problems;
 use crate::experiments::data_choice::{DataChoice, Preparation};
 
 impl Reader<'_> {
@@ -43,7 +43,7 @@ impl Reader<'_> {
         let mut checks = Checks::default();
         let shares = above(0.0).below(1.0).called("a share");
         checks.range("data.validation", validation, shares);
-        add_found(&mut self.problems, self.root, checks);
+        add_check_problems(&mut self.problems, self.root, checks);
         Some(DataChoice::Prepare(Preparation {
             sources,
             tokenizer: table.tokenizer.unwrap_or(DEFAULT_TOKENIZER),

@@ -3,7 +3,7 @@
 use model::problem::{Allowed, Checks};
 
 use super::Reader;
-use crate::config::reading::add_found;
+use crate::config::reading::add_check_problems;
 use crate::experiments::measurements::Plans;
 
 impl Reader<'_> {
@@ -31,6 +31,6 @@ impl Reader<'_> {
                 checks.range("threshold.sparsity", share, shares);
             }
         }
-        add_found(&mut self.problems, self.root, checks);
+        add_check_problems(&mut self.problems, self.root, checks);
     }
 }
