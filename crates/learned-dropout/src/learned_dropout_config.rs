@@ -1,26 +1,17 @@
 //! The configuration of a learned dropout module.
 
 use burn::config::Config;
-use burn::module::{Content, Param};
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use model::initialization::{DEVIATION, NormalValues, scale_preserving_deviation};
+use burn::module::Content;
 use model::pass::NoiseKey;
 use model::penalty::check_floor;
 use model::problem::LARGEST_DIMENSION;
 use model::rounding::SIGMOID_SCALE;
 use model::{
-    Checks, ConfigProblem, MaskConfig, MaskFunction, MaskGradient, MaskInput, MaskShape, Pass,
-    PenaltyKind, Rounding, Site, check_heads, check_rounding, noise_spread,
+    Checks, ConfigProblem, MaskConfig, MaskFunction, MaskGradient, MaskShape, Pass, PenaltyKind,
+    Rounding, check_heads, check_rounding, noise_spread,
 };
 
-use crate::function::{Learned, Series, learned};
-use crate::learned_dropout::LearnedDropout;
-use crate::linear::Linear;
-use crate::noise_state::NoiseState;
-use crate::statistics::MaskHistory;
-use crate::supported_device;
-
-/// Configuration of a [`LearnedDropout`].
+/// Configuration of a [`LearnedDropout`](crate::LearnedDropout).
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -167,73 +158,6 @@ impl LearnedDropoutConfig {
         }
     }
 
-    /// Creates a module with random weights and the mask function's initial parameters.
-    ///
-    /// Without a rank, the attention's weights are from `N(0, 0.02²)`. With a rank, the weights of the
-    /// attention and of the linear layer are from `N(0, 1 / inputs)`, so that the attention's output is
-    /// as large as its input and the cosine starts where its slope is not 0.
-    ///
-    /// # Panics
-    /// If the configuration is not [valid](Self::validate), or this crate does not support the backend of
-    /// the device.
-    pub fn init(&self, device: &Device) -> LearnedDropout {
-        if let Err(problems) = self.validate() {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            panic!("LearnedDropoutConfig: {}", problems.join("; "));
-        }
-        if let Some(refusal) = supported_device::refusal(device) {
-            panic!("{refusal}");
-        }
-        let seed = self.seed.unwrap_or_else(|| drawn_seed(device));
-        let mut normal = NormalValues::new(seed);
-        let mut matrix = |outputs: usize, inputs: usize, deviation: f64| -> Tensor<2> {
-            let values = normal.next(outputs * inputs, deviation);
-            Tensor::from_data(TensorData::new(values, [outputs, inputs]), device)
-        };
-        let (inputs, values) = (self.inputs(), self.values());
-        let (weight, output) = match self.rank {
-            None => (matrix(3 * inputs, inputs, DEVIATION), None),
-            Some(rank) => {
-                let mut layer =
-                    |outputs, inputs| matrix(outputs, inputs, scale_preserving_deviation(inputs));
-                (layer(3 * rank, inputs), Some(layer(values, rank)))
-            }
-        };
-        let parameters = self.function.parameters(values);
-        let learned = learned(&self.function, |name| {
-            let mut named = parameters.iter().filter(|parameter| parameter.name == name);
-            let parameter = named
-                .next()
-                .expect("the function names only its own parameters");
-            Tensor::full([parameter.count], parameter.initial, device)
-        });
-        self.with_weights(weight, output, learned, seed)
-    }
-
-    /// A module with given weights: `query_key_value` is `[3 · attention, input]`, `output` is
-    /// `[values, rank]` (with a rank only), and `learned` holds the mask function's parameters.
-    pub(crate) fn with_weights(
-        &self,
-        query_key_value: Tensor<2>,
-        output: Option<Tensor<2>>,
-        learned: Learned,
-        seed: u64,
-    ) -> LearnedDropout {
-        LearnedDropout {
-            query_key_value: Linear::new(query_key_value),
-            output: output.map(Linear::new),
-            shift: Param::from_tensor(learned.shift),
-            series: learned.series.map(Series::new),
-            training: Param::from_bool(true),
-            noise: NoiseState::new(seed),
-            config: self.clone(),
-            site: Site::FeedForwardOutput,
-            mask_input: MaskInput::Hidden,
-            layer: 0,
-            history: MaskHistory::default(),
-        }
-    }
-
     /// Adds the settings to a display, without those that have their default values.
     pub(crate) fn add_to_display(&self, content: Content) -> Content {
         let default = Self::new(self.width, self.heads);
@@ -295,13 +219,4 @@ impl LearnedDropoutConfig {
     pub(crate) fn values(&self) -> usize {
         self.width / self.group.max(1)
     }
-}
-
-/// A seed from the random numbers of a device. It is put together from 16-bit numbers, since not every
-/// device has 64-bit integers.
-fn drawn_seed(device: &Device) -> u64 {
-    let range = Distribution::Uniform(0.0, 65_536.0);
-    let words = Tensor::<1, Int>::random([4], range, device).into_data();
-    let append = |seed: u64, bits: i64| seed << 16 | (bits as u64 & 0xFFFF);
-    words.iter::<i64>().fold(0, append)
 }

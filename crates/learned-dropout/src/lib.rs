@@ -112,6 +112,7 @@ pub mod feed_forward;
 pub mod function;
 mod learned_dropout;
 mod learned_dropout_config;
+mod learned_dropout_init;
 pub mod linear;
 pub mod mask;
 mod mask_attention;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod evaluation;
 pub mod experiments;
 pub mod flops;
+mod generation_config;
 pub mod masks;
 pub mod median;
 pub mod metrics;

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use data::error::DataError;
 use data::{DataFolder, Tokenizer, TokenizerError};
-use model::files::write_atomically;
 use model::model_folder;
 use model::model_folder::TOKENIZER_FILE;
 use model::weights::{Weights, WeightsError};
 use model::{ConfigProblem, TransformerConfig};
-use serde::Serialize;
 
-use crate::checkpoints::{FOLDER, GENERATION_FILE, model_folder_of};
+use crate::checkpoints::{FOLDER, model_folder_of};
 use crate::config::{ConfigError, RunConfig};
+use crate::generation_config::write_generation_config;
 use crate::run_folder::CONFIG_FILE;
 
 /// Why a stored model cannot be found, read or written.
@@ -265,32 +264,4 @@ pub fn write_model(
         None => {}
     }
     Ok(())
-}
-
-/// Settings for generating text, in the file that Hugging Face programs read.
-#[derive(Serialize)]
-struct GenerationConfig {
-    do_sample: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eos_token_id: Option<u32>,
-    max_length: usize,
-    temperature: f32,
-}
-
-/// Writes the settings for generating text; a failure comes with the file's path.
-pub(crate) fn write_generation_config(
-    folder: &Path,
-    config: &TransformerConfig,
-    end_of_text: Option<u32>,
-) -> Result<(), (PathBuf, std::io::Error)> {
-    let generation = GenerationConfig {
-        do_sample: true,
-        eos_token_id: end_of_text,
-        max_length: config.context,
-        temperature: 1.0,
-    };
-    let mut text = serde_json::to_string_pretty(&generation).expect("numbers serialize");
-    text.push('\n');
-    let path = folder.join(GENERATION_FILE);
-    write_atomically(&path, text.as_bytes()).map_err(|error| (path, error))
 }

@@ -16,8 +16,8 @@ use model::files::{sync_folder, write_atomically};
 use model::model_folder;
 use model::weights::Weights;
 
+use crate::generation_config::write_generation_config;
 use crate::optimizer::AdamW;
-use crate::stored_model::write_generation_config;
 
 pub use error::CheckpointError;
 pub(crate) use state::hex;
@@ -31,8 +31,6 @@ pub const LATEST: &str = "latest";
 pub const BEST: &str = "best";
 /// File name of the optimizer's state in a checkpoint folder.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
-/// File name of the settings for generating text in a checkpoint folder.
-pub const GENERATION_FILE: &str = "generation_config.json";
 
 /// Prefix of the names of folders that are being written or deleted.
 const TEMPORARY: &str = ".tmp-";

@@ -56,7 +56,7 @@ impl Arm {
 
     /// A value of the finished runs, over their seeds.
     pub fn over_seeds(&self, value: impl Fn(&RunRecord) -> Option<f64>) -> Option<Spread> {
-        Spread::of(self.finished().filter_map(value))
+        Spread::of_values(self.finished().filter_map(value))
     }
 
     /// A value of the finished runs' last evaluations, over their seeds.
@@ -81,7 +81,7 @@ impl Arm {
                 let values: Vec<f64> = runs.iter().filter_map(|run| at(run, step)).collect();
                 // A mean over other runs than before would look like a change.
                 let all = values.len() == runs.len();
-                all.then(|| Spread::of(values))
+                all.then(|| Spread::of_values(values))
                     .flatten()
                     .map(|of| (step as f64, of))
             })
@@ -103,7 +103,7 @@ impl Arm {
             let kept = ends
                 .iter()
                 .filter_map(|end| end.kept_by_layer.get(layer).copied());
-            Spread::of(kept).map(|of| (layer as f64, of))
+            Spread::of_values(kept).map(|of| (layer as f64, of))
         };
         (0..layers).filter_map(layer).collect()
     }

@@ -211,7 +211,7 @@ fn step_losses(arm: &Arm) -> Vec<Vec<f64>> {
         // Runs of one arm log the same steps.
         let of_runs = arm.runs.iter().filter_map(|run| run.steps.get(index));
         let of_runs = of_runs.filter(|point| point.step == step);
-        let spread = Spread::of(of_runs.filter_map(|point| point.loss))?;
+        let spread = Spread::of_values(of_runs.filter_map(|point| point.loss))?;
         Some(vec![step as f64, spread.mean])
     };
     thinned((0..longest.steps.len()).filter_map(mean).collect())

@@ -21,7 +21,7 @@ pub(super) fn kept_by_position(arm: &Arm) -> Vec<(f64, Spread)> {
     let longest = of_runs.iter().map(|of| of.len()).max().unwrap_or(0);
     let at = |place: usize| {
         let shares = of_runs.iter().filter_map(|of| of.get(place)?.as_f64());
-        Some((place as f64, Spread::of(shares)?))
+        Some((place as f64, Spread::of_values(shares)?))
     };
     (0..longest).filter_map(at).collect()
 }

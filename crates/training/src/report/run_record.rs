@@ -66,7 +66,7 @@ pub struct EvaluationPoint {
 }
 
 impl EvaluationPoint {
-    fn of(line: &Value) -> Self {
+    fn from_line(line: &Value) -> Self {
         let mask = &line["mask"];
         let layers = || mask["layers"].as_array().into_iter().flatten();
         // A site that is not known here may be one of a newer program.
@@ -149,7 +149,7 @@ impl RunRecord {
                 loss: line["loss"].as_f64(),
                 tokens_per_second: line["tokens_per_second"].as_f64(),
             }),
-            Some("evaluation") => self.evaluations.push(EvaluationPoint::of(line)),
+            Some("evaluation") => self.evaluations.push(EvaluationPoint::from_line(line)),
             Some("sample") => self.samples.push((step, text("text"))),
             Some("environment") => {
                 let environment = Environment {

@@ -17,12 +17,12 @@ impl Spread {
     /// ```
     /// use learned_dropout_training::report::Spread;
     /// // Mean 4; squares of the distances 4 + 0 + 4 = 8, over 2: the root of 4.
-    /// let spread = Spread::of([2.0, 4.0, 6.0]).unwrap();
+    /// let spread = Spread::of_values([2.0, 4.0, 6.0]).unwrap();
     /// assert_eq!((spread.mean, spread.deviation, spread.count), (4.0, Some(2.0), 3));
-    /// assert_eq!(Spread::of([7.0]).unwrap().deviation, None);
-    /// assert_eq!(Spread::of([]), None);
+    /// assert_eq!(Spread::of_values([7.0]).unwrap().deviation, None);
+    /// assert_eq!(Spread::of_values([]), None);
     /// ```
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn of_values(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().collect();
         let count = values.len();
         if count == 0 {

@@ -200,7 +200,7 @@ mod tests {
             rows: vec![
                 vec![
                     Cell::Text("a|b, \"c\"".into()),
-                    Cell::spread(Spread::of([1.0, 2.0]), Unit::Nats),
+                    Cell::spread(Spread::of_values([1.0, 2.0]), Unit::Nats),
                     Cell::Number(0.25, Unit::Share),
                 ],
                 vec![Cell::Text("d".into()), Cell::Empty, Cell::Empty],

@@ -40,7 +40,7 @@ fn row(arm: &Arm, sparsity: f64) -> Vec<Cell> {
             let measured = run.measurements.0.iter().find(of)?;
             measured.number(keys)
         });
-        Spread::of(values.collect::<Vec<_>>())
+        Spread::of_values(values.collect::<Vec<_>>())
     };
     let loss = over("eval", &["loss"]);
     vec![
