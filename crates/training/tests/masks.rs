@@ -288,7 +288,11 @@ fn a_model_that_does_not_fit_is_refused_before_anything_is_written() {
     let other = r#"model.learned_dropout={ input = "hidden" }"#;
     refused(&masked, &[other], "computed from \"embedding\"");
     let other = r#"model.learned_dropout={ input = "embedding", function = { kind = "fourier" } }"#;
-    refused(&masked, &[other], "has 4 (\"fourier\"); they must agree");
+    refused(
+        &masked,
+        &[other],
+        "its mask function is \"cosine\", but model.learned_dropout.function is \"fourier\" with 4 terms",
+    );
     let tokenizer = dense.join("checkpoints/step-00000002/tokenizer.json");
     std::fs::write(tokenizer, "{}").unwrap();
     refused(&dense, &[], "its tokenizer is not that of ");
