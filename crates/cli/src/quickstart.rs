@@ -59,7 +59,7 @@ pub fn prepare_text(out: &Path, common: &Common) -> Result<(), Failure> {
     if let Some(parent) = out.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let meta = prepare(&options, &Stages::new(common.quiet))?;
+    let meta = prepare(&options, &Stages::new(common.quiet))?.meta;
     if !common.quiet {
         print_message(&format!(
             "{} training tokens and {} validation tokens",

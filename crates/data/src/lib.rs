@@ -12,5 +12,5 @@ pub mod tokenizer;
 pub use batches::{Batch, Window, sample, windows};
 pub use error::DataError;
 pub use folder::{DataFolder, Meta, Split, Tokens};
-pub use prepare::{PrepareOptions, prepare};
+pub use prepare::{PrepareOptions, Prepared, prepare};
 pub use tokenizer::{TextStream, Tokenizer, TokenizerChoice, TokenizerError};

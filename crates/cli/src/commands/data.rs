@@ -1,10 +1,15 @@
 //! `ldrop data prepare`.
 
-use data::{PrepareOptions, prepare};
+use data::sources::LeftOut;
+use data::{Meta, PrepareOptions, Prepared, prepare};
+use serde::Serialize;
 
 use crate::arguments::{Common, DataArguments, DataCommand, PrepareArguments};
 use crate::failure::Failure;
 use crate::terminal::{Stages, print, print_json, thousands};
+
+/// Unknown templates that the report names.
+const TEMPLATES_NAMED: usize = 20;
 
 /// Runs a command of `data`.
 pub fn run(arguments: DataArguments, common: &Common) -> Result<(), Failure> {
@@ -24,9 +29,12 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         threads: common.threads(),
         ..PrepareOptions::new(arguments.sources, arguments.out)
     };
-    let meta = prepare(&options, &Stages::new(common.quiet))?;
+    let Prepared { meta, left_out } = prepare(&options, &Stages::new(common.quiet))?;
     if common.json {
-        return print_json(&meta);
+        return print_json(&JsonReport {
+            meta: &meta,
+            report: &left_out,
+        });
     }
     print(&format!(
         "{}: {} documents, {} training tokens, {} validation tokens, vocabulary {} ({})",
@@ -36,5 +44,38 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         thousands(meta.validation.tokens),
         thousands(meta.vocabulary),
         meta.tokenizer,
+    ))?;
+    print_left_out(&left_out)
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct JsonReport<'a> {
+    #[serde(flatten)]
+    meta: &'a Meta,
+    report: &'a LeftOut,
+}
+
+/// Says what of the sources did not become text.
+fn print_left_out(left_out: &LeftOut) -> Result<(), Failure> {
+    for (reason, tally) in &left_out.reasons {
+        let count = thousands(tally.count);
+        print(&format!("left out: {count} {}", reason.description()))?;
+    }
+    let templates = left_out.most_frequent_templates();
+    if templates.is_empty() {
+        return Ok(());
+    }
+    let times: u64 = templates.iter().map(|(_, count)| count).sum();
+    let named: Vec<String> = templates
+        .iter()
+        .take(TEMPLATES_NAMED)
+        .map(|(name, count)| format!("{name} ({})", thousands(*count)))
+        .collect();
+    print(&format!(
+        "templates without a known text within sentences: {} uses of {}; most frequent: {}",
+        thousands(times),
+        thousands(templates.len() as u64),
+        named.join(", "),
     ))
 }

@@ -1,11 +1,12 @@
 //! `meta.json`: the description of a data folder's content.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::sources::SourceRecord;
+use crate::sources::{Reason, SourceRecord};
 use crate::tokenizer::TokenizerChoice;
 
 /// The version of the format that this program writes and reads.
@@ -84,6 +85,9 @@ pub struct Meta {
     pub validation: Part,
     /// The sources of the text.
     pub sources: Vec<SourceRecord>,
+    /// The number of pages, records and files of the sources that did not become text, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<Reason, u64>,
 }
 
 impl Meta {
@@ -107,6 +111,7 @@ impl Meta {
             train: part(train),
             validation: part(validation),
             sources: Vec::new(),
+            left_out: BTreeMap::new(),
         }
     }
 

@@ -30,6 +30,7 @@ fn prepared(folder: &Path, train: &[u8], validation: &[u8]) -> Meta {
         train: write(TRAIN_FILE, train),
         validation: write(VALIDATION_FILE, validation),
         sources: Vec::new(),
+        left_out: std::collections::BTreeMap::new(),
     };
     tokenizer.save(folder.join(TOKENIZER_FILE)).unwrap();
     fs::write(folder.join(META_FILE), meta.to_json()).unwrap();

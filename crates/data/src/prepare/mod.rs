@@ -10,7 +10,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::folder::{
     FORMAT, META_FILE, Meta, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE, hexadecimal,
 };
 use crate::progress::Progress;
-use crate::sources::{ReadOptions, Source, SourceRecord, read_documents};
+use crate::sources::{LeftOut, ReadOptions, Source, SourceRecord, read_documents};
 use crate::tokenizer::{Tokenizer, TokenizerChoice};
 use encode::Encoding;
 use spool::{Spool, SpoolWriter};
@@ -71,6 +71,15 @@ impl PrepareOptions {
     }
 }
 
+/// A data folder that was made.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The folder's description.
+    pub meta: Meta,
+    /// What the sources hold that did not become text.
+    pub left_out: LeftOut,
+}
+
 /// Makes a data folder.
 ///
 /// The text of all sources, one after the other, is divided by position: the first
@@ -85,7 +94,7 @@ impl PrepareOptions {
 /// A source cannot be read, a file cannot be written, `out` has other content, or another process is
 /// preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
 /// prepares the same folder.
-pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Meta, DataError> {
+pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     if !(0.0..1.0).contains(&options.validation) {
         return Err(DataError::Value {
             name: "validation",
@@ -98,10 +107,12 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Meta
         threads => threads,
     };
     let staging = Staging::begin(&options.out)?;
-    let (spool, sources) = read(options, threads, &staging, progress)?;
-    let meta = write(options, threads, &staging, &spool, sources, progress)?;
+    let (spool, sources, left_out) = read(options, threads, &staging, progress)?;
+    let mut meta = encode(options, threads, &staging, &spool, sources, progress)?;
+    meta.left_out = left_out.counts();
+    write_file(&staging.new_folder().join(META_FILE), &meta.to_json())?;
     staging.finish()?;
-    Ok(meta)
+    Ok(Prepared { meta, left_out })
 }
 
 /// Reads all sources into a spool.
@@ -110,7 +121,7 @@ fn read(
     threads: usize,
     staging: &Staging,
     progress: &dyn Progress,
-) -> Result<(Spool, Vec<SourceRecord>), DataError> {
+) -> Result<(Spool, Vec<SourceRecord>, LeftOut), DataError> {
     let own_line = !options.tokenizer.has_end_of_text();
     let mut spool = SpoolWriter::create(
         staging.temporary("text"),
@@ -122,14 +133,14 @@ fn read(
         threads,
         max_text_bytes: options.max_text_bytes,
     };
-    let sources = read_documents(&options.sources, &how, progress, &mut |document| {
+    let (sources, left_out) = read_documents(&options.sources, &how, progress, &mut |document| {
         spool.push(&document.text, document.continues)
     })?;
-    Ok((spool.finish()?, sources))
+    Ok((spool.finish()?, sources, left_out))
 }
 
-/// Writes the new folder's files.
-fn write(
+/// Writes the new folder's tokens and tokenizer, and gives its description.
+fn encode(
     options: &PrepareOptions,
     threads: usize,
     staging: &Staging,
@@ -158,7 +169,7 @@ fn write(
     progress.end();
     let tokenizer_json = tokenizer.to_json();
     write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
-    let meta = Meta {
+    Ok(Meta {
         format: FORMAT,
         program: concat!("ldrop ", env!("CARGO_PKG_VERSION")).into(),
         token_type: encoding.token_type,
@@ -171,9 +182,8 @@ fn write(
         train,
         validation,
         sources,
-    };
-    write_file(&folder.join(META_FILE), &meta.to_json())?;
-    Ok(meta)
+        left_out: BTreeMap::new(),
+    })
 }
 
 /// Makes the chosen tokenizer; trains it on the first `train_bytes` of the text if it needs training.

@@ -42,7 +42,7 @@ fn end_of_text_stands_between_documents() {
     ];
     let mut options = PrepareOptions::new(sources, root.path().join("data"));
     options.validation = 0.25;
-    let meta = prepare(&options, &Silent).unwrap();
+    let meta = prepare(&options, &Silent).unwrap().meta;
     let data = DataFolder::open(&options.out).unwrap();
     assert_eq!(&meta, data.meta());
     // 18 of 24 bytes: `Hello, world`, then the first half of the second document.
@@ -58,7 +58,7 @@ fn end_of_text_stands_between_documents() {
     );
 
     options.end_of_text = false;
-    let meta = prepare(&options, &Silent).unwrap();
+    let meta = prepare(&options, &Silent).unwrap().meta;
     let data = DataFolder::open(&options.out).unwrap();
     assert_eq!(ids(&data, Split::Train), [15496, 11, 995, 15496, 11]);
     assert!(!meta.separated);
@@ -73,7 +73,7 @@ fn every_tokenizer_keeps_the_text() {
         let out = root.path().join(tokenizer.replace(':', "-"));
         let mut options = PrepareOptions::new(vec![source.clone()], &out);
         options.tokenizer = tokenizer.parse().unwrap();
-        let meta = prepare(&options, &Silent).unwrap();
+        let meta = prepare(&options, &Silent).unwrap().meta;
         assert_eq!(meta.tokenizer, options.tokenizer);
         let data = DataFolder::open(&out).unwrap();
         data.verify().unwrap();
@@ -92,7 +92,7 @@ fn the_tokenizer_knows_only_the_training_part() {
     let source = file(root.path(), "text.txt", &("ab".repeat(9) + "zz"));
     let mut options = PrepareOptions::new(vec![source], root.path().join("data"));
     options.tokenizer = TokenizerChoice::Character;
-    let meta = prepare(&options, &Silent).unwrap();
+    let meta = prepare(&options, &Silent).unwrap().meta;
     assert_eq!(meta.vocabulary, 258);
     let data = DataFolder::open(&options.out).unwrap();
     assert_eq!(ids(&data, Split::Validation), [u32::from(b'z'); 2]);
@@ -108,7 +108,7 @@ fn large_vocabularies_take_four_bytes() {
     );
     options.tokenizer = TokenizerChoice::Character;
     options.validation = 0.0;
-    let meta = prepare(&options, &Silent).unwrap();
+    let meta = prepare(&options, &Silent).unwrap().meta;
     assert_eq!(
         (meta.token_type, meta.vocabulary),
         (TokenType::U32, 0x10001 + 256)
@@ -140,7 +140,7 @@ fn threads_do_not_change_a_byte() {
             let mut options = PrepareOptions::new(sources.clone(), &out);
             options.tokenizer = tokenizer;
             options.threads = threads;
-            prepare(&options, &Silent).unwrap();
+            prepare(&options, &Silent).unwrap().meta;
             files(&out)
         });
         assert!(prepared[0] == prepared[1]);
@@ -160,7 +160,7 @@ fn a_failure_leaves_what_was_there() {
     assert_eq!(files_beside(root.path()), ["bad.txt", "good.txt"]);
 
     let bad = std::mem::replace(&mut options.sources, vec![good]);
-    prepare(&options, &Silent).unwrap();
+    prepare(&options, &Silent).unwrap().meta;
     let before = files(&out);
     options.sources = bad;
     prepare(&options, &Silent).unwrap_err();

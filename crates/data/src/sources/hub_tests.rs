@@ -136,7 +136,7 @@ fn read(hub: HubSettings, source: &str) -> Result<(Vec<String>, Vec<SourceRecord
     };
     let mut texts = Vec::new();
     let sources = [source.parse::<Source>()?];
-    let records = read_from(
+    let (records, _) = read_from(
         &places,
         &sources,
         &ReadOptions::default(),

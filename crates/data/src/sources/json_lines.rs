@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::SourceError;
 use super::input_stream::{InputStream, read_error};
+use super::left_out::Reason;
 use super::pipeline::{Emit, Halt, RawDocument};
 
 /// The longest line that is read; without a limit, a file without line breaks would fill the memory.
@@ -50,12 +51,16 @@ pub(super) fn read(
             line: number,
             reason,
         })?;
-        if let Some(text) = text {
-            emit(RawDocument::Text {
+        emit(match text {
+            Some(text) => RawDocument::Text {
                 text,
                 continues: false,
-            })?;
-        }
+            },
+            None => RawDocument::LeftOut {
+                reason: Reason::NoText,
+                example: format!("{}:{number}", stream.path.display()),
+            },
+        })?;
     }
     Ok(())
 }

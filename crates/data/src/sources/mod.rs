@@ -15,6 +15,7 @@ mod hub_tests;
 mod input_stream;
 mod inputs;
 mod json_lines;
+mod left_out;
 mod modular_addition;
 mod parquet_rows;
 mod pipeline;
@@ -28,6 +29,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use error::SourceError;
+pub use left_out::{LeftOut, Reason, Tally};
 
 use crate::progress::Progress;
 use hub::HubSettings;
@@ -167,7 +169,7 @@ pub struct SourceRecord {
 }
 
 /// Calls `sink` with every document of `sources`, in an order that does not depend on the number
-/// of threads, and returns the files read. `sink` runs on the calling thread, while other threads
+/// of threads, and returns the files read and what was left out. `sink` runs on the calling thread, while other threads
 /// read ahead a bounded amount.
 ///
 /// # Errors
@@ -178,7 +180,7 @@ pub fn read_documents<E: From<SourceError>>(
     options: &ReadOptions,
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
-) -> Result<Vec<SourceRecord>, E> {
+) -> Result<(Vec<SourceRecord>, LeftOut), E> {
     let places = inputs::Places {
         cargo_home: cargo_registry::cargo_home(),
         hub: HubSettings::from_environment(),
@@ -192,11 +194,12 @@ fn read_from<E: From<SourceError>>(
     options: &ReadOptions,
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
-) -> Result<Vec<SourceRecord>, E> {
+) -> Result<(Vec<SourceRecord>, LeftOut), E> {
     let inputs = inputs::expand(places, sources)?;
     let produce =
         |producer: &mut pipeline::Producer| inputs::read_all(&inputs, options, progress, producer);
-    let records = pipeline::run(options.threads, options.max_text_bytes, produce, sink)?;
+    let (records, left_out) =
+        pipeline::run(options.threads, options.max_text_bytes, produce, sink)?;
     if records.iter().all(|record| record.documents == 0) {
         let names = sources
             .iter()
@@ -205,7 +208,7 @@ fn read_from<E: From<SourceError>>(
             .join(", ");
         return Err(SourceError::NoDocuments { names }.into());
     }
-    Ok(records)
+    Ok((records, left_out))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::input_stream::{Meter, SharedMeter};
+use super::left_out::{LeftOut, Reason};
 use super::{Document, SourceError, SourceRecord, wikitext};
 
 /// Bytes of text in a batch: so many that passing it on costs little compared with converting it.
@@ -29,6 +30,8 @@ pub(super) enum RawDocument {
     Text { text: String, continues: bool },
     /// A page that a worker turns into text.
     WikipediaPage { title: String, wikitext: String },
+    /// Something that does not become text; `example` names it, or is empty.
+    LeftOut { reason: Reason, example: String },
 }
 
 /// Why a reader stops early.
@@ -50,7 +53,14 @@ pub(super) type Emit<'a> = dyn FnMut(RawDocument) -> Result<(), Halt> + 'a;
 
 struct Job {
     batch: Vec<RawDocument>,
-    result: SyncSender<Vec<Document>>,
+    result: SyncSender<Converted>,
+}
+
+/// The result of a batch.
+#[derive(Default)]
+struct Converted {
+    documents: Vec<Document>,
+    left_out: LeftOut,
 }
 
 enum Message {
@@ -58,7 +68,7 @@ enum Message {
         name: String,
     },
     Batch {
-        documents: Receiver<Vec<Document>>,
+        converted: Receiver<Converted>,
         bytes: u64,
         hash: u64,
     },
@@ -92,6 +102,7 @@ impl Producer {
             self.batch_bytes += match &document {
                 RawDocument::Text { text, .. } => text.len(),
                 RawDocument::WikipediaPage { wikitext, .. } => wikitext.len(),
+                RawDocument::LeftOut { example, .. } => example.len(),
             };
             self.batch.push(document);
             if self.batch_bytes >= BATCH_BYTES {
@@ -119,13 +130,13 @@ impl Producer {
         }
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        let (result, documents) = sync_channel(1);
+        let (result, converted) = sync_channel(1);
         let (bytes, hash) = {
             let meter = meter.borrow();
             (meter.bytes, meter.hash())
         };
         self.send(Message::Batch {
-            documents,
+            converted,
             bytes,
             hash,
         })?;
@@ -145,7 +156,7 @@ pub(super) fn run<E: From<SourceError>>(
     max_text_bytes: Option<u64>,
     produce: impl FnOnce(&mut Producer) -> Result<(), Halt> + Send,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
-) -> Result<Vec<SourceRecord>, E> {
+) -> Result<(Vec<SourceRecord>, LeftOut), E> {
     let threads = threads.max(1);
     let (ordered_sender, ordered) = sync_channel(BATCHES_PER_WORKER * threads);
     let (work_sender, work) = sync_channel::<Job>(BATCHES_PER_WORKER * threads);
@@ -191,20 +202,35 @@ fn convert(work: &Mutex<Receiver<Job>>) {
         let Ok(queue) = work.lock() else { return };
         let Ok(job) = queue.recv() else { return };
         drop(queue);
-        let documents = job.batch.into_iter().filter_map(to_document).collect();
+        let mut converted = Converted::default();
+        for raw in job.batch {
+            let document = to_document(raw, &mut converted.left_out);
+            converted.documents.extend(document);
+        }
         // A consumer that has stopped does not receive the result.
-        let _ = job.result.send(documents);
+        let _ = job.result.send(converted);
     }
 }
 
-fn to_document(raw: RawDocument) -> Option<Document> {
+fn to_document(raw: RawDocument, left_out: &mut LeftOut) -> Option<Document> {
     match raw {
         RawDocument::Text { text, continues } => Some(Document { text, continues }),
-        RawDocument::WikipediaPage { title, wikitext } => wikitext::article_text(&title, &wikitext)
-            .map(|text| Document {
-                text,
-                continues: false,
-            }),
+        RawDocument::WikipediaPage { title, wikitext } => {
+            match wikitext::article_text(&title, &wikitext) {
+                Ok(text) => Some(Document {
+                    text,
+                    continues: false,
+                }),
+                Err(reason) => {
+                    left_out.add(reason, &title);
+                    None
+                }
+            }
+        }
+        RawDocument::LeftOut { reason, example } => {
+            left_out.add(reason, &example);
+            None
+        }
     }
 }
 
@@ -213,8 +239,9 @@ fn consume<E: From<SourceError>>(
     ordered: Receiver<Message>,
     max_text_bytes: Option<u64>,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
-) -> Result<Vec<SourceRecord>, E> {
+) -> Result<(Vec<SourceRecord>, LeftOut), E> {
     let mut records: Vec<SourceRecord> = Vec::new();
+    let mut left_out = LeftOut::default();
     let mut left = max_text_bytes.unwrap_or(u64::MAX);
     let mut inside = false;
     for message in ordered {
@@ -228,20 +255,22 @@ fn consume<E: From<SourceError>>(
                 });
             }
             Message::Batch {
-                documents,
+                converted,
                 bytes,
                 hash,
             } => {
-                let Ok(documents) = documents.recv() else {
+                let Ok(converted) = converted.recv() else {
                     break;
                 };
+                left_out.append(&converted.left_out);
                 let record = records
                     .last_mut()
                     .expect("a batch follows the beginning of its record");
                 (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
-                for mut document in documents {
+                for mut document in converted.documents {
                     let alone = !inside && !document.continues;
                     if alone && document.text.trim().is_empty() {
+                        left_out.add(Reason::NoText, "");
                         continue;
                     }
                     record.documents += u64::from(!inside);
@@ -252,7 +281,7 @@ fn consume<E: From<SourceError>>(
                         if !document.text.is_empty() {
                             sink(document)?;
                         }
-                        return Ok(records);
+                        return Ok((records, left_out));
                     }
                     left -= document.text.len() as u64;
                     inside = document.continues;
@@ -268,5 +297,5 @@ fn consume<E: From<SourceError>>(
             Message::Failed(error) => return Err(error.into()),
         }
     }
-    Ok(records)
+    Ok((records, left_out))
 }

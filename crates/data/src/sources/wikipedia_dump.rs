@@ -8,6 +8,7 @@ use quick_xml::reader::Reader;
 
 use super::SourceError;
 use super::input_stream::{InputStream, read_error};
+use super::left_out::Reason;
 use super::pipeline::{Emit, Halt, RawDocument};
 
 /// The largest text of a page. MediaWiki's default limit is 2 MiB.
@@ -200,12 +201,21 @@ impl Dump {
             Some(Element::Root) => self.complete = true,
             Some(Element::Page) => {
                 let page = std::mem::take(&mut self.page);
-                let wanted = page.namespace.trim() == ARTICLE_NAMESPACE
-                    && !page.redirect
-                    && !page.text.trim().is_empty();
-                return wanted.then_some(RawDocument::WikipediaPage {
-                    title: page.title,
-                    wikitext: page.text,
+                let reason = if page.namespace.trim() != ARTICLE_NAMESPACE {
+                    Reason::OtherNamespace
+                } else if page.redirect {
+                    Reason::Redirect
+                } else if page.text.trim().is_empty() {
+                    Reason::NoText
+                } else {
+                    return Some(RawDocument::WikipediaPage {
+                        title: page.title,
+                        wikitext: page.text,
+                    });
+                };
+                return Some(RawDocument::LeftOut {
+                    reason,
+                    example: page.title,
                 });
             }
             _ => {}

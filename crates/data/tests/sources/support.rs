@@ -17,7 +17,7 @@ pub type Read = Result<(Vec<Document>, Vec<SourceRecord>), SourceError>;
 
 pub fn read_with(path: &Path, options: &ReadOptions) -> Read {
     let mut documents = Vec::new();
-    let records = read_documents(
+    let (records, _) = read_documents(
         &[Source::Path(path.to_owned())],
         options,
         &Silent,

@@ -17,15 +17,19 @@ use std::panic::catch_unwind;
 
 use wikrs::ast::Node;
 
-/// The article's title, a blank line, and its text; none if no text is left or the page cannot be
-/// converted.
-pub(super) fn article_text(title: &str, wikitext: &str) -> Option<String> {
+use super::left_out::Reason;
+
+/// The article's title, a blank line, and its text.
+///
+/// # Errors
+/// No text is left, or the page cannot be converted.
+pub(super) fn article_text(title: &str, wikitext: &str) -> Result<String, Reason> {
     match catch_unwind(|| body(wikitext)) {
-        Ok(text) if text.is_empty() => None,
-        Ok(text) => Some(format!("{}\n\n{text}\n", title.trim())),
+        Ok(text) if text.is_empty() => Err(Reason::NoText),
+        Ok(text) => Ok(format!("{}\n\n{text}\n", title.trim())),
         Err(_) => {
             tracing::warn!("skipped: the wikitext of '{title}' cannot be converted");
-            None
+            Err(Reason::Unconvertible)
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{article_text, body};
+use crate::sources::Reason;
 
 #[test]
 fn an_article_reads_as_text() {
@@ -15,7 +16,7 @@ fn an_article_reads_as_text() {
         === Empty ===\n{{Main|Other}}\n== See also ==\n* [[Mars]]\n== References ==\n{{reflist}}\n[[Category:Planets]]\n[[fr:Terre]]\n";
     let expected = "Earth\n\nEarth (from eorðe) is the Sun's third rocky planet. It is 12742 km wide.\n\nHistory\n\nOrigin\n\n\
         It formed c. 4.5 billion years ago and weighs 10^24 kg & more.\n\nfirst\nsecond\nthird\n";
-    assert_eq!(article_text("Earth", wikitext).as_deref(), Some(expected));
+    assert_eq!(article_text("Earth", wikitext).as_deref(), Ok(expected));
 }
 
 #[test]
@@ -70,7 +71,11 @@ fn a_page_without_text_is_none() {
         "[[Category:X]]",
         "<!-- x -->",
     ] {
-        assert_eq!(article_text("T", wikitext), None, "{wikitext}");
+        assert_eq!(
+            article_text("T", wikitext),
+            Err(Reason::NoText),
+            "{wikitext}"
+        );
     }
 }
 
