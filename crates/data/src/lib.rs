@@ -4,13 +4,17 @@
 pub mod batches;
 pub mod error;
 pub mod folder;
+pub mod merge;
 pub mod prepare;
 pub mod progress;
+pub mod shards;
 pub mod sources;
 pub mod tokenizer;
 
 pub use batches::{Batch, Window, sample, windows};
 pub use error::DataError;
 pub use folder::{DataFolder, Meta, Split, Tokens};
+pub use merge::{MergeOptions, merge};
 pub use prepare::{PrepareOptions, Prepared, prepare};
-pub use tokenizer::{TextStream, Tokenizer, TokenizerChoice, TokenizerError};
+pub use shards::{ShardDescription, prepare_shard};
+pub use tokenizer::{TextStream, Tokenizer, TokenizerChoice, TokenizerError, TokenizerOrigin};

@@ -12,8 +12,8 @@ use crate::tokenizer::TokenizerChoice;
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
-/// The largest `meta.json` that is read, in bytes: a limit far above real files.
-const LARGEST_FILE: u64 = 64 << 20;
+/// The largest description that is read, in bytes: a limit far above real files.
+pub(crate) const LARGEST_DESCRIPTION: u64 = 64 << 20;
 
 /// The type of stored tokens, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl Meta {
         let size = std::fs::metadata(path)
             .map_err(DataError::read(path))?
             .len();
-        if size > LARGEST_FILE {
+        if size > LARGEST_DESCRIPTION {
             return Err(damaged("at most 64 MiB", format!("{size} bytes")));
         }
         let contents = std::fs::read(path).map_err(DataError::read(path))?;

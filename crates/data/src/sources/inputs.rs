@@ -7,6 +7,7 @@ use super::file_format::{self, Compression, Format};
 use super::hub::{self, HubFile, HubSettings};
 use super::input_stream::{self, InputStream, SharedMeter};
 use super::pipeline::{Emit, Halt, Producer};
+use super::shard::ListedFile;
 use super::{
     ReadOptions, Source, SourceError, folder, json_lines, modular_addition, parquet_rows,
     plain_text, wikipedia_dump,
@@ -29,6 +30,21 @@ pub(super) enum Input {
     Cargo(CargoFiles),
     ModularAddition(u32),
     Hub(HubFile),
+}
+
+impl Input {
+    /// What all machines see of the input.
+    pub(super) fn listed(&self) -> ListedFile {
+        let last = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        let (name, bytes) = match self {
+            Self::File { path, .. } => (last(path), Some(file_bytes(path))),
+            Self::Cargo(files) => ("cargo".to_owned(), Some(files.bytes)),
+            Self::ModularAddition(modulus) => (format!("modular-addition:{modulus}"), Some(1)),
+            // The size of a file is known only where it has been downloaded.
+            Self::Hub(file) => (file.name(), None),
+        };
+        ListedFile { name, bytes }
+    }
 }
 
 /// Lists the inputs.
