@@ -34,9 +34,9 @@ static BEFORE_PARENTHESIS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("[\\s,;、，；]*\u{FDD0}[\\s,;、，；\u{FDD0}]*([)）])").expect("the pattern is valid")
 });
 
-/// A gap between two commas, or between a comma and a full stop: the second mark stays.
+/// Gaps between commas, or between a comma and a full stop: the last mark stays.
 static BETWEEN_MARKS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("[,;]\\s*\u{FDD0}[\\s\u{FDD0}]*([,;.])").expect("the pattern is valid")
+    Regex::new("(?:[,;]\\s*\u{FDD0}[\\s\u{FDD0}]*)+([,;.])").expect("the pattern is valid")
 });
 
 /// Any other gap, with the spaces around it and the next character.
@@ -162,7 +162,9 @@ fn close_gaps(line: &str) -> String {
         }
         // `word {{gone}}, next`: the comma follows the word. `mot {{gone}} !`: the space before the mark is the
         // author's.
-        let space = if closes {
+        let space = if next.is_some_and(|next| ".,)]}".contains(next)) {
+            false
+        } else if closes {
             space_after
         } else {
             space_before || space_after

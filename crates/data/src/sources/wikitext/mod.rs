@@ -115,4 +115,6 @@ fn filled_sections(blocks: &[&Block]) -> Vec<bool> {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
