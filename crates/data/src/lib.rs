@@ -8,6 +8,7 @@ pub mod merge;
 pub mod prepare;
 pub mod progress;
 pub mod shards;
+mod small_file;
 pub mod sources;
 pub mod tokenizer;
 

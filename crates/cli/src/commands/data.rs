@@ -28,6 +28,7 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         validation: arguments.validation,
         end_of_text: !arguments.no_end_of_text,
         text_column: arguments.text_column,
+        language_variant: arguments.language_variant,
         max_text_bytes: arguments.max_text,
         threads: common.threads(),
         ..PrepareOptions::new(arguments.sources, arguments.out)

@@ -52,6 +52,9 @@ pub struct PrepareOptions {
     pub end_of_text: bool,
     /// The name of the column or key that holds the text.
     pub text_column: String,
+    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw`; if empty, the first
+    /// one of the wiki's language.
+    pub language_variant: String,
     /// Stop after this many bytes of text.
     pub max_text_bytes: Option<u64>,
     /// The number of threads; 0 for one per processor. The result does not depend on it.
@@ -68,6 +71,7 @@ impl PrepareOptions {
             validation: 0.1,
             end_of_text: true,
             text_column: "text".into(),
+            language_variant: String::new(),
             max_text_bytes: None,
             threads: 0,
         }
@@ -162,6 +166,7 @@ pub(crate) fn spool_text<T>(
     let how = ReadOptions {
         text_column: options.text_column.clone(),
         threads: thread_count(options.threads),
+        language_variant: options.language_variant.clone(),
         max_text_bytes: options.max_text_bytes,
     };
     let found = read(&how, &mut |document| {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::folder::{LARGEST_DESCRIPTION, Part, TokenType};
+use crate::small_file::read_at_most;
 use crate::sources::{LeftOut, Shard, SourceRecord};
 use crate::tokenizer::TokenizerChoice;
 
@@ -61,13 +62,9 @@ impl ShardDescription {
             expected: "the description of a shard".into(),
             found,
         };
-        let size = std::fs::metadata(path)
+        let contents = read_at_most(path, LARGEST_DESCRIPTION)
             .map_err(DataError::read(path))?
-            .len();
-        if size > LARGEST_DESCRIPTION {
-            return Err(damaged(format!("{size} bytes")));
-        }
-        let contents = std::fs::read(path).map_err(DataError::read(path))?;
+            .ok_or_else(|| damaged("more than 64 MiB".into()))?;
         #[derive(Deserialize)]
         struct Versioned {
             format: u32,

@@ -100,6 +100,7 @@ pub fn prepare_shard(
         options: BTreeMap::from([
             ("text_column".into(), options.text_column.clone()),
             ("end_of_text".into(), options.end_of_text.to_string()),
+            ("language_variant".into(), options.language_variant.clone()),
         ]),
         token_type: encoding.token_type,
         tokenizer: tokenizer.kind(),

@@ -197,7 +197,7 @@ fn read_file(
         Format::WikipediaDump if in_folder && !starts_as_dump(&mut stream)? => {
             plain_text::read(stream, emit)
         }
-        Format::WikipediaDump => wikipedia_dump::read(stream, emit),
+        Format::WikipediaDump => wikipedia_dump::read(stream, &options.language_variant, emit),
         Format::JsonLines => json_lines::read(stream, column, emit),
         Format::PlainText | Format::Parquet => plain_text::read(stream, emit),
     }

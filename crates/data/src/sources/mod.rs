@@ -130,6 +130,9 @@ pub struct ReadOptions {
     pub text_column: String,
     /// Number of threads that turn raw input into text; at least one is used. One more reads.
     pub threads: usize,
+    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if
+    /// empty, the first one of the wiki's language.
+    pub language_variant: String,
     /// Stop, at a character boundary, after this many bytes of text from all sources together.
     pub max_text_bytes: Option<u64>,
 }
@@ -141,6 +144,7 @@ impl Default for ReadOptions {
         Self {
             text_column: "text".to_owned(),
             threads,
+            language_variant: String::new(),
             max_text_bytes: None,
         }
     }

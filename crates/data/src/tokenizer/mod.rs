@@ -31,6 +31,8 @@ use definition::{BytePairs, Definition};
 use pair_encoder::PairEncoder;
 use token_table::TokenTable;
 
+use crate::small_file::read_at_most;
+
 /// The largest `tokenizer.json` that is read, in bytes: a limit far above real files.
 const LARGEST_FILE: u64 = 256 << 20;
 
@@ -155,13 +157,9 @@ impl Tokenizer {
             path: path.into(),
             reason,
         };
-        let size = std::fs::metadata(path).map_err(read)?.len();
-        if size > LARGEST_FILE {
-            return Err(invalid(format!(
-                "it has {size} bytes, expected at most {LARGEST_FILE}"
-            )));
-        }
-        let contents = std::fs::read(path).map_err(read)?;
+        let contents = read_at_most(path, LARGEST_FILE)
+            .map_err(read)?
+            .ok_or_else(|| invalid(format!("it has more than {LARGEST_FILE} bytes")))?;
         let contents =
             std::str::from_utf8(&contents).map_err(|error| invalid(error.to_string()))?;
         match definition::parse(contents).map_err(invalid)? {

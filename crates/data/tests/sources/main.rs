@@ -1,6 +1,7 @@
 //! Every kind of source, good and bad, through the public interface.
 
 mod damage;
+mod dumps;
 mod support;
 
 use learned_dropout_data::sources::{ReadOptions, SourceError, read_documents};
