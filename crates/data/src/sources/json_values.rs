@@ -47,7 +47,7 @@ pub(super) fn read(
         if !in_array && byte.is_none() {
             return Ok(());
         }
-        if in_array && !first {
+        if in_array && !first && byte.is_some() {
             if byte != Some(b',') {
                 return Err(bytes.wrong("expected ',' or ']' after an object").into());
             }
@@ -58,7 +58,11 @@ pub(super) fn read(
         match byte {
             Some(b'{') => bytes.object(&records, emit)?,
             Some(_) => return Err(bytes.wrong("expected an object, '{'").into()),
-            None => return Err(bytes.wrong("the file ends inside of the array").into()),
+            None => {
+                return Err(bytes
+                    .wrong("the file ends inside of the array, it is cut off")
+                    .into());
+            }
         }
     }
 }

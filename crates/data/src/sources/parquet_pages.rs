@@ -49,9 +49,6 @@ pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(),
             return Err(claims("a page has a negative size"));
         };
         at += header.length;
-        if packed > end - at {
-            return Err(claims("a page reaches beyond the end of its column"));
-        }
         if unpacked > LARGEST_PAGE {
             return Err(format!(
                 "a page claims {unpacked} bytes: pages of at most {LARGEST_PAGE} bytes are read; write \
@@ -63,6 +60,9 @@ pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(),
             return Err(claims(
                 "a dictionary claims more texts than it has bytes for",
             ));
+        }
+        if packed > end - at {
+            return Err(claims("a page reaches beyond the end of its column"));
         }
         at += packed;
     }

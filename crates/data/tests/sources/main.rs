@@ -1,6 +1,11 @@
 //! Every kind of source, good and bad, through the public interface.
 
+mod compressed;
 mod damage;
+mod formats;
+mod own_folders;
+mod parquet_files;
+mod records;
 mod support;
 
 use learned_dropout_data::sources::{ReadOptions, SourceError, read_documents};
