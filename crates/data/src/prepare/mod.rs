@@ -22,7 +22,9 @@ use crate::folder::{
     FORMAT, META_FILE, Meta, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE, hexadecimal,
 };
 use crate::progress::Progress;
-use crate::sources::{Document, LeftOut, ReadOptions, Source, SourceRecord, read_documents};
+use crate::sources::{
+    Document, FileFormat, LeftOut, OnError, ReadOptions, Source, SourceRecord, read_documents,
+};
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerChoice, TokenizerOrigin};
 use encode::Encoding;
 use spool::{Spool, SpoolWriter};
@@ -55,6 +57,10 @@ pub struct PrepareOptions {
     /// The variant that is chosen where a wiki's text gives several, for example `zh-tw`; if empty, the first
     /// one of the wiki's language.
     pub language_variant: String,
+    /// The format of all files of paths and of datasets.
+    pub format: FileFormat,
+    /// What happens to a record of JSON or Parquet that cannot be read.
+    pub on_error: OnError,
     /// Stop after this many bytes of text.
     pub max_text_bytes: Option<u64>,
     /// The number of threads; 0 for one per processor. The result does not depend on it.
@@ -72,6 +78,8 @@ impl PrepareOptions {
             end_of_text: true,
             text_column: "text".into(),
             language_variant: String::new(),
+            format: FileFormat::Auto,
+            on_error: OnError::Stop,
             max_text_bytes: None,
             threads: 0,
         }
@@ -98,8 +106,8 @@ pub struct Prepared {
 /// "encoding" in bytes of text.
 ///
 /// # Errors
-/// A source cannot be read, a file cannot be written, `out` has other content, or another process is
-/// preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
+/// A source cannot be read, the training part would be empty, a file cannot be written, `out` has other
+/// content, or another process is preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
 /// prepares the same folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     check_validation(options.validation)?;
@@ -112,6 +120,7 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prep
         &mut |how, sink| read_documents(&options.sources, how, progress, sink),
     )?;
     let mut meta = encode(options, tokenizer, &staging, &spool, sources, progress)?;
+    check_training_part(&options.out, &meta, spool.bytes, options.validation)?;
     meta.left_out = left_out.counts();
     write_file(&staging.new_folder().join(META_FILE), &meta.to_json())?;
     staging.finish()?;
@@ -127,6 +136,23 @@ pub(crate) fn check_validation(share: f64) -> Result<(), DataError> {
         name: "validation",
         found: share.to_string(),
         expected: "a share of at least 0 and below 1",
+    })
+}
+
+/// Refuses a folder without a token to train on; `bytes` is the length of the text.
+pub(crate) fn check_training_part(
+    out: &Path,
+    meta: &Meta,
+    bytes: u64,
+    validation: f64,
+) -> Result<(), DataError> {
+    if meta.train.tokens > 0 {
+        return Ok(());
+    }
+    Err(DataError::NoTokens {
+        path: out.into(),
+        bytes,
+        validation,
     })
 }
 
@@ -167,6 +193,9 @@ pub(crate) fn spool_text<T>(
         text_column: options.text_column.clone(),
         threads: thread_count(options.threads),
         language_variant: options.language_variant.clone(),
+        format: options.format,
+        on_error: options.on_error,
+        out: Some(options.out.clone()),
         max_text_bytes: options.max_text_bytes,
     };
     let found = read(&how, &mut |document| {

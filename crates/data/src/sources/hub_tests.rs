@@ -260,3 +260,97 @@ fn environment_variables_of_the_hub_count() {
         "{set}"
     );
 }
+
+/// A Parquet file with the columns of wikimedia/wikipedia; each row has the same word in all of them.
+fn wikipedia_rows(words: &[&str]) -> Vec<u8> {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    let schema = "message rows { OPTIONAL BYTE_ARRAY id (UTF8); OPTIONAL BYTE_ARRAY url (UTF8); \
+                  OPTIONAL BYTE_ARRAY title (UTF8); OPTIONAL BYTE_ARRAY text (UTF8); }";
+    let schema = parquet::schema::parser::parse_message_type(schema).expect("a schema");
+    let mut bytes = Vec::new();
+    let mut writer = parquet::file::writer::SerializedFileWriter::new(
+        &mut bytes,
+        Arc::new(schema),
+        Default::default(),
+    )
+    .expect("a writer");
+    let mut group = writer.next_row_group().expect("a group");
+    for name in ["id", "url", "title", "text"] {
+        let mut column = group.next_column().expect("a column").expect("a column");
+        let values = words.iter().map(|word| format!("{name} of {word}"));
+        let values: Vec<ByteArray> = values.map(|value| value.as_str().into()).collect();
+        let levels = vec![1; values.len()];
+        let written = column
+            .typed::<ByteArrayType>()
+            .write_batch(&values, Some(&levels), None);
+        written.expect("written");
+        column.close().expect("written");
+    }
+    group.close().expect("written");
+    writer.close().expect("written");
+    bytes
+}
+
+#[test]
+fn wikipedia_on_the_hub() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let folder = home.path().join("hub/datasets--wikimedia--wikipedia");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, bytes).expect("written");
+    };
+    let snapshot = |name: &str| format!("snapshots/{COMMIT}/{name}");
+    write("refs/main", COMMIT.as_bytes());
+    write(
+        &snapshot("README.md"),
+        b"---\nlanguage:\n- ab\n- en\nlicense:\n- cc-by-sa-3.0\n- gfdl\nsize_categories:\n- n<1K\n\
+          configs:\n- config_name: 20231101.ab\n  data_files:\n  - split: train\n    path: 20231101.ab/*\n\
+          - config_name: 20231101.en\n  data_files:\n  - split: train\n    path: 20231101.en/*\n\
+          dataset_info:\n- config_name: 20231101.ab\n  splits:\n  - name: train\n---\n# Dataset Card\n",
+    );
+    for (name, words) in [
+        ("20231101.ab/train-00000-of-00001.parquet", &["ab"][..]),
+        (
+            "20231101.en/train-00001-of-00041.parquet",
+            &["April", "August"],
+        ),
+        ("20231101.en/train-00000-of-00041.parquet", &["Anarchism"]),
+    ] {
+        write(&snapshot(name), &wikipedia_rows(words));
+    }
+    let offline = settings("http://127.0.0.1:9", home.path(), true);
+    let (texts, records) =
+        read(offline.clone(), "hf:wikimedia/wikipedia:20231101.en").expect("the files are there");
+    assert_eq!(
+        texts,
+        ["text of Anarchism", "text of April", "text of August"]
+    );
+    assert_eq!(
+        records[0].name,
+        "hf:wikimedia/wikipedia/20231101.en/train-00000-of-00041.parquet"
+    );
+    let message = read(offline, "hf:wikimedia/wikipedia")
+        .expect_err("which one?")
+        .to_string();
+    assert!(message.contains("20231101.ab, 20231101.en"), "{message}");
+}
+
+#[test]
+fn a_card_on_the_hub_is_read() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let hub = Hub::start(&[
+        (
+            "README.md",
+            "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: \
+             \"sub/*.json\"\n  - split: test\n    path: \"held/*.json\"\n---\n",
+        ),
+        ("sub/test-notes.json", "[{\"text\": \"one\"}]"),
+        ("held/a.json", "[{\"text\": \"hidden\"}]"),
+        ("other.json", "[{\"text\": \"other\"}]"),
+    ]);
+    let online = settings(&hub.endpoint, home.path(), false);
+    let (texts, _) = read(online, "hf:owner/name").expect("the hub is there");
+    assert_eq!(texts, ["one"]);
+    assert_eq!(hub.count("held"), 0);
+}

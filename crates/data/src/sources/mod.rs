@@ -1,28 +1,41 @@
 //! Sources of text, and the documents that they contain.
 //!
-//! The format of a file follows from its name: Wikipedia dumps (`.xml`), JSON lines (`.jsonl`, `.ndjson`),
-//! Parquet (`.parquet`), and plain UTF-8 text (everything else), each also compressed (`.bz2`, `.gz`,
-//! `.zst`). All are streamed: memory does not grow with a file's size.
+//! A file is a Wikipedia dump, JSON lines, other JSON, Parquet, or plain UTF-8 text, each also compressed
+//! with bzip2, gzip or zstd. Its first bytes and its name say what it is; where they differ, it is an
+//! error. All are streamed: memory does not grow with a file's size.
 
+mod bzip2_blocks;
 mod cargo_registry;
+mod compression;
+mod content;
 mod error;
 mod file_format;
 mod folder;
 mod hub;
+mod hub_card;
 mod hub_selection;
+mod hub_splits;
 #[cfg(test)]
 mod hub_tests;
 mod input_stream;
 mod inputs;
 mod json_lines;
+mod json_record;
+mod json_values;
 mod left_out;
+mod members;
 mod modular_addition;
+mod own_folders;
+mod parquet_pages;
 mod parquet_rows;
 mod pipeline;
 mod plain_text;
+mod records;
 mod shard;
+mod text_file;
 mod wikipedia_dump;
 mod wikitext;
+mod workers;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -40,7 +53,8 @@ use hub::HubSettings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file, or a folder whose files are read in the order of their names. Hidden, empty and
-    /// binary files in a folder are skipped.
+    /// binary files in a folder are left out, and so are folders that this program wrote, and files of
+    /// markup or data that hold no records of text.
     Path(PathBuf),
     /// Sources and documentation of this program's locked dependencies in cargo's registry folder, one
     /// file from each package in turn. Packages that bind foreign interfaces, tests, generated code,
@@ -123,12 +137,47 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// How the files of sources are to be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FileFormat {
+    /// As their names and contents say; an error where these differ.
+    #[default]
+    Auto,
+    /// Plain text.
+    Text,
+    /// One JSON object on each line.
+    JsonLines,
+    /// A JSON array of objects, or objects one after another.
+    Json,
+    /// Parquet.
+    Parquet,
+    /// Dumps of MediaWiki.
+    Wikipedia,
+}
+
+/// What happens to a record that cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It is an error.
+    #[default]
+    Stop,
+    /// It is left out and counted.
+    Skip,
+}
+
 /// How sources are read.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// Name of the column (Parquet) or key (JSON lines) that holds the text.
     pub text_column: String,
-    /// Number of threads that turn raw input into text; at least one is used. One more reads.
+    /// The format of all files of paths and of datasets.
+    pub format: FileFormat,
+    /// What happens to a record of JSON or Parquet that cannot be read.
+    pub on_error: OnError,
+    /// A folder that is no source although it may lie within one: the one that is being prepared.
+    pub out: Option<PathBuf>,
+    /// Number of threads that turn raw input into text; at least one is used. As many more, at most eight,
+    /// read files ahead.
     pub threads: usize,
     /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if
     /// empty, the first one of the wiki's language.
@@ -143,6 +192,9 @@ impl Default for ReadOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             text_column: "text".to_owned(),
+            format: FileFormat::Auto,
+            on_error: OnError::Stop,
+            out: None,
             threads,
             language_variant: String::new(),
             max_text_bytes: None,
@@ -175,8 +227,8 @@ pub struct SourceRecord {
 }
 
 /// Calls `sink` with every document of `sources`, in an order that does not depend on the number
-/// of threads, and returns the files read and what was left out. `sink` runs on the calling thread, while other threads
-/// read ahead a bounded amount.
+/// of threads, and returns the files read and what was left out. `sink` runs on the calling thread,
+/// while other threads read ahead a bounded amount.
 ///
 /// # Errors
 /// A source has an error, which names the file and the position (documents before that position have
@@ -207,10 +259,20 @@ pub(crate) fn read_shard<E: From<SourceError>>(
         cargo_home: cargo_registry::cargo_home(),
         hub: HubSettings::from_environment(),
     };
-    let inputs = inputs::expand(&places, sources)?;
-    let listed: Vec<_> = inputs.iter().map(inputs::Input::listed).collect();
+    let inputs = inputs::expand(&places, sources, options)?;
+    let listed = inputs.iter().enumerate();
+    let (places, listed): (Vec<usize>, Vec<_>) = listed
+        .filter_map(|(place, input)| Some((place, input.listed()?)))
+        .unzip();
     let files = shard.files(&listed)?;
-    let (records, left_out) = read_inputs(&inputs[files], options, progress, sink)?;
+    // What is left out between two files belongs to the shard of the first, and to the first shard before all.
+    let begin = if files.start == 0 {
+        0
+    } else {
+        places[files.start]
+    };
+    let end = places.get(files.end).copied().unwrap_or(inputs.len());
+    let (records, left_out) = read_inputs(&inputs[begin..end], options, progress, sink)?;
     Ok((records, left_out, shard::fingerprint(&listed)))
 }
 
@@ -220,9 +282,9 @@ fn read_inputs<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let produce =
-        |producer: &mut pipeline::Producer| inputs::read_all(inputs, options, progress, producer);
-    pipeline::run(options.threads, options.max_text_bytes, produce, sink)
+    let mut pipeline = pipeline::Pipeline::new(options.threads, options.max_text_bytes, sink);
+    inputs::read_all(inputs, options, progress, &mut pipeline)?;
+    Ok(pipeline.finish())
 }
 
 fn read_from<E: From<SourceError>>(
@@ -232,7 +294,7 @@ fn read_from<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let inputs = inputs::expand(places, sources)?;
+    let inputs = inputs::expand(places, sources, options)?;
     let (records, left_out) = read_inputs(&inputs, options, progress, sink)?;
     if records.iter().all(|record| record.documents == 0) {
         let names = sources
@@ -240,7 +302,11 @@ fn read_from<E: From<SourceError>>(
             .map(Source::to_string)
             .collect::<Vec<_>>()
             .join(", ");
-        return Err(SourceError::NoDocuments { names }.into());
+        return Err(SourceError::NoDocuments {
+            names,
+            left_out: Box::new(left_out),
+        }
+        .into());
     }
     Ok((records, left_out))
 }

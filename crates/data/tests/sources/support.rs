@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use learned_dropout_data::progress::Silent;
 use learned_dropout_data::sources::{
-    Document, ReadOptions, Source, SourceError, SourceRecord, read_documents,
+    Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceError, SourceRecord,
+    read_documents,
 };
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::WriterProperties;
@@ -16,8 +17,16 @@ use parquet::schema::parser::parse_message_type;
 pub type Read = Result<(Vec<Document>, Vec<SourceRecord>), SourceError>;
 
 pub fn read_with(path: &Path, options: &ReadOptions) -> Read {
+    read_counting(path, options).map(|(documents, records, _)| (documents, records))
+}
+
+/// Also says what was left out.
+pub fn read_counting(
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<(Vec<Document>, Vec<SourceRecord>, LeftOut), SourceError> {
     let mut documents = Vec::new();
-    let (records, _) = read_documents(
+    let (records, left_out) = read_documents(
         &[Source::Path(path.to_owned())],
         options,
         &Silent,
@@ -26,7 +35,36 @@ pub fn read_with(path: &Path, options: &ReadOptions) -> Read {
             Ok::<(), SourceError>(())
         },
     )?;
-    Ok((documents, records))
+    Ok((documents, records, left_out))
+}
+
+/// The texts of a path, and what was left out.
+pub fn texts_and_left_out(path: &Path, options: &ReadOptions) -> (Vec<String>, LeftOut) {
+    let (documents, _, left_out) = read_counting(path, options).expect("the path is good");
+    let texts = documents.into_iter().map(|document| document.text);
+    (texts.collect(), left_out)
+}
+
+/// The examples of a reason.
+pub fn examples(left_out: &LeftOut, reason: Reason) -> &[String] {
+    left_out
+        .reasons
+        .get(&reason)
+        .map_or(&[], |tally| &tally.examples)
+}
+
+pub fn in_format(format: FileFormat) -> ReadOptions {
+    ReadOptions {
+        format,
+        ..ReadOptions::default()
+    }
+}
+
+pub fn skipping() -> ReadOptions {
+    ReadOptions {
+        on_error: OnError::Skip,
+        ..ReadOptions::default()
+    }
 }
 
 pub fn read(path: &Path) -> Read {
