@@ -101,7 +101,8 @@ impl<'a> Trainer<'a> {
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let origin = origin::weights(&setup.config, &model_config, setup.data)?;
         let folder = RunFolder::create(run)?;
-        setup.write_config(&folder)?;
+        setup.config.data.path = run_data::to_store(run, &setup.config.data.path);
+        setup.config.write(&folder.config())?;
         Self::begin(setup, model_config, folder, Newest::default(), origin)
     }
 
@@ -126,9 +127,10 @@ impl<'a> Trainer<'a> {
         if setup.config.train.precision == PrecisionChoice::Auto {
             setup.config.train.precision = stored.train.precision;
         }
-        if run_data::is_same(run, &stored.data.path, &setup.config.data.path) {
-            setup.config.data.path.clone_from(&stored.data.path);
-        }
+        setup.config.data.path = match setup.config.data.path {
+            path if run_data::is_same(run, &stored.data.path, &path) => stored.data.path.clone(),
+            path => run_data::to_store(run, &path),
+        };
         let mut keys = stored.differing_keys(&setup.config);
         let differs = !keys.is_empty();
         keys.retain(|key| !is_harmless(key));
@@ -159,7 +161,7 @@ impl<'a> Trainer<'a> {
             None => origin::weights(&setup.config, &model_config, setup.data)?,
         };
         if differs {
-            setup.write_config(&folder)?;
+            setup.config.write(&folder.config())?;
         }
         Self::begin(setup, model_config, folder, newest, origin)
     }
@@ -237,13 +239,6 @@ impl<'a> Trainer<'a> {
 }
 
 impl Setup<'_> {
-    /// Writes the configuration into the run folder.
-    fn write_config(&self, folder: &RunFolder) -> Result<(), TrainError> {
-        let mut stored = self.config.clone();
-        stored.data.path = run_data::to_store(folder.path(), &stored.data.path);
-        Ok(stored.write(&folder.config())?)
-    }
-
     /// The model's configuration. Sets the vocabulary in the run's configuration to that of the data.
     fn model(&mut self) -> Result<TransformerConfig, TrainError> {
         let vocabulary = usize::try_from(self.data.meta().vocabulary).unwrap_or(usize::MAX);
