@@ -81,6 +81,11 @@ enum Message {
         bytes: u64,
         hash: u64,
     },
+    /// Something outside of all records that does not become text.
+    LeftOut {
+        reason: Reason,
+        example: String,
+    },
     Failed(SourceError),
 }
 
@@ -127,6 +132,11 @@ impl Producer {
             bytes: meter.bytes,
             hash: meter.hash(),
         })
+    }
+
+    /// Counts something that is in no record: a file that is not read.
+    pub(super) fn left_out(&mut self, reason: Reason, example: String) -> Result<(), Halt> {
+        self.send(Message::LeftOut { reason, example })
     }
 
     fn flush(&mut self, meter: &SharedMeter) -> Result<(), Halt> {
@@ -309,6 +319,7 @@ fn consume<E: From<SourceError>>(
                     .expect("an end follows the beginning of its record");
                 (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
             }
+            Message::LeftOut { reason, example } => left_out.add(reason, &example),
             Message::Failed(error) => return Err(error.into()),
         }
     }
