@@ -6,6 +6,7 @@ pub mod error;
 pub mod folder;
 pub mod prepare;
 pub mod progress;
+mod small_file;
 pub mod sources;
 pub mod tokenizer;
 

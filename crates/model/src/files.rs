@@ -1,8 +1,24 @@
-//! Writing files atomically: a file is either complete or absent.
+//! Writing files atomically, so that a file is either complete or absent, and reading small ones.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+/// Reads a file that has at most `most` bytes. Memory stays bounded whatever the path leads to, even a
+/// device that never ends.
+///
+/// # Errors
+/// What the operating system reports, or [`io::ErrorKind::FileTooLarge`].
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?.take(most.saturating_add(1));
+    file.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let reason = format!("it has more than the {most} bytes that such a file may have");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
 
 /// Writes a temporary file in the same folder, flushes it to the disk and renames it to `path`.
 ///
@@ -44,5 +60,21 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_just_the_size_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
+        let error = read_at_most(&path, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(read_at_most(&folder.path().join("none"), 4).is_err());
     }
 }

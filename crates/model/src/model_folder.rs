@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TransformerConfig;
+use crate::files::read_at_most;
 use crate::weights::{self, Weights, WeightsError};
 
 /// File name of the configuration in a model folder.
@@ -13,6 +14,9 @@ pub const CONFIG_FILE: &str = "config.json";
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// File name of the tokenizer in a model folder.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// The largest `config.json` that is read, in bytes: a limit far above real files.
+const LARGEST_CONFIG: u64 = 16 << 20;
 
 const MODEL_TYPE: &str = "learned-dropout";
 
@@ -49,7 +53,7 @@ pub fn write_config(folder: &Path, config: &TransformerConfig) -> Result<(), Wei
 /// The file cannot be read, or its configuration is not valid.
 pub fn read_config(folder: &Path) -> Result<TransformerConfig, WeightsError> {
     let path = folder.join(CONFIG_FILE);
-    let text = std::fs::read_to_string(&path).map_err(|source| WeightsError::File {
+    let text = read_at_most(&path, LARGEST_CONFIG).map_err(|source| WeightsError::File {
         path: path.clone(),
         source,
     })?;
@@ -58,7 +62,7 @@ pub fn read_config(folder: &Path) -> Result<TransformerConfig, WeightsError> {
         reason,
     };
     let file: ConfigFile =
-        serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
     if file.model_type != MODEL_TYPE {
         return Err(broken(format!(
             "`model_type` is \"{}\", expected \"{MODEL_TYPE}\"; only models of this program can \

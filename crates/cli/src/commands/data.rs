@@ -25,6 +25,7 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         validation: arguments.validation,
         end_of_text: !arguments.no_end_of_text,
         text_column: arguments.text_column,
+        language_variant: arguments.language_variant,
         format: arguments.format.into(),
         on_error: arguments.on_error.into(),
         max_text_bytes: arguments.max_text,

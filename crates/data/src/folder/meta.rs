@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::small_file::read_at_most;
 use crate::sources::{Reason, SourceRecord};
 use crate::tokenizer::TokenizerChoice;
 
@@ -122,13 +123,9 @@ impl Meta {
             expected: expected.into(),
             found,
         };
-        let size = std::fs::metadata(path)
+        let contents = read_at_most(path, LARGEST_FILE)
             .map_err(DataError::read(path))?
-            .len();
-        if size > LARGEST_FILE {
-            return Err(damaged("at most 64 MiB", format!("{size} bytes")));
-        }
-        let contents = std::fs::read(path).map_err(DataError::read(path))?;
+            .ok_or_else(|| damaged("at most 64 MiB", "a larger file".into()))?;
         // The other fields depend on the version.
         #[derive(Deserialize)]
         struct Versioned {

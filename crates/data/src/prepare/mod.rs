@@ -51,6 +51,9 @@ pub struct PrepareOptions {
     pub end_of_text: bool,
     /// The name of the column or key that holds the text.
     pub text_column: String,
+    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw`; if empty, the first
+    /// one of the wiki's language.
+    pub language_variant: String,
     /// The format of all files of paths and of datasets.
     pub format: FileFormat,
     /// What happens to a record of JSON or Parquet that cannot be read.
@@ -71,6 +74,7 @@ impl PrepareOptions {
             validation: 0.1,
             end_of_text: true,
             text_column: "text".into(),
+            language_variant: String::new(),
             format: FileFormat::Auto,
             on_error: OnError::Stop,
             max_text_bytes: None,
@@ -149,6 +153,7 @@ fn read(
         on_error: options.on_error,
         out: Some(options.out.clone()),
         threads,
+        language_variant: options.language_variant.clone(),
         max_text_bytes: options.max_text_bytes,
     };
     let (sources, left_out) = read_documents(&options.sources, &how, progress, &mut |document| {

@@ -174,6 +174,9 @@ pub struct ReadOptions {
     pub out: Option<PathBuf>,
     /// Number of threads that turn raw input into text; at least one is used. One more reads.
     pub threads: usize,
+    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if
+    /// empty, the first one of the wiki's language.
+    pub language_variant: String,
     /// Stop, at a character boundary, after this many bytes of text from all sources together.
     pub max_text_bytes: Option<u64>,
 }
@@ -188,6 +191,7 @@ impl Default for ReadOptions {
             on_error: OnError::Stop,
             out: None,
             threads,
+            language_variant: String::new(),
             max_text_bytes: None,
         }
     }

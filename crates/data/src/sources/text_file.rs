@@ -35,7 +35,7 @@ pub(super) fn read(
             let already = meter.take().bytes;
             parquet_rows::read(stream, already, options, meter, progress, emit)
         }
-        Format::WikipediaDump => wikipedia_dump::read(stream, emit),
+        Format::WikipediaDump => wikipedia_dump::read(stream, &options.language_variant, emit),
     }?;
     match trailing.get() {
         0 => Ok(()),

@@ -10,6 +10,7 @@ mod definition;
 mod gpt2;
 mod json;
 mod pair_encoder;
+mod pair_trainer;
 pub(crate) mod pieces;
 mod stream;
 #[cfg(test)]
@@ -26,6 +27,8 @@ pub use stream::TextStream;
 use definition::{BytePairs, Definition};
 use pair_encoder::PairEncoder;
 use token_table::TokenTable;
+
+use crate::small_file::read_at_most;
 
 /// The largest `tokenizer.json` that is read, in bytes: a limit far above real files.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -121,10 +124,11 @@ impl Tokenizer {
     /// A byte-level byte-pair encoding of at most `tokens` tokens, end-of-text being the last,
     /// trained on these texts. Texts with too few different pairs give fewer tokens.
     ///
-    /// All texts together should have less than 2 GiB: the trainer counts pairs in 31 bits.
+    /// A token has at most 256 bytes. Memory is about 20 times the size of all different words.
     ///
     /// # Errors
-    /// `tokens` is not within [`SMALLEST_BPE`] and [`LARGEST_BPE`].
+    /// `tokens` is not within [`SMALLEST_BPE`] and [`LARGEST_BPE`], or the texts have 4 GiB of
+    /// different words.
     pub fn train(tokens: usize, texts: &[String]) -> Result<Self, TokenizerError> {
         let failed = |reason| TokenizerError::Train { tokens, reason };
         if !(SMALLEST_BPE..=LARGEST_BPE).contains(&tokens) {
@@ -132,7 +136,7 @@ impl Tokenizer {
                 "expected from {SMALLEST_BPE} to {LARGEST_BPE}"
             )));
         }
-        let pairs = pair_encoder::train(tokens, texts).map_err(failed)?;
+        let pairs = pair_trainer::train(tokens, texts).map_err(failed)?;
         Self::from_byte_pairs(pairs).map_err(failed)
     }
 
@@ -150,13 +154,9 @@ impl Tokenizer {
             path: path.into(),
             reason,
         };
-        let size = std::fs::metadata(path).map_err(read)?.len();
-        if size > LARGEST_FILE {
-            return Err(invalid(format!(
-                "it has {size} bytes, expected at most {LARGEST_FILE}"
-            )));
-        }
-        let contents = std::fs::read(path).map_err(read)?;
+        let contents = read_at_most(path, LARGEST_FILE)
+            .map_err(read)?
+            .ok_or_else(|| invalid(format!("it has more than {LARGEST_FILE} bytes")))?;
         let contents =
             std::str::from_utf8(&contents).map_err(|error| invalid(error.to_string()))?;
         match definition::parse(contents).map_err(invalid)? {

@@ -2,6 +2,7 @@
 
 mod compressed;
 mod damage;
+mod dumps;
 mod formats;
 mod own_folders;
 mod parquet_files;

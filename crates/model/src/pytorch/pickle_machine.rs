@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::opcode;
 use super::pickle_value::{Id, PickleError, Value};
 
+/// The longest name of a class or function with its module, in bytes.
+const LONGEST_NAME: usize = 250;
+
 /// Runs a pickle. Returns the table of its values and the number of its result.
 pub(super) fn run(bytes: &[u8]) -> Result<(Vec<Value>, Id), PickleError> {
     let mut machine = Machine {
@@ -331,7 +334,7 @@ impl Machine<'_> {
         match operation {
             opcode::GLOBAL | opcode::INST => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
-                self.push(Value::Global(format!("{module}.{name}")))?;
+                self.push(global(module, name)?)?;
                 if operation == opcode::INST {
                     let callable = self.pop()?;
                     let arguments = self.pop_to_mark()?;
@@ -343,7 +346,7 @@ impl Machine<'_> {
                 let (name, module) = (self.pop()?, self.pop()?);
                 match (self.value(module), self.value(name)) {
                     (Value::Text(module), Value::Text(name)) => {
-                        let global = Value::Global(format!("{module}.{name}"));
+                        let global = global(module, name)?;
                         self.push(global)
                     }
                     _ => Err("the name of a class is not text".into()),
@@ -413,6 +416,18 @@ impl Machine<'_> {
         }
         Ok(())
     }
+}
+
+/// A class or function. A few bytes can name one again and again by texts that are far longer, so the
+/// names are bounded.
+fn global(module: &str, name: &str) -> Result<Value, String> {
+    let length = module.len() + name.len();
+    if length > LONGEST_NAME {
+        return Err(format!(
+            "the name of a class has {length} bytes, more than the {LONGEST_NAME} of any"
+        ));
+    }
+    Ok(Value::Global(format!("{module}.{name}")))
 }
 
 fn pairs(items: Vec<Id>) -> Result<Vec<(Id, Id)>, String> {

@@ -146,6 +146,25 @@ fn nonsense_is_refused_with_its_place() {
     assert!(Pickle::read(&deep).is_ok());
 }
 
+#[test]
+fn a_long_name_is_not_repeated_without_end() {
+    // Six bytes name a class by two remembered texts; a megabyte of them would fill a terabyte.
+    let text = "a".repeat(1 << 20);
+    let mut bytes = b"\x80\x04X\x00\x00\x10\x00".to_vec();
+    bytes.extend(text.as_bytes());
+    bytes.extend(b"q\x00");
+    bytes.extend(b"h\x00h\x00\x930".repeat(1 << 17));
+    bytes.push(b'.');
+    let error = Pickle::read(&bytes).unwrap_err().reason;
+    assert_eq!(
+        error,
+        "the name of a class has 2097152 bytes, more than the 250 of any"
+    );
+    // Names as PyTorch's stay.
+    let usual = b"ctorch._utils\n_rebuild_tensor_v2\n.";
+    assert_eq!(read(usual), "torch._utils._rebuild_tensor_v2");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(2000))]
     #[test]

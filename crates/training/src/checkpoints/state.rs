@@ -1,6 +1,7 @@
 //! `trainer_state.json`: the state of a run, and the lengths and hashes of a checkpoint's other files.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -136,6 +137,12 @@ pub fn read(folder: &Path) -> Result<TrainerState, CheckpointError> {
         return Err(damaged(&path, "its content was changed".into()));
     }
     for (name, expected) in &file.files {
+        // Whoever made the checkpoint chose the names: a path out of the folder may lead to a device that
+        // never ends.
+        if Path::new(name).file_name() != Some(OsStr::new(name)) {
+            let reason = format!("\"{name}\" is not the name of a file in the checkpoint");
+            return Err(damaged(&path, reason));
+        }
         let path = folder.join(name);
         let found = stamp(&path).map_err(|error| damaged(&path, error.to_string()))?;
         if found.bytes != expected.bytes {
@@ -173,4 +180,33 @@ fn stamp(path: &Path) -> std::io::Result<Stamp> {
 /// A hash in hexadecimal, as in files.
 pub(crate) fn hex(hash: u64) -> String {
     format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_out_of_the_checkpoint_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let stamp = Stamp {
+            bytes: 0,
+            xxh3: hex(xxh3_64(&[])),
+        };
+        // Reading `/dev/zero` would never end.
+        for name in ["/dev/zero", "../a", "a/../../b", "a/b", "a/", "..", "."] {
+            let mut file = StateFile {
+                format_version: FORMAT_VERSION,
+                state: TrainerState::default(),
+                files: BTreeMap::from([(name.to_owned(), stamp.clone())]),
+                xxh3: String::new(),
+            };
+            file.xxh3 = file.hash();
+            let text = serde_json::to_vec(&file).unwrap();
+            std::fs::write(place.path().join(STATE_FILE), text).unwrap();
+            let error = read(place.path()).unwrap_err().to_string();
+            let expected = format!("\"{name}\" is not the name of a file");
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
 }

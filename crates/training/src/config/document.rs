@@ -7,13 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use model::files::read_at_most;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigError, Origin, Problem};
 
+/// The largest configuration or experiment file that is read, in bytes: a limit far above real files.
+const LARGEST_FILE: u64 = 16 << 20;
+
 /// Reads a file that should be UTF-8 text.
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|source| ConfigError::File {
+    let bytes = read_at_most(path, LARGEST_FILE).map_err(|source| ConfigError::File {
         path: path.into(),
         source,
     })?;
@@ -330,4 +334,16 @@ fn line_at(text: &str, offset: usize) -> usize {
         .take(offset)
         .filter(|&byte| byte == b'\n')
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_never_ends_is_refused() {
+        let error = read_text(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("/dev/zero: it has more than"), "{error}");
+    }
 }

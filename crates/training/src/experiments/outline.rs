@@ -9,6 +9,9 @@ use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 /// File name of the outline in an experiment's folder.
 pub const OUTLINE_FILE: &str = "experiment.json";
 
+/// The largest outline that is read, in bytes: a limit far above real files.
+const LARGEST_OUTLINE: u64 = 16 << 20;
+
 /// Why an outline cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum OutlineError {
@@ -268,7 +271,7 @@ impl Outline {
     /// The file cannot be read or is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>, OutlineError> {
         let path = folder.join(OUTLINE_FILE);
-        match std::fs::read(&path) {
+        match model::files::read_at_most(&path, LARGEST_OUTLINE) {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
                 Ok(outline) => Ok(Some(outline)),
                 Err(error) => Err(OutlineError::Damaged {
