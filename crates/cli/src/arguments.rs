@@ -93,12 +93,27 @@ pub struct TrainArguments {
     /// Continue the run in the run folder
     #[arg(long)]
     pub resume: bool,
-    /// Seed of the weights, the batches and all noise; overrides seed
-    #[arg(long, value_name = "N")]
+    /// Seed of the weights, the batches and all noise, up to 9223372036854775807; overrides seed
+    #[arg(long, value_name = "N", value_parser = training_seed)]
     pub seed: Option<u64>,
     /// Save and end when standard input ends; for processes that start runs
     #[arg(long, hide = true)]
     pub stop_at_end_of_input: bool,
+}
+
+/// Reads the seed of a run, which TOML has to hold.
+fn training_seed(text: &str) -> Result<u64, String> {
+    seed(text, i64::MAX as u64)
+}
+
+/// Reads the seed of a sampling.
+fn sampling_seed(text: &str) -> Result<u64, String> {
+    seed(text, u64::MAX)
+}
+
+fn seed(text: &str, largest: u64) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number <= largest);
+    number.ok_or_else(|| format!("expected a whole number from 0 to {largest}"))
 }
 
 /// Arguments of `eval`.
@@ -199,8 +214,8 @@ pub struct GenerateArguments {
     /// Sample from the likeliest tokens only, as many as together reach this probability
     #[arg(long, value_name = "P")]
     pub top_p: Option<f32>,
-    /// Seed of the sampling; the same seed gives the same text
-    #[arg(long, value_name = "N", default_value_t = 1337)]
+    /// Seed of the sampling, up to 18446744073709551615; the same seed gives the same text
+    #[arg(long, value_name = "N", default_value_t = 1337, value_parser = sampling_seed)]
     pub seed: u64,
     /// Round the learned masks at random: at 1 as in training, towards 0 more and more like the threshold [default: the threshold]
     #[arg(long, value_name = "T")]

@@ -13,6 +13,8 @@ pub enum Failure {
     Work(Box<dyn Error + Send + Sync>),
     /// The reader of standard output closed it.
     OutputClosed,
+    /// A signal ended the work before its end; what was done is saved. The value is the exit status.
+    Stopped(u8),
 }
 
 impl Failure {
@@ -21,11 +23,20 @@ impl Failure {
         Self::Work(message.into().into())
     }
 
-    /// The exit status: 2 for usage, 1 for everything else.
+    /// The exit status: 2 for usage, that of a signal, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Work(_) | Self::OutputClosed => 1,
+            Self::Stopped(status) => *status,
+        }
+    }
+
+    /// The end of work that may have been stopped before its end, by a signal or otherwise.
+    pub fn if_signalled(stopped: bool) -> Result<(), Self> {
+        match crate::stop::signal_status() {
+            Some(status) if stopped => Err(Self::Stopped(status)),
+            _ => Ok(()),
         }
     }
 
@@ -49,6 +60,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(message) => formatter.write_str(message),
+            Self::Stopped(_) => formatter.write_str("stopped by a signal"),
             Self::OutputClosed => formatter.write_str("standard output was closed"),
             Self::Work(error) => {
                 let mut printed = error.to_string();

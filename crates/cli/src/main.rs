@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The reader, for example `head`, needs no more output: that is not a failure.
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Stopped(status)) => ExitCode::from(status),
         Err(failure) => {
             print_message(&format!("error: {failure}"));
             ExitCode::from(failure.exit_code())

@@ -1,7 +1,7 @@
 //! Requests to save and end.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::failure::Failure;
 use crate::terminal::print_message;
@@ -14,18 +14,49 @@ pub fn stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// Makes the first Ctrl-C or SIGTERM a request to save and end; the second one ends the process at
-/// once.
+/// What shells add to the number of a signal that ended a process.
+const SIGNAL_STATUS: u8 = 128;
+
+/// The number of the signal that asked to save and end; 0 if none did.
+static SIGNAL: AtomicU8 = AtomicU8::new(0);
+
+/// The exit status of a process that a signal has ended, after saving: 130 for Ctrl-C, 143 for
+/// SIGTERM. None if no signal came.
+pub fn signal_status() -> Option<u8> {
+    match SIGNAL.load(Ordering::Relaxed) {
+        0 => None,
+        signal => Some(SIGNAL_STATUS + signal),
+    }
+}
+
+/// Makes the first Ctrl-C, SIGTERM or SIGHUP a request to save and end; the second one ends the process
+/// at once.
+#[cfg(unix)]
 pub fn on_signals() -> Result<(), Failure> {
-    static ASKED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        STOP.store(true, Ordering::Relaxed);
-        print_message("\nsaving a checkpoint and stopping; press Ctrl-C once more to stop at once");
-    })?;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let wait = move || signals.forever().for_each(|signal| ask(signal as u8));
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(wait)?;
     Ok(())
+}
+
+/// Makes the first Ctrl-C a request to save and end; the second one ends the process at once.
+#[cfg(not(unix))]
+pub fn on_signals() -> Result<(), Failure> {
+    const INTERRUPT: u8 = 2;
+    ctrlc::set_handler(|| ask(INTERRUPT))?;
+    Ok(())
+}
+
+/// Takes a signal.
+fn ask(signal: u8) {
+    if SIGNAL.swap(signal, Ordering::Relaxed) != 0 {
+        std::process::exit((SIGNAL_STATUS + signal).into());
+    }
+    STOP.store(true, Ordering::Relaxed);
+    print_message("\nsaving a checkpoint and stopping; press Ctrl-C once more to stop at once");
 }
 
 /// Makes the end of standard input a request to save and end.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Child;
 
 use kernels::random::Philox;
-use support::{last_step, prepare, run, start, terminate, wait_until};
+use support::{interrupt, last_step, prepare, run, start, terminate, wait_until};
 
 const KILLS: u64 = 20;
 
@@ -90,14 +90,19 @@ fn terminated_and_resumed() {
     let folder = place.path();
     prepare(folder);
     train_undisturbed(folder, "whole");
-    let mut child = start_or_resume(folder, "stopped");
-    let latest = folder.join("stopped/latest");
-    let ended = wait_until(&mut child, "the first checkpoint", || latest.exists());
-    assert!(ended.is_none(), "the run ended before its first checkpoint");
-    terminate(&mut child);
-    run(
-        folder,
-        &["train", "--out", "stopped", "--resume", "--set", SET_STEPS],
-    );
-    assert!(last_checkpoint(folder, "stopped") == last_checkpoint(folder, "whole"));
+    for (out, stop) in [
+        ("terminated", terminate as fn(&mut Child)),
+        ("interrupted", interrupt),
+    ] {
+        let mut child = start_or_resume(folder, out);
+        let latest = folder.join(out).join("latest");
+        let ended = wait_until(&mut child, "the first checkpoint", || latest.exists());
+        assert!(ended.is_none(), "the run ended before its first checkpoint");
+        stop(&mut child);
+        run(
+            folder,
+            &["train", "--out", out, "--resume", "--set", SET_STEPS],
+        );
+        assert!(last_checkpoint(folder, out) == last_checkpoint(folder, "whole"));
+    }
 }

@@ -12,6 +12,7 @@ use model::{ConfigProblem, TransformerConfig};
 use crate::checkpoints::{FOLDER, model_folder_of};
 use crate::config::{ConfigError, RunConfig};
 use crate::generation_config::write_generation_config;
+use crate::run_data;
 use crate::run_folder::CONFIG_FILE;
 
 /// Why a stored model cannot be found, read or written.
@@ -204,12 +205,14 @@ impl StoredModel {
     /// The run's configuration or its data cannot be read.
     pub fn training_data(&self) -> Result<Option<DataFolder>, StoredModelError> {
         // The path itself, or the run folder two levels above a checkpoint.
-        let folders = self.path.ancestors().take(3);
-        let file = folders
-            .map(|folder| folder.join(CONFIG_FILE))
-            .find(|file| file.is_file());
-        file.map(|file| Ok(DataFolder::open(RunConfig::read(&file, &[])?.data.path)?))
-            .transpose()
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let mut folders = path.ancestors().take(3);
+        let run = folders.find(|folder| folder.join(CONFIG_FILE).is_file());
+        run.map(|run| {
+            let config = RunConfig::read(&run.join(CONFIG_FILE), &[])?;
+            Ok(DataFolder::open(run_data::find(run, &config.data.path))?)
+        })
+        .transpose()
     }
 }
 

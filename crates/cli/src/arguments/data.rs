@@ -75,6 +75,15 @@ pub struct PrepareArguments {
     /// What to do about a record of JSON or Parquet that cannot be read
     #[arg(long, value_enum, value_name = "ACTION", default_value = "stop")]
     pub on_error: ErrorAction,
+    /// Where a wiki's text gives several language variants, take this one, for example zh-tw or sr-el
+    /// [default: the first one of the wiki's language]
+    #[arg(
+        long,
+        value_name = "CODE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub language_variant: String,
     /// Stop after this many bytes of text, for example 500k, 30M or 2G
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_text: Option<u64>,

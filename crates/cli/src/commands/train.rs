@@ -67,7 +67,8 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
             print_message(&format!("warning: no report: {error}"));
         }
     }
-    report(&outcome, &view, &folder, common)
+    report(&outcome, &view, &folder, common)?;
+    Failure::if_signalled(outcome.stopped)
 }
 
 /// Whether the run reads the quick start's own text, and not one that the user names.

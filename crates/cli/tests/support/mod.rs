@@ -79,16 +79,30 @@ pub fn last_step(run: &Path) -> u64 {
     metrics.lines().rev().find_map(step).unwrap_or(0)
 }
 
-/// Asks a running program to save and end, as Ctrl-C does. It must end well.
+/// Asks a running program to save and end. It must do so, and say with its exit status that it was
+/// SIGTERM.
 #[cfg(unix)]
 #[track_caller]
 pub fn terminate(child: &mut Child) {
-    let signal = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(signal.expect("kill runs").success());
-    assert!(
-        child.wait().expect("a child").success(),
-        "SIGTERM saves and ends well"
-    );
+    send(child, "TERM", 143);
+}
+
+/// Asks a running program to save and end, as Ctrl-C does.
+#[cfg(unix)]
+#[track_caller]
+pub fn interrupt(child: &mut Child) {
+    send(child, "INT", 130);
+}
+
+#[cfg(unix)]
+#[track_caller]
+fn send(child: &mut Child, signal: &str, expected: i32) {
+    let sent = Command::new("kill")
+        .args(["-s", signal, &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
+    let status = child.wait().expect("a child");
+    assert_eq!(status.code(), Some(expected), "SIG{signal} saves and ends");
 }
 
 /// Runs the program with `--json`; gives the object that it prints.

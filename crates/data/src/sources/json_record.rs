@@ -23,12 +23,9 @@ pub(super) enum Found {
 /// The text under `column` of the object that `record` consists of. If the key occurs several times, the
 /// last one counts.
 pub(super) fn text_of(record: &[u8], column: &str) -> Result<Found, String> {
-    std::str::from_utf8(record)
+    let source = std::str::from_utf8(record)
         .map_err(|error| format!("byte {} is not valid UTF-8", error.valid_up_to()))?;
-    let mut parser = Parser {
-        bytes: record,
-        at: 0,
-    };
+    let mut parser = Parser::new(source);
     parser.record(column).map_err(|problem| match problem {
         Problem::Value(message) => message,
         Problem::Syntax(expected) => {
@@ -49,8 +46,10 @@ pub(super) fn text_of(record: &[u8], column: &str) -> Result<Found, String> {
 
 /// Whether `bytes` are one JSON value, and nothing else.
 pub(super) fn is_value(bytes: &[u8]) -> bool {
-    let mut parser = Parser { bytes, at: 0 };
-    std::str::from_utf8(bytes).is_ok() && parser.skip_value().is_ok() && parser.end().is_ok()
+    std::str::from_utf8(bytes).is_ok_and(|source| {
+        let mut parser = Parser::new(source);
+        parser.skip_value().is_ok() && parser.end().is_ok()
+    })
 }
 
 enum Problem {
@@ -61,11 +60,20 @@ enum Problem {
 }
 
 struct Parser<'a> {
+    source: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(source: &'a str) -> Self {
+        Self {
+            source,
+            bytes: source.as_bytes(),
+            at: 0,
+        }
+    }
+
     fn record(&mut self, column: &str) -> Result<Found, Problem> {
         let mut found = None;
         let mut keys = Vec::new();
@@ -250,25 +258,22 @@ impl Parser<'_> {
             return Err(Problem::Syntax(name));
         }
         self.at += 1;
-        let mut text = Vec::new();
+        let mut text = String::new();
         let mut lone = false;
         loop {
             let start = self.at;
             let special = self.next_special()?;
-            text.extend_from_slice(&self.bytes[start..self.at - 1]);
+            text.push_str(&self.source[start..self.at - 1]);
             if special == b'"' {
-                let text =
-                    String::from_utf8(text).expect("parts of valid text at whole characters");
                 return Ok((text, lone));
             }
-            let character = match self.escape()? {
-                Escape::Character(character) => character,
+            match self.escape()? {
+                Escape::Character(character) => text.push(character),
                 Escape::Half => {
                     lone = true;
-                    char::REPLACEMENT_CHARACTER
+                    text.push(char::REPLACEMENT_CHARACTER);
                 }
-            };
-            text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::checkpoints::{FOLDER as CHECKPOINTS, LATEST};
 use crate::config::{ConfigError, RunConfig};
 use crate::metrics::Metrics;
 use crate::precision::PrecisionChoice;
+use crate::run_data;
 use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
 
 /// File name, in a run folder, of the error that ended the run's process.
@@ -155,7 +156,9 @@ impl PlannedRun {
             path: self.folder.clone(),
             source,
         })?;
-        self.config.write(&path)
+        let mut stored = self.config.clone();
+        stored.data.path = run_data::to_store(&self.folder, &stored.data.path);
+        stored.write(&path)
     }
 }
 

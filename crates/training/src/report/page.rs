@@ -24,11 +24,13 @@ impl Page {
     pub(super) fn document(&self, title: &str) -> String {
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"generator\" content=\"ldrop {version}\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
              style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
              <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n\
              {plots}\n<script>\n{CHARTS}</script>\n{scripts}</body>\n</html>\n",
+            version = env!("CARGO_PKG_VERSION"),
             title = escaped(title),
             body = self.text,
             plots = data_element("plots", &self.plots),

@@ -23,6 +23,7 @@ use crate::config::RunConfig;
 use crate::metrics::MetricsLog;
 use crate::optimizer::AdamW;
 use crate::precision::PrecisionChoice;
+use crate::run_data;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
 
 /// Keys that may differ when a run is resumed: none of them affects the weights.
@@ -47,7 +48,8 @@ pub struct Setup<'a> {
 }
 
 impl Setup<'_> {
-    /// The stored configuration of a run, with overrides, for resuming it.
+    /// The stored configuration of a run, with overrides, for resuming it. A relative path of its data
+    /// is replaced by one that holds in the working folder.
     ///
     /// # Errors
     /// There is no run, or its configuration or the overrides are invalid; all problems are reported.
@@ -56,7 +58,12 @@ impl Setup<'_> {
         if !path.exists() {
             return Err(RunFolderError::Empty { path: run.into() }.into());
         }
-        Ok(RunConfig::read(&path, overrides)?)
+        let mut config = RunConfig::read(&path, overrides)?;
+        let is_stored = |typed: &String| !typed.trim_start().starts_with("data");
+        if overrides.iter().all(is_stored) {
+            config.data.path = run_data::find(run, &config.data.path);
+        }
+        Ok(config)
     }
 
     /// The configuration in `file`, with overrides, for resuming a run.
@@ -94,6 +101,7 @@ impl<'a> Trainer<'a> {
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let origin = origin::weights(&setup.config, &model_config, setup.data)?;
         let folder = RunFolder::create(run)?;
+        setup.config.data.path = run_data::to_store(run, &setup.config.data.path);
         setup.config.write(&folder.config())?;
         Self::begin(setup, model_config, folder, Newest::default(), origin)
     }
@@ -119,6 +127,10 @@ impl<'a> Trainer<'a> {
         if setup.config.train.precision == PrecisionChoice::Auto {
             setup.config.train.precision = stored.train.precision;
         }
+        setup.config.data.path = match setup.config.data.path {
+            path if run_data::is_same(run, &stored.data.path, &path) => stored.data.path.clone(),
+            path => run_data::to_store(run, &path),
+        };
         let mut keys = stored.differing_keys(&setup.config);
         let differs = !keys.is_empty();
         keys.retain(|key| !is_harmless(key));

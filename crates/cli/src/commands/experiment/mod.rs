@@ -51,7 +51,8 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     };
     save_report(&out)?;
     finish(&ended, &out, &arguments, common)?;
-    measured
+    measured?;
+    Failure::if_signalled(stop::stopped())
 }
 
 /// The experiment's folder: the one of --out, or one named after the file.

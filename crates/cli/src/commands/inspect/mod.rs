@@ -115,7 +115,9 @@ fn tokens_of(
         (Some(path), _) => {
             let bytes = std::fs::read(path)
                 .map_err(|error| Failure::work(format!("{}: {error}", path.display())))?;
-            let text = String::from_utf8_lossy(&bytes).into_owned();
+            // As `data prepare` reads files: a byte order mark is not text.
+            let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+            let text = String::from_utf8_lossy(bytes).into_owned();
             (text, path.display().to_string())
         }
         (None, Some(prompt)) => (prompt.clone(), "a given text".into()),

@@ -50,7 +50,7 @@ const CASES: [(&str, &str, &str); 84] = [
     (
         "en",
         "where <math>\\{x | y\\}^{{2}}</math> holds {{x|y}}.",
-        "where holds.",
+        r"where $\{x | y\}^{{2}}$ holds.",
     ),
     (
         "en",

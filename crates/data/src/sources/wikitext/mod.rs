@@ -2,9 +2,9 @@
 //!
 //! The steps and their order are MediaWiki's: opaque texts and comments, templates from the inside out,
 //! tables, links, tags, then lines. Templates that stand for words in running text give these words
-//! (`templates/templates.toml` lists them). All others are dropped and counted, and so are tables,
-//! formulas, references, galleries, pictures with their captions, and sections that only list literature
-//! or links.
+//! (`templates/templates.toml` lists them). All others are dropped and counted. Tables, references, galleries,
+//! pictures with their captions, and sections that only list literature or links are dropped too. A formula
+//! stays as LaTeX between dollar signs.
 
 mod blocks;
 mod brackets;

@@ -64,11 +64,9 @@ pub(super) fn replace_numbered(
 }
 
 /// Tags whose contents are hidden: not running text.
-const HIDDEN: [&str; 22] = [
+const HIDDEN: [&str; 19] = [
     "categorytree",
-    "ce",
     "charinsert",
-    "chem",
     "gallery",
     "graph",
     "hiero",
@@ -78,7 +76,6 @@ const HIDDEN: [&str; 22] = [
     "inputbox",
     "mapframe",
     "maplink",
-    "math",
     "ref",
     "references",
     "score",
@@ -90,7 +87,15 @@ const HIDDEN: [&str; 22] = [
 ];
 
 /// Tags whose contents are shown letter by letter.
-const LITERAL_TAGS: [&str; 4] = ["nowiki", "pre", "source", "syntaxhighlight"];
+const LITERAL_TAGS: [&str; 7] = [
+    "ce",
+    "chem",
+    "math",
+    "nowiki",
+    "pre",
+    "source",
+    "syntaxhighlight",
+];
 
 /// An opaque text.
 #[derive(Debug)]
@@ -201,7 +206,7 @@ impl Stripper<'_> {
         let is_code = matches!(&*tag.name, "source" | "syntaxhighlight");
         let is_block = match &*tag.name {
             "pre" => true,
-            "nowiki" => false,
+            "nowiki" | "math" | "ce" | "chem" => false,
             _ => !attributes.split_whitespace().any(|word| {
                 word.trim_end_matches(['>', '/']) == "inline" || word.starts_with("inline=")
             }),
@@ -220,6 +225,18 @@ impl Stripper<'_> {
         }
         if is_block {
             text = text.trim_end().trim_start_matches(['\r', '\n']).to_owned();
+        }
+        if matches!(&*tag.name, "math" | "ce" | "chem") {
+            // A formula is one line of LaTeX.
+            let words: Vec<&str> = text.split_whitespace().collect();
+            text = words.join(" ");
+            if text.is_empty() {
+                self.out.push(GAP);
+                return;
+            }
+            if tag.name == "math" {
+                text = format!("${text}$");
+            }
         }
         let mark = numbered(OPAQUE, self.opaque.len());
         self.opaque.push(Opaque { text, is_block });

@@ -1,0 +1,237 @@
+//! What `ldrop data prepare` reads, refuses, leaves out, and says about it.
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{failure, json, ldrop, run};
+
+/// Prepares with a byte tokenizer and no validation part; gives what is printed and the text.
+#[track_caller]
+fn prepared(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let out = [
+        "data",
+        "prepare",
+        "--out",
+        "data",
+        "--tokenizer",
+        "byte",
+        "--validation",
+        "0",
+    ];
+    let output = run(folder, &[&out, arguments].concat());
+    let tokens = std::fs::read(folder.join("data/train.bin")).expect("written");
+    let bytes: Vec<u8> = tokens.chunks_exact(2).map(|token| token[0]).collect();
+    (
+        String::from_utf8(output.stdout).expect("text"),
+        String::from_utf8(bytes).expect("text"),
+    )
+}
+
+fn write(folder: &Path, name: &str, content: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::write(path, content).expect("written");
+}
+
+#[test]
+fn formats_are_recognized_or_chosen() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(
+        folder,
+        "a.json",
+        "[{\"body\": \"one\"},\n {\"body\": \"two\"}]",
+    );
+    let (_, text) = prepared(folder, &["a.json", "--text-column", "body"]);
+    assert_eq!(text, "one\ntwo");
+    let (_, text) = prepared(folder, &["a.json", "--format", "text"]);
+    assert!(text.starts_with("[{"), "{text}");
+
+    write(
+        folder,
+        "b.txt",
+        "{\"text\": \"one\"}\n{\"text\": \"two\"}\n",
+    );
+    let refused = ["data", "prepare", "b.txt", "--out", "other"];
+    let (code, message) = failure(folder, &refused);
+    assert_eq!(code, 1);
+    for part in ["b.txt", "plain text", "JSON lines", "--format"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!folder.join("other").exists());
+    for name in ["jsonl", "json-lines", "json"] {
+        let (_, text) = prepared(folder, &["b.txt", "--format", name]);
+        assert_eq!(text, "one\ntwo", "{name}");
+    }
+    let (code, _) = failure(folder, &[&refused[..], &["--format", "csv"]].concat());
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn what_is_left_out_is_reported() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(folder, "in/story.txt", "Once.");
+    write(folder, "in/settings.json", "{\n  \"a\": 1\n}\n");
+    write(folder, "in/wiki/meta.json", "{}");
+    write(folder, "in/wiki/train.bin", "");
+    write(
+        folder,
+        "in/records.jsonl",
+        "{\"text\": \"one\"}\nbroken\n{\"text\": \"\\ud800\"}\n",
+    );
+    let (code, message) = failure(folder, &["data", "prepare", "in", "--out", "other"]);
+    assert!(
+        code == 1 && message.contains("records.jsonl:2"),
+        "{message}"
+    );
+    let (report, text) = prepared(folder, &["in", "--on-error", "skip"]);
+    assert_eq!(text, "one\n\u{FFFD}\nOnce.");
+    for part in [
+        "left out: 1 records that cannot be read\n  in/records.jsonl:2: not a JSON object",
+        "changed: 1 texts with half of a surrogate pair",
+        "left out: 1 files that are markup or data, not text\n  in/settings.json: ",
+        "left out: 1 files and folders that this program wrote\n  in/wiki\n",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let counts = json(
+        folder,
+        &[
+            "data",
+            "prepare",
+            "in",
+            "--out",
+            "other",
+            "--on-error",
+            "skip",
+        ],
+    );
+    assert_eq!(counts["report"]["reasons"]["unreadable-record"]["count"], 1);
+    let meta = std::fs::read_to_string(folder.join("other/meta.json")).expect("written");
+    let meta: Value = serde_json::from_str(&meta).expect("JSON");
+    assert_eq!(meta["left_out"]["own-folder"], 1);
+}
+
+#[test]
+fn own_folders_and_empty_sources_are_refused() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(folder, "story.txt", &"Once upon a time. ".repeat(20));
+    let (_, first) = prepared(folder, &["."]);
+    assert_eq!(prepared(folder, &["."]).1, first);
+    let (code, message) = failure(folder, &["data", "prepare", "data", "--out", "other"]);
+    assert!(
+        code == 1 && message.contains("a data folder of this program"),
+        "{message}"
+    );
+    write(folder, "empty.txt", " \n");
+    for arguments in [&["empty.txt"][..], &["story.txt", "--max-text", "0"]] {
+        let out = ["data", "prepare", "--out", "other"];
+        let (code, message) = failure(folder, &[&out, arguments].concat());
+        assert!(code == 1 && message.contains("no t"), "{message}");
+    }
+    let names: Vec<_> = std::fs::read_dir(folder)
+        .expect("a folder")
+        .flatten()
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn a_byte_order_mark_is_not_inspected() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    support::prepare(folder);
+    run(
+        folder,
+        &[
+            "train",
+            "--config",
+            "tiny.toml",
+            "--out",
+            "run",
+            "--set",
+            "train.steps=1",
+        ],
+    );
+    write(folder, "plain.txt", "line");
+    write(folder, "marked.txt", "\u{FEFF}line");
+    let inspected = |name| json(folder, &["inspect", "--model", "run", "--file", name]);
+    assert_eq!(inspected("marked.txt"), inspected("plain.txt"));
+}
+
+/// A run is used and resumed from folders other than the one where it was started.
+#[test]
+fn the_data_of_a_run_is_found_from_anywhere() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    support::prepare(folder);
+    let elsewhere = folder.join("else/where");
+    std::fs::create_dir_all(&elsewhere).expect("made");
+    let apart = tempfile::tempdir().expect("a folder");
+    let apart = apart.path().join("run").display().to_string();
+    for out in ["runs/a", &apart] {
+        run(
+            folder,
+            &[
+                "train",
+                "--config",
+                "tiny.toml",
+                "--out",
+                out,
+                "--set",
+                "train.steps=2",
+            ],
+        );
+        let here = json(folder, &["eval", "--model", out]);
+        let path = folder.join(out).display().to_string();
+        assert_eq!(json(&elsewhere, &["eval", "--model", &path]), here);
+        let resume = [
+            "train",
+            "--resume",
+            "--out",
+            &path,
+            "--set",
+            "train.steps=4",
+        ];
+        assert_eq!(json(&elsewhere, &resume)["step"], 4);
+        json(&elsewhere, &["eval", "--model", &path]);
+    }
+    // A project can be moved with its runs.
+    let moved = folder.join("moved");
+    std::fs::create_dir(&moved).expect("made");
+    for name in ["runs", "data"] {
+        std::fs::rename(folder.join(name), moved.join(name)).expect("moved");
+    }
+    let checkpoint = "../../moved/runs/a/checkpoints/step-00000004";
+    json(&elsewhere, &["eval", "--model", checkpoint]);
+    // An older run stored its path as it was given; from the same working folder it is found as ever.
+    let apart_config = Path::new(&apart).join("config.toml");
+    let stored = std::fs::read_to_string(&apart_config).expect("a configuration");
+    let line = stored
+        .lines()
+        .find(|line| line.starts_with("path = "))
+        .expect("a path");
+    std::fs::write(&apart_config, stored.replace(line, "path = \"data\"")).expect("written");
+    json(&moved, &["eval", "--model", &apart]);
+    let (code, message) = failure(&elsewhere, &["eval", "--model", &apart]);
+    assert!(code == 1 && message.contains("data"), "{message}");
+}
+
+#[test]
+fn seeds_have_a_limit() {
+    let place = tempfile::tempdir().expect("a folder");
+    let largest = "9223372036854775807";
+    for seed in ["9223372036854775808", "-1", "99999999999999999999"] {
+        let option = format!("--seed={seed}");
+        let (code, message) = failure(place.path(), &["train", &option]);
+        assert!(code == 2 && message.contains(largest), "{message}");
+    }
+    let help = ldrop(place.path(), &["train", "--help"])
+        .output()
+        .expect("help");
+    assert!(String::from_utf8_lossy(&help.stdout).contains(largest));
+}
