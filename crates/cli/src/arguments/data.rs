@@ -63,15 +63,6 @@ pub struct PrepareArguments {
     /// Name of the column (Parquet) or key (JSON) that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_column: String,
-    /// Where a wiki's text gives several language variants, take this one, for example zh-tw or sr-el
-    /// [default: the first one of the wiki's language]
-    #[arg(
-        long,
-        value_name = "CODE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub language_variant: String,
     /// What to do about a record of JSON or Parquet that cannot be read
     #[arg(long, value_enum, value_name = "ACTION", default_value = "stop")]
     pub on_error: ErrorAction,
