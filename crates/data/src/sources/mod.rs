@@ -176,7 +176,7 @@ pub struct ReadOptions {
     pub on_error: OnError,
     /// A folder that is no source although it may lie within one: the one that is being prepared.
     pub out: Option<PathBuf>,
-    /// Number of threads that turn raw input into text; at least one is used. As many more, at most eight,
+    /// Number of threads that turn raw input into text; at least one is used. As many more, at most four,
     /// read files ahead.
     pub threads: usize,
     /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if

@@ -33,7 +33,7 @@ const BATCH_ROWS: usize = 64;
 
 /// The largest column of a row group that a worker decodes as a whole, in bytes before and after
 /// decompression. A larger one is decoded page by page on the reading thread.
-const LARGEST_GROUP: u64 = 32 * 1024 * 1024;
+const LARGEST_GROUP: u64 = 8 * 1024 * 1024;
 
 /// The number of columns that an error names.
 const COLUMNS_NAMED: usize = 20;

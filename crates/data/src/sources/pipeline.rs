@@ -23,7 +23,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 const BATCHES_PER_WORKER: usize = 2;
 
 /// The most files that are read at once.
-const READERS: usize = 8;
+const READERS: usize = 4;
 
 /// The output of a format's reader.
 pub(super) enum RawDocument {
@@ -210,7 +210,8 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
     pub(super) fn read(&mut self, count: usize, read: &Read<'_>) -> Result<bool, E> {
         Workers::with(self.threads, |workers| {
             let readers = count.min(self.threads).min(READERS);
-            let batches = BATCHES_PER_WORKER * self.threads.div_ceil(readers.max(1));
+            // So many for each reader that the file whose turn it is keeps all workers busy.
+            let batches = BATCHES_PER_WORKER * self.threads;
             let (inputs, queues) = sync_channel(readers);
             let begin = Mutex::new((0, inputs));
             std::thread::scope(|scope| {
