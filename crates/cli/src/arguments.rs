@@ -2,13 +2,12 @@
 
 mod bench;
 mod common;
+mod data;
 mod experiment;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use data::TokenizerChoice;
-use data::sources::Source;
 use model::CutInputs;
 use training::report::Theme;
 
@@ -17,6 +16,7 @@ pub use bench::{
     BenchKernelsArguments, BenchPrefillArguments, BenchTrainArguments,
 };
 pub use common::{Common, PrecisionName};
+pub use data::{DataArguments, DataCommand, PrepareArguments};
 pub use experiment::{ExperimentArguments, FormatName, ReportArguments};
 
 /// Transformers that learn, for each token, which of their own activations to drop.
@@ -61,68 +61,6 @@ pub enum Command {
     Export(ExportArguments),
     /// Measure how fast this machine computes
     Bench(BenchArguments),
-}
-
-/// Arguments of `data`.
-#[derive(Debug, Args)]
-pub struct DataArguments {
-    /// The command.
-    #[command(subcommand)]
-    pub command: DataCommand,
-}
-
-/// The commands of `data`.
-#[derive(Debug, Subcommand)]
-pub enum DataCommand {
-    /// Turn text into token files for training
-    #[command(after_help = "Examples:
-  ldrop data prepare enwiki-pages-articles.xml.bz2 --out data/wikipedia
-  ldrop data prepare books/ notes.txt.gz --out data/books --tokenizer bpe:4096
-  ldrop data prepare cargo --out data/rust --tokenizer bpe:8192 --max-text 100M
-  ldrop data prepare hf:wikimedia/wikipedia:20231101.simple --out data/simple
-
-The text is divided by position: by default the last tenth is for validation.")]
-    Prepare(PrepareArguments),
-}
-
-/// Arguments of `data prepare`.
-#[derive(Debug, Args)]
-pub struct PrepareArguments {
-    /// Files or folders (.txt .md .rs …, .jsonl, .parquet, Wikipedia .xml dumps, each also .gz, .bz2 or .zst), `cargo`, `modular-addition:P`, or `hf:OWNER/NAME[:CONFIG]`
-    #[arg(required = true, value_name = "SOURCE")]
-    pub sources: Vec<Source>,
-    /// The data folder to make
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// gpt2, bpe:N (trained on the training part), byte or char
-    #[arg(long, value_name = "KIND", default_value = "gpt2")]
-    pub tokenizer: TokenizerChoice,
-    /// Share of the text, at its end, that becomes the validation part
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    pub validation: f64,
-    /// Put no end-of-text token between documents
-    #[arg(long)]
-    pub no_end_of_text: bool,
-    /// Name of the column (Parquet) or key (JSONL) that holds the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    pub text_column: String,
-    /// Stop after this many bytes of text, for example 500k, 30M or 2G
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    pub max_text: Option<u64>,
-}
-
-/// Reads a number of bytes with an optional unit.
-fn bytes(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.char_indices().last() {
-        Some((end, 'k' | 'K')) => (&text[..end], 1_000),
-        Some((end, 'm' | 'M')) => (&text[..end], 1_000_000),
-        Some((end, 'g' | 'G')) => (&text[..end], 1_000_000_000),
-        _ => (text, 1),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "expected a number such as 500k, 30M or 2G")?;
-    number.checked_mul(factor).ok_or_else(|| "too large".into())
 }
 
 /// Arguments of `train`.
@@ -413,14 +351,5 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn amounts_of_text() {
-        assert_eq!(bytes("12"), Ok(12));
-        assert_eq!(bytes("30M"), Ok(30_000_000));
-        assert_eq!(bytes("500k"), Ok(500_000));
-        assert!(bytes("").is_err() && bytes("M").is_err() && bytes("-1").is_err());
-        assert!(bytes("99999999999999999999").is_err() && bytes("99999999999G").is_err());
     }
 }

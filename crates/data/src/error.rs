@@ -74,6 +74,20 @@ pub enum DataError {
         /// Number of tokens needed.
         needed: usize,
     },
+    /// There would be no training text.
+    #[error(
+        "{path} would have no training text: {bytes} bytes of text were read, of which the last \
+         {validation} would be for validation; name more text, or choose a smaller validation share \
+         or a larger limit of text"
+    )]
+    NoTokens {
+        /// The data folder.
+        path: PathBuf,
+        /// Bytes of text.
+        bytes: u64,
+        /// The share for validation.
+        validation: f64,
+    },
     /// A value is out of range.
     #[error("`{name}` is {found}: expected {expected}")]
     Value {

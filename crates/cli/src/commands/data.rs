@@ -1,12 +1,12 @@
 //! `ldrop data prepare`.
 
-use data::sources::LeftOut;
+use data::sources::{LeftOut, Reason, Tally};
 use data::{Meta, PrepareOptions, Prepared, prepare};
 use serde::Serialize;
 
 use crate::arguments::{Common, DataArguments, DataCommand, PrepareArguments};
 use crate::failure::Failure;
-use crate::terminal::{Stages, print, print_json, thousands};
+use crate::terminal::{Stages, print, print_json, printable, thousands};
 
 /// Unknown templates that the report names.
 const TEMPLATES_NAMED: usize = 20;
@@ -25,6 +25,9 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         validation: arguments.validation,
         end_of_text: !arguments.no_end_of_text,
         text_column: arguments.text_column,
+        language_variant: arguments.language_variant,
+        format: arguments.format.into(),
+        on_error: arguments.on_error.into(),
         max_text_bytes: arguments.max_text,
         threads: common.threads(),
         ..PrepareOptions::new(arguments.sources, arguments.out)
@@ -56,11 +59,45 @@ struct JsonReport<'a> {
     report: &'a LeftOut,
 }
 
+/// One reason and its count, with examples where the user should look at them.
+fn left_out_line(reason: Reason, tally: &Tally) -> String {
+    let mut line = match reason {
+        Reason::LoneSurrogate => String::from("changed: "),
+        _ => String::from("left out: "),
+    };
+    line.push_str(&format!(
+        "{} {}",
+        thousands(tally.count),
+        reason.description()
+    ));
+    let is_shown = matches!(
+        reason,
+        Reason::UnreadableRecord
+            | Reason::LoneSurrogate
+            | Reason::FileWithoutText
+            | Reason::OtherFormat
+            | Reason::TrailingBytes
+            | Reason::OwnFolder
+            | Reason::OtherSplit
+            | Reason::Unconvertible
+    );
+    if is_shown {
+        for example in &tally.examples {
+            line.push_str("\n  ");
+            line.push_str(example);
+        }
+        let more = tally.count.saturating_sub(tally.examples.len() as u64);
+        if more > 0 && !tally.examples.is_empty() {
+            line.push_str(&format!("\n  and {} more", thousands(more)));
+        }
+    }
+    line
+}
+
 /// Says what of the sources did not become text.
 fn print_left_out(left_out: &LeftOut) -> Result<(), Failure> {
     for (reason, tally) in &left_out.reasons {
-        let count = thousands(tally.count);
-        print(&format!("left out: {count} {}", reason.description()))?;
+        print(&printable(&left_out_line(*reason, tally)))?;
     }
     let templates = left_out.most_frequent_templates();
     if templates.is_empty() {

@@ -22,7 +22,9 @@ use crate::folder::{
     FORMAT, META_FILE, Meta, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE, hexadecimal,
 };
 use crate::progress::Progress;
-use crate::sources::{LeftOut, ReadOptions, Source, SourceRecord, read_documents};
+use crate::sources::{
+    FileFormat, LeftOut, OnError, ReadOptions, Source, SourceRecord, read_documents,
+};
 use crate::tokenizer::{Tokenizer, TokenizerChoice};
 use encode::Encoding;
 use spool::{Spool, SpoolWriter};
@@ -49,6 +51,13 @@ pub struct PrepareOptions {
     pub end_of_text: bool,
     /// The name of the column or key that holds the text.
     pub text_column: String,
+    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw`; if empty, the first
+    /// one of the wiki's language.
+    pub language_variant: String,
+    /// The format of all files of paths and of datasets.
+    pub format: FileFormat,
+    /// What happens to a record of JSON or Parquet that cannot be read.
+    pub on_error: OnError,
     /// Stop after this many bytes of text.
     pub max_text_bytes: Option<u64>,
     /// The number of threads; 0 for one per processor. The result does not depend on it.
@@ -65,6 +74,9 @@ impl PrepareOptions {
             validation: 0.1,
             end_of_text: true,
             text_column: "text".into(),
+            language_variant: String::new(),
+            format: FileFormat::Auto,
+            on_error: OnError::Stop,
             max_text_bytes: None,
             threads: 0,
         }
@@ -91,8 +103,8 @@ pub struct Prepared {
 /// "encoding" in bytes of text.
 ///
 /// # Errors
-/// A source cannot be read, a file cannot be written, `out` has other content, or another process is
-/// preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
+/// A source cannot be read, the training part would be empty, a file cannot be written, `out` has other
+/// content, or another process is preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
 /// prepares the same folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     if !(0.0..1.0).contains(&options.validation) {
@@ -109,6 +121,13 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prep
     let staging = Staging::begin(&options.out)?;
     let (spool, sources, left_out) = read(options, threads, &staging, progress)?;
     let mut meta = encode(options, threads, &staging, &spool, sources, progress)?;
+    if meta.train.tokens == 0 {
+        return Err(DataError::NoTokens {
+            path: options.out.clone(),
+            bytes: spool.bytes,
+            validation: options.validation,
+        });
+    }
     meta.left_out = left_out.counts();
     write_file(&staging.new_folder().join(META_FILE), &meta.to_json())?;
     staging.finish()?;
@@ -130,7 +149,11 @@ fn read(
     )?;
     let how = ReadOptions {
         text_column: options.text_column.clone(),
+        format: options.format,
+        on_error: options.on_error,
+        out: Some(options.out.clone()),
         threads,
+        language_variant: options.language_variant.clone(),
         max_text_bytes: options.max_text_bytes,
     };
     let (sources, left_out) = read_documents(&options.sources, &how, progress, &mut |document| {

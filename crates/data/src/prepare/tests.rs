@@ -140,7 +140,7 @@ fn threads_do_not_change_a_byte() {
             let mut options = PrepareOptions::new(sources.clone(), &out);
             options.tokenizer = tokenizer;
             options.threads = threads;
-            prepare(&options, &Silent).unwrap().meta;
+            prepare(&options, &Silent).unwrap();
             files(&out)
         });
         assert!(prepared[0] == prepared[1]);
@@ -160,7 +160,7 @@ fn a_failure_leaves_what_was_there() {
     assert_eq!(files_beside(root.path()), ["bad.txt", "good.txt"]);
 
     let bad = std::mem::replace(&mut options.sources, vec![good]);
-    prepare(&options, &Silent).unwrap().meta;
+    prepare(&options, &Silent).unwrap();
     let before = files(&out);
     options.sources = bad;
     prepare(&options, &Silent).unwrap_err();

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::left_out::LeftOut;
+
 /// An error of a source of text. Every variant names the file (or source) and, if there is one, the
 /// position: in bytes of the decompressed text, or in lines or rows, counted from one.
 #[derive(Debug, thiserror::Error)]
@@ -30,28 +32,66 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// A folder has no file with text.
-    #[error("{path} has no file with text (hidden, empty and binary files are skipped)")]
+    #[error(
+        "{path} has no file with text (hidden files, and folders that this program wrote, are not \
+         looked at)"
+    )]
     NoFiles {
         /// The folder.
         path: PathBuf,
     },
     /// All sources together have no document.
     #[error(
-        "no text in {names}: nothing is left once markup, redirects and empty documents are gone"
+        "no text in {names}: nothing is left once markup, redirects and empty documents are gone{}",
+        left_out.in_brackets()
     )]
     NoDocuments {
         /// The sources' names.
         names: String,
+        /// What the sources do hold.
+        left_out: Box<LeftOut>,
     },
     /// The file is not text.
     #[error(
-        "{path} is binary: byte {position} is zero; plain text, JSON lines, Parquet and Wikipedia dumps can be read"
+        "{path} is binary: byte {position} is zero; plain text, JSON, Parquet and Wikipedia dumps can be read \
+         (text in UTF-16 has to be converted to UTF-8)"
     )]
     Binary {
         /// The file.
         path: PathBuf,
         /// Offset of the first zero byte.
         position: u64,
+    },
+    /// The file is of a kind that cannot be read.
+    #[error("{path} is {kind}")]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// The kind, and what to do with it.
+        kind: &'static str,
+    },
+    /// The format does not follow from name and content.
+    #[error(
+        "{path}: its name says {name}, its content is {content}; if you mean this file, say how to \
+         read it with --format (text, jsonl, json, parquet or wikipedia)"
+    )]
+    UnclearFormat {
+        /// The file.
+        path: PathBuf,
+        /// What the name says.
+        name: String,
+        /// What the content shows.
+        content: String,
+    },
+    /// The source is a folder that this program wrote.
+    #[error(
+        "{path} is {kind} of this program, not a source of text; name the text that it was made from"
+    )]
+    OwnFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What kind of folder it is.
+        kind: &'static str,
     },
     /// The text is not UTF-8.
     #[error("{path}: byte {position} is not valid UTF-8: convert the file to UTF-8 first")]
@@ -75,6 +115,18 @@ pub enum SourceError {
         raw_position: u64,
         /// Bytes decompressed so far.
         position: u64,
+        /// The decompressor's message.
+        reason: String,
+    },
+    /// The compressed stream cannot be read, though nothing shows that it is damaged.
+    #[error(
+        "{path} cannot be unpacked as {compression}: {reason}; unpack it with the program that made it"
+    )]
+    UnsupportedCompression {
+        /// The file.
+        path: PathBuf,
+        /// bzip2, gzip or zstd.
+        compression: &'static str,
         /// The decompressor's message.
         reason: String,
     },
@@ -108,12 +160,12 @@ pub enum SourceError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// A line of a JSON lines file is invalid.
+    /// A record of a JSON file is invalid.
     #[error("{path}:{line}: {reason}")]
     JsonLine {
         /// The file.
         path: PathBuf,
-        /// The line, counted from one.
+        /// The line where the record begins, counted from one.
         line: u64,
         /// The problem.
         reason: String,

@@ -1,58 +1,264 @@
-//! The format and the compression of a file, from its name.
+//! The format of a file: what its name promises, what its content shows, and what follows from both.
+//!
+//! Text is read without a question, and so is a file whose name and content say the same. Where they
+//! differ, or where the content is markup or data that its name does not explain, the file is refused: it
+//! never becomes text by mistake.
 
 use std::path::Path;
 
-/// The compression of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Bzip2,
-    Gzip,
-    Zstd,
-}
+use super::FileFormat;
+use super::compression::Compression;
+use super::content::Content;
 
-impl Compression {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::None => "uncompressed",
-            Self::Bzip2 => "bzip2",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-/// The format of the decompressed bytes.
+/// A format that files are read in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     PlainText,
     JsonLines,
+    /// An array of objects, or objects one after another.
+    JsonValues,
     Parquet,
     WikipediaDump,
 }
 
-/// Format and compression from a file's name, for example `pages.xml.bz2`. A file with an unknown
-/// extension is plain text.
-pub(super) fn of_name(path: &Path) -> (Format, Compression) {
+/// What the name of a file says about its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// Nothing: no ending, or an unknown one.
+    Nothing,
+    /// Running text: `.txt`.
+    Text,
+    /// Source code or the like, which can begin as JSON or XML do.
+    Code,
+    Html,
+    Xml,
+    JsonLines,
+    /// `.json`: one value, or lines.
+    Json,
+    Parquet,
+}
+
+/// Endings of source code, configuration, tables and marked-up text.
+const CODE: &[&str] = &[
+    "adoc",
+    "asm",
+    "awk",
+    "bat",
+    "bash",
+    "c",
+    "cc",
+    "cfg",
+    "cjs",
+    "clj",
+    "cmake",
+    "conf",
+    "cpp",
+    "cs",
+    "css",
+    "csv",
+    "cu",
+    "cuh",
+    "cxx",
+    "d",
+    "dart",
+    "el",
+    "erl",
+    "ex",
+    "exs",
+    "fish",
+    "go",
+    "gradle",
+    "graphql",
+    "groovy",
+    "h",
+    "hpp",
+    "hs",
+    "hxx",
+    "ini",
+    "java",
+    "jl",
+    "js",
+    "jsx",
+    "kt",
+    "kts",
+    "less",
+    "lisp",
+    "lua",
+    "m",
+    "markdown",
+    "md",
+    "mjs",
+    "mk",
+    "ml",
+    "mli",
+    "nim",
+    "org",
+    "pas",
+    "php",
+    "pl",
+    "pm",
+    "properties",
+    "proto",
+    "ps1",
+    "py",
+    "pyi",
+    "r",
+    "rb",
+    "rs",
+    "rst",
+    "s",
+    "sass",
+    "scala",
+    "scm",
+    "scss",
+    "sh",
+    "sql",
+    "svelte",
+    "swift",
+    "tex",
+    "toml",
+    "ts",
+    "tsv",
+    "tsx",
+    "v",
+    "vue",
+    "yaml",
+    "yml",
+    "zig",
+    "zsh",
+];
+
+/// What a file's name says: its contents and its compression, for example `pages.xml.bz2`.
+pub(super) fn of_name(path: &Path) -> (Named, Compression) {
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().to_lowercase())
         .unwrap_or_default();
-    let (stem, compression) = [
-        (".bz2", Compression::Bzip2),
-        (".gz", Compression::Gzip),
-        (".zst", Compression::Zstd),
-    ]
-    .into_iter()
-    .find_map(|(ending, compression)| Some((name.strip_suffix(ending)?, compression)))
-    .unwrap_or((&name, Compression::None));
-    let format = match stem.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("xml") => Format::WikipediaDump,
-        Some("jsonl" | "ndjson") => Format::JsonLines,
-        Some("parquet") => Format::Parquet,
-        _ => Format::PlainText,
+    let name = without_number(&name);
+    let (contents, compression) = Compression::of_name(name);
+    let contents = without_number(contents);
+    let Some((_, ending)) = contents.rsplit_once('.') else {
+        return (Named::Nothing, compression);
     };
-    (format, compression)
+    let named = match ending {
+        "txt" | "text" => Named::Text,
+        "html" | "htm" | "xhtml" => Named::Html,
+        "xml" => Named::Xml,
+        "jsonl" | "ndjson" | "jsonlines" | "ldjson" => Named::JsonLines,
+        "json" => Named::Json,
+        "parquet" | "pq" => Named::Parquet,
+        ending if CODE.contains(&ending) => Named::Code,
+        // A part of a large dump: `pages-articles1.xml-p1p41242`.
+        ending if ending.starts_with("xml-p") => Named::Xml,
+        _ => Named::Nothing,
+    };
+    (named, compression)
+}
+
+/// A name without the number that a download of the same name got: `dump.xml.1`.
+fn without_number(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, number))
+            if stem.contains('.')
+                && !number.is_empty()
+                && number.len() <= 3
+                && number.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            stem
+        }
+        _ => name,
+    }
+}
+
+/// Why the format of a file does not follow from its name and content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// What the name says.
+    pub(super) name: String,
+    /// What the content shows.
+    pub(super) content: String,
+}
+
+/// The format that follows from name and content.
+pub(super) fn decide(
+    named: Named,
+    named_compression: Compression,
+    compression: Compression,
+    content: &Content,
+) -> Result<Format, Doubt> {
+    let format = match (named, content) {
+        (Named::Nothing | Named::Xml, Content::Dump) => Some(Format::WikipediaDump),
+        (_, Content::Dump) => None,
+        (Named::Nothing | Named::Parquet, Content::Parquet) => Some(Format::Parquet),
+        (Named::Parquet, _) | (_, Content::Parquet) => None,
+        (Named::Xml, _) => None,
+        // The reader says which line is wrong.
+        (Named::JsonLines, Content::JsonLines { .. } | Content::Text | Content::OtherJson) => {
+            Some(Format::JsonLines)
+        }
+        (Named::JsonLines, Content::JsonValues { array: false }) => Some(Format::JsonLines),
+        (Named::JsonLines, _) => None,
+        (Named::Json | Named::Nothing, Content::JsonLines { .. }) => Some(Format::JsonLines),
+        (Named::Json | Named::Nothing, Content::JsonValues { .. }) => Some(Format::JsonValues),
+        (Named::Json, _) => None,
+        (_, Content::SqlDump) => None,
+        (_, Content::Text) => Some(Format::PlainText),
+        (Named::Html, Content::Html | Content::Xml { .. }) => Some(Format::PlainText),
+        (Named::Code | Named::Html, Content::JsonLines { lines }) if *lines >= 2 => None,
+        (Named::Code, _) => Some(Format::PlainText),
+        (Named::Html, _) => Some(Format::PlainText),
+        (Named::Text | Named::Nothing, _) => None,
+    };
+    let lies = compression == Compression::None && named_compression != Compression::None;
+    // Contents that name themselves need no ending.
+    let is_sure = !matches!(format, Some(Format::PlainText) | None) && *content != Content::Text;
+    match format {
+        Some(format) if !lies || is_sure => Ok(format),
+        _ => Err(Doubt {
+            name: named.says(if lies {
+                named_compression
+            } else {
+                Compression::None
+            }),
+            content: if lies {
+                format!("{}, not compressed", content.says())
+            } else {
+                content.says()
+            },
+        }),
+    }
+}
+
+impl Named {
+    fn says(self, compression: Compression) -> String {
+        let contents = match self {
+            Self::Nothing => "nothing known",
+            Self::Text => "plain text",
+            Self::Code => "source code or marked-up text",
+            Self::Html => "HTML",
+            Self::Xml => "a Wikipedia dump (XML with <mediawiki>)",
+            Self::JsonLines => "JSON lines",
+            Self::Json => "JSON",
+            Self::Parquet => "Parquet",
+        };
+        match (self, compression) {
+            (_, Compression::None) => contents.to_owned(),
+            (Self::Nothing, _) => format!("{} data", compression.name()),
+            _ => format!("{contents}, {}", compression.name()),
+        }
+    }
+}
+
+/// The format that a user asked for.
+pub(super) fn of_choice(choice: FileFormat) -> Option<Format> {
+    match choice {
+        FileFormat::Auto => None,
+        FileFormat::Text => Some(Format::PlainText),
+        FileFormat::JsonLines => Some(Format::JsonLines),
+        FileFormat::Json => Some(Format::JsonValues),
+        FileFormat::Parquet => Some(Format::Parquet),
+        FileFormat::Wikipedia => Some(Format::WikipediaDump),
+    }
 }
 
 #[cfg(test)]
@@ -60,22 +266,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_format_and_compression() {
-        for (name, format, compression) in [
-            ("a.xml", Format::WikipediaDump, Compression::None),
+    fn names_tell_contents_and_compression() {
+        for (name, named, compression) in [
+            ("a.xml", Named::Xml, Compression::None),
+            ("enwiki-pages.XML.bz2", Named::Xml, Compression::Bzip2),
             (
-                "enwiki-pages.XML.bz2",
-                Format::WikipediaDump,
+                "enwiki-20240401-pages-articles-multistream1.xml-p1p41242.bz2",
+                Named::Xml,
                 Compression::Bzip2,
             ),
-            ("a.jsonl.zst", Format::JsonLines, Compression::Zstd),
-            ("a.ndjson", Format::JsonLines, Compression::None),
-            ("train-00000.parquet", Format::Parquet, Compression::None),
-            ("notes", Format::PlainText, Compression::None),
-            ("notes.gz", Format::PlainText, Compression::Gzip),
-            ("lib.rs", Format::PlainText, Compression::None),
+            (
+                "enwiki-pages-articles.xml-p1p41242",
+                Named::Xml,
+                Compression::None,
+            ),
+            ("dump.xml.1", Named::Xml, Compression::None),
+            ("dump.xml.bz2.2", Named::Xml, Compression::Bzip2),
+            ("dump.xml.1.bz2", Named::Xml, Compression::Bzip2),
+            (
+                "enwiki-latest-pages-articles.xml.bz2-rss.xml",
+                Named::Xml,
+                Compression::None,
+            ),
+            ("a.jsonl.zst", Named::JsonLines, Compression::Zstd),
+            ("a.ndjson", Named::JsonLines, Compression::None),
+            ("a.json.gz", Named::Json, Compression::Gzip),
+            ("train-00000.parquet", Named::Parquet, Compression::None),
+            ("notes", Named::Nothing, Compression::None),
+            ("notes.gz", Named::Nothing, Compression::Gzip),
+            ("notes.2", Named::Nothing, Compression::None),
+            ("notes.txt", Named::Text, Compression::None),
+            ("lib.rs", Named::Code, Compression::None),
+            ("index.html", Named::Html, Compression::None),
         ] {
-            assert_eq!(of_name(Path::new(name)), (format, compression), "{name}");
+            assert_eq!(of_name(Path::new(name)), (named, compression), "{name}");
         }
     }
 }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::hub_selection::select;
-use super::{SourceError, folder};
-use crate::progress::Progress;
+use super::hub_card::{self, Configuration};
+use super::hub_selection::{Wanted, select};
+use super::{FileFormat, SourceError, folder};
+use crate::progress::{Progress, Silent};
 
 const RETRIES: usize = 3;
 
@@ -73,12 +74,24 @@ struct Dataset {
     api: Option<ApiRepo>,
 }
 
+/// The name of a dataset's card.
+const CARD: &str = "README.md";
+
+/// The data files of a dataset.
+pub(super) struct Listed {
+    /// Those that are read.
+    pub(super) files: Vec<HubFile>,
+    /// The names of those that are not, because they belong to another split or have another format.
+    pub(super) other: Vec<String>,
+}
+
 /// The data files of a dataset, or of one configuration of it, in the order of their names.
 pub(super) fn list(
     settings: &HubSettings,
     repository: &str,
     config: Option<&str>,
-) -> Result<Vec<HubFile>, SourceError> {
+    format: FileFormat,
+) -> Result<Listed, SourceError> {
     let wrong = |reason: String| SourceError::Hub {
         repository: repository.to_owned(),
         reason,
@@ -104,19 +117,45 @@ pub(super) fn list(
             .collect();
         (snapshot, Some(api), files)
     };
-    let files = select(files, config).map_err(wrong)?;
     let dataset = Arc::new(Dataset {
         repository: repository.to_owned(),
         snapshot,
         api,
     });
-    Ok(files
-        .into_iter()
-        .map(|file| HubFile {
-            dataset: Arc::clone(&dataset),
-            file,
-        })
-        .collect())
+    let card = match files.iter().any(|file| file == CARD) {
+        true => configurations(&dataset)?,
+        false => Vec::new(),
+    };
+    let wanted = Wanted {
+        config,
+        format,
+        card: &card,
+    };
+    let selected = select(files, &wanted).map_err(wrong)?;
+    let files = selected.train.into_iter().map(|file| HubFile {
+        dataset: Arc::clone(&dataset),
+        file,
+    });
+    Ok(Listed {
+        files: files.collect(),
+        other: selected.other,
+    })
+}
+
+/// The configurations in a dataset's card. A card that cannot be understood is treated as one that
+/// lists none.
+fn configurations(dataset: &Arc<Dataset>) -> Result<Vec<Configuration>, SourceError> {
+    let card = HubFile {
+        dataset: Arc::clone(dataset),
+        file: CARD.to_owned(),
+    };
+    let path = card.fetch(&Silent)?;
+    let text = std::fs::read(&path).map_err(|reason| SourceError::Read { path, reason })?;
+    let found = hub_card::configurations(&String::from_utf8_lossy(&text));
+    Ok(found.unwrap_or_else(|reason| {
+        tracing::warn!("{}: not used: {reason}", card.name());
+        Vec::new()
+    }))
 }
 
 fn api(settings: &HubSettings) -> Result<Api, ApiError> {
@@ -152,7 +191,7 @@ fn snapshot(settings: &HubSettings, repo: Repo) -> Result<PathBuf, String> {
 }
 
 fn relative_files(snapshot: &Path) -> Result<Vec<String>, SourceError> {
-    let files = folder::files(snapshot)?;
+    let files = folder::files(snapshot, None)?.files;
     let relative = |path: &PathBuf| {
         Some(
             path.strip_prefix(snapshot)

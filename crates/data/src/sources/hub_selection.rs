@@ -3,18 +3,98 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::file_format::{self, Format};
+use super::FileFormat;
+use super::file_format::{self, Named};
+use super::hub_card::{self, Configuration, ConfiguredFiles};
+use super::hub_splits::{self, Divided, Split};
 
-/// Selects the data files of `config` from a dataset's files: those of the best format, and only those
-/// of the training split if the dataset has splits. The error lists what is available.
-pub(super) fn select(files: Vec<String>, config: Option<&str>) -> Result<Vec<String>, String> {
-    let data: Vec<String> = files
+/// Files that describe a dataset, as the `datasets` library knows them.
+const DESCRIPTIONS: [&str; 6] = [
+    "README.md",
+    "config.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "dataset_dict.json",
+    "state.json",
+];
+
+/// What is asked of a dataset.
+pub(super) struct Wanted<'a> {
+    /// The name of a configuration.
+    pub(super) config: Option<&'a str>,
+    /// The format of its files.
+    pub(super) format: FileFormat,
+    /// The configurations that its card lists.
+    pub(super) card: &'a [Configuration],
+}
+
+/// Selects the data files: those of the configuration, of the best format, and of the training split. The
+/// error lists what is available.
+pub(super) fn select(files: Vec<String>, wanted: &Wanted<'_>) -> Result<Divided, String> {
+    let rank = |file: &String| rank(file, wanted.format);
+    let mut data: Vec<String> = files
         .into_iter()
-        .filter(|file| format_rank(file).is_some())
+        .filter(|file| rank(file).is_some())
         .collect();
     if data.is_empty() {
-        return Err("it has no Parquet, JSON lines or text files".to_owned());
+        return Err(
+            "it has no Parquet, JSON or text files (or none of the format asked for)".to_owned(),
+        );
     }
+    data.sort();
+    if wanted.card.is_empty() {
+        let chosen = of_config(data, wanted.config)?;
+        let (best, mut worse) = best_format(chosen, rank);
+        let mut divided = hub_splits::divide(best)?;
+        divided.other.append(&mut worse);
+        return Ok(divided);
+    }
+    let config = hub_card::choose(wanted.card, wanted.config)?;
+    match &config.files {
+        ConfiguredFiles::Splits(splits) => {
+            let (train, other) = hub_card::training_patterns(splits)?;
+            let any = |patterns: &[&str], file: &String| {
+                patterns
+                    .iter()
+                    .any(|pattern| hub_card::matches(pattern, file))
+            };
+            let (train, rest): (Vec<String>, Vec<String>) =
+                data.into_iter().partition(|file| any(&train, file));
+            if train.is_empty() {
+                return Err(format!(
+                    "its configuration '{}' has no data files",
+                    config.name
+                ));
+            }
+            let other = rest.into_iter().filter(|file| any(&other, file)).collect();
+            Ok(Divided { train, other })
+        }
+        ConfiguredFiles::Folder(folder) => {
+            let folder = folder.trim_start_matches("./").trim_matches('/');
+            let chosen: Vec<String> = match folder {
+                "" => data,
+                folder => {
+                    let inside = format!("{folder}/");
+                    data.retain(|file| file.starts_with(&inside));
+                    data
+                }
+            };
+            let (best, mut worse) = best_format(chosen, rank);
+            if best.is_empty() {
+                return Err(format!(
+                    "its configuration '{}' has no data files",
+                    config.name
+                ));
+            }
+            let mut divided = hub_splits::divide(best)?;
+            divided.other.append(&mut worse);
+            Ok(divided)
+        }
+    }
+}
+
+/// The files of a configuration that is a folder.
+fn of_config(data: Vec<String>, config: Option<&str>) -> Result<Vec<String>, String> {
     let configs: BTreeSet<String> = data.iter().filter_map(|file| config_of(file)).collect();
     let chosen: Vec<String> = match config {
         Some(config) => data
@@ -41,16 +121,16 @@ pub(super) fn select(files: Vec<String>, config: Option<&str>) -> Result<Vec<Str
             listed(&configs)
         ));
     }
-    let best = chosen.iter().filter_map(|file| format_rank(file)).min();
-    let mut chosen: Vec<String> = chosen
-        .into_iter()
-        .filter(|file| format_rank(file) == best)
-        .collect();
-    if chosen.iter().any(|file| is_train(file)) {
-        chosen.retain(|file| is_train(file));
-    }
-    chosen.sort();
     Ok(chosen)
+}
+
+/// Divides files into those of the best format and others.
+fn best_format(
+    files: Vec<String>,
+    rank: impl Fn(&String) -> Option<u8>,
+) -> (Vec<String>, Vec<String>) {
+    let best = files.iter().filter_map(&rank).min();
+    files.into_iter().partition(|file| rank(file) == best)
 }
 
 fn listed(configs: &BTreeSet<String>) -> String {
@@ -66,25 +146,35 @@ fn listed(configs: &BTreeSet<String>) -> String {
 }
 
 /// Rank of a file's format, the lower the better; none for files without data.
-fn format_rank(file: &str) -> Option<u8> {
+fn rank(file: &str, format: FileFormat) -> Option<u8> {
+    let is_special = |part: &str| part.starts_with('.') || part.starts_with("__");
     let name = file.rsplit('/').next()?;
-    if name.starts_with('.') {
+    if file.split('/').any(is_special) || DESCRIPTIONS.contains(&name) {
         return None;
     }
-    match file_format::of_name(Path::new(file)).0 {
-        Format::Parquet => Some(0),
-        Format::JsonLines => Some(1),
-        Format::PlainText => {
-            let stem = [".gz", ".bz2", ".zst"]
-                .iter()
-                .find_map(|ending| name.strip_suffix(ending))
-                .unwrap_or(name);
-            let lists = ["readme", "license", "requirements"]
-                .iter()
-                .any(|list| stem.to_lowercase().starts_with(list));
-            (stem.ends_with(".txt") && !lists).then_some(2)
+    let about = ["readme", "license", "requirements"]
+        .iter()
+        .any(|start| name.to_lowercase().starts_with(start));
+    let (named, _) = file_format::of_name(Path::new(file));
+    match (format, named) {
+        (FileFormat::Auto, Named::Parquet) => Some(0),
+        (FileFormat::Auto, Named::JsonLines) => Some(1),
+        (FileFormat::Auto, Named::Json) => Some(2),
+        (FileFormat::Auto, Named::Text) => (!about).then_some(3),
+        (FileFormat::Auto, _) => None,
+        (FileFormat::Parquet, named) => (named == Named::Parquet).then_some(0),
+        (_, Named::Parquet) => None,
+        (FileFormat::Wikipedia, named) => {
+            (matches!(named, Named::Xml | Named::Nothing) && !about).then_some(0)
         }
-        Format::WikipediaDump => None,
+        (FileFormat::JsonLines | FileFormat::Json, named) => {
+            let may_be = matches!(
+                named,
+                Named::JsonLines | Named::Json | Named::Nothing | Named::Text
+            );
+            (may_be && !about).then_some(0)
+        }
+        (FileFormat::Text, _) => (!about).then_some(0),
     }
 }
 
@@ -93,15 +183,10 @@ fn config_of(file: &str) -> Option<String> {
     let (folders, _) = file.rsplit_once('/')?;
     folders
         .split('/')
-        .find(|folder| *folder != "data" && *folder != "default" && !is_split(folder))
+        .find(|folder| {
+            *folder != "data" && *folder != "default" && Split::of_folder(folder).is_none()
+        })
         .map(str::to_owned)
-}
-
-fn is_split(folder: &str) -> bool {
-    matches!(
-        folder,
-        "train" | "training" | "validation" | "valid" | "val" | "dev" | "test"
-    )
 }
 
 /// Whether a folder or the start of a name on the file's path is `config`. A dash in the
@@ -120,22 +205,24 @@ fn belongs_to(file: &str, config: &str) -> bool {
         .any(|tail| starts(tail, config) || starts(tail, &folders))
 }
 
-fn is_train(file: &str) -> bool {
-    file.split('/').any(|part| {
-        part.split(|c: char| !c.is_ascii_alphanumeric())
-            .any(|word| word == "train" || word == "training")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(files: &[&str], config: Option<&str>) -> Result<Vec<String>, String> {
+    fn selected(files: &[&str], wanted: &Wanted<'_>) -> Result<Divided, String> {
         select(
             files.iter().map(|file| (*file).to_owned()).collect(),
-            config,
+            wanted,
         )
+    }
+
+    fn chosen(files: &[&str], config: Option<&str>) -> Result<Vec<String>, String> {
+        let wanted = Wanted {
+            config,
+            format: FileFormat::Auto,
+            card: &[],
+        };
+        selected(files, &wanted).map(|divided| divided.train)
     }
 
     #[test]
@@ -190,5 +277,67 @@ mod tests {
         ];
         assert_eq!(chosen(&lines, Some("en")).map(|files| files.len()), Ok(2));
         assert!(chosen(&["README.md"], None).is_err());
+    }
+
+    #[test]
+    fn a_card_lists_the_files() {
+        let card = "---\nconfigs:\n- config_name: 20231101.en\n  data_files:\n  - split: train\n    \
+                    path: 20231101.en/*\n- config_name: 20231101.ab\n  data_files:\n  - split: train\n    \
+                    path: 20231101.ab/*\n- config_name: books\n  data_dir: books\n---\n";
+        let card = hub_card::configurations(card).expect("valid");
+        let files = [
+            "20231101.ab/train-00000-of-00001.parquet",
+            "20231101.en/train-00000-of-00041.parquet",
+            "20231101.en/train-00001-of-00041.parquet",
+            "books/test.jsonl",
+            "books/latest.jsonl",
+            "README.md",
+        ];
+        let with = |config| {
+            let wanted = Wanted {
+                config,
+                format: FileFormat::Auto,
+                card: &card,
+            };
+            selected(&files, &wanted)
+        };
+        let english = with(Some("20231101.en")).expect("listed");
+        assert_eq!(english.train, files[1..3]);
+        assert!(english.other.is_empty());
+        let books = with(Some("books")).expect("listed");
+        assert_eq!(books.train, ["books/latest.jsonl"]);
+        assert_eq!(books.other, ["books/test.jsonl"]);
+        assert!(with(None).unwrap_err().contains("20231101.ab"));
+        assert!(
+            with(Some("20231101.de"))
+                .unwrap_err()
+                .contains("20231101.ab")
+        );
+    }
+
+    #[test]
+    fn a_format_chooses_other_files() {
+        let files = [
+            "a.parquet",
+            "b.json",
+            "c.txt",
+            "d.xml.bz2",
+            "README.md",
+            "LICENSE",
+        ];
+        for (format, expected) in [
+            (FileFormat::Auto, &["a.parquet"][..]),
+            (FileFormat::Json, &["b.json", "c.txt"]),
+            (FileFormat::Text, &["b.json", "c.txt", "d.xml.bz2"]),
+            (FileFormat::Wikipedia, &["d.xml.bz2"]),
+        ] {
+            let wanted = Wanted {
+                config: None,
+                format,
+                card: &[],
+            };
+            let found = selected(&files, &wanted).expect("there are such files");
+            assert_eq!(found.train, expected, "{format:?}");
+        }
     }
 }

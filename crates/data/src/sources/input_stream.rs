@@ -6,13 +6,20 @@ use std::io::{BufRead, BufReader, Cursor, Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use bzip2::bufread::BzDecoder;
+use flate2::bufread::GzDecoder;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::SourceError;
-use super::file_format::Compression;
+use super::compression::{self, Compression};
+use super::members::{Members, TrailingBytes, Unsupported};
 use crate::progress::Progress;
 
 const BUFFER_BYTES: usize = 128 * 1024;
+
+/// The largest window that zstd can have (`zstd --long=31`), as a power of two. zstd itself refuses
+/// more than 2²⁷ bytes unless it is told otherwise.
+const LARGEST_WINDOW: u32 = if usize::BITS == 64 { 31 } else { 30 };
 
 /// Counts and hashes raw bytes of one source record.
 #[derive(Default, Clone)]
@@ -71,10 +78,26 @@ impl<R: Read> Read for Decompressed<R> {
                 compression: self.compression,
                 raw_position: self.meter.borrow().bytes - self.raw_start,
                 position: self.position,
+                unsupported: is_unsupported(&error),
                 reason: error.to_string(),
             })),
         }
     }
+}
+
+/// Whether the stream may be whole, but cannot be read. zstd tells its errors apart by their texts only.
+fn is_unsupported(error: &Error) -> bool {
+    const UNSUPPORTED: [&str; 4] = [
+        "Frame requires too much memory",
+        "Dictionary mismatch",
+        "Unsupported frame parameter",
+        "Version not supported",
+    ];
+    let message = error.to_string();
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<Unsupported>())
+        || UNSUPPORTED.iter().any(|text| message.contains(text))
 }
 
 /// The place and reason of a stream's failure, carried by an [`std::io::Error`].
@@ -83,6 +106,7 @@ struct StreamFailure {
     compression: Compression,
     raw_position: u64,
     position: u64,
+    unsupported: bool,
     reason: String,
 }
 
@@ -100,6 +124,11 @@ pub(super) fn read_error(path: &Path, error: &Error) -> SourceError {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<StreamFailure>());
     match failure {
+        Some(failure) if failure.unsupported => SourceError::UnsupportedCompression {
+            path: path.to_owned(),
+            compression: failure.compression.name(),
+            reason: failure.reason.clone(),
+        },
         Some(failure) if failure.compression != Compression::None => SourceError::Decompress {
             path: path.to_owned(),
             compression: failure.compression.name(),
@@ -117,7 +146,10 @@ pub(super) fn read_error(path: &Path, error: &Error) -> SourceError {
 /// A file's decompressed bytes.
 pub(super) struct InputStream<'a> {
     pub(super) path: PathBuf,
+    /// The compression that the first bytes show.
+    pub(super) compression: Compression,
     pub(super) reader: Box<dyn BufRead + 'a>,
+    trailing: TrailingBytes,
 }
 
 impl InputStream<'_> {
@@ -132,12 +164,19 @@ impl InputStream<'_> {
         self.reader = Box::new(Cursor::new(head.clone()).chain(rest));
         Ok(head)
     }
+
+    /// Counts the bytes after the last compressed stream that are no stream. It is complete when
+    /// everything has been read.
+    pub(super) fn trailing_bytes(&self) -> TrailingBytes {
+        Rc::clone(&self.trailing)
+    }
 }
 
-/// Opens `path`. An empty file is an error, because it has no text.
+/// Opens `path`. The compression follows from the first bytes; the ending of the name only decides
+/// what they leave open. An empty file is an error, because it has no text.
 pub(super) fn open<'a>(
     path: &Path,
-    compression: Compression,
+    named: Compression,
     meter: &SharedMeter,
     progress: &'a dyn Progress,
 ) -> Result<InputStream<'a>, SourceError> {
@@ -153,20 +192,41 @@ pub(super) fn open<'a>(
         });
     }
     let raw_start = meter.borrow().bytes;
-    let raw = BufReader::with_capacity(
-        BUFFER_BYTES,
-        MeteredFile {
-            file,
-            meter: Rc::clone(meter),
-            progress,
-        },
-    );
+    let mut raw = MeteredFile {
+        file,
+        meter: Rc::clone(meter),
+        progress,
+    };
+    let mut head = Vec::new();
+    (&mut raw)
+        .take(compression::MAGIC_BYTES as u64)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
+    let compression = Compression::of_head(&head, named);
+    let raw = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(raw));
+    let trailing = TrailingBytes::default();
+    let fail = |error: Error| {
+        let failure = StreamFailure {
+            compression,
+            raw_position: 0,
+            position: 0,
+            unsupported: is_unsupported(&error),
+            reason: error.to_string(),
+        };
+        read_error(path, &Error::other(failure))
+    };
     let decompressed: Box<dyn Read + 'a> = match compression {
         Compression::None => Box::new(raw),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        Compression::Bzip2 => {
+            Box::new(Members::<_, BzDecoder<_>>::new(raw, Rc::clone(&trailing)).map_err(fail)?)
+        }
+        Compression::Gzip => {
+            Box::new(Members::<_, GzDecoder<_>>::new(raw, Rc::clone(&trailing)).map_err(fail)?)
+        }
         Compression::Zstd => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(raw).map_err(failed)?)
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(failed)?;
+            decoder.window_log_max(LARGEST_WINDOW).map_err(failed)?;
+            Box::new(decoder)
         }
     };
     let counted = Decompressed {
@@ -178,6 +238,8 @@ pub(super) fn open<'a>(
     };
     Ok(InputStream {
         path: path.to_owned(),
+        compression,
         reader: Box::new(BufReader::with_capacity(BUFFER_BYTES, counted)),
+        trailing,
     })
 }

@@ -3,14 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::cargo_registry::{self, CargoFiles};
-use super::file_format::{self, Compression, Format};
 use super::hub::{self, HubFile, HubSettings};
-use super::input_stream::{self, InputStream, SharedMeter};
-use super::pipeline::{Emit, Halt, Producer};
-use super::{
-    ReadOptions, Source, SourceError, folder, json_lines, modular_addition, parquet_rows,
-    plain_text, wikipedia_dump,
-};
+use super::left_out::Reason;
+use super::pipeline::Halt;
+use super::pipeline::Producer;
+use super::{ReadOptions, Source, SourceError, folder, modular_addition, text_file};
 use crate::progress::Progress;
 
 /// The places of sources that are not paths.
@@ -19,20 +16,27 @@ pub(super) struct Places {
     pub(super) hub: HubSettings,
 }
 
-/// An input with its own record.
+/// An input with its own record, or something that is left out.
 pub(super) enum Input {
-    /// A file that the user named, or one found in a folder, where files without text are skipped.
-    File {
-        path: PathBuf,
-        in_folder: bool,
-    },
+    /// A file that the user named.
+    File(PathBuf),
+    /// A file in a folder that the user named.
+    InFolder(PathBuf),
     Cargo(CargoFiles),
     ModularAddition(u32),
     Hub(HubFile),
+    LeftOut {
+        reason: Reason,
+        example: String,
+    },
 }
 
 /// Lists the inputs.
-pub(super) fn expand(places: &Places, sources: &[Source]) -> Result<Vec<Input>, SourceError> {
+pub(super) fn expand(
+    places: &Places,
+    sources: &[Source],
+    options: &ReadOptions,
+) -> Result<Vec<Input>, SourceError> {
     let mut inputs = Vec::new();
     for source in sources {
         match source {
@@ -42,30 +46,43 @@ pub(super) fn expand(places: &Places, sources: &[Source]) -> Result<Vec<Input>, 
                     reason,
                 })?;
                 if details.is_dir() {
-                    let files = folder::files(path)?;
-                    inputs.extend(files.into_iter().map(|path| Input::File {
-                        path,
-                        in_folder: true,
-                    }));
+                    expand_folder(path, options, &mut inputs)?;
                 } else {
-                    inputs.push(Input::File {
-                        path: path.clone(),
-                        in_folder: false,
-                    });
+                    inputs.push(Input::File(path.clone()));
                 }
             }
             Source::Cargo => inputs.push(Input::Cargo(cargo_registry::choose(&places.cargo_home)?)),
             Source::ModularAddition(modulus) => inputs.push(Input::ModularAddition(*modulus)),
             Source::Hub { repository, config } => {
-                inputs.extend(
-                    hub::list(&places.hub, repository, config.as_deref())?
-                        .into_iter()
-                        .map(Input::Hub),
-                );
+                let listed = hub::list(&places.hub, repository, config.as_deref(), options.format)?;
+                inputs.extend(listed.files.into_iter().map(Input::Hub));
+                inputs.extend(listed.other.into_iter().map(|file| Input::LeftOut {
+                    reason: Reason::OtherSplit,
+                    example: format!("hf:{repository}/{file}"),
+                }));
             }
         }
     }
     Ok(inputs)
+}
+
+fn expand_folder(
+    path: &Path,
+    options: &ReadOptions,
+    inputs: &mut Vec<Input>,
+) -> Result<(), SourceError> {
+    let found = folder::files(path, options.out.as_deref())?;
+    if found.files.is_empty() {
+        return Err(SourceError::NoFiles {
+            path: path.to_owned(),
+        });
+    }
+    inputs.extend(found.files.into_iter().map(Input::InFolder));
+    inputs.extend(found.own.into_iter().map(|path| Input::LeftOut {
+        reason: Reason::OwnFolder,
+        example: path.display().to_string(),
+    }));
+    Ok(())
 }
 
 /// Reads every input in order.
@@ -97,9 +114,9 @@ pub(super) fn read_all(
 
 fn local_bytes(input: &Input) -> u64 {
     match input {
-        Input::File { path, .. } => file_bytes(path),
+        Input::File(path) | Input::InFolder(path) => file_bytes(path),
         Input::Cargo(files) => files.bytes,
-        Input::ModularAddition(_) | Input::Hub(_) => 0,
+        Input::ModularAddition(_) | Input::Hub(_) | Input::LeftOut { .. } => 0,
     }
 }
 
@@ -114,16 +131,18 @@ fn read_input(
     producer: &mut Producer,
 ) -> Result<(), Halt> {
     match input {
-        Input::File { path, in_folder } => {
-            if *in_folder && !holds_text(path)? {
-                tracing::warn!("skipped: {} holds no text", path.display());
+        Input::File(path) => producer.record(&path.to_string_lossy(), |meter, emit| {
+            text_file::read(path, options, meter, progress, emit)
+        }),
+        Input::InFolder(path) => match text_file::left_out(path, options)? {
+            Some((reason, why)) => {
                 progress.advance(file_bytes(path));
-                return Ok(());
+                producer.left_out(reason, format!("{}: {why}", path.display()))
             }
-            producer.record(&path.to_string_lossy(), |meter, emit| {
-                read_file(path, *in_folder, options, meter, progress, emit)
-            })
-        }
+            None => producer.record(&path.to_string_lossy(), |meter, emit| {
+                text_file::read(path, options, meter, progress, emit)
+            }),
+        },
         Input::Cargo(files) => producer.record("cargo", |meter, emit| {
             cargo_registry::read(&files.paths, meter, progress, emit)
         }),
@@ -135,73 +154,11 @@ fn read_input(
             let path = file.fetch(progress)?;
             progress.begin(&format!("read {}", file.name()), Some(file_bytes(&path)));
             let outcome = producer.record(&file.name(), |meter, emit| {
-                read_file(&path, false, options, meter, progress, emit)
+                text_file::read(&path, options, meter, progress, emit)
             });
             progress.end();
             outcome
         }
+        Input::LeftOut { reason, example } => producer.left_out(*reason, example.clone()),
     }
-}
-
-/// Whether a file in a folder has text.
-fn holds_text(path: &Path) -> Result<bool, SourceError> {
-    let (format, compression) = file_format::of_name(path);
-    if file_bytes(path) == 0 {
-        return Ok(false);
-    }
-    if format != Format::PlainText {
-        return Ok(true);
-    }
-    let mut stream = input_stream::open(
-        path,
-        compression,
-        &SharedMeter::default(),
-        &crate::progress::Silent,
-    )?;
-    let head = stream.peek(plain_text::SNIFF_BYTES)?;
-    Ok(!head.is_empty() && plain_text::looks_like_text(&head))
-}
-
-fn read_file(
-    path: &Path,
-    in_folder: bool,
-    options: &ReadOptions,
-    meter: &SharedMeter,
-    progress: &dyn Progress,
-    emit: &mut Emit<'_>,
-) -> Result<(), Halt> {
-    let (format, compression) = file_format::of_name(path);
-    let column = &options.text_column;
-    if format == Format::Parquet {
-        return parquet_rows::read(path, compression, column, meter, progress, emit);
-    }
-    let mut stream = input_stream::open(path, compression, meter, progress)?;
-    refuse_empty(&mut stream, compression)?;
-    match format {
-        Format::WikipediaDump if in_folder && !starts_as_dump(&mut stream)? => {
-            plain_text::read(stream, emit)
-        }
-        Format::WikipediaDump => wikipedia_dump::read(stream, emit),
-        Format::JsonLines => json_lines::read(stream, column, emit),
-        Format::PlainText | Format::Parquet => plain_text::read(stream, emit),
-    }
-}
-
-/// Compressed empty text is a file that has bytes.
-fn refuse_empty(stream: &mut InputStream<'_>, compression: Compression) -> Result<(), SourceError> {
-    if compression != Compression::None && stream.peek(1)?.is_empty() {
-        return Err(SourceError::Empty {
-            path: stream.path.clone(),
-        });
-    }
-    Ok(())
-}
-
-/// XML files that are not dumps are read as plain text.
-fn starts_as_dump(stream: &mut InputStream<'_>) -> Result<bool, SourceError> {
-    const MARK: &[u8] = b"<mediawiki";
-    Ok(stream
-        .peek(1024)?
-        .windows(MARK.len())
-        .any(|window| window == MARK))
 }

@@ -30,6 +30,11 @@ pub enum Reason {
     LoneSurrogate,
     /// A file without text in a folder: empty or binary.
     FileWithoutText,
+    /// A file in a folder that is markup or data and holds no records of text: a settings file in JSON, an
+    /// image in SVG.
+    OtherFormat,
+    /// Bytes after the end of a compressed file that its own program ignores too.
+    TrailingBytes,
     /// A folder that this program wrote: a data folder, a run, a model, a report.
     OwnFolder,
     /// A file of a dataset that belongs to another split or configuration, or holds no data.
@@ -48,6 +53,8 @@ impl Reason {
             Self::UnreadableRecord => "records that cannot be read",
             Self::LoneSurrogate => "texts with half of a surrogate pair, which became U+FFFD",
             Self::FileWithoutText => "files without text",
+            Self::OtherFormat => "files that are markup or data, not text",
+            Self::TrailingBytes => "files with other bytes after their compressed end",
             Self::OwnFolder => "files and folders that this program wrote",
             Self::OtherSplit => "files of other splits or without data",
         }
@@ -115,6 +122,29 @@ impl LeftOut {
         counts
             .map(|(reason, tally)| (*reason, tally.count))
             .collect()
+    }
+
+    /// The counts in one line, with some examples, for the end of a message; empty if there are none.
+    pub(super) fn in_brackets(&self) -> String {
+        const NAMED: usize = 3;
+        let counted = self.reasons.iter().map(|(reason, tally)| {
+            let examples = tally.examples.iter().take(NAMED).cloned();
+            let examples: Vec<String> = examples.collect();
+            match examples.is_empty() {
+                true => format!("{} {}", tally.count, reason.description()),
+                false => format!(
+                    "{} {}: {}",
+                    tally.count,
+                    reason.description(),
+                    examples.join(", ")
+                ),
+            }
+        });
+        let counted: Vec<String> = counted.collect();
+        match counted.is_empty() {
+            true => String::new(),
+            false => format!(" (left out: {})", counted.join("; ")),
+        }
     }
 
     /// The unknown templates, the most frequent first; equally frequent ones by name.

@@ -1,25 +1,36 @@
 //! Sources of text, and the documents that they contain.
 //!
-//! The format of a file follows from its name: Wikipedia dumps (`.xml`), JSON lines (`.jsonl`, `.ndjson`),
-//! Parquet (`.parquet`), and plain UTF-8 text (everything else), each also compressed (`.bz2`, `.gz`,
-//! `.zst`). All are streamed: memory does not grow with a file's size.
+//! A file is a Wikipedia dump, JSON lines, other JSON, Parquet, or plain UTF-8 text, each also compressed
+//! with bzip2, gzip or zstd. Its first bytes and its name say what it is; where they differ, it is an
+//! error. All are streamed: memory does not grow with a file's size.
 
 mod cargo_registry;
+mod compression;
+mod content;
 mod error;
 mod file_format;
 mod folder;
 mod hub;
+mod hub_card;
 mod hub_selection;
+mod hub_splits;
 #[cfg(test)]
 mod hub_tests;
 mod input_stream;
 mod inputs;
 mod json_lines;
+mod json_record;
+mod json_values;
 mod left_out;
+mod members;
 mod modular_addition;
+mod own_folders;
+mod parquet_pages;
 mod parquet_rows;
 mod pipeline;
 mod plain_text;
+mod records;
+mod text_file;
 mod wikipedia_dump;
 mod wikitext;
 
@@ -38,7 +49,8 @@ use hub::HubSettings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file, or a folder whose files are read in the order of their names. Hidden, empty and
-    /// binary files in a folder are skipped.
+    /// binary files in a folder are left out, and so are folders that this program wrote, and files of
+    /// markup or data that hold no records of text.
     Path(PathBuf),
     /// Sources and documentation of this program's locked dependencies in cargo's registry folder, one
     /// file from each package in turn. Packages that bind foreign interfaces, tests, generated code,
@@ -121,13 +133,50 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// How the files of sources are to be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FileFormat {
+    /// As their names and contents say; an error where these differ.
+    #[default]
+    Auto,
+    /// Plain text.
+    Text,
+    /// One JSON object on each line.
+    JsonLines,
+    /// A JSON array of objects, or objects one after another.
+    Json,
+    /// Parquet.
+    Parquet,
+    /// Dumps of MediaWiki.
+    Wikipedia,
+}
+
+/// What happens to a record that cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It is an error.
+    #[default]
+    Stop,
+    /// It is left out and counted.
+    Skip,
+}
+
 /// How sources are read.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// Name of the column (Parquet) or key (JSON lines) that holds the text.
     pub text_column: String,
+    /// The format of all files of paths and of datasets.
+    pub format: FileFormat,
+    /// What happens to a record of JSON or Parquet that cannot be read.
+    pub on_error: OnError,
+    /// A folder that is no source although it may lie within one: the one that is being prepared.
+    pub out: Option<PathBuf>,
     /// Number of threads that turn raw input into text; at least one is used. One more reads.
     pub threads: usize,
+    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if
+    /// empty, the first one of the wiki's language.
+    pub language_variant: String,
     /// Stop, at a character boundary, after this many bytes of text from all sources together.
     pub max_text_bytes: Option<u64>,
 }
@@ -138,7 +187,11 @@ impl Default for ReadOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             text_column: "text".to_owned(),
+            format: FileFormat::Auto,
+            on_error: OnError::Stop,
+            out: None,
             threads,
+            language_variant: String::new(),
             max_text_bytes: None,
         }
     }
@@ -169,8 +222,8 @@ pub struct SourceRecord {
 }
 
 /// Calls `sink` with every document of `sources`, in an order that does not depend on the number
-/// of threads, and returns the files read and what was left out. `sink` runs on the calling thread, while other threads
-/// read ahead a bounded amount.
+/// of threads, and returns the files read and what was left out. `sink` runs on the calling thread,
+/// while other threads read ahead a bounded amount.
 ///
 /// # Errors
 /// A source has an error, which names the file and the position (documents before that position have
@@ -195,7 +248,7 @@ fn read_from<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let inputs = inputs::expand(places, sources)?;
+    let inputs = inputs::expand(places, sources, options)?;
     let produce =
         |producer: &mut pipeline::Producer| inputs::read_all(&inputs, options, progress, producer);
     let (records, left_out) =
@@ -206,7 +259,11 @@ fn read_from<E: From<SourceError>>(
             .map(Source::to_string)
             .collect::<Vec<_>>()
             .join(", ");
-        return Err(SourceError::NoDocuments { names }.into());
+        return Err(SourceError::NoDocuments {
+            names,
+            left_out: Box::new(left_out),
+        }
+        .into());
     }
     Ok((records, left_out))
 }

@@ -7,12 +7,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use super::input_stream::{Meter, SharedMeter};
 use super::left_out::{LeftOut, Reason};
-use super::{Document, SourceError, SourceRecord, wikitext};
+use super::wikitext::{self, Article, Site};
+use super::{Document, SourceError, SourceRecord};
 
 /// Bytes of text in a batch: so many that passing it on costs little compared with converting it.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -29,7 +30,11 @@ pub(super) enum RawDocument {
     /// Finished text.
     Text { text: String, continues: bool },
     /// A page that a worker turns into text.
-    WikipediaPage { title: String, wikitext: String },
+    WikipediaPage {
+        site: Arc<Site>,
+        title: String,
+        wikitext: String,
+    },
     /// Something that does not become text; `example` names it, or is empty.
     LeftOut { reason: Reason, example: String },
 }
@@ -75,6 +80,11 @@ enum Message {
     Finish {
         bytes: u64,
         hash: u64,
+    },
+    /// Something outside of all records that does not become text.
+    LeftOut {
+        reason: Reason,
+        example: String,
     },
     Failed(SourceError),
 }
@@ -122,6 +132,11 @@ impl Producer {
             bytes: meter.bytes,
             hash: meter.hash(),
         })
+    }
+
+    /// Counts something that is in no record: a file that is not read.
+    pub(super) fn left_out(&mut self, reason: Reason, example: String) -> Result<(), Halt> {
+        self.send(Message::LeftOut { reason, example })
     }
 
     fn flush(&mut self, meter: &SharedMeter) -> Result<(), Halt> {
@@ -215,18 +230,28 @@ fn convert(work: &Mutex<Receiver<Job>>) {
 fn to_document(raw: RawDocument, left_out: &mut LeftOut) -> Option<Document> {
     match raw {
         RawDocument::Text { text, continues } => Some(Document { text, continues }),
-        RawDocument::WikipediaPage { title, wikitext } => {
-            match wikitext::article_text(&title, &wikitext) {
-                Ok(text) => Some(Document {
+        RawDocument::WikipediaPage {
+            site,
+            title,
+            wikitext,
+        } => match wikitext::article(&site, &title, &wikitext) {
+            Ok(Article {
+                text,
+                unknown_templates,
+            }) => {
+                for name in &unknown_templates {
+                    left_out.add_template(name);
+                }
+                Some(Document {
                     text,
                     continues: false,
-                }),
-                Err(reason) => {
-                    left_out.add(reason, &title);
-                    None
-                }
+                })
             }
-        }
+            Err(reason) => {
+                left_out.add(reason, &title);
+                None
+            }
+        },
         RawDocument::LeftOut { reason, example } => {
             left_out.add(reason, &example);
             None
@@ -294,6 +319,7 @@ fn consume<E: From<SourceError>>(
                     .expect("an end follows the beginning of its record");
                 (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
             }
+            Message::LeftOut { reason, example } => left_out.add(reason, &example),
             Message::Failed(error) => return Err(error.into()),
         }
     }

@@ -10,7 +10,7 @@ use super::pipeline::{Emit, Halt, RawDocument};
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes that are checked to distinguish text from binary data.
-pub(super) const SNIFF_BYTES: usize = 8 * 1024;
+const SNIFF_BYTES: usize = 8 * 1024;
 
 /// Reads a file as one document. Only a few pieces of it are in memory at a time.
 pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
@@ -62,6 +62,7 @@ fn refuse_binary(stream: &InputStream<'_>, head: &[u8]) -> Result<(), SourceErro
 
 /// Whether the first bytes of a file look like text.
 pub(super) fn looks_like_text(head: &[u8]) -> bool {
+    let head = &head[..head.len().min(SNIFF_BYTES)];
     !head.contains(&0) && valid_prefix(head, head.len() < SNIFF_BYTES).is_ok()
 }
 

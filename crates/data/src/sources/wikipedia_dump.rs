@@ -2,14 +2,16 @@
 
 use std::io::{BufRead, Error, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use quick_xml::events::{BytesRef, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::SourceError;
 use super::input_stream::{InputStream, read_error};
 use super::left_out::Reason;
 use super::pipeline::{Emit, Halt, RawDocument};
+use super::wikitext::Site;
 
 /// The largest text of a page. MediaWiki's default limit is 2 MiB.
 const PAGE_LIMIT: u64 = 16 * 1024 * 1024;
@@ -20,8 +22,19 @@ const DEPTH_LIMIT: usize = 32;
 /// The namespace of articles; talk, user, help and file pages have other numbers.
 const ARTICLE_NAMESPACE: &str = "0";
 
-/// Reads the articles of a dump, without redirects. Memory holds one page at a time.
-pub(super) fn read(stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
+/// The content model of articles. Wikidata items, Lua modules, style sheets and the like have others.
+const ARTICLE_MODEL: &str = "wikitext";
+
+/// The longest name of a language, namespace, model or variant.
+const NAME_LIMIT: usize = 1000;
+
+/// Reads the articles of a dump, without redirects. Memory holds one page at a time. Of texts in several
+/// language variants, `variant` is chosen; if it is empty, the language's first one.
+pub(super) fn read(
+    stream: InputStream<'_>,
+    variant: &str,
+    emit: &mut Emit<'_>,
+) -> Result<(), Halt> {
     let path = stream.path;
     let mut reader = Reader::from_reader(Budget {
         inner: stream.reader,
@@ -32,6 +45,9 @@ pub(super) fn read(stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), H
         path,
         elements: Vec::new(),
         page: Page::default(),
+        namespace: NamespaceName::default(),
+        site: Arc::new(Site::new("", variant)),
+        variant: variant.to_owned(),
         complete: false,
     };
     let mut buffer = Vec::new();
@@ -105,18 +121,31 @@ impl<R: BufRead> BufRead for Budget<R> {
 struct Page {
     title: String,
     namespace: String,
+    model: String,
     redirect: bool,
     text: String,
+}
+
+/// A namespace of the dump's `<siteinfo>`.
+#[derive(Default)]
+struct NamespaceName {
+    number: i64,
+    name: String,
 }
 
 /// The elements whose text is used.
 #[derive(Clone, Copy, PartialEq)]
 enum Element {
     Root,
+    SiteInfo,
+    Namespaces,
+    /// One of the dump's namespaces.
+    SiteNamespace,
     Page,
     Title,
     Namespace,
     Revision,
+    Model,
     Text,
     Other,
 }
@@ -125,6 +154,9 @@ struct Dump {
     path: PathBuf,
     elements: Vec<Element>,
     page: Page,
+    namespace: NamespaceName,
+    site: Arc<Site>,
+    variant: String,
     complete: bool,
 }
 
@@ -145,9 +177,23 @@ impl Dump {
                     return Err(self.malformed(position, "elements are nested too deeply"));
                 }
                 match element {
+                    Element::Root => {
+                        let language = attribute(&tag, b"lang").unwrap_or_default();
+                        self.site = Arc::new(Site::new(&language, &self.variant));
+                    }
+                    Element::SiteNamespace => {
+                        let number = attribute(&tag, b"key").unwrap_or_default();
+                        self.namespace = NamespaceName {
+                            number: number.trim().parse().unwrap_or(0),
+                            name: String::new(),
+                        };
+                    }
                     Element::Page => self.page = Page::default(),
                     // The last of several revisions is the newest.
-                    Element::Text => self.page.text.clear(),
+                    Element::Revision => {
+                        self.page.text.clear();
+                        self.page.model.clear();
+                    }
                     _ => {}
                 }
                 self.elements.push(element);
@@ -187,10 +233,14 @@ impl Dump {
     fn element(&self, name: &[u8]) -> Element {
         match (self.elements.last(), name) {
             (None, b"mediawiki") => Element::Root,
+            (Some(Element::Root), b"siteinfo") => Element::SiteInfo,
+            (Some(Element::SiteInfo), b"namespaces") => Element::Namespaces,
+            (Some(Element::Namespaces), b"namespace") => Element::SiteNamespace,
             (Some(Element::Root), b"page") => Element::Page,
             (Some(Element::Page), b"title") => Element::Title,
             (Some(Element::Page), b"ns") => Element::Namespace,
             (Some(Element::Page), b"revision") => Element::Revision,
+            (Some(Element::Revision), b"model") => Element::Model,
             (Some(Element::Revision), b"text") => Element::Text,
             _ => Element::Other,
         }
@@ -199,40 +249,64 @@ impl Dump {
     fn end(&mut self) -> Option<RawDocument> {
         match self.elements.pop() {
             Some(Element::Root) => self.complete = true,
+            Some(Element::SiteNamespace) => {
+                let namespace = std::mem::take(&mut self.namespace);
+                Arc::make_mut(&mut self.site).add(namespace.number, &namespace.name);
+            }
             Some(Element::Page) => {
                 let page = std::mem::take(&mut self.page);
-                let reason = if page.namespace.trim() != ARTICLE_NAMESPACE {
-                    Reason::OtherNamespace
-                } else if page.redirect {
-                    Reason::Redirect
-                } else if page.text.trim().is_empty() {
-                    Reason::NoText
-                } else {
-                    return Some(RawDocument::WikipediaPage {
-                        title: page.title,
-                        wikitext: page.text,
-                    });
-                };
-                return Some(RawDocument::LeftOut {
-                    reason,
-                    example: page.title,
-                });
+                return Some(self.document(page));
             }
             _ => {}
         }
         None
     }
 
+    /// An article, or the reason why the page is none.
+    fn document(&self, page: Page) -> RawDocument {
+        let model = page.model.trim();
+        let is_article = match page.namespace.trim() {
+            // Exports of old versions do not give the namespace: it is the title's prefix.
+            "" => self.site.namespace(&page.title).is_none(),
+            number => number == ARTICLE_NAMESPACE,
+        };
+        let reason = if !is_article {
+            Reason::OtherNamespace
+        } else if page.redirect || self.site.is_redirect(&page.text) {
+            Reason::Redirect
+        } else if !model.is_empty() && !model.eq_ignore_ascii_case(ARTICLE_MODEL) {
+            Reason::OtherContentModel
+        } else if page.text.trim().is_empty() {
+            Reason::NoText
+        } else {
+            return RawDocument::WikipediaPage {
+                site: Arc::clone(&self.site),
+                title: page.title,
+                wikitext: page.text,
+            };
+        };
+        RawDocument::LeftOut {
+            reason,
+            example: page.title,
+        }
+    }
+
     fn text(&mut self, text: &str, position: u64) -> Result<(), SourceError> {
         let field = match self.elements.last() {
             Some(Element::Title) => &mut self.page.title,
             Some(Element::Namespace) => &mut self.page.namespace,
+            Some(Element::SiteNamespace) => &mut self.namespace.name,
+            Some(Element::Model) => &mut self.page.model,
             Some(Element::Text) => &mut self.page.text,
             Some(_) => return Ok(()),
             None if text.chars().all(|c| c.is_whitespace() || c == '\u{FEFF}') => return Ok(()),
             None => return Err(self.malformed(position, "text outside the element <mediawiki>")),
         };
-        if (field.len() + text.len()) as u64 > PAGE_LIMIT {
+        let limit = match self.elements.last() {
+            Some(Element::Text | Element::Title) => PAGE_LIMIT,
+            _ => NAME_LIMIT as u64,
+        };
+        if (field.len() + text.len()) as u64 > limit {
             return Err(self.too_large());
         }
         field.push_str(text);
@@ -286,4 +360,16 @@ impl Dump {
             reason: reason.to_string(),
         }
     }
+}
+
+/// The value of an attribute, whatever its prefix.
+fn attribute(tag: &BytesStart<'_>, name: &[u8]) -> Option<String> {
+    let attribute = tag
+        .attributes()
+        .flatten()
+        .find(|attribute| attribute.key.local_name().as_ref() == name)?;
+    let value = attribute
+        .value
+        .get(..attribute.value.len().min(NAME_LIMIT))?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }

@@ -208,19 +208,6 @@ fn characters(file: &File, tokens: &[&str]) -> Result<Definition, String> {
     Ok(Definition::Characters(characters))
 }
 
-/// The encoding from the trainer of the tokenizers library; it has no end-of-text yet.
-pub(crate) fn trained(model: &tokenizers::models::bpe::BPE) -> Result<BytePairs, String> {
-    let model = serde_json::to_value(model).and_then(serde_json::from_value::<Model>);
-    let model = model.map_err(|error| error.to_string())?;
-    let file = File {
-        added_tokens: Vec::new(),
-        normalizer: None,
-        pre_tokenizer: None,
-        model,
-    };
-    byte_pairs(&file, &tokens_by_id(&file)?)
-}
-
 fn byte_pairs(file: &File, tokens: &[&str]) -> Result<BytePairs, String> {
     if let Some(other) = file
         .added_tokens

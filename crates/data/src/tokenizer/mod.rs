@@ -10,6 +10,7 @@ mod definition;
 mod gpt2;
 mod json;
 mod pair_encoder;
+mod pair_trainer;
 pub(crate) mod pieces;
 mod stream;
 #[cfg(test)]
@@ -123,10 +124,11 @@ impl Tokenizer {
     /// A byte-level byte-pair encoding of at most `tokens` tokens, end-of-text being the last,
     /// trained on these texts. Texts with too few different pairs give fewer tokens.
     ///
-    /// All texts together should have less than 2 GiB: the trainer counts pairs in 31 bits.
+    /// A token has at most 256 bytes. Memory is about 20 times the size of all different words.
     ///
     /// # Errors
-    /// `tokens` is not within [`SMALLEST_BPE`] and [`LARGEST_BPE`].
+    /// `tokens` is not within [`SMALLEST_BPE`] and [`LARGEST_BPE`], or the texts have 4 GiB of
+    /// different words.
     pub fn train(tokens: usize, texts: &[String]) -> Result<Self, TokenizerError> {
         let failed = |reason| TokenizerError::Train { tokens, reason };
         if !(SMALLEST_BPE..=LARGEST_BPE).contains(&tokens) {
@@ -134,7 +136,7 @@ impl Tokenizer {
                 "expected from {SMALLEST_BPE} to {LARGEST_BPE}"
             )));
         }
-        let pairs = pair_encoder::train(tokens, texts).map_err(failed)?;
+        let pairs = pair_trainer::train(tokens, texts).map_err(failed)?;
         Self::from_byte_pairs(pairs).map_err(failed)
     }
 

@@ -289,6 +289,9 @@ fn the_tokenizers_crate_gives_the_same_ids() {
             assert_eq!(tokenizer.decode(expected.get_ids()), text);
         };
         TEXTS.iter().for_each(|text| check(text));
+        for word in ["a", "Hello", "abab", "你好世界", "--==", "ünü"] {
+            check(&word.repeat(500));
+        }
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         for _ in 0..200 {
             check(&any_text().new_tree(&mut runner).unwrap().current());

@@ -1,44 +1,112 @@
-//! Cleans a block of text: removes leftover markup, and gaps where markup was.
+//! Cleans a line of text: removes leftover markup, and closes the gaps where markup was.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use super::opaque::{GAP, OPAQUE, is_mark};
 
 /// Brackets that are left over from broken nesting.
 const LEFT_BRACKETS: [&str; 6] = ["{{", "}}", "[[", "]]", "{|", "|}"];
 
-/// Cleans a heading, a paragraph, a list or (with `preformatted`) lines whose spaces count.
-pub(super) fn clean(text: &str, preformatted: bool) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
-        let line = if preformatted {
-            plain_spaces(line).trim_end().to_owned()
-        } else {
-            clean_line(line)
-        };
-        if !line.trim().is_empty() && !is_markup_line(&line) {
-            lines.push(line);
+/// Switches such as `__NOTOC__` in capitals of any kind, also in other languages: letters only, which keeps
+/// names in programs such as `__init_subclass__` apart. Which words are switches is a list.
+static SWITCH: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"__(\p{L}+)__").expect("the pattern is valid"));
+
+/// Parentheses with nothing but gaps, spaces and commas.
+static EMPTY_PARENTHESES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        "[(（][\\s,;:、，；/–-]*\u{FDD0}[\\s,;:、，；/–\u{FDD0}-]*[)）]|\\[[\\s,;]*\u{FDD0}[\\s,;\u{FDD0}]*\\]",
+    )
+    .expect("the pattern is valid")
+});
+
+/// A gap after an opening parenthesis, with the commas around it.
+static AFTER_PARENTHESIS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("([(（])[\\s,;:、，；]*\u{FDD0}[\\s,;:、，；\u{FDD0}]*")
+        .expect("the pattern is valid")
+});
+
+/// A gap before a closing parenthesis.
+static BEFORE_PARENTHESIS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("[\\s,;、，；]*\u{FDD0}[\\s,;、，；\u{FDD0}]*([)）])").expect("the pattern is valid")
+});
+
+/// Gaps between commas, or between a comma and a full stop: the last mark stays.
+static BETWEEN_MARKS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("(?:[,;]\\s*\u{FDD0}[\\s\u{FDD0}]*)+([,;.])").expect("the pattern is valid")
+});
+
+/// Any other gap, with the spaces around it and the next character.
+static GAPS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("([ \t]*)\u{FDD0}([ \t\u{FDD0}]*)").expect("the pattern is valid"));
+
+/// Cleans a line. Marks of opaque texts stay.
+pub(super) fn clean(line: &str) -> String {
+    let mut line = without_left_brackets(line);
+    if line.contains("__") {
+        line = without_switches(&line);
+    }
+    let line = plain_spaces(&decoded(&line));
+    let line = if line.contains(GAP) {
+        close_gaps(&line)
+    } else {
+        line
+    };
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
+        if character != ' ' || !text.ends_with(' ') {
+            text.push(character);
         }
     }
-    lines.join("\n")
+    text.trim().to_owned()
 }
 
-fn clean_line(line: &str) -> String {
-    let mut line = plain_spaces(line);
+fn without_left_brackets(line: &str) -> String {
+    let mut line = line.to_owned();
     while let Some(left) = LEFT_BRACKETS.iter().find(|left| line.contains(**left)) {
         line = line.replace(left, "");
     }
-    if line.contains("__") {
-        line = without_magic_words(&line);
-    }
-    // Each repair can make another one necessary, as in `(, ())`.
-    for _ in 0..3 {
-        let repaired = close_gaps(&line);
-        if repaired == line {
-            break;
-        }
-        line = repaired;
-    }
-    line.trim().to_owned()
+    line
 }
 
-/// Replaces all kinds of spaces by the usual one, and removes invisible characters.
+/// The words of switches, in all languages that a dump may use: they are kept in capitals.
+const SWITCHES: &str = include_str!("switches.txt");
+
+fn without_switches(line: &str) -> String {
+    let replaced = SWITCH.replace_all(line, |found: &Captures<'_>| {
+        let word = found[1].to_uppercase();
+        if SWITCHES.split_whitespace().any(|switch| switch == word) {
+            GAP.to_string()
+        } else {
+            found[0].to_owned()
+        }
+    });
+    replaced.into_owned()
+}
+
+/// Character references become characters, except where they would become marks.
+fn decoded(line: &str) -> Cow<'_, str> {
+    if !line.contains('&') {
+        return line.into();
+    }
+    let mut out = String::with_capacity(line.len());
+    let mut from = 0;
+    let marks = line.char_indices().filter(|&(_, c)| is_mark(c));
+    for (at, mark) in marks.chain([(line.len(), GAP)]) {
+        let text = html_escape::decode_html_entities(&line[from..at]);
+        out.extend(text.chars().filter(|&c| !is_mark(c)));
+        if at < line.len() {
+            out.push(mark);
+            from = at + mark.len_utf8();
+        }
+    }
+    out.into()
+}
+
+/// Replaces spaces of all widths by the usual one, and removes invisible characters.
 fn plain_spaces(line: &str) -> String {
     let visible = line.chars().filter(|c| {
         !matches!(
@@ -48,7 +116,10 @@ fn plain_spaces(line: &str) -> String {
     });
     visible
         .map(|c| {
-            if matches!(c, '\u{A0}' | '\u{2009}' | '\u{202F}' | '\t') {
+            if matches!(
+                c,
+                '\u{A0}' | '\u{2002}'..='\u{200A}' | '\u{202F}' | '\t' | '\r' | '\n'
+            ) {
                 ' '
             } else {
                 c
@@ -57,74 +128,56 @@ fn plain_spaces(line: &str) -> String {
         .collect()
 }
 
-/// Removes magic words such as `__NOTOC__`.
-fn without_magic_words(line: &str) -> String {
-    let mut kept = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once("__") {
-        kept.push_str(before);
-        let word = after.bytes().take_while(u8::is_ascii_uppercase).count();
-        rest = match after[word..].strip_prefix("__") {
-            Some(after_word) if word > 0 => after_word,
-            _ => {
-                kept.push_str("__");
-                after
-            }
-        };
-    }
-    kept + rest
-}
-
-/// Removes empty parentheses, doubled spaces and commas, and spaces before punctuation.
+/// Closes the gaps, and removes the punctuation that then separates nothing. Text that has no gap stays as it
+/// stands, whatever its language's typography is.
 fn close_gaps(line: &str) -> String {
-    let mut closed = String::with_capacity(line.len());
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        let before = closed.chars().next_back();
-        let next = characters.peek().copied();
-        let ends_word =
-            next.is_none_or(|next| next.is_whitespace() || matches!(next, ')' | '"' | '\''));
-        match character {
-            ' ' if matches!(before, Some(' ' | '(') | None) => {}
-            ',' | ';' if matches!(before, Some('(' | ',' | ';')) => {}
-            ',' | ';' | ')' if before == Some(' ') => {
-                closed.pop();
-                close(&mut closed, character);
-            }
-            '.' | ':' | '!' | '?' if before == Some(' ') && ends_word => {
-                closed.pop();
-                close(&mut closed, character);
-            }
-            ')' | '.' => close(&mut closed, character),
-            _ => closed.push(character),
+    let gap = GAP.to_string();
+    let mut line = line.to_owned();
+    // Removing inner parentheses can empty the outer ones.
+    for _ in 0..3 {
+        let emptied = EMPTY_PARENTHESES.replace_all(&line, gap.as_str());
+        let Cow::Owned(emptied) = emptied else { break };
+        line = emptied;
+    }
+    let line = AFTER_PARENTHESIS.replace_all(&line, "$1");
+    let line = BEFORE_PARENTHESIS.replace_all(&line, "$1");
+    let line = BETWEEN_MARKS.replace_all(&line, "$1");
+    let mut out = String::with_capacity(line.len());
+    let mut from = 0;
+    for found in GAPS.captures_iter(&line) {
+        let (Some(whole), Some(before), Some(after)) = (found.get(0), found.get(1), found.get(2))
+        else {
+            continue;
+        };
+        out.push_str(&line[from..whole.start()]);
+        from = whole.end();
+        let space_before = !before.is_empty();
+        let space_after = after.as_str().contains([' ', '\t']);
+        let next = line[from..].chars().next();
+        let at_start = out.is_empty();
+        let closes = next.is_none_or(|next| ".,;:!?)]}»”’…،؛。、，；：！？）".contains(next));
+        let open = out.ends_with(['(', '[', '«', '“', '„', '（']);
+        if at_start || next.is_none() || open {
+            continue;
+        }
+        // `word {{gone}}, next`: the comma follows the word. `mot {{gone}} !`: the space before the mark is the
+        // author's.
+        let space = if next.is_some_and(|next| ".,)]}".contains(next)) {
+            false
+        } else if closes {
+            space_after
+        } else {
+            space_before || space_after
+        };
+        if space {
+            out.push(' ');
         }
     }
-    closed
-}
-
-/// Pushes a punctuation mark, and removes marks before it that then end nothing.
-fn close(closed: &mut String, mark: char) {
-    match (closed.chars().next_back(), mark) {
-        (Some('('), ')') => {
-            closed.pop();
-        }
-        (Some(',' | ';'), ')' | '.') => {
-            closed.pop();
-            close(closed, mark);
-        }
-        (Some('('), ',' | ';') => {}
-        _ => closed.push(mark),
+    out.push_str(&line[from..]);
+    // A line that lost its beginning does not begin with a comma.
+    if line.starts_with(GAP) {
+        out = out.trim_start_matches([' ', ',', ';']).to_owned();
     }
-}
-
-/// Whether a line is left over from a broken table or gallery: a cell, a row, or a picture's name.
-fn is_markup_line(line: &str) -> bool {
-    let line = line.trim();
-    let picture = ["File:", "Image:"]
-        .iter()
-        .any(|start| line.starts_with(start));
-    picture
-        || line.starts_with('|')
-        || line.starts_with("!!")
-        || !line.chars().any(char::is_alphanumeric)
+    let words = out.contains(|c: char| c.is_alphanumeric() || c == OPAQUE);
+    if words { out } else { String::new() }
 }

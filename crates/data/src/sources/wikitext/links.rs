@@ -1,88 +1,149 @@
-//! The text of links between pages.
+//! Links: to pages, which show their text, and to pictures, categories and other languages, which vanish;
+//! and links to web addresses.
 
-/// Namespaces whose links show a picture or nothing, in the larger Wikipedias' languages.
-const MEDIA: [&str; 18] = [
-    "file",
-    "image",
-    "media",
-    "datei",
-    "bild",
-    "fichier",
-    "archivo",
-    "imagen",
-    "ficheiro",
-    "imagem",
-    "immagine",
-    "bestand",
-    "plik",
-    "файл",
-    "изображение",
-    "ملف",
-    "文件",
-    "ファイル",
-];
+use super::opaque::GAP;
+use super::site::{Namespace, Site};
 
-const CATEGORY: [&str; 12] = [
-    "category",
-    "kategorie",
-    "catégorie",
-    "categoría",
-    "categoria",
-    "kategoria",
-    "категория",
-    "تصنيف",
-    "分类",
-    "分類",
-    "カテゴリ",
-    "categorie",
-];
+/// The deepest nesting of links: pictures in captions of pictures.
+const DEPTH_LIMIT: usize = 10;
 
-fn namespace(target: &str) -> Option<String> {
-    let (namespace, _) = target.split_once(':')?;
-    Some(namespace.trim().to_lowercase())
+/// `text` with the visible text of its links. Broken links cost their brackets.
+pub(super) fn resolve(text: &str, site: &Site) -> String {
+    // The text of each open link, and last the text that the page has so far.
+    let mut open: Vec<String> = vec![String::with_capacity(text.len())];
+    let mut at = 0;
+    while let Some(offset) = text[at..].find(['[', ']', '\n']) {
+        let start = at + offset;
+        push(&mut open, &text[at..start]);
+        let rest = &text[start..];
+        at = start + 1;
+        if rest.starts_with("\n\n") {
+            // A link that is no picture ends with its paragraph.
+            while open.len() > 1 && !open.last().is_some_and(|link| is_media(link, site)) {
+                give_up(&mut open);
+            }
+            push(&mut open, "\n");
+        } else if rest.starts_with('\n') {
+            push(&mut open, "\n");
+        } else if rest.starts_with("[[") {
+            at = start + 2;
+            if open.len() <= DEPTH_LIMIT {
+                open.push(String::new());
+            }
+        } else if rest.starts_with("]]") {
+            at = start + 2;
+            // The second bracket of `[[a [http://x y]]]` closes the web link.
+            if open.len() > 1
+                && let Some(link) = open.pop()
+            {
+                push(&mut open, &shown(&link, site));
+            }
+        } else if rest.starts_with('[') {
+            match web_link(rest) {
+                Some((length, label)) => {
+                    match label {
+                        Some(label) => push(&mut open, label),
+                        None => push(&mut open, &GAP.to_string()),
+                    }
+                    at = start + length;
+                }
+                None => push(&mut open, "["),
+            }
+        } else {
+            push(&mut open, "]");
+        }
+    }
+    push(&mut open, &text[at..]);
+    while open.len() > 1 {
+        if open.last().is_some_and(|link| is_media(link, site)) {
+            // Of a picture that is never closed, the lines after the first are prose.
+            let link = open.pop().unwrap_or_default();
+            let rest = link.split_once('\n').map_or("", |(_, rest)| rest);
+            push(&mut open, rest);
+        } else {
+            give_up(&mut open);
+        }
+    }
+    open.pop().unwrap_or_default()
+}
+
+fn push(open: &mut [String], text: &str) {
+    if let Some(last) = open.last_mut() {
+        last.push_str(text);
+    }
+}
+
+fn give_up(open: &mut Vec<String>) {
+    let link = open.pop().unwrap_or_default();
+    push(open, &link);
 }
 
 /// Whether the contents of `[[...]]` so far are those of a picture.
-pub(super) fn is_media(contents: &str) -> bool {
+fn is_media(contents: &str, site: &Site) -> bool {
     let target = contents.split('|').next().unwrap_or("");
-    target.len() < 300 && namespace(target).is_some_and(|namespace| MEDIA.contains(&&*namespace))
+    target.len() < 300
+        && matches!(
+            site.namespace(target.trim_start()),
+            Some((Namespace::Media, _))
+        )
 }
 
 /// The visible text of `[[contents]]`.
-pub(super) fn link_text(contents: &str) -> String {
+fn shown(contents: &str, site: &Site) -> String {
     let (target, label) = match contents.split_once('|') {
         Some((target, label)) => (target, Some(label)),
         None => (contents, None),
     };
-    // A leading colon makes a picture or a category a visible link.
+    // A leading colon makes a picture, a category or another language a visible link.
     let visible = target.trim_start().strip_prefix(':');
-    if visible.is_none()
-        && let Some(namespace) = namespace(target)
-    {
-        let hidden = MEDIA.contains(&&*namespace) || CATEGORY.contains(&&*namespace);
-        // Links to the same article in another language are not part of the text.
-        let language = label.is_none() && is_language(target);
-        if hidden || language {
-            return String::new();
+    if visible.is_none() {
+        match site.namespace(target.trim_start()) {
+            Some((Namespace::Media | Namespace::Category, _)) => return GAP.to_string(),
+            Some((Namespace::File, _)) if label.is_none() => return GAP.to_string(),
+            None if site.is_language_link(target) => return GAP.to_string(),
+            _ => {}
         }
     }
     let target = visible.unwrap_or(target);
     match label {
-        None if target.starts_with("http") => String::new(),
-        None => target.to_owned(),
-        Some("") => short_name(target).to_owned(),
-        Some(label) => label.to_owned(),
+        None if target.contains("://") => GAP.to_string(),
+        None => target.trim_start_matches('/').trim().to_owned(),
+        Some(label) if label.trim().is_empty() => short_name(target).to_owned(),
+        Some(label) => label.trim().to_owned(),
     }
-}
-
-fn is_language(target: &str) -> bool {
-    let code = target.split(':').next().unwrap_or("");
-    let plain = (2..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase());
-    plain || code == "simple" || code.starts_with("zh-")
 }
 
 /// `[[Mercury (planet)|]]` shows `Mercury`.
 fn short_name(target: &str) -> &str {
     let name = target.split_once(':').map_or(target, |(_, name)| name);
-    name.split_once(" (").map_or(name, |(name, _)| name).trim()
+    let name = name.split_once(" (").map_or(name, |(name, _)| name);
+    let name = name.split_once('（').map_or(name, |(name, _)| name);
+    name.trim()
+}
+
+/// The length of a link to a web address, `[http://x.org label]`, and its label.
+fn web_link(text: &str) -> Option<(usize, Option<&str>)> {
+    const SCHEMES: [&str; 12] = [
+        "http://", "https://", "//", "ftp://", "ftps://", "mailto:", "news:", "irc://", "ircs://",
+        "git://", "tel:", "magnet:",
+    ];
+    let inside = text.strip_prefix('[')?;
+    let has_scheme = SCHEMES.iter().any(|scheme| {
+        inside
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    if !has_scheme {
+        return None;
+    }
+    let line = inside.split('\n').next().unwrap_or(inside);
+    // A longer line without an end is no link; the limit keeps the search linear.
+    let limit = line.floor_char_boundary(4000);
+    let end = line[..limit].find(']')?;
+    let contents = &line[..end];
+    let label = contents
+        .split_once(|c: char| c.is_whitespace() || c == '<')
+        .map(|(_, label)| label.trim())
+        .filter(|label| !label.is_empty());
+    Some((end + 2, label))
 }

@@ -1,32 +1,50 @@
 //! Converts wikitext, the markup of Wikipedia's pages, to the plain text of an article.
 //!
-//! First, templates, tables, links, references and quotes are resolved here, because they nest and are
-//! often broken. Then `wikrs` parses headings, lists, paragraphs and entities. Last, the sections are
-//! joined and cleaned line by line. Templates with running text keep it (units of measures, words in
-//! other languages). All others are dropped, and so are tables, formulas, references, galleries, and
-//! sections that only list literature or links.
+//! The steps and their order are MediaWiki's: opaque texts and comments, templates from the inside out,
+//! tables, links, tags, then lines. Templates that stand for words in running text give these words
+//! (`templates/templates.toml` lists them). All others are dropped and counted. Tables, references, galleries,
+//! pictures with their captions, and sections that only list literature or links are dropped too. A formula
+//! stays as LaTeX between dollar signs.
 
+mod blocks;
 mod brackets;
 mod cleanup;
-mod lines;
 mod links;
+mod opaque;
+mod quotes;
+mod site;
+mod tables;
 mod tags;
 mod templates;
+mod variants;
 
 use std::panic::catch_unwind;
 
-use wikrs::ast::Node;
-
 use super::left_out::Reason;
+use blocks::{Block, Division};
+pub(super) use site::Site;
 
-/// The article's title, a blank line, and its text.
+/// The text of an article.
+#[derive(Debug, PartialEq)]
+pub(super) struct Article {
+    /// The title, a blank line, and the text.
+    pub(super) text: String,
+    /// Names of templates that may have stood for words, and were dropped, once for each place.
+    pub(super) unknown_templates: Vec<String>,
+}
+
+/// Converts a page.
 ///
 /// # Errors
 /// No text is left, or the page cannot be converted.
-pub(super) fn article_text(title: &str, wikitext: &str) -> Result<String, Reason> {
-    match catch_unwind(|| body(wikitext)) {
-        Ok(text) if text.is_empty() => Err(Reason::NoText),
-        Ok(text) => Ok(format!("{}\n\n{text}\n", title.trim())),
+pub(super) fn article(site: &Site, title: &str, wikitext: &str) -> Result<Article, Reason> {
+    let title = title.trim();
+    match catch_unwind(|| body(site, title, wikitext)) {
+        Ok((text, _)) if text.is_empty() => Err(Reason::NoText),
+        Ok((text, unknown_templates)) => Ok(Article {
+            text: format!("{title}\n\n{text}\n"),
+            unknown_templates,
+        }),
         Err(_) => {
             tracing::warn!("skipped: the wikitext of '{title}' cannot be converted");
             Err(Reason::Unconvertible)
@@ -34,101 +52,69 @@ pub(super) fn article_text(title: &str, wikitext: &str) -> Result<String, Reason
     }
 }
 
-/// Titles of sections that only list literature or links. Such sections with titles in other languages
-/// are kept.
-const LISTING_SECTIONS: [&str; 16] = [
-    "bibliography",
-    "citations",
-    "external links",
-    "external sources",
-    "footnotes",
-    "further reading",
-    "gallery",
-    "notes",
-    "notes and references",
-    "references",
-    "references and notes",
-    "see also",
-    "sources",
-    "sources and references",
-    "works cited",
-    "literature cited",
-];
-
-enum Block {
-    Heading { level: u8, text: String },
-    Text(String),
+fn body(site: &Site, title: &str, wikitext: &str) -> (String, Vec<String>) {
+    let stripped = opaque::strip(wikitext);
+    let resolved = brackets::resolve(&stripped.wikitext, site, title);
+    let (text, broken_tables) = tables::remove(&resolved.wikitext);
+    let text = links::resolve(&text, site);
+    let text = tags::remove(&text);
+    let division = Division {
+        opaque: &stripped.opaque,
+        unknown: &resolved.unknown,
+        is_broken: resolved.is_broken || broken_tables,
+    };
+    let (blocks, unknown) = blocks::divide(&text, &division);
+    (without_listings(&blocks, site), unknown)
 }
 
-fn body(wikitext: &str) -> String {
-    let source = lines::prepare(&brackets::resolve(wikitext));
-    let parsed = wikrs::parser::parse(&source);
-    let blocks: Vec<Block> = parsed.nodes.iter().filter_map(block).collect();
-    let mut text = String::new();
-    let mut at = 0;
-    while let Some(block) = blocks.get(at) {
-        at += 1;
-        let part = match block {
-            Block::Text(part) => part,
-            Block::Heading { level, text: title } => {
-                if LISTING_SECTIONS.contains(&title.to_lowercase().trim()) {
-                    at = section_end(&blocks, at, *level);
-                    continue;
-                }
-                if !has_text(&blocks[at..section_end(&blocks, at, *level)]) {
-                    continue;
-                }
-                title
+/// Joins the blocks, without sections that only list and without headings of empty sections.
+fn without_listings(blocks: &[Block], site: &Site) -> String {
+    let mut kept = Vec::with_capacity(blocks.len());
+    let mut listing = None;
+    for block in blocks {
+        if let Block::Heading { level, text } = block {
+            if listing.is_some_and(|open| *level <= open) {
+                listing = None;
             }
-        };
-        if !text.is_empty() {
-            text.push_str("\n\n");
+            if listing.is_none() && site.is_listing(text) {
+                listing = Some(*level);
+            }
         }
-        text.push_str(part);
+        if listing.is_none() {
+            kept.push(block);
+        }
     }
-    text
-}
-
-fn block(node: &Node<'_>) -> Option<Block> {
-    let text = wikrs::render::plain(std::slice::from_ref(node));
-    let text = cleanup::clean(&text, matches!(node, Node::Preformatted(_)));
-    match node {
-        _ if text.is_empty() => None,
-        Node::Heading { level, .. } => Some(Block::Heading {
-            level: *level,
-            text,
-        }),
-        _ => Some(Block::Text(text)),
-    }
-}
-
-/// The end of the section whose heading is just before `from`.
-fn section_end(blocks: &[Block], from: usize, level: u8) -> usize {
-    let next =
-        |block: &Block| matches!(block, Block::Heading { level: other, .. } if *other <= level);
-    blocks[from..]
-        .iter()
-        .position(next)
-        .map_or(blocks.len(), |offset| from + offset)
-}
-
-/// Whether a section has text outside of sections that only list.
-fn has_text(section: &[Block]) -> bool {
-    let mut at = 0;
-    while let Some(block) = section.get(at) {
-        at += 1;
+    let filled = filled_sections(&kept);
+    let mut parts = Vec::with_capacity(kept.len());
+    for (block, filled) in kept.into_iter().zip(filled) {
         match block {
-            Block::Text(_) => return true,
-            Block::Heading { level, text }
-                if LISTING_SECTIONS.contains(&text.to_lowercase().trim()) =>
-            {
-                at = section_end(section, at, *level);
-            }
+            Block::Text(text) => parts.push(text.as_str()),
+            Block::Heading { text, .. } if filled => parts.push(text),
             Block::Heading { .. } => {}
         }
     }
-    false
+    parts.join("\n\n")
 }
 
+/// For each heading: whether its section has text.
+fn filled_sections(blocks: &[&Block]) -> Vec<bool> {
+    let mut filled = vec![false; blocks.len()];
+    // For each level, from the last block back: whether there is text before the next heading of that level
+    // or a higher one.
+    let mut has_text = [false; 7];
+    for (at, block) in blocks.iter().enumerate().rev() {
+        match block {
+            Block::Text(_) => has_text = [true; 7],
+            Block::Heading { level, .. } => {
+                filled[at] = has_text[*level];
+                has_text[*level..].fill(false);
+            }
+        }
+    }
+    filled
+}
+
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

@@ -1,32 +1,89 @@
-//! HTML and extension tags within wikitext.
-
-/// Tags whose contents are not running text.
-const HIDDEN: [&str; 21] = [
-    "ref",
-    "references",
-    "math",
-    "chem",
-    "ce",
-    "gallery",
-    "timeline",
-    "imagemap",
-    "score",
-    "source",
-    "syntaxhighlight",
-    "hiero",
-    "graph",
-    "mapframe",
-    "maplink",
-    "templatestyles",
-    "inputbox",
-    "categorytree",
-    "includeonly",
-    "style",
-    "script",
-];
+//! HTML tags within wikitext.
 
 /// The longest tag; a longer one is a stray `<`.
 const LENGTH_LIMIT: usize = 2000;
+
+/// Tags that MediaWiki knows; the tags go, their contents stay. Other names are tags only if they are
+/// closed somewhere.
+const KNOWN: [&str; 77] = [
+    "abbr",
+    "b",
+    "bdi",
+    "bdo",
+    "big",
+    "blockquote",
+    "br",
+    "caption",
+    "center",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "data",
+    "dd",
+    "del",
+    "dfn",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "img",
+    "includeonly",
+    "ins",
+    "kbd",
+    "li",
+    "link",
+    "mark",
+    "meta",
+    "noinclude",
+    "nowiki",
+    "ol",
+    "onlyinclude",
+    "p",
+    "poem",
+    "pre",
+    "q",
+    "rb",
+    "rp",
+    "rt",
+    "rtc",
+    "ruby",
+    "s",
+    "samp",
+    "section",
+    "small",
+    "source",
+    "span",
+    "strike",
+    "strong",
+    "sub",
+    "sup",
+    "syntaxhighlight",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "time",
+    "tr",
+    "tt",
+    "u",
+    "ul",
+    "var",
+    "wbr",
+    "translate",
+    "tvar",
+];
 
 pub(super) struct Tag {
     /// In lower case.
@@ -77,38 +134,91 @@ fn tag_end(after_name: &str) -> Option<usize> {
     None
 }
 
-/// Length of `contents` up to the end of the end tag `</name>`.
-pub(super) fn end_tag(contents: &str, name: &str) -> Option<usize> {
+/// Length of `contents` up to the end tag `</name>`, and up to the end of that tag.
+pub(super) fn end_tag(contents: &str, name: &str) -> Option<(usize, usize)> {
     contents.match_indices("</").find_map(|(at, _)| {
-        let tag = contents[at + 2..].get(..name.len())?;
+        let tag = contents.get(at + 2..at + 2 + name.len())?;
         if !tag.eq_ignore_ascii_case(name) {
             return None;
         }
         let after = at + 2 + name.len();
-        let close = contents[after..].find('>')?;
-        contents[after..after + close]
-            .trim()
-            .is_empty()
-            .then_some(after + close + 1)
+        let spaces = contents[after..].len() - contents[after..].trim_start().len();
+        contents[after + spaces..]
+            .starts_with('>')
+            .then_some((at, after + spaces + 1))
     })
 }
 
-impl Tag {
-    pub(super) fn hides_contents(&self) -> bool {
-        HIDDEN.contains(&&*self.name)
+/// `text` without tags. Breaks and blocks become line breaks.
+pub(super) fn remove(text: &str) -> String {
+    if !text.contains('<') {
+        return text.to_owned();
     }
+    let mut closed: Option<Vec<String>> = None;
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(offset) = text[at..].find('<') {
+        let start = at + offset;
+        out.push_str(&text[at..start]);
+        let rest = &text[start..];
+        let tag = parse(rest).filter(|tag| {
+            KNOWN.contains(&&*tag.name)
+                || tag.is_end
+                || tag.is_empty
+                || closed
+                    .get_or_insert_with(|| closed_names(text))
+                    .contains(&tag.name)
+        });
+        match tag {
+            Some(tag) => {
+                let shown = tag.shown(&out, &rest[tag.length..]);
+                out.push_str(shown);
+                at = start + tag.length;
+            }
+            None => {
+                out.push('<');
+                at = start + 1;
+            }
+        }
+    }
+    out.push_str(&text[at..]);
+    out
+}
 
+/// Names of the elements that have an end tag.
+fn closed_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices("</") {
+        let rest = &text[at + 2..];
+        let length = rest
+            .bytes()
+            .take(21)
+            .take_while(u8::is_ascii_alphanumeric)
+            .count();
+        let name = rest[..length].to_lowercase();
+        // A page with more names than this is hostile.
+        if !names.contains(&name) && names.len() < 100 {
+            names.push(name);
+        }
+    }
+    names
+}
+
+impl Tag {
     /// The visible text in place of the tag, between the text `before` and `after`.
-    pub(super) fn shown(&self, before: &str, after: &str) -> &'static str {
+    fn shown(&self, before: &str, after: &str) -> &'static str {
         let power = || {
             let base = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')');
             base && after.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+'))
         };
         match self.name.as_str() {
-            "br" | "hr" => " ",
-            "p" | "blockquote" | "poem" | "div" | "center" => "\n\n",
-            "li" if !self.is_end => "\n* ",
+            "br" => " ",
+            "hr" | "p" | "blockquote" | "poem" | "div" | "center" | "h1" | "h2" | "h3" | "h4"
+            | "h5" | "h6" => "\n\n",
+            "li" | "dt" | "dd" if !self.is_end => "\n* ",
+            "ul" | "ol" | "dl" => "\n",
             "sup" if !self.is_end && power() => "^",
+            // The reading aids of East Asian characters stand in parentheses of their own.
             _ => "",
         }
     }

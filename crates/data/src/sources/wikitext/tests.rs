@@ -2,8 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{article_text, body};
+use super::Site;
 use crate::sources::Reason;
+
+fn article_text(title: &str, wikitext: &str) -> Result<String, Reason> {
+    super::article(&Site::new("en", ""), title, wikitext).map(|article| article.text)
+}
+
+fn body(wikitext: &str) -> String {
+    super::body(&Site::new("en", ""), "T", wikitext).0
+}
 
 #[test]
 fn an_article_reads_as_text() {

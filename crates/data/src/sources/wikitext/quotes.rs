@@ -1,40 +1,8 @@
-//! Markup of single lines: quotes for italic and bold, magic words, rules, the depth of lists.
-
-/// Deeper lists are flattened to this depth, which bounds the recursion of the renderer.
-const LIST_DEPTH: usize = 8;
-
-/// Makes the resolved wikitext simple enough for the next parser.
-pub(super) fn prepare(wikitext: &str) -> String {
-    let mut prepared = String::with_capacity(wikitext.len());
-    for line in wikitext.lines() {
-        let markers = line
-            .bytes()
-            .take_while(|byte| matches!(byte, b'*' | b'#' | b':' | b';'))
-            .count();
-        let (start, rest) = line.split_at(markers);
-        if line.starts_with("----") || is_left_cell(line) {
-            prepared.push('\n');
-            continue;
-        }
-        prepared.push_str(&start[..markers.min(LIST_DEPTH)]);
-        push_without_quotes(rest, &mut prepared);
-        prepared.push('\n');
-    }
-    prepared
-}
-
-/// A row or cell of a table whose brackets were broken.
-fn is_left_cell(line: &str) -> bool {
-    let line = line.trim_start();
-    line.starts_with('|')
-        || line.starts_with("!!")
-        || line.starts_with("! ")
-        || line.starts_with("{|")
-}
+//! Quotes for italic and bold.
 
 /// Removes runs of quotes as MediaWiki reads them: two for italic, three for bold, five for both.
 /// Of four, and of a run that leaves both kinds open on the line, one is an apostrophe.
-fn push_without_quotes(line: &str, out: &mut String) {
+pub(super) fn remove(line: &str) -> String {
     let runs = quote_runs(line);
     let italic = runs
         .iter()
@@ -49,6 +17,7 @@ fn push_without_quotes(line: &str, out: &mut String) {
     } else {
         None
     };
+    let mut out = String::with_capacity(line.len());
     let mut from = 0;
     for (number, run) in runs.iter().enumerate() {
         out.push_str(&line[from..run.at]);
@@ -61,6 +30,7 @@ fn push_without_quotes(line: &str, out: &mut String) {
         from = run.at + run.length;
     }
     out.push_str(&line[from..]);
+    out
 }
 
 struct Run {

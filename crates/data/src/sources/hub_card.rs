@@ -1,0 +1,353 @@
+//! The configurations that a dataset's card (`README.md`) lists in its YAML header, with the patterns of
+//! their files.
+
+use yaml_rust2::{Yaml, YamlLoader};
+
+use super::hub_splits::training_split;
+
+/// The largest header that is parsed.
+const LARGEST_HEADER: usize = 4 * 1024 * 1024;
+
+/// A configuration of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Configuration {
+    pub(super) name: String,
+    is_default: bool,
+    pub(super) files: ConfiguredFiles,
+}
+
+/// The files of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ConfiguredFiles {
+    /// Patterns of files for each split.
+    Splits(Vec<(String, Vec<String>)>),
+    /// All files of a folder, or of the dataset.
+    Folder(String),
+}
+
+/// The configurations in the header of a card; empty where it lists none.
+///
+/// # Errors
+/// The header is not YAML of the expected form.
+pub(super) fn configurations(card: &str) -> Result<Vec<Configuration>, String> {
+    let Some(header) = header(card) else {
+        return Ok(Vec::new());
+    };
+    if header.len() > LARGEST_HEADER || has_anchors(header) {
+        return Err("its YAML header is too large or has anchors".to_owned());
+    }
+    let documents = YamlLoader::load_from_str(header).map_err(|error| error.to_string())?;
+    let Some(Yaml::Array(configs)) = documents.first().map(|document| &document["configs"]) else {
+        return Ok(Vec::new());
+    };
+    configs.iter().map(configuration).collect()
+}
+
+/// The text between the first two lines `---`.
+fn header(card: &str) -> Option<&str> {
+    let card = card.strip_prefix('\u{FEFF}').unwrap_or(card);
+    let rest = card
+        .strip_prefix("---")?
+        .trim_start_matches([' ', '\t', '\r']);
+    let rest = rest.strip_prefix('\n')?;
+    let mut length = 0;
+    for line in rest.split_inclusive('\n') {
+        if line.trim_end() == "---" {
+            return Some(&rest[..length]);
+        }
+        length += line.len();
+    }
+    None
+}
+
+/// Whether YAML may name parts and repeat them, which can make little text enormous.
+fn has_anchors(yaml: &str) -> bool {
+    yaml.as_bytes().windows(2).any(|pair| {
+        let [before, at] = *pair else { return false };
+        at == b'&' && (before.is_ascii_whitespace() || b"[{,:-".contains(&before))
+    })
+}
+
+fn configuration(entry: &Yaml) -> Result<Configuration, String> {
+    let text = |yaml: &Yaml| yaml.as_str().map(str::to_owned);
+    let name = match &entry["config_name"] {
+        Yaml::BadValue => "default".to_owned(),
+        name => scalar(name).ok_or("a config_name is no text")?,
+    };
+    let wrong = || format!("data_files of '{name}' have an unknown form");
+    let files = match (&entry["data_files"], &entry["data_dir"]) {
+        (Yaml::BadValue, Yaml::BadValue) => ConfiguredFiles::Folder(String::new()),
+        (Yaml::BadValue, folder) => ConfiguredFiles::Folder(text(folder).ok_or_else(wrong)?),
+        (files, _) => ConfiguredFiles::Splits(splits(files).ok_or_else(wrong)?),
+    };
+    Ok(Configuration {
+        is_default: entry["default"].as_bool() == Some(true),
+        name,
+        files,
+    })
+}
+
+fn splits(files: &Yaml) -> Option<Vec<(String, Vec<String>)>> {
+    let has_splits = |entry: &Yaml| entry.as_hash().is_some();
+    match files {
+        Yaml::Array(entries) if entries.iter().any(has_splits) => entries
+            .iter()
+            .map(|entry| Some((scalar(&entry["split"])?, patterns(&entry["path"])?)))
+            .collect(),
+        Yaml::Hash(entries) => entries
+            .iter()
+            .map(|(split, paths)| Some((scalar(split)?, patterns(paths)?)))
+            .collect(),
+        files => Some(vec![("train".to_owned(), patterns(files)?)]),
+    }
+}
+
+/// A text, also one that YAML takes for a number.
+fn scalar(yaml: &Yaml) -> Option<String> {
+    match yaml {
+        Yaml::String(text) | Yaml::Real(text) => Some(text.clone()),
+        Yaml::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn patterns(yaml: &Yaml) -> Option<Vec<String>> {
+    let one = |yaml: &Yaml| {
+        let pattern = scalar(yaml)?;
+        Some(pattern.strip_prefix("./").unwrap_or(&pattern).to_owned())
+    };
+    match yaml {
+        Yaml::Array(patterns) => patterns.iter().map(one).collect(),
+        pattern => Some(vec![one(pattern)?]),
+    }
+}
+
+/// The configuration of this name, or the default one.
+pub(super) fn choose<'a>(
+    configurations: &'a [Configuration],
+    name: Option<&str>,
+) -> Result<&'a Configuration, String> {
+    let is_wanted = |configuration: &&Configuration| match name {
+        Some(name) => configuration.name == name,
+        None => configuration.is_default,
+    };
+    let default = || {
+        configurations
+            .iter()
+            .find(|config| config.name == "default")
+    };
+    let found = configurations.iter().find(is_wanted);
+    let found = found.or_else(|| default().filter(|_| name.is_none()));
+    match (found, configurations, name) {
+        (Some(found), ..) => Ok(found),
+        (None, [only], None) => Ok(only),
+        (None, all, name) => {
+            let names: Vec<&str> = all.iter().map(|config| config.name.as_str()).collect();
+            let shown = names[..names.len().min(30)].join(", ");
+            Err(match name {
+                Some(name) => format!("it has no configuration '{name}'; it has: {shown}"),
+                None => format!("it has several configurations, name one after a colon: {shown}"),
+            })
+        }
+    }
+}
+
+/// The patterns of the training split, and those of all others.
+pub(super) fn training_patterns(
+    splits: &[(String, Vec<String>)],
+) -> Result<(Vec<&str>, Vec<&str>), String> {
+    let names: Vec<&str> = splits.iter().map(|(name, _)| name.as_str()).collect();
+    let wanted = training_split(&names)?;
+    let patterns = |train: bool| {
+        splits
+            .iter()
+            .filter(|(name, _)| (name == wanted) == train)
+            .flat_map(|(_, patterns)| patterns.iter().map(String::as_str))
+            .collect()
+    };
+    Ok((patterns(true), patterns(false)))
+}
+
+/// Whether a path matches a pattern with `*`, `?` and `[…]` within names and `**` across them.
+pub(super) fn matches(pattern: &str, path: &str) -> bool {
+    let pattern: Vec<Part> = parts(pattern);
+    // Which lengths of the path the parts so far can match.
+    let path: Vec<char> = path.chars().collect();
+    let mut reached = vec![false; path.len() + 1];
+    reached[0] = true;
+    for part in &pattern {
+        let mut next = vec![false; path.len() + 1];
+        for at in 0..=path.len() {
+            match part {
+                Part::Within | Part::Across => {
+                    let goes_on =
+                        at > 0 && next[at - 1] && (*part == Part::Across || path[at - 1] != '/');
+                    next[at] = reached[at] || goes_on;
+                }
+                // Any number of whole folders, also none.
+                Part::Folders => {
+                    let after_folder = at > 0 && path[at - 1] == '/';
+                    let begun = (0..at).any(|from| reached[from]);
+                    next[at] = reached[at] || after_folder && begun;
+                }
+                Part::One(set) => {
+                    next[at] = at > 0 && reached[at - 1] && set.has(path[at - 1]);
+                }
+            }
+        }
+        reached = next;
+    }
+    reached[path.len()]
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    /// `*`
+    Within,
+    /// `**`
+    Across,
+    /// `**/`
+    Folders,
+    One(Characters),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Characters {
+    This(char),
+    /// `?`
+    Any,
+    /// `[a-z]`, or `[!a-z]`
+    Ranges {
+        ranges: Vec<(char, char)>,
+        negated: bool,
+    },
+}
+
+impl Characters {
+    fn has(&self, character: char) -> bool {
+        match self {
+            Self::This(this) => *this == character,
+            Self::Any => character != '/',
+            Self::Ranges { ranges, negated } => {
+                let is_in = |(first, last): &(char, char)| (*first..=*last).contains(&character);
+                character != '/' && ranges.iter().any(is_in) != *negated
+            }
+        }
+    }
+}
+
+fn parts(pattern: &str) -> Vec<Part> {
+    let characters: Vec<char> = pattern.chars().collect();
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while at < characters.len() {
+        let rest = &characters[at..];
+        let (part, length) = match rest {
+            ['*', '*', '/', ..] => (Part::Folders, 3),
+            ['*', '*', ..] => (Part::Across, 2),
+            ['*', ..] => (Part::Within, 1),
+            ['?', ..] => (Part::One(Characters::Any), 1),
+            ['[', inside @ ..] => match class(inside) {
+                Some((class, length)) => (Part::One(class), length + 1),
+                None => (Part::One(Characters::This('[')), 1),
+            },
+            [character, ..] => (Part::One(Characters::This(*character)), 1),
+            [] => break,
+        };
+        parts.push(part);
+        at += length;
+    }
+    parts
+}
+
+/// The class that begins after `[`, and its length with `]`.
+fn class(inside: &[char]) -> Option<(Characters, usize)> {
+    let negated = matches!(inside.first(), Some('!' | '^'));
+    let start = usize::from(negated);
+    // A bracket that comes first is a member.
+    let end = (start + 1..inside.len()).find(|&at| inside[at] == ']')?;
+    let mut ranges = Vec::new();
+    let mut members = &inside[start..end];
+    while let [first, rest @ ..] = members {
+        if let ['-', last, after @ ..] = rest {
+            ranges.push((*first, *last));
+            members = after;
+        } else {
+            ranges.push((*first, *first));
+            members = rest;
+        }
+    }
+    Some((Characters::Ranges { ranges, negated }, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, path, expected) in [
+            (
+                "20231101.ab/*",
+                "20231101.ab/train-00000-of-00001.parquet",
+                true,
+            ),
+            ("20231101.ab/*", "20231101.abc/train.parquet", false),
+            ("data/*", "data/a/b", false),
+            ("data/**", "data/a/b", true),
+            ("**/*.jsonl", "a.jsonl", true),
+            ("**/*.jsonl", "x/y/a.jsonl", true),
+            ("**/a.jsonl", "xa.jsonl", false),
+            ("x/**/a.jsonl", "x/a.jsonl", true),
+            ("train-[0-9]?.txt", "train-1x.txt", true),
+            ("train-[!0-9].txt", "train-1.txt", false),
+            ("a[]].txt", "a].txt", true),
+            ("a[b.txt", "a[b.txt", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn cards_list_configurations() {
+        let card = "---\nlicense: mit\nconfigs:\n- config_name: 2023.en\n  data_files:\n  \
+            - split: train\n    path: \"en/*\"\n  - split: test\n    path: [a.txt, b.txt]\n\
+            - config_name: plain\n  data_files: data/*.txt\n  default: true\n\
+            - config_name: folder\n  data_dir: sub\n\
+            - config_name: map\n  data_files:\n    train: t.txt\n    validation:\n    - v.txt\n---\n# Text\n";
+        let found = configurations(card).expect("valid");
+        let names: Vec<&str> = found.iter().map(|config| config.name.as_str()).collect();
+        assert_eq!(names, ["2023.en", "plain", "folder", "map"]);
+        assert_eq!(choose(&found, None).expect("a default").name, "plain");
+        let english = choose(&found, Some("2023.en")).expect("listed");
+        let ConfiguredFiles::Splits(splits) = &english.files else {
+            panic!("{english:?}");
+        };
+        assert_eq!(
+            training_patterns(splits),
+            Ok((vec!["en/*"], vec!["a.txt", "b.txt"]))
+        );
+        assert_eq!(found[2].files, ConfiguredFiles::Folder("sub".to_owned()));
+        let ConfiguredFiles::Splits(splits) = &found[3].files else {
+            panic!("{:?}", found[3]);
+        };
+        assert_eq!(
+            training_patterns(splits),
+            Ok((vec!["t.txt"], vec!["v.txt"]))
+        );
+        let message = choose(&found, Some("de")).unwrap_err();
+        assert!(message.contains("folder"), "{message}");
+        let message = choose(&found[2..], None).unwrap_err();
+        assert!(message.contains("several"), "{message}");
+
+        assert_eq!(configurations("# No header"), Ok(Vec::new()));
+        assert_eq!(configurations("---\nlicense: mit\n---\n"), Ok(Vec::new()));
+        assert!(configurations("---\nconfigs: [\n---\n").is_err());
+        assert!(configurations("---\na: &x [1]\nb: [*x, *x]\n---\n").is_err());
+        assert!(
+            configurations("---\nconfigs:\n- config_name: a\n  data_files: {x: {y: z}}\n---\n")
+                .is_err()
+        );
+    }
+}

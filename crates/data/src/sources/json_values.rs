@@ -1,0 +1,180 @@
+//! JSON files that are not lines: an array of objects, or objects one after another, on as many lines
+//! as they take. Memory holds one object at a time.
+
+use std::io::BufRead;
+
+use super::input_stream::{InputStream, read_error};
+use super::pipeline::{Emit, Halt};
+use super::records::{RECORD_LIMIT, Records};
+use super::{ReadOptions, SourceError};
+
+/// Reads one document from each object.
+///
+/// An object that cannot be read can be left out, because its end is found by its brackets. A file that is no
+/// list of objects is an error in any case.
+pub(super) fn read(
+    stream: InputStream<'_>,
+    options: &ReadOptions,
+    emit: &mut Emit<'_>,
+) -> Result<(), Halt> {
+    let records = Records {
+        path: stream.path.clone(),
+        column: &options.text_column,
+        on_error: options.on_error,
+    };
+    let mut bytes = Bytes { stream, line: 1 };
+    for mark in [0xEF, 0xBB, 0xBF] {
+        if bytes.peek()? == Some(mark) {
+            bytes.next();
+        }
+    }
+    let in_array = bytes.next_visible()? == Some(b'[');
+    if in_array {
+        bytes.next();
+    }
+    let mut first = true;
+    loop {
+        let mut byte = bytes.next_visible()?;
+        if in_array && byte == Some(b']') {
+            bytes.next();
+            return match bytes.next_visible()? {
+                None => Ok(()),
+                Some(_) => Err(bytes
+                    .wrong("expected the end of the file after the array")
+                    .into()),
+            };
+        }
+        if !in_array && byte.is_none() {
+            return Ok(());
+        }
+        if in_array && !first {
+            if byte != Some(b',') {
+                return Err(bytes.wrong("expected ',' or ']' after an object").into());
+            }
+            bytes.next();
+            byte = bytes.next_visible()?;
+        }
+        first = false;
+        match byte {
+            Some(b'{') => bytes.object(&records, emit)?,
+            Some(_) => return Err(bytes.wrong("expected an object, '{'").into()),
+            None => return Err(bytes.wrong("the file ends inside of the array").into()),
+        }
+    }
+}
+
+struct Bytes<'a> {
+    stream: InputStream<'a>,
+    line: u64,
+}
+
+impl Bytes<'_> {
+    fn fill(&mut self) -> Result<&[u8], SourceError> {
+        match self.stream.reader.fill_buf() {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => Err(read_error(&self.stream.path, &error)),
+        }
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, SourceError> {
+        Ok(self.fill()?.first().copied())
+    }
+
+    /// Consumes the byte that was peeked.
+    fn next(&mut self) {
+        self.stream.reader.consume(1);
+    }
+
+    /// The next byte that is no white space; it stays.
+    fn next_visible(&mut self) -> Result<Option<u8>, SourceError> {
+        loop {
+            let byte = self.peek()?;
+            match byte {
+                Some(b' ' | b'\t' | b'\r' | b'\n') => {
+                    self.line += u64::from(byte == Some(b'\n'));
+                    self.next();
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Reads an object up to its closing bracket.
+    fn object(&mut self, records: &Records<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
+        let begin = self.line;
+        let mut record = Vec::new();
+        let mut is_too_large = false;
+        let mut end = ObjectEnd::default();
+        loop {
+            let bytes = self.fill()?;
+            if bytes.is_empty() {
+                let reason = format!("the file ends inside of the object of line {begin}");
+                return Err(self.wrong(&reason).into());
+            }
+            let found = end.find(bytes);
+            let taken = &bytes[..found.unwrap_or(bytes.len())];
+            let lines = taken.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            is_too_large |= record.len() + taken.len() > RECORD_LIMIT;
+            if is_too_large {
+                record.clear();
+            } else {
+                record.extend_from_slice(taken);
+            }
+            let taken = taken.len();
+            self.line += lines;
+            self.stream.reader.consume(taken);
+            if found.is_some() {
+                return if is_too_large {
+                    records.too_large(begin, emit)
+                } else {
+                    records.json(&record, begin, emit)
+                };
+            }
+        }
+    }
+
+    fn wrong(&self, reason: &str) -> SourceError {
+        SourceError::JsonLine {
+            path: self.stream.path.clone(),
+            line: self.line,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// Finds the bracket that closes an object, by counting brackets outside of strings.
+#[derive(Default)]
+struct ObjectEnd {
+    depth: u64,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl ObjectEnd {
+    /// Takes the next bytes; gives the length of the object's part of them if it ends there.
+    fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (index, &byte) in bytes.iter().enumerate() {
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(index + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}

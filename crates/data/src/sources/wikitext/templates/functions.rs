@@ -1,0 +1,145 @@
+//! Parser functions and variables of MediaWiki: `{{lc:X}}`, `{{#if:…}}`, `{{PAGENAME}}`.
+
+use std::borrow::Cow;
+
+use super::{Argument, Expansion, without_marks};
+use crate::sources::wikitext::site::Site;
+
+/// The text of a parser function or variable; none if `name` is neither.
+pub(super) fn call(
+    name: &str,
+    arguments: &[Argument],
+    site: &Site,
+    title: &str,
+) -> Option<Expansion> {
+    if let Some(text) = variable(name, title) {
+        return Some(Expansion::Text(text));
+    }
+    let (function, first) = name.split_once([':', '：'])?;
+    let function = function.trim().to_lowercase();
+    let first = first.trim();
+    let argument = |number: usize| {
+        arguments
+            .get(number - 1)
+            .map_or("", |argument| argument.text.trim())
+    };
+    let text = match function.as_str() {
+        "formatnum" => format_number(first, argument(1), site),
+        "lc" => first.to_lowercase(),
+        "uc" => first.to_uppercase(),
+        "lcfirst" => with_first(first, |c| c.to_lowercase().collect()),
+        "ucfirst" => with_first(first, |c| c.to_uppercase().collect()),
+        "plural" => {
+            let singular = without_marks(first).trim() == "1";
+            argument(if singular { 1 } else { 2 }).to_owned()
+        }
+        "gender"
+        | "#invoke"
+        | "#tag"
+        | "defaultsort"
+        | "displaytitle"
+        | "#seo"
+        | "#property"
+        | "defaultsortkey"
+        | "defaultcategorysort"
+        | "sortierung"
+        | "standardsortierung"
+        | "ordena"
+        | "cleclasse"
+        | "clave de ordenación"
+        | "#coordinates"
+        | "#related"
+        | "int"
+        | "#statements"
+        | "fullurl"
+        | "localurl"
+        | "filepath"
+        | "#babel" => String::new(),
+        "urlencode" | "anchorencode" | "padleft" | "padright" | "#titleparts" | "#language" => {
+            first.to_owned()
+        }
+        "ns" => String::new(),
+        "#if" => chosen(!first.is_empty(), arguments).to_owned(),
+        "#ifeq" => chosen(first == argument(1), arguments.get(1..).unwrap_or_default()).to_owned(),
+        "#ifexist" | "#iferror" | "#ifexpr" => argument(1).to_owned(),
+        "#switch" => switch(first, arguments),
+        "pagename" | "fullpagename" => first.to_owned(),
+        // Any other function that begins so is one of an extension.
+        other if other.starts_with('#') => {
+            return Some(Expansion::Unknown(other.chars().take(100).collect()));
+        }
+        _ => return None,
+    };
+    Some(Expansion::Text(text))
+}
+
+/// A variable is written in capitals.
+fn variable(name: &str, title: &str) -> Option<String> {
+    let base = || title.rsplit_once('/').map_or(title, |(base, _)| base);
+    let last = || title.rsplit_once('/').map_or(title, |(_, last)| last);
+    Some(match name {
+        "PAGENAME" | "PAGENAMEE" | "FULLPAGENAME" | "FULLPAGENAMEE" => title.to_owned(),
+        "BASEPAGENAME" | "ROOTPAGENAME" => base().to_owned(),
+        "SUBPAGENAME" => last().to_owned(),
+        "NAMESPACE" | "NAMESPACENUMBER" | "TALKPAGENAME" | "PAGEID" | "REVISIONID" => String::new(),
+        _ => return None,
+    })
+}
+
+fn chosen(first: bool, arguments: &[Argument]) -> &str {
+    arguments
+        .get(usize::from(!first))
+        .map_or("", |argument| argument.text.trim())
+}
+
+/// `{{#switch:value|a=1|b|c=2|3}}`: cases without a text take that of the next one.
+fn switch(value: &str, cases: &[Argument]) -> String {
+    let mut found = false;
+    let mut default = "";
+    for (number, case) in cases.iter().enumerate() {
+        match case.equals {
+            Some(at) => {
+                let (key, text) = (case.text[..at].trim(), case.text[at + 1..].trim());
+                if found || key == value {
+                    return text.to_owned();
+                }
+                if key == "#default" {
+                    default = text;
+                }
+            }
+            None if number + 1 == cases.len() => default = case.text.trim(),
+            None => found |= case.text.trim() == value,
+        }
+    }
+    default.to_owned()
+}
+
+/// A number as the language writes it; with `R` or `NOSEP`, without thousands separators.
+fn format_number(number: &str, option: &str, site: &Site) -> String {
+    let plain: Cow<'_, str> = without_marks(number);
+    match option {
+        "R" => plain.replace([',', '\u{A0}', ' '], "").replace('−', "-"),
+        "NOSEP" => plain.into_owned(),
+        _ if is_number(&plain) => site.number(&plain),
+        _ => number.to_owned(),
+    }
+}
+
+/// Digits with at most one decimal point, and perhaps a sign.
+pub(super) fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '−', '+']).unwrap_or(text);
+    !digits.is_empty()
+        && digits.bytes().filter(|&byte| byte == b'.').count() <= 1
+        && digits.bytes().any(|byte| byte.is_ascii_digit())
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+fn with_first(text: &str, change: impl Fn(char) -> String) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => change(first) + characters.as_str(),
+        None => String::new(),
+    }
+}
