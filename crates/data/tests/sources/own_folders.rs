@@ -65,7 +65,7 @@ fn the_result_is_no_source() {
         let prepared = || {
             let mut options =
                 PrepareOptions::new(vec![Source::Path(root.to_owned())], root.join(out));
-            options.tokenizer = TokenizerChoice::Byte;
+            options.tokenizer = TokenizerChoice::Byte.into();
             prepare(&options, &Silent).expect("the story is there");
             ["train.bin", "val.bin", "meta.json"]
                 .map(|file| std::fs::read(root.join(out).join(file)).expect("written"))
