@@ -80,23 +80,6 @@ pub struct PrepareArguments {
     pub max_text: Option<u64>,
 }
 
-/// Arguments of `data merge`.
-#[derive(Debug, Args)]
-pub struct MergeArguments {
-    /// All shards of a text, in any order, or files of datatrove (NAME.ds, with NAME.ds.index beside each), in this order
-    #[arg(required = true, value_name = "SHARD")]
-    pub parts: Vec<PathBuf>,
-    /// The data folder to make
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// The tokenizer of datatrove's tokens: gpt2, byte, a `tokenizer.json`, or a data, run or model folder
-    #[arg(long, value_name = "KIND|PATH")]
-    pub tokenizer: Option<TokenizerOrigin>,
-    /// Share of the text, at its end, that becomes the validation part
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    pub validation: f64,
-}
-
 /// Formats of files that hold text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SourceFormat {
@@ -145,6 +128,23 @@ impl From<ErrorAction> for OnError {
             ErrorAction::Skip => Self::Skip,
         }
     }
+}
+
+/// Arguments of `data merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// All shards of a text, in any order, or files of datatrove (NAME.ds, with NAME.ds.index beside each), in this order
+    #[arg(required = true, value_name = "SHARD")]
+    pub parts: Vec<PathBuf>,
+    /// The data folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The tokenizer of datatrove's tokens: gpt2, byte, a `tokenizer.json`, or a data, run or model folder
+    #[arg(long, value_name = "KIND|PATH")]
+    pub tokenizer: Option<TokenizerOrigin>,
+    /// Share of the text, at its end, that becomes the validation part
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub validation: f64,
 }
 
 /// Reads a number of bytes with an optional unit.
