@@ -86,7 +86,7 @@ def make_inputs(arguments, work):
     size = arguments.megabytes * 1_000_000
     inputs = {}
     if "dump" in arguments.kinds:
-        path = work / "dump.xml.bz2"
+        path = work / f"dump-{arguments.megabytes}.xml.bz2"
         text = bz2.decompress(Path(arguments.dump).read_bytes())
         begin, end = text.index(b"<page>"), text.rindex(b"</page>") + len(b"</page>\n")
         pages = -(-size // (end - begin))
@@ -107,7 +107,7 @@ def make_inputs(arguments, work):
     files = 8
     parts = [repeated[at * len(repeated) // files : (at + 1) * len(repeated) // files] for at in range(files)]
     for kind in set(arguments.kinds) - {"dump"}:
-        folder = work / kind
+        folder = work / f"{kind}-{arguments.megabytes}"
         folder.mkdir(exist_ok=True)
         total = 0
         for number, part in enumerate(parts):
