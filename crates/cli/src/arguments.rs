@@ -16,7 +16,7 @@ pub use bench::{
     BenchKernelsArguments, BenchPrefillArguments, BenchTrainArguments,
 };
 pub use common::{Common, PrecisionName};
-pub use data::{DataArguments, DataCommand, PrepareArguments};
+pub use data::{DataArguments, DataCommand, MergeArguments, PrepareArguments};
 pub use experiment::{ExperimentArguments, FormatName, ReportArguments};
 
 /// Transformers that learn, for each token, which of their own activations to drop.

@@ -51,7 +51,7 @@ pub fn prepare_text(out: &Path, common: &Common) -> Result<(), Failure> {
         ));
     }
     let options = PrepareOptions {
-        tokenizer: TokenizerChoice::Bpe(VOCABULARY),
+        tokenizer: TokenizerChoice::Bpe(VOCABULARY).into(),
         max_text_bytes: Some(TEXT),
         threads: common.threads(),
         ..PrepareOptions::new(vec![Source::Cargo], out)

@@ -109,6 +109,14 @@ pub enum DataError {
         /// The other content.
         foreign: String,
     },
+    /// A part cannot be merged.
+    #[error("{path} cannot be merged: {reason}")]
+    Merge {
+        /// The part.
+        path: PathBuf,
+        /// The reason, and what to do.
+        reason: String,
+    },
     /// Another process is preparing the same folder.
     #[error("{path} is being prepared by another process; wait for it, or choose another folder")]
     Busy {

@@ -12,7 +12,10 @@ fn main() -> std::io::Result<()> {
             std::fs::write(folder.join(format!("seed-{number:02}")), seed)?;
         }
         let words: String = (target.words)().iter().map(|word| quoted(word)).collect();
-        std::fs::write(corpus.join(format!("{}.dict", target.name)), words)?;
+        // libFuzzer takes an empty dictionary for a damaged one.
+        if !words.is_empty() {
+            std::fs::write(corpus.join(format!("{}.dict", target.name)), words)?;
+        }
     }
     Ok(())
 }

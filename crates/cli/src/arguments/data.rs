@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use data::TokenizerChoice;
-use data::sources::{FileFormat, OnError, Source};
+use data::TokenizerOrigin;
+use data::sources::{FileFormat, OnError, Shard, Source};
 
 /// Arguments of `data`.
 #[derive(Debug, Args)]
@@ -23,9 +23,17 @@ pub enum DataCommand {
   ldrop data prepare books/ notes.txt.gz --out data/books --tokenizer bpe:4096
   ldrop data prepare cargo --out data/rust --tokenizer bpe:8192 --max-text 100M
   ldrop data prepare hf:wikimedia/wikipedia:20231101.simple --out data/simple
+  ldrop data prepare text/ --out shards/1 --tokenizer data/books --shard 1/8
 
 The text is divided by position: by default the last tenth is for validation.")]
     Prepare(PrepareArguments),
+    /// Join shards of `data prepare --shard`, or token files of datatrove, to one data folder
+    #[command(after_help = "Examples:
+  ldrop data merge shards/* --out data/text
+  ldrop data merge tokens/*.ds --tokenizer gpt2 --out data/text
+
+Shards give the same bytes as one machine that prepares all files with their tokenizer.")]
+    Merge(MergeArguments),
 }
 
 /// Arguments of `data prepare`.
@@ -37,12 +45,15 @@ pub struct PrepareArguments {
     /// The data folder to make
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// gpt2, bpe:N (trained on the training part), byte or char
-    #[arg(long, value_name = "KIND", default_value = "gpt2")]
-    pub tokenizer: TokenizerChoice,
+    /// gpt2, bpe:N (trained on the training part), byte, char, or an existing tokenizer: a `tokenizer.json`, or a data, run or model folder
+    #[arg(long, value_name = "KIND|PATH", default_value = "gpt2")]
+    pub tokenizer: TokenizerOrigin,
     /// Share of the text, at its end, that becomes the validation part
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     pub validation: f64,
+    /// Prepare the I-th of N parts of the files, with a tokenizer that needs no training; `ldrop data merge` joins the parts and divides them
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["max_text", "validation"])]
+    pub shard: Option<Shard>,
     /// Put no end-of-text token between documents
     #[arg(long)]
     pub no_end_of_text: bool,
@@ -117,6 +128,23 @@ impl From<ErrorAction> for OnError {
             ErrorAction::Skip => Self::Skip,
         }
     }
+}
+
+/// Arguments of `data merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// All shards of a text, in any order, or files of datatrove (NAME.ds, with NAME.ds.index beside each), in this order
+    #[arg(required = true, value_name = "SHARD")]
+    pub parts: Vec<PathBuf>,
+    /// The data folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The tokenizer of datatrove's tokens: gpt2, byte, a `tokenizer.json`, or a data, run or model folder
+    #[arg(long, value_name = "KIND|PATH")]
+    pub tokenizer: Option<TokenizerOrigin>,
+    /// Share of the text, at its end, that becomes the validation part
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub validation: f64,
 }
 
 /// Reads a number of bytes with an optional unit.

@@ -1,10 +1,12 @@
-//! `ldrop data prepare`.
+//! `ldrop data prepare` and `ldrop data merge`.
+
+use std::path::Path;
 
 use data::sources::{LeftOut, Reason, Tally};
-use data::{Meta, PrepareOptions, Prepared, prepare};
+use data::{MergeOptions, Meta, PrepareOptions, Prepared, merge, prepare, prepare_shard};
 use serde::Serialize;
 
-use crate::arguments::{Common, DataArguments, DataCommand, PrepareArguments};
+use crate::arguments::{Common, DataArguments, DataCommand, MergeArguments, PrepareArguments};
 use crate::failure::Failure;
 use crate::terminal::{Stages, print, print_json, printable, thousands};
 
@@ -15,6 +17,7 @@ const TEMPLATES_NAMED: usize = 20;
 pub fn run(arguments: DataArguments, common: &Common) -> Result<(), Failure> {
     match arguments.command {
         DataCommand::Prepare(arguments) => run_prepare(arguments, common),
+        DataCommand::Merge(arguments) => run_merge(arguments, common),
     }
 }
 
@@ -32,11 +35,48 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         threads: common.threads(),
         ..PrepareOptions::new(arguments.sources, arguments.out)
     };
-    let Prepared { meta, left_out } = prepare(&options, &Stages::new(common.quiet))?;
+    let stages = Stages::new(common.quiet);
+    let Some(shard) = arguments.shard else {
+        return show(&out, &prepare(&options, &stages)?, common);
+    };
+    let description = prepare_shard(&options, shard, &stages)?;
+    if common.json {
+        return print_json(&description);
+    }
+    print(&format!(
+        "{}: shard {shard}, {} documents, {} tokens, vocabulary {} ({})",
+        out.display(),
+        thousands(description.documents),
+        thousands(description.tokens.tokens),
+        thousands(description.vocabulary),
+        description.tokenizer,
+    ))?;
+    print_left_out(&description.left_out)
+}
+
+fn run_merge(arguments: MergeArguments, common: &Common) -> Result<(), Failure> {
+    let out = arguments.out.clone();
+    let options = MergeOptions {
+        parts: arguments.parts,
+        out: arguments.out,
+        validation: arguments.validation,
+        tokenizer: arguments.tokenizer,
+        threads: common.threads(),
+    };
+    let merged = merge(&options, &Stages::new(common.quiet))?;
+    show(&out, &merged, common)
+}
+
+/// Says what a new data folder holds.
+fn show(
+    out: &Path,
+    Prepared { meta, left_out }: &Prepared,
+    common: &Common,
+) -> Result<(), Failure> {
     if common.json {
         return print_json(&JsonReport {
-            meta: &meta,
-            report: &left_out,
+            meta,
+            report: left_out,
         });
     }
     print(&format!(
@@ -48,7 +88,7 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
         thousands(meta.vocabulary),
         meta.tokenizer,
     ))?;
-    print_left_out(&left_out)
+    print_left_out(left_out)
 }
 
 /// What `--json` prints.

@@ -13,8 +13,8 @@ use crate::tokenizer::TokenizerChoice;
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
-/// The largest `meta.json` that is read, in bytes: a limit far above real files.
-const LARGEST_FILE: u64 = 64 << 20;
+/// The largest description that is read, in bytes: a limit far above real files.
+pub(crate) const LARGEST_DESCRIPTION: u64 = 64 << 20;
 
 /// The type of stored tokens, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ impl Meta {
             expected: expected.into(),
             found,
         };
-        let contents = read_at_most(path, LARGEST_FILE)
+        let contents = read_at_most(path, LARGEST_DESCRIPTION)
             .map_err(DataError::read(path))?
             .ok_or_else(|| damaged("at most 64 MiB", "a larger file".into()))?;
         // The other fields depend on the version.

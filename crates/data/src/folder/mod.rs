@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+pub(crate) use meta::LARGEST_DESCRIPTION;
 pub use meta::{FORMAT, Meta, Part, TokenType};
 pub use tokens::Tokens;
 pub(crate) use tokens::hexadecimal;
 
 use crate::error::DataError;
+use crate::shards::SHARD_FILE;
 use crate::tokenizer::Tokenizer;
 
 /// File name of the training part in a data folder.
@@ -58,6 +60,12 @@ impl DataFolder {
     /// A file is missing or damaged, or the folder has a format that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
+        if path.join(SHARD_FILE).exists() {
+            return Err(DataError::Foreign {
+                path: path.into(),
+                reason: "it is one shard of a text; join all shards with `ldrop data merge`".into(),
+            });
+        }
         for file in [TRAIN_FILE, VALIDATION_FILE] {
             let there = path
                 .join(file)
@@ -80,7 +88,13 @@ impl DataFolder {
         let meta = Meta::read(&meta_path)?;
         let open = |file, part: &Part| {
             let tokens = Some(part.tokens);
-            Tokens::open(path.join(file), meta.token_type, meta.vocabulary, tokens)
+            Tokens::open(
+                path.join(file),
+                meta.token_type,
+                meta.vocabulary,
+                tokens,
+                META_FILE,
+            )
         };
         let folder = Self {
             train: open(TRAIN_FILE, &meta.train)?,
@@ -105,7 +119,10 @@ impl DataFolder {
             });
         }
         let known = Meta::of_nanogpt(0, 0);
-        let open = |file| Tokens::open(path.join(file), known.token_type, known.vocabulary, None);
+        let open = |file| {
+            let path = path.join(file);
+            Tokens::open(path, known.token_type, known.vocabulary, None, META_FILE)
+        };
         let (train, validation) = (open(TRAIN_FILE)?, open(VALIDATION_FILE)?);
         let meta = Meta::of_nanogpt(train.len() as u64, validation.len() as u64);
         Ok(Self {

@@ -24,20 +24,21 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Opens a token file that must have exactly `tokens` tokens or, if that is not known, any whole
-    /// number of them.
+    /// Opens a token file that must have exactly `tokens` tokens, as the file `description` says, or, if
+    /// that is not known, any whole number of them.
     pub(crate) fn open(
         path: PathBuf,
         token_type: TokenType,
         vocabulary: u64,
         tokens: Option<u64>,
+        description: &str,
     ) -> Result<Self, DataError> {
         let file = File::open(&path).map_err(DataError::read(&path))?;
         let size = file.metadata().map_err(DataError::read(&path))?.len();
         let token_size = token_type.size() as u64;
         let expected = match tokens {
             Some(tokens) if tokens.checked_mul(token_size) != Some(size) => Some(format!(
-                "{tokens} tokens of {token_size} bytes, as `meta.json` says"
+                "{tokens} tokens of {token_size} bytes, as `{description}` says"
             )),
             None if size % token_size != 0 => Some(format!("a multiple of {token_size} bytes")),
             _ => None,
@@ -110,6 +111,26 @@ impl Tokens {
                 path: self.path.clone(),
                 expected: format!("ids below the vocabulary, {}", self.vocabulary),
                 found: format!("{} as token {}", into[index], start + index),
+            }),
+        }
+    }
+
+    /// The bytes of `count` tokens from `start` on, unchecked.
+    ///
+    /// # Errors
+    /// There are not that many.
+    pub(crate) fn raw(&self, start: u64, count: u64) -> Result<&[u8], DataError> {
+        let size = self.token_type.size() as u64;
+        let range = start
+            .checked_add(count)
+            .filter(|&end| end <= self.len() as u64)
+            .map(|end| (start * size) as usize..(end * size) as usize);
+        match range {
+            Some(range) => Ok(&self.bytes()[range]),
+            None => Err(DataError::TooShort {
+                path: self.path.clone(),
+                tokens: self.len(),
+                needed: start.saturating_add(count) as usize,
             }),
         }
     }

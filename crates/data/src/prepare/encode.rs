@@ -30,18 +30,22 @@ pub(crate) struct Encoding<'a> {
 }
 
 impl Encoding<'_> {
-    fn encode(&self, chunk: &[Segment]) -> Vec<u8> {
+    fn encode(&self, chunk: &[Segment]) -> Encoded {
         let mut bytes = Vec::new();
+        let mut tokens = Vec::with_capacity(chunk.len());
         for segment in chunk {
-            self.append(&self.tokenizer.encode(&segment.text), &mut bytes);
+            let ids = self.tokenizer.encode(&segment.text);
+            tokens.push(ids.len() as u64);
+            self.append(&ids, &mut bytes);
             if let Some(separator) = self.separator.filter(|_| segment.separates) {
                 self.append(&[separator], &mut bytes);
             }
         }
-        bytes
+        Encoded { bytes, tokens }
     }
 
-    fn append(&self, ids: &[u32], bytes: &mut Vec<u8>) {
+    /// Appends the bytes of these tokens in a token file.
+    pub fn append(&self, ids: &[u32], bytes: &mut Vec<u8>) {
         match self.token_type {
             TokenType::U16 => bytes.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
             TokenType::U32 => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
@@ -56,32 +60,42 @@ impl Encoding<'_> {
         pool: &rayon::ThreadPool,
         progress: &dyn Progress,
     ) -> Result<Part, DataError> {
-        let mut file = TokenFile::create(path)?;
-        let mut text_bytes = 0;
+        let mut file = TokenFile::create(path, self.token_type)?;
+        self.write(segments, &mut file, pool, progress, &mut |_, _| Ok(()))?;
+        file.finish()
+    }
+
+    /// Encodes one part and appends it to a file. `ended` gets the bytes of text and the number of tokens
+    /// of each document that ends in the part; of a document that began before it, only the tokens of
+    /// this part.
+    pub fn write(
+        &self,
+        segments: &mut Segments,
+        file: &mut TokenFile,
+        pool: &rayon::ThreadPool,
+        progress: &dyn Progress,
+        ended: &mut dyn FnMut(u64, u64) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        let mut document = 0;
         loop {
             let chunks = next_chunks(segments, pool.current_num_threads() * CHUNKS_PER_THREAD)?;
             if chunks.is_empty() {
-                break;
+                return Ok(());
             }
-            let encoded: Vec<Vec<u8>> =
+            let encoded: Vec<Encoded> =
                 pool.install(|| chunks.par_iter().map(|chunk| self.encode(chunk)).collect());
-            for bytes in encoded {
-                file.write(&bytes)?;
+            for (chunk, encoded) in chunks.iter().zip(encoded) {
+                let text: usize = chunk.iter().map(|segment| segment.text.len()).sum();
+                file.write(&encoded.bytes, text as u64)?;
+                progress.advance(text as u64);
+                for (segment, tokens) in chunk.iter().zip(encoded.tokens) {
+                    document += tokens;
+                    if let Some(bytes) = segment.ended {
+                        ended(bytes, std::mem::take(&mut document))?;
+                    }
+                }
             }
-            let taken: usize = chunks
-                .iter()
-                .flatten()
-                .map(|segment| segment.text.len())
-                .sum();
-            text_bytes += taken as u64;
-            progress.advance(taken as u64);
         }
-        let (bytes, hash) = file.finish()?;
-        Ok(Part {
-            tokens: bytes / self.token_type.size() as u64,
-            text_bytes: Some(text_bytes),
-            hash: Some(hash),
-        })
     }
 }
 
@@ -105,40 +119,59 @@ fn next_chunks(segments: &mut Segments, count: usize) -> Result<Vec<Vec<Segment>
     Ok(chunks)
 }
 
-struct TokenFile {
+/// Encoded segments.
+struct Encoded {
+    bytes: Vec<u8>,
+    /// The number of tokens of each segment, separators not counted.
+    tokens: Vec<u64>,
+}
+
+/// A token file that is being written.
+pub(crate) struct TokenFile {
     path: PathBuf,
     file: BufWriter<File>,
+    token_type: TokenType,
     hasher: Xxh3,
     bytes: u64,
+    text_bytes: u64,
 }
 
 impl TokenFile {
-    fn create(path: PathBuf) -> Result<Self, DataError> {
+    /// Creates the file.
+    pub fn create(path: PathBuf, token_type: TokenType) -> Result<Self, DataError> {
         let file = File::create(&path).map_err(DataError::write(&path))?;
         Ok(Self {
             file: BufWriter::new(file),
             path,
+            token_type,
             hasher: Xxh3::new(),
             bytes: 0,
+            text_bytes: 0,
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+    /// Appends the bytes of tokens that stand for `text_bytes` bytes of text.
+    pub fn write(&mut self, bytes: &[u8], text_bytes: u64) -> Result<(), DataError> {
         self.hasher.update(bytes);
+        self.text_bytes += text_bytes;
         self.bytes += bytes.len() as u64;
         self.file
             .write_all(bytes)
             .map_err(DataError::write(&self.path))
     }
 
-    /// Flushes to the disk. Gives the number of bytes and their hash.
-    fn finish(self) -> Result<(u64, String), DataError> {
+    /// Flushes to the disk and gives the description of the file.
+    pub fn finish(self) -> Result<Part, DataError> {
         let failed = DataError::write(&self.path);
         let file = self
             .file
             .into_inner()
             .map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
-        Ok((self.bytes, hexadecimal(self.hasher.digest128())))
+        Ok(Part {
+            tokens: self.bytes / self.token_type.size() as u64,
+            text_bytes: Some(self.text_bytes),
+            hash: Some(hexadecimal(self.hasher.digest128())),
+        })
     }
 }

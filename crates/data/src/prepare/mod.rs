@@ -4,9 +4,9 @@
 //! file, and the tokens are encoded from it. Memory does not grow with the amount of text, but the disk
 //! needs room for all of it.
 
-mod encode;
-mod spool;
-mod staging;
+pub(crate) mod encode;
+pub(crate) mod spool;
+pub(crate) mod staging;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +23,9 @@ use crate::folder::{
 };
 use crate::progress::Progress;
 use crate::sources::{
-    FileFormat, LeftOut, OnError, ReadOptions, Source, SourceRecord, read_documents,
+    Document, FileFormat, LeftOut, OnError, ReadOptions, Source, SourceRecord, read_documents,
 };
-use crate::tokenizer::{Tokenizer, TokenizerChoice};
+use crate::tokenizer::{Resolved, Tokenizer, TokenizerChoice, TokenizerOrigin};
 use encode::Encoding;
 use spool::{Spool, SpoolWriter};
 use staging::Staging;
@@ -34,6 +34,9 @@ use staging::Staging;
 /// blocks at even distances: more text hardly changes the vocabulary, but takes time and memory.
 pub const TRAINING_TEXT: u64 = 64 << 20;
 
+/// The name and version of this program, as descriptions state it.
+pub(crate) const PROGRAM: &str = concat!("ldrop ", env!("CARGO_PKG_VERSION"));
+
 /// Options of preparing a data folder.
 #[derive(Clone, Debug)]
 pub struct PrepareOptions {
@@ -41,8 +44,8 @@ pub struct PrepareOptions {
     pub sources: Vec<Source>,
     /// The data folder to make, or to replace once the new one is complete.
     pub out: PathBuf,
-    /// The tokenizer.
-    pub tokenizer: TokenizerChoice,
+    /// The tokenizer, or how to make it.
+    pub tokenizer: TokenizerOrigin,
     /// The share of the text's bytes, at its end, that becomes the validation part: at least 0
     /// and below 1.
     pub validation: f64,
@@ -70,7 +73,7 @@ impl PrepareOptions {
         Self {
             sources,
             out: out.into(),
-            tokenizer: TokenizerChoice::default(),
+            tokenizer: TokenizerOrigin::default(),
             validation: 0.1,
             end_of_text: true,
             text_column: "text".into(),
@@ -107,20 +110,16 @@ pub struct Prepared {
 /// content, or another process is preparing it. `out` is then unchanged. Leftovers of a killed process are removed by the next one that
 /// prepares the same folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
-    if !(0.0..1.0).contains(&options.validation) {
-        return Err(DataError::Value {
-            name: "validation",
-            found: options.validation.to_string(),
-            expected: "a share of at least 0 and below 1",
-        });
-    }
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    check_validation(options.validation)?;
+    let tokenizer = options.tokenizer.resolve()?;
     let staging = Staging::begin(&options.out)?;
-    let (spool, sources, left_out) = read(options, threads, &staging, progress)?;
-    let mut meta = encode(options, threads, &staging, &spool, sources, progress)?;
+    let (spool, (sources, left_out)) = spool_text(
+        options,
+        !tokenizer.has_end_of_text(),
+        &staging,
+        &mut |how, sink| read_documents(&options.sources, how, progress, sink),
+    )?;
+    let mut meta = encode(options, tokenizer, &staging, &spool, sources, progress)?;
     if meta.train.tokens == 0 {
         return Err(DataError::NoTokens {
             path: options.out.clone(),
@@ -134,14 +133,46 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prep
     Ok(Prepared { meta, left_out })
 }
 
-/// Reads all sources into a spool.
-fn read(
+/// Refuses an impossible share for validation.
+pub(crate) fn check_validation(share: f64) -> Result<(), DataError> {
+    if (0.0..1.0).contains(&share) {
+        return Ok(());
+    }
+    Err(DataError::Value {
+        name: "validation",
+        found: share.to_string(),
+        expected: "a share of at least 0 and below 1",
+    })
+}
+
+/// The threads that encode; 0 for one per processor.
+pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, DataError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(thread_count(threads))
+        .build()
+        .map_err(|error| DataError::Read {
+            path: "a new thread".into(),
+            source: std::io::Error::other(error),
+        })
+}
+
+fn thread_count(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Receives the documents of the sources.
+pub(crate) type Sink<'a> = dyn FnMut(Document) -> Result<(), DataError> + 'a;
+
+/// Writes all text that `read` gives into a spool.
+pub(crate) fn spool_text<T>(
     options: &PrepareOptions,
-    threads: usize,
+    own_line: bool,
     staging: &Staging,
-    progress: &dyn Progress,
-) -> Result<(Spool, Vec<SourceRecord>, LeftOut), DataError> {
-    let own_line = !options.tokenizer.has_end_of_text();
+    read: &mut dyn FnMut(&ReadOptions, &mut Sink<'_>) -> Result<T, DataError>,
+) -> Result<(Spool, T), DataError> {
     let mut spool = SpoolWriter::create(
         staging.temporary("text"),
         staging.temporary("lengths"),
@@ -152,32 +183,32 @@ fn read(
         format: options.format,
         on_error: options.on_error,
         out: Some(options.out.clone()),
-        threads,
+        threads: thread_count(options.threads),
         language_variant: options.language_variant.clone(),
         max_text_bytes: options.max_text_bytes,
     };
-    let (sources, left_out) = read_documents(&options.sources, &how, progress, &mut |document| {
+    let found = read(&how, &mut |document| {
         spool.push(&document.text, document.continues)
     })?;
-    Ok((spool.finish()?, sources, left_out))
+    Ok((spool.finish()?, found))
 }
 
 /// Writes the new folder's tokens and tokenizer, and gives its description.
 fn encode(
     options: &PrepareOptions,
-    threads: usize,
+    tokenizer: Resolved,
     staging: &Staging,
     spool: &Spool,
     sources: Vec<SourceRecord>,
     progress: &dyn Progress,
 ) -> Result<Meta, DataError> {
     let folder = staging.new_folder();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| DataError::write(&folder)(std::io::Error::other(error)))?;
+    let pool = pool(options.threads)?;
     let train_bytes = spool.division(options.validation)?;
-    let tokenizer = make_tokenizer(options.tokenizer, spool, train_bytes, &pool, progress)?;
+    let tokenizer = match tokenizer {
+        Resolved::Existing(tokenizer) => tokenizer,
+        Resolved::Trained(kind) => train(kind, spool, train_bytes, &pool, progress)?,
+    };
     let encoding = Encoding {
         tokenizer: &tokenizer,
         token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
@@ -194,7 +225,7 @@ fn encode(
     write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
     Ok(Meta {
         format: FORMAT,
-        program: concat!("ldrop ", env!("CARGO_PKG_VERSION")).into(),
+        program: PROGRAM.into(),
         token_type: encoding.token_type,
         tokenizer: tokenizer.kind(),
         tokenizer_hash: Some(hexadecimal(xxh3_128(tokenizer_json.as_bytes()))),
@@ -209,8 +240,8 @@ fn encode(
     })
 }
 
-/// Makes the chosen tokenizer; trains it on the first `train_bytes` of the text if it needs training.
-fn make_tokenizer(
+/// Makes a tokenizer of this kind; trains it on the first `train_bytes` of the text if it needs training.
+fn train(
     choice: TokenizerChoice,
     spool: &Spool,
     train_bytes: u64,
@@ -256,7 +287,7 @@ fn characters(
 }
 
 /// Writes a file and flushes it to the disk.
-fn write_file(path: &Path, contents: &str) -> Result<(), DataError> {
+pub(crate) fn write_file(path: &Path, contents: &str) -> Result<(), DataError> {
     let write = || {
         let mut file = File::create(path)?;
         file.write_all(contents.as_bytes())?;

@@ -97,6 +97,7 @@ impl SpoolWriter {
             lengths: self.lengths_path,
             documents: self.documents,
             bytes: self.bytes,
+            ends_line: self.ends_line,
         })
     }
 }
@@ -110,13 +111,25 @@ pub(crate) struct Spool {
     pub documents: u64,
     /// Bytes of text in all of them.
     pub bytes: u64,
+    /// Whether a document that follows begins on a new line.
+    pub ends_line: bool,
+}
+
+/// The length of the training part of a text of `bytes` bytes, before it is rounded down to a character
+/// boundary.
+pub(crate) fn training_bytes(bytes: u64, validation: f64) -> u64 {
+    ((bytes as f64 * (1.0 - validation)) as u64).min(bytes)
 }
 
 impl Spool {
     /// The length of the first part if it has the share `1 - validation` of the bytes, rounded down to
     /// a character boundary.
     pub fn division(&self, validation: f64) -> Result<u64, DataError> {
-        let at = ((self.bytes as f64 * (1.0 - validation)) as u64).min(self.bytes);
+        self.character_boundary(training_bytes(self.bytes, validation))
+    }
+
+    /// The start of the character that the byte at `at` belongs to.
+    pub fn character_boundary(&self, at: u64) -> Result<u64, DataError> {
         let start = at.saturating_sub(3);
         let length = (self.bytes - start).min(4) as usize;
         let around = self.block(start, length)?;
@@ -143,6 +156,7 @@ impl Spool {
             lengths: open(&self.lengths, 1 << 16)?,
             lengths_path: self.lengths.clone(),
             documents_left: self.documents,
+            document: 0,
             left_in_document: 0,
             left_in_part: first_part,
             left_afterwards: self.bytes - first_part,
@@ -197,6 +211,8 @@ pub(crate) struct Segment {
     pub text: String,
     /// Whether a document ends here and another one follows.
     pub separates: bool,
+    /// If a document ends here, its length in bytes.
+    pub ended: Option<u64>,
 }
 
 /// Reads a [`Spool`] from its beginning.
@@ -207,6 +223,8 @@ pub(crate) struct Segments {
     lengths: BufReader<File>,
     lengths_path: PathBuf,
     documents_left: u64,
+    /// The length of the document that is being read.
+    document: u64,
     left_in_document: u64,
     left_in_part: u64,
     left_afterwards: u64,
@@ -226,7 +244,8 @@ impl Segments {
                 self.lengths
                     .read_exact(&mut length)
                     .map_err(DataError::read(&self.lengths_path))?;
-                self.left_in_document = u64::from_le_bytes(length);
+                self.document = u64::from_le_bytes(length);
+                self.left_in_document = self.document;
                 self.documents_left = self.documents_left.saturating_sub(1);
             }
         }
@@ -241,9 +260,12 @@ impl Segments {
         self.left_in_part -= wanted;
         let whole = self.left_in_document == 0 || self.left_in_part == 0;
         let text = self.take(whole)?;
-        let separates =
-            self.read.is_empty() && self.left_in_document == 0 && self.documents_left > 0;
-        Ok(Some(Segment { text, separates }))
+        let ended = (self.read.is_empty() && self.left_in_document == 0).then_some(self.document);
+        Ok(Some(Segment {
+            text,
+            separates: ended.is_some() && self.documents_left > 0,
+            ended,
+        }))
     }
 
     /// Takes the text that was read, all of it or up to a place where it may be cut.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::folder::{META_FILE, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE};
+use crate::shards::{DOCUMENTS_FILE, SHARD_FILE, TOKENS_FILE};
 
 const LOCK_FILE: &str = "lock";
 const NEW_FOLDER: &str = "new";
@@ -130,8 +131,18 @@ fn check_replaceable(out: &Path) -> Result<(), DataError> {
         names.push(entry.map_err(DataError::read(out))?.file_name());
     }
     names.sort();
-    let ours = [TRAIN_FILE, VALIDATION_FILE, META_FILE, TOKENIZER_FILE];
-    let described = names.iter().any(|name| name == META_FILE);
+    let ours = [
+        TRAIN_FILE,
+        VALIDATION_FILE,
+        META_FILE,
+        TOKENIZER_FILE,
+        TOKENS_FILE,
+        DOCUMENTS_FILE,
+        SHARD_FILE,
+    ];
+    let described = names
+        .iter()
+        .any(|name| name == META_FILE || name == SHARD_FILE);
     let foreign = names
         .iter()
         .find(|&name| !described || ours.iter().all(|our| name != our));

@@ -74,7 +74,7 @@ fn every_tokenizer_keeps_the_text() {
         let mut options = PrepareOptions::new(vec![source.clone()], &out);
         options.tokenizer = tokenizer.parse().unwrap();
         let meta = prepare(&options, &Silent).unwrap().meta;
-        assert_eq!(meta.tokenizer, options.tokenizer);
+        assert_eq!(TokenizerOrigin::from(meta.tokenizer), options.tokenizer);
         let data = DataFolder::open(&out).unwrap();
         data.verify().unwrap();
         let tokenizer = data.tokenizer().unwrap();
@@ -91,11 +91,39 @@ fn the_tokenizer_knows_only_the_training_part() {
     let root = tempfile::tempdir().unwrap();
     let source = file(root.path(), "text.txt", &("ab".repeat(9) + "zz"));
     let mut options = PrepareOptions::new(vec![source], root.path().join("data"));
-    options.tokenizer = TokenizerChoice::Character;
+    options.tokenizer = TokenizerChoice::Character.into();
     let meta = prepare(&options, &Silent).unwrap().meta;
     assert_eq!(meta.vocabulary, 258);
     let data = DataFolder::open(&options.out).unwrap();
     assert_eq!(ids(&data, Split::Validation), [u32::from(b'z'); 2]);
+}
+
+#[test]
+fn an_existing_tokenizer_is_taken_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let first = file(root.path(), "first.txt", &"abc abd ".repeat(30));
+    let second = file(root.path(), "second.txt", "other words, and abc");
+    for kind in ["bpe:270", "char", "byte", "gpt2"] {
+        let trained = root.path().join("trained");
+        let mut options = PrepareOptions::new(vec![first.clone()], &trained);
+        options.tokenizer = kind.parse().unwrap();
+        let before = prepare(&options, &Silent).unwrap().meta;
+        for path in [trained.clone(), trained.join(TOKENIZER_FILE)] {
+            let mut options = PrepareOptions::new(vec![second.clone()], root.path().join("data"));
+            options.tokenizer = TokenizerOrigin::File(path);
+            let meta = prepare(&options, &Silent).unwrap().meta;
+            assert_eq!(meta.tokenizer, before.tokenizer);
+            assert_eq!(meta.tokenizer_hash, before.tokenizer_hash);
+            let data = DataFolder::open(&options.out).unwrap();
+            let train = data.tokenizer().unwrap().decode(&ids(&data, Split::Train));
+            assert_eq!(train, "other words, and a");
+        }
+    }
+    let mut options = PrepareOptions::new(vec![second], root.path().join("none"));
+    options.tokenizer = TokenizerOrigin::File(root.path().join("missing.json"));
+    let error = prepare(&options, &Silent).unwrap_err().to_string();
+    assert!(error.contains("missing.json"), "{error}");
+    assert!(!options.out.exists());
 }
 
 #[test]
@@ -106,7 +134,7 @@ fn large_vocabularies_take_four_bytes() {
         vec![file(root.path(), "a.txt", &text)],
         root.path().join("data"),
     );
-    options.tokenizer = TokenizerChoice::Character;
+    options.tokenizer = TokenizerChoice::Character.into();
     options.validation = 0.0;
     let meta = prepare(&options, &Silent).unwrap().meta;
     assert_eq!(
@@ -138,7 +166,7 @@ fn threads_do_not_change_a_byte() {
         let prepared = [1, 3].map(|threads| {
             let out = root.path().join(format!("data-{threads}"));
             let mut options = PrepareOptions::new(sources.clone(), &out);
-            options.tokenizer = tokenizer;
+            options.tokenizer = tokenizer.into();
             options.threads = threads;
             prepare(&options, &Silent).unwrap();
             files(&out)
@@ -203,7 +231,7 @@ fn stages_are_reported_to_their_end() {
     let root = tempfile::tempdir().unwrap();
     let source = file(root.path(), "a.txt", &"text ".repeat(100));
     let mut options = PrepareOptions::new(vec![source], root.path().join("data"));
-    options.tokenizer = TokenizerChoice::Bpe(260);
+    options.tokenizer = TokenizerChoice::Bpe(260).into();
     let recorder = Recorder::default();
     prepare(&options, &recorder).unwrap();
     let stages = recorder.0.into_inner().unwrap();

@@ -180,6 +180,17 @@ pub enum SourceError {
         /// The problem.
         reason: String,
     },
+    /// There are more shards than files.
+    #[error(
+        "the sources have {files} files, too few for {shards} shards of at least one file each: \
+         prepare at most {files} shards, or divide the files"
+    )]
+    TooManyShards {
+        /// The number of shards.
+        shards: u64,
+        /// The number of files.
+        files: u64,
+    },
     /// None of this program's dependencies is on the disk.
     #[error(
         "no source of this program's dependencies in {path}: run `cargo fetch` in this program's folder, \

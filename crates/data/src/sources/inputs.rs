@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::cargo_registry::{self, CargoFiles};
 use super::hub::{self, HubFile, HubSettings};
 use super::left_out::Reason;
-use super::pipeline::Halt;
-use super::pipeline::Producer;
+use super::pipeline::{Halt, Producer};
+use super::shard::ListedFile;
 use super::{ReadOptions, Source, SourceError, folder, modular_addition, text_file};
 use crate::progress::Progress;
 
@@ -29,6 +29,22 @@ pub(super) enum Input {
         reason: Reason,
         example: String,
     },
+}
+
+impl Input {
+    /// What all machines see of the input.
+    pub(super) fn listed(&self) -> ListedFile {
+        let last = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        let (name, bytes) = match self {
+            Self::File(path) | Self::InFolder(path) => (last(path), Some(file_bytes(path))),
+            Self::Cargo(files) => ("cargo".to_owned(), Some(files.bytes)),
+            Self::ModularAddition(modulus) => (format!("modular-addition:{modulus}"), Some(1)),
+            // The size of a file is known only where it has been downloaded.
+            Self::Hub(file) => (file.name(), None),
+            Self::LeftOut { example, .. } => (last(Path::new(example)), Some(0)),
+        };
+        ListedFile { name, bytes }
+    }
 }
 
 /// Lists the inputs.

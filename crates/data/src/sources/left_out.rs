@@ -62,7 +62,8 @@ impl Reason {
 }
 
 /// How often a reason applied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tally {
     /// The number of cases.
     pub count: u64,
@@ -71,7 +72,8 @@ pub struct Tally {
 }
 
 /// Counts of what was left out. They do not depend on the number of threads.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeftOut {
     /// The cases of each reason.
     pub reasons: BTreeMap<Reason, Tally>,

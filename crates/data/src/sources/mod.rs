@@ -30,6 +30,7 @@ mod parquet_rows;
 mod pipeline;
 mod plain_text;
 mod records;
+mod shard;
 mod text_file;
 mod wikipedia_dump;
 mod wikitext;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::SourceError;
 pub use left_out::{LeftOut, Reason, Tally};
+pub use shard::{InvalidShard, Shard};
 
 use crate::progress::Progress;
 use hub::HubSettings;
@@ -241,6 +243,37 @@ pub fn read_documents<E: From<SourceError>>(
     read_from(&places, sources, options, progress, sink)
 }
 
+/// Calls `sink` with every document of one shard of `sources`, as [`read_documents`] does, but there
+/// need not be any. Also returns a fingerprint of the files of all shards.
+pub(crate) fn read_shard<E: From<SourceError>>(
+    shard: Shard,
+    sources: &[Source],
+    options: &ReadOptions,
+    progress: &dyn Progress,
+    sink: &mut dyn FnMut(Document) -> Result<(), E>,
+) -> Result<(Vec<SourceRecord>, LeftOut, String), E> {
+    let places = inputs::Places {
+        cargo_home: cargo_registry::cargo_home(),
+        hub: HubSettings::from_environment(),
+    };
+    let inputs = inputs::expand(&places, sources, options)?;
+    let listed: Vec<_> = inputs.iter().map(inputs::Input::listed).collect();
+    let files = shard.files(&listed)?;
+    let (records, left_out) = read_inputs(&inputs[files], options, progress, sink)?;
+    Ok((records, left_out, shard::fingerprint(&listed)))
+}
+
+fn read_inputs<E: From<SourceError>>(
+    inputs: &[inputs::Input],
+    options: &ReadOptions,
+    progress: &dyn Progress,
+    sink: &mut dyn FnMut(Document) -> Result<(), E>,
+) -> Result<(Vec<SourceRecord>, LeftOut), E> {
+    let produce =
+        |producer: &mut pipeline::Producer| inputs::read_all(inputs, options, progress, producer);
+    pipeline::run(options.threads, options.max_text_bytes, produce, sink)
+}
+
 fn read_from<E: From<SourceError>>(
     places: &inputs::Places,
     sources: &[Source],
@@ -249,10 +282,7 @@ fn read_from<E: From<SourceError>>(
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
     let inputs = inputs::expand(places, sources, options)?;
-    let produce =
-        |producer: &mut pipeline::Producer| inputs::read_all(&inputs, options, progress, producer);
-    let (records, left_out) =
-        pipeline::run(options.threads, options.max_text_bytes, produce, sink)?;
+    let (records, left_out) = read_inputs(&inputs, options, progress, sink)?;
     if records.iter().all(|record| record.documents == 0) {
         let names = sources
             .iter()

@@ -49,7 +49,8 @@ impl fmt::Display for TokenizerChoice {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no tokenizer is called `{found}`: expected `gpt2`, `bpe:N` with N from {SMALLEST_BPE} to \
-     {LARGEST_BPE} (for example `bpe:4096`), `byte` or `char`"
+     {LARGEST_BPE} (for example `bpe:4096`), `byte`, `char`, or the path of a `tokenizer.json` or \
+     of a folder that holds one"
 )]
 pub struct UnknownTokenizer {
     /// The text.

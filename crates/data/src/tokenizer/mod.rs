@@ -9,6 +9,7 @@ mod choice;
 mod definition;
 mod gpt2;
 mod json;
+mod origin;
 mod pair_encoder;
 mod pair_trainer;
 pub(crate) mod pieces;
@@ -22,6 +23,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use choice::{LARGEST_BPE, SMALLEST_BPE, TokenizerChoice, UnknownTokenizer};
+pub(crate) use origin::Resolved;
+pub use origin::TokenizerOrigin;
 pub use stream::TextStream;
 
 use definition::{BytePairs, Definition};

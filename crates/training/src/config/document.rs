@@ -59,8 +59,9 @@ pub(crate) enum Value {
 /// All syntax errors.
 pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
+    let lines = Lines::of(text);
     if errors.is_empty() {
-        let origin = |offset: usize| Origin::Line(line_at(text, offset));
+        let origin = |offset: usize| Origin::Line(lines.at(offset));
         return Ok(Node {
             value: table_value(table.get_ref(), &origin),
             origin: Origin::Nowhere,
@@ -70,9 +71,9 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
         .iter()
         .map(|error| Problem {
             key: String::new(),
-            origin: error.span().map_or(Origin::Nowhere, |span| {
-                Origin::Line(line_at(text, span.start))
-            }),
+            origin: error
+                .span()
+                .map_or(Origin::Nowhere, |span| Origin::Line(lines.at(span.start))),
             message: format!("not valid TOML: {}", error.message().replace('\n', ", ")),
         })
         .collect())
@@ -328,17 +329,37 @@ fn convert(value: &DeValue<'_>, origin: &dyn Fn(usize) -> Origin) -> Value {
     }
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text
-        .bytes()
-        .take(offset)
-        .filter(|&byte| byte == b'\n')
-        .count()
+/// Where the lines of a text end. Counting them anew for each value would take time that grows with the
+/// square of the text.
+struct Lines {
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let ends = text.match_indices('\n').map(|(offset, _)| offset);
+        Self {
+            ends: ends.collect(),
+        }
+    }
+
+    /// The line of an offset, counted from 1.
+    fn at(&self, offset: usize) -> usize {
+        1 + self.ends.partition_point(|&end| end < offset)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        let lines = Lines::of("a\n\nb\n");
+        // The line break itself belongs to the line that it ends.
+        let found: Vec<usize> = (0..=5).map(|offset| lines.at(offset)).collect();
+        assert_eq!(found, [1, 1, 2, 3, 3, 4]);
+    }
 
     #[cfg(unix)]
     #[test]

@@ -7,12 +7,24 @@ const ALIKE: f64 = 0.6;
 /// be wrong.
 const ALIKE_ELSEWHERE: f64 = 0.85;
 
+/// The longest word that is compared with others, in bytes: a limit far above real keys and names. The time
+/// of a comparison grows with the length of both words.
+const LONGEST: usize = 200;
+
+/// The similarity of two words, from 0 to 1; 0 if one is far longer than real ones.
+fn likeness(found: &str, known: &str) -> f64 {
+    if found.len().max(known.len()) > LONGEST {
+        return 0.0;
+    }
+    strsim::normalized_damerau_levenshtein(found, known)
+}
+
 /// The known word that is most similar to `found`, if any is similar enough. Of equally similar words, it is
 /// the one with the longest common prefix.
 pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
-        .map(|&word| (strsim::normalized_damerau_levenshtein(found, word), word))
+        .map(|&word| (likeness(found, word), word))
         .filter(|&(likeness, _)| likeness >= ALIKE)
         .max_by(|left, right| {
             let begins = |word: &str| {
@@ -55,13 +67,10 @@ pub(super) fn unknown_key(
     if let Some(near) = nearest(key, known) {
         return format!("{unknown}; did you mean `{}`?", full(near));
     }
-    let likeness = |path: &str| {
-        let last = path.rsplit('.').next().unwrap_or_default();
-        strsim::normalized_damerau_levenshtein(key, last)
-    };
+    let of_path = |path: &str| likeness(key, path.rsplit('.').next().unwrap_or_default());
     let elsewhere = everywhere()
         .into_iter()
-        .map(|path| (likeness(&path), path))
+        .map(|path| (of_path(&path), path))
         .filter(|&(likeness, _)| likeness >= ALIKE_ELSEWHERE)
         .max_by(|(left, one), (right, other)| {
             let depth = |path: &str| path.matches('.').count();

@@ -17,7 +17,7 @@ use super::nearest::{suggestion, unknown_key};
 use super::problem::Problem;
 
 /// Most problems that are collected, which bounds the work for a malicious file.
-const MOST_PROBLEMS: usize = 50;
+pub(crate) const MOST_PROBLEMS: usize = 50;
 
 /// The result of reading a document.
 pub(crate) struct Reading<T> {
@@ -55,7 +55,7 @@ pub(crate) fn read<T: DeserializeOwned>(document: &Node) -> Reading<T> {
             }
             understood.remove(&path)
         };
-        if !progress || problems.len() >= MOST_PROBLEMS {
+        if !progress || problems.len() + missing.len() >= MOST_PROBLEMS {
             break None;
         }
     };

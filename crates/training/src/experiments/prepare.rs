@@ -111,7 +111,7 @@ impl Experiment {
             });
         }
         let options = PrepareOptions {
-            tokenizer: preparation.tokenizer,
+            tokenizer: preparation.tokenizer.into(),
             validation: preparation.validation,
             max_text_bytes: preparation.max_text_bytes,
             threads,

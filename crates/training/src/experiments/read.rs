@@ -17,12 +17,15 @@ use super::{DefaultBase, Experiment};
 use crate::config::document::{Node, Value, parse, read_text};
 use crate::config::keys::{keys_of, with_tables};
 use crate::config::nearest::{nearest, suggestion};
-use crate::config::reading::{self, is_unreadable};
+use crate::config::reading::{self, MOST_PROBLEMS, is_unreadable};
 use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig};
 
 /// The tokenizer of an experiment that names none. Its vocabulary is small, so that small models spend
 /// their work in their blocks.
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
+
+/// The most arms of an experiment: a limit far above real ones. Each has a configuration of its own.
+const MOST_ARMS: usize = 1000;
 
 /// An experiment file, as it is written.
 #[derive(Default, Deserialize)]
@@ -125,6 +128,14 @@ impl Reader<'_> {
         let base = self.base(default_base)?;
         let data = self.data(file.data);
         let seeds = self.seeds(file.seeds, base.as_ref());
+        if file.arm.len() > MOST_ARMS {
+            let message = format!(
+                "{} arms, expected at most {MOST_ARMS}: divide them among several experiments",
+                file.arm.len()
+            );
+            self.problem("arm", message);
+            return Ok(None);
+        }
         self.check_arms(&file.arm);
         let names: Vec<&str> = file.arm.iter().map(|arm| arm.name.as_str()).collect();
         for (index, chart) in file.chart.iter().enumerate() {
@@ -258,7 +269,8 @@ impl Reader<'_> {
 
     /// Reports names in the list under `path` that no arm has.
     fn known_arms(&mut self, path: &[&str], arms: &[String], known: &[&str]) {
-        for arm in arms.iter().filter(|arm| !known.contains(&arm.as_str())) {
+        let unknown = arms.iter().filter(|arm| !known.contains(&arm.as_str()));
+        for arm in unknown.take(MOST_PROBLEMS) {
             let (table, list) = (path[0], path[path.len() - 1]);
             let nearest = suggestion(arm, known);
             let message = format!("`{table}.{list}`: no arm is called `{arm}`; {nearest}");
@@ -270,7 +282,8 @@ impl Reader<'_> {
     fn check_unset(&mut self, path: &str, unset: &[String]) {
         let known = with_tables(RunConfig::keys());
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        for key in unset.iter().filter(|key| !known.contains(&key.as_str())) {
+        let unknown = unset.iter().filter(|key| !known.contains(&key.as_str()));
+        for key in unknown.take(MOST_PROBLEMS) {
             let mut message = format!("`unset`: no configuration has the key `{key}`");
             if let Some(near) = nearest(key, &known) {
                 message += &format!("; did you mean `{near}`?");

@@ -1,0 +1,164 @@
+//! Joins tokens that were made elsewhere to a data folder: the shards of several machines, or the
+//! token files of datatrove.
+
+mod datatrove;
+mod join;
+mod shard_parts;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::DataError;
+use crate::folder::{
+    FORMAT, META_FILE, Meta, Part, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE,
+    hexadecimal,
+};
+use crate::prepare::encode::{Encoding, TokenFile};
+use crate::prepare::staging::Staging;
+use crate::prepare::{self, PROGRAM, Prepared};
+use crate::progress::Progress;
+use crate::sources::{LeftOut, SourceError, SourceRecord};
+use crate::tokenizer::{Resolved, Tokenizer, TokenizerOrigin};
+use join::Join;
+
+/// Options of a merge.
+#[derive(Clone, Debug)]
+pub struct MergeOptions {
+    /// All shards of a text, in any order, or token files of datatrove (`NAME.ds`, with `NAME.ds.index`
+    /// beside each) in the order in which they are to be joined.
+    pub parts: Vec<PathBuf>,
+    /// The data folder to make, or to replace once the new one is complete.
+    pub out: PathBuf,
+    /// The share of the text's bytes, at its end, that becomes the validation part: at least 0
+    /// and below 1.
+    pub validation: f64,
+    /// The tokenizer of datatrove's tokens. Shards have theirs.
+    pub tokenizer: Option<TokenizerOrigin>,
+    /// The number of threads; 0 for one per processor. The result does not depend on it.
+    pub threads: usize,
+}
+
+/// Makes a data folder of parts whose tokens exist.
+///
+/// Shards give the bytes that [`prepare`](crate::prepare::prepare) gives for the same sources with the
+/// same tokenizer: only the document that is divided between training and validation, and the first of a
+/// shard where it has to begin on a new line, are turned into text and encoded again.
+///
+/// Tokens of datatrove stay as they are. An end-of-text token at the end of a document is taken as its
+/// separator. A division inside a document falls between two tokens.
+///
+/// The stages of progress are "checking" (datatrove only) and "merging", both in bytes.
+///
+/// # Errors
+/// A part is damaged, missing, given twice or does not belong to the others, or the folder cannot be
+/// written. `out` is then unchanged.
+pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
+    prepare::check_validation(options.validation)?;
+    let Some(first) = options.parts.first() else {
+        return Err(DataError::Value {
+            name: "parts",
+            found: "none".into(),
+            expected: "shards or token files of datatrove",
+        });
+    };
+    if is_datatrove(first) {
+        datatrove::merge(options, progress)
+    } else {
+        shard_parts::merge(options, progress)
+    }
+}
+
+fn is_datatrove(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "ds")
+}
+
+/// What all parts have together.
+struct Contents {
+    documents: u64,
+    text_bytes: u64,
+    separated: bool,
+    sources: Vec<SourceRecord>,
+    left_out: LeftOut,
+}
+
+/// Makes the data folder; `write` joins the documents of all parts in order.
+fn make_folder(
+    options: &MergeOptions,
+    tokenizer: &Tokenizer,
+    contents: Contents,
+    progress: &dyn Progress,
+    write: impl FnOnce(&mut Join<'_>) -> Result<(), DataError>,
+) -> Result<Prepared, DataError> {
+    if contents.documents == 0 {
+        let names: Vec<String> = options
+            .parts
+            .iter()
+            .map(|part| part.display().to_string())
+            .collect();
+        return Err(SourceError::NoDocuments {
+            names: names.join(", "),
+            left_out: Box::new(contents.left_out),
+        }
+        .into());
+    }
+    let staging = Staging::begin(&options.out)?;
+    let folder = staging.new_folder();
+    let encoding = Encoding {
+        tokenizer,
+        token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
+        separator: tokenizer.end_of_text().filter(|_| contents.separated),
+    };
+    let create = |name| TokenFile::create(folder.join(name), encoding.token_type);
+    let mut join = Join::new(
+        &encoding,
+        [create(TRAIN_FILE)?, create(VALIDATION_FILE)?],
+        prepare::spool::training_bytes(contents.text_bytes, options.validation),
+        contents.documents,
+        &staging,
+        prepare::pool(options.threads)?,
+        progress,
+    );
+    progress.begin("merging", Some(contents.text_bytes));
+    write(&mut join)?;
+    let [train, validation]: [Part; 2] = join.finish()?;
+    progress.end();
+    let tokenizer_json = tokenizer.to_json();
+    prepare::write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
+    let meta = Meta {
+        format: FORMAT,
+        program: PROGRAM.into(),
+        token_type: encoding.token_type,
+        tokenizer: tokenizer.kind(),
+        tokenizer_hash: Some(hexadecimal(xxh3_128(tokenizer_json.as_bytes()))),
+        vocabulary: tokenizer.vocabulary() as u64,
+        end_of_text: tokenizer.end_of_text(),
+        separated: encoding.separator.is_some(),
+        documents: contents.documents,
+        train,
+        validation,
+        sources: contents.sources,
+        left_out: contents.left_out.counts(),
+    };
+    prepare::write_file(&folder.join(META_FILE), &meta.to_json())?;
+    staging.finish()?;
+    Ok(Prepared {
+        meta,
+        left_out: contents.left_out,
+    })
+}
+
+/// The tokenizer of the options.
+fn given_tokenizer(origin: &TokenizerOrigin) -> Result<Tokenizer, DataError> {
+    match origin.resolve()? {
+        Resolved::Existing(tokenizer) => Ok(tokenizer),
+        Resolved::Trained(_) => Err(DataError::Value {
+            name: "tokenizer",
+            found: origin.to_string(),
+            expected: "the tokenizer that made the tokens: `gpt2`, `byte`, or the path of a \
+                       `tokenizer.json`",
+        }),
+    }
+}

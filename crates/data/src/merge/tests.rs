@@ -1,0 +1,400 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+use crate::folder::{DataFolder, Split};
+use crate::prepare::{PrepareOptions, prepare};
+use crate::progress::Silent;
+use crate::shards::prepare_shard;
+use crate::sources::{Shard, Source};
+use crate::tokenizer::TokenizerChoice;
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<(String, Vec<u8>)> = entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn shards(options: &PrepareOptions, count: u64, root: &Path) -> Vec<PathBuf> {
+    (1..=count)
+        .map(|number| {
+            let out = root.join(format!("shard-{number}-of-{count}"));
+            let options = PrepareOptions {
+                out: out.clone(),
+                ..options.clone()
+            };
+            prepare_shard(&options, Shard { number, count }, &Silent).unwrap();
+            out
+        })
+        .collect()
+}
+
+fn merge_options(parts: Vec<PathBuf>, out: PathBuf, validation: f64) -> MergeOptions {
+    MergeOptions {
+        parts,
+        out,
+        validation,
+        tokenizer: None,
+        threads: 2,
+    }
+}
+
+/// The tokenizers of the comparison, among them byte pairs without end-of-text.
+fn tokenizers(folder: &Path) -> Vec<TokenizerOrigin> {
+    let text = "the cat, the hat\n and a word über 你好 ".repeat(5);
+    let bytes = Tokenizer::train(300, std::slice::from_ref(&text)).unwrap();
+    let save = |name: &str, tokenizer: &Tokenizer| {
+        let path = folder.join(name);
+        tokenizer.save(&path).unwrap();
+        TokenizerOrigin::File(path)
+    };
+    let mut json: serde_json::Value = serde_json::from_str(&bytes.to_json()).unwrap();
+    json["added_tokens"] = serde_json::json!([]);
+    let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+    vocabulary.remove("<|endoftext|>");
+    let endless = folder.join("endless.json");
+    fs::write(&endless, json.to_string()).unwrap();
+    vec![
+        TokenizerChoice::Gpt2.into(),
+        TokenizerChoice::Byte.into(),
+        save("bytes.json", &bytes),
+        save(
+            "characters.json",
+            &Tokenizer::characters(&text.chars().collect()),
+        ),
+        TokenizerOrigin::File(endless),
+    ]
+}
+
+/// JSON lines and plain text of a few words, with empty and blank documents.
+fn corpus(runner: &mut TestRunner, folder: &Path) -> usize {
+    let document = "( |\n|the cat|über|你好|😀|\\t|, word|a|\n\n b){0,12}";
+    let file = prop::collection::vec(document, 0..5);
+    let corpus = prop::collection::vec(file, 5..9);
+    let corpus: Vec<Vec<String>> = corpus.new_tree(runner).unwrap().current();
+    for (number, documents) in corpus.iter().enumerate() {
+        let name = folder.join(format!("{number}"));
+        if number % 3 == 2 {
+            fs::write(name.with_extension("txt"), documents.concat()).unwrap();
+        } else {
+            let lines: String = documents
+                .iter()
+                .map(|text| format!("{}\n", serde_json::json!({ "text": text })))
+                .collect();
+            fs::write(name.with_extension("jsonl"), lines + "\n").unwrap();
+        }
+    }
+    fs::write(folder.join("last.txt"), "an end").unwrap();
+    corpus.len()
+}
+
+#[test]
+fn shards_give_the_bytes_of_one_machine() {
+    let mut runner = TestRunner::deterministic();
+    let tokenizers_folder = tempfile::tempdir().unwrap();
+    let tokenizers = tokenizers(tokenizers_folder.path());
+    for round in 0..3 {
+        let root = tempfile::tempdir().unwrap();
+        let text = root.path().join("text");
+        fs::create_dir(&text).unwrap();
+        corpus(&mut runner, &text);
+        for (number, tokenizer) in tokenizers.iter().enumerate() {
+            // Writing GPT-2's vocabulary takes a second without optimization.
+            if number == 0 && round > 1 {
+                continue;
+            }
+            let mut options = PrepareOptions::new(vec![Source::Path(text.clone())], "");
+            options.tokenizer = tokenizer.clone();
+            options.end_of_text = round % 4 != 0;
+            let alone = [[0.0, 0.37], [0.1, 0.5], [0.24, 0.93]][round % 3].map(|validation| {
+                options.validation = validation;
+                options.out = root.path().join("one").join(validation.to_string());
+                (
+                    validation,
+                    prepare(&options, &Silent).unwrap(),
+                    files(&options.out),
+                )
+            });
+            for count in [1, 2, 3, 5] {
+                let mut parts = shards(&options, count, root.path());
+                parts.rotate_left(round % count as usize);
+                for (validation, alone, expected) in &alone {
+                    let out = root.path().join("merged");
+                    let merged = merge_options(parts.clone(), out.clone(), *validation);
+                    let merged = merge(&merged, &Silent).unwrap();
+                    assert_eq!(merged.meta, alone.meta, "{tokenizer} {count} {validation}");
+                    assert_eq!(merged.left_out, alone.left_out);
+                    assert!(files(&out) == *expected, "{tokenizer} {count} {validation}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_document_is_divided_as_on_one_machine() {
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("text");
+    fs::create_dir(&text).unwrap();
+    // More than one segment, with and without places to cut, and no line feed at the end.
+    fs::write(text.join("1.txt"), "short").unwrap();
+    fs::write(
+        text.join("2.txt"),
+        "wörd ".repeat(300_000) + &"ü".repeat(700_000),
+    )
+    .unwrap();
+    fs::write(text.join("3.txt"), "ä".repeat(600_001)).unwrap();
+    let one = root.path().join("one");
+    for (tokenizer, validation) in tokenizers(root.path())
+        .into_iter()
+        .zip([0.1, 0.5, 0.7, 0.4, 0.6])
+    {
+        let mut options = PrepareOptions::new(vec![Source::Path(text.clone())], &one);
+        options.tokenizer = tokenizer;
+        let parts = shards(&options, 3, root.path());
+        options.validation = validation;
+        prepare(&options, &Silent).unwrap();
+        let out = root.path().join("merged");
+        merge(&merge_options(parts, out.clone(), validation), &Silent).unwrap();
+        assert!(files(&out) == files(&one));
+    }
+}
+
+#[test]
+fn shards_that_do_not_belong_together_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("text");
+    fs::create_dir(&text).unwrap();
+    for number in 0..4 {
+        fs::write(text.join(format!("{number}.txt")), format!("text {number}")).unwrap();
+    }
+    let mut options = PrepareOptions::new(vec![Source::Path(text.clone())], "unused");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    let folder = |name: &str| {
+        let path = root.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    };
+    let three = shards(&options, 3, &folder("three"));
+    let two = shards(&options, 2, &folder("two"));
+    options.tokenizer = TokenizerChoice::Gpt2.into();
+    let other_tokenizer = shards(&options, 3, &folder("gpt2"));
+    options.tokenizer = TokenizerChoice::Byte.into();
+    options.text_column = "body".into();
+    let other_option = shards(&options, 3, &folder("option"));
+    options.text_column = "text".into();
+    fs::write(text.join("3.txt"), "another text").unwrap();
+    let other_files = shards(&options, 3, &folder("files"));
+    let out = root.path().join("out");
+    let check = |parts: &[&PathBuf], expected: &[&str]| {
+        let parts = parts.iter().map(|&part| part.clone()).collect();
+        let error = merge(&merge_options(parts, out.clone(), 0.1), &Silent).unwrap_err();
+        let error = error.to_string();
+        for expected in expected {
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(!out.exists());
+    };
+    check(&[&three[0], &three[2]], &["2 of 3", "missing: 2"]);
+    check(
+        &[&three[0], &three[1], &three[0]],
+        &["shard 1", "shard-1-of-3"],
+    );
+    check(&[&three[0], &two[1]], &["shard-2-of-2", "number of shards"]);
+    check(
+        &[&three[0], &other_tokenizer[1]],
+        &["gpt2/shard-2-of-3", "tokenizer"],
+    );
+    check(
+        &[&three[0], &other_option[1]],
+        &["option/shard-2-of-3", "`text_column` is `body`"],
+    );
+    check(
+        &[&three[0], &other_files[1]],
+        &["files/shard-2-of-3", "other files"],
+    );
+    check(&[&text], &["text", "no shard"]);
+    // A shard is no data folder.
+    let error = DataFolder::open(&three[0]).unwrap_err().to_string();
+    assert!(error.contains("ldrop data merge"), "{error}");
+}
+
+#[test]
+fn damaged_shards_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("a.jsonl");
+    fs::write(&source, "{\"text\":\"one\"}\n{\"text\":\"two words\"}\n").unwrap();
+    let options = PrepareOptions::new(vec![Source::Path(source)], "unused");
+    let parts = shards(&options, 1, root.path());
+    let out = root.path().join("out");
+    let options = merge_options(parts.clone(), out.clone(), 0.3);
+    for name in [
+        "tokens.bin",
+        "documents.bin",
+        "tokenizer.json",
+        "shard.json",
+    ] {
+        let path = parts[0].join(name);
+        let whole = fs::read(&path).unwrap();
+        for flipped in [0, whole.len() / 2, whole.len() - 2] {
+            let mut bytes = whole.clone();
+            bytes[flipped] ^= 0x11;
+            fs::write(&path, &bytes).unwrap();
+            // A description may have become that of another program's version.
+            let merged = merge(&options, &Silent);
+            if name != "shard.json" {
+                merged.unwrap_err();
+                assert!(!out.exists());
+            }
+        }
+        fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        let error = merge(&options, &Silent).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        fs::write(&path, &whole).unwrap();
+    }
+    merge(&options, &Silent).unwrap();
+}
+
+#[test]
+fn a_shard_needs_a_tokenizer_and_all_of_its_text() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("a.txt");
+    fs::write(&source, "some text").unwrap();
+    let mut options = PrepareOptions::new(vec![Source::Path(source)], root.path().join("out"));
+    let shard = |number, count| Shard { number, count };
+    options.tokenizer = TokenizerChoice::Bpe(300).into();
+    let error = prepare_shard(&options, shard(1, 1), &Silent).unwrap_err();
+    assert!(error.to_string().contains("needs no training"), "{error}");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    options.max_text_bytes = Some(3);
+    let error = prepare_shard(&options, shard(1, 1), &Silent).unwrap_err();
+    assert!(error.to_string().contains("max_text_bytes"), "{error}");
+    options.max_text_bytes = None;
+    let error = prepare_shard(&options, shard(1, 2), &Silent).unwrap_err();
+    assert!(error.to_string().contains("1 files"), "{error}");
+}
+
+/// Three documents that datatrove 0.10 tokenized with GPT-2's tokenizer and the end-of-text token:
+/// "Hello, world!", "ünïcode 你好" and "the last document".
+const DATATROVE_TOKENS: &[u8] = include_bytes!("testdata/datatrove.ds");
+const DATATROVE_INDEX: &[u8] = include_bytes!("testdata/datatrove.ds.index");
+const DATATROVE_METADATA: &[u8] = include_bytes!("testdata/datatrove.ds.metadata");
+const DATATROVE_TEXTS: [&str; 3] = ["Hello, world!", "ünïcode 你好", "the last document"];
+
+fn datatrove(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, DATATROVE_TOKENS).unwrap();
+    fs::write(folder.join(format!("{name}.index")), DATATROVE_INDEX).unwrap();
+    fs::write(folder.join(format!("{name}.metadata")), DATATROVE_METADATA).unwrap();
+    path
+}
+
+fn ids(data: &DataFolder, split: Split) -> Vec<u32> {
+    let tokens = data.split(split);
+    let mut ids = vec![0; tokens.len()];
+    tokens.window(0, &mut ids).unwrap();
+    ids
+}
+
+#[test]
+fn tokens_of_datatrove_are_joined() {
+    let root = tempfile::tempdir().unwrap();
+    let parts = vec![
+        datatrove(root.path(), "a.ds"),
+        datatrove(root.path(), "b.ds"),
+    ];
+    let out = root.path().join("out");
+    let mut options = merge_options(parts, out.clone(), 0.25);
+    options.tokenizer = Some(TokenizerChoice::Gpt2.into());
+    let meta = merge(&options, &Silent).unwrap().meta;
+    let data = DataFolder::open(&out).unwrap();
+    data.verify().unwrap();
+    let tokenizer = Tokenizer::gpt2();
+    let texts = [DATATROVE_TEXTS, DATATROVE_TEXTS].concat();
+    let mut expected = Vec::new();
+    for (number, text) in texts.iter().enumerate() {
+        expected.extend(tokenizer.encode(text));
+        expected.extend((number < 5).then_some(50_256));
+    }
+    let (train, validation) = (ids(&data, Split::Train), ids(&data, Split::Validation));
+    assert_eq!([train.clone(), validation].concat(), expected);
+    // 94 bytes, of which 70 are for training: as many whole tokens as fit.
+    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    assert_eq!(bytes, 2 * (13 + 16 + 17));
+    let limit = (bytes as f64 * 0.75) as u64;
+    let trained = meta.train.text_bytes.unwrap();
+    let next = tokenizer.token_bytes(expected[train.len()]).unwrap().len() as u64;
+    assert!(trained <= limit && limit < trained + next);
+    assert_eq!(
+        meta.train.text_bytes.unwrap() + meta.validation.text_bytes.unwrap(),
+        bytes as u64
+    );
+    assert_eq!((meta.documents, meta.sources.len()), (6, 2));
+    assert_eq!(meta.sources[0].documents, 3);
+}
+
+#[test]
+fn damaged_files_of_datatrove_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = datatrove(root.path(), "a.ds");
+    let out = root.path().join("out");
+    let mut options = merge_options(vec![path.clone()], out.clone(), 0.1);
+    let refused = |options: &MergeOptions, expected: &str| {
+        let error = merge(options, &Silent).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!out.exists());
+    };
+    refused(&options, "`tokenizer` is none");
+    // GPT-2's ids are no bytes.
+    options.tokenizer = Some(TokenizerChoice::Byte.into());
+    refused(&options, "ids below the vocabulary, 256");
+    options.tokenizer = Some(TokenizerChoice::Bpe(400).into());
+    refused(&options, "the tokenizer that made the tokens");
+    options.tokenizer = Some(TokenizerChoice::Gpt2.into());
+    fs::write(&path, &DATATROVE_TOKENS[..DATATROVE_TOKENS.len() - 2]).unwrap();
+    refused(&options, ".metadata");
+    fs::remove_file(root.path().join("a.ds.metadata")).unwrap();
+    refused(&options, "a.ds.index");
+    fs::write(&path, DATATROVE_TOKENS).unwrap();
+    let index = root.path().join("a.ds.index");
+    fs::write(&index, &DATATROVE_INDEX[..DATATROVE_INDEX.len() - 1]).unwrap();
+    refused(&options, "eight bytes for each document");
+    fs::write(&index, &DATATROVE_INDEX[..DATATROVE_INDEX.len() - 8]).unwrap();
+    refused(&options, "the last document ends at token");
+    fs::remove_file(&index).unwrap();
+    refused(&options, "a.ds.index is missing");
+    options.parts.push(root.path().into());
+    fs::write(&index, DATATROVE_INDEX).unwrap();
+    refused(&options, "cannot be mixed");
+}
+
+#[test]
+fn tokens_of_four_bytes_are_read_and_stored_as_the_vocabulary_needs() {
+    let root = tempfile::tempdir().unwrap();
+    let path = datatrove(root.path(), "a.ds");
+    let wide: Vec<u8> = DATATROVE_TOKENS
+        .chunks(2)
+        .flat_map(|bytes| [bytes[0], bytes[1], 0, 0])
+        .collect();
+    fs::write(&path, wide).unwrap();
+    let metadata = String::from_utf8(DATATROVE_METADATA.to_vec()).unwrap();
+    let metadata = metadata.replacen("|2\n", "|4\n", 1);
+    fs::write(root.path().join("a.ds.metadata"), metadata).unwrap();
+    let out = root.path().join("out");
+    let mut options = merge_options(vec![path], out.clone(), 0.0);
+    options.tokenizer = Some(TokenizerChoice::Gpt2.into());
+    merge(&options, &Silent).unwrap();
+    let data = DataFolder::open(&out).unwrap();
+    let text = Tokenizer::gpt2().decode(&ids(&data, Split::Train));
+    assert_eq!(text, DATATROVE_TEXTS.join("<|endoftext|>"));
+}
