@@ -12,6 +12,8 @@ pub(super) fn kind(folder: &Path) -> Option<&'static str> {
     let any = |names: &[&str]| names.iter().any(|name| has(name));
     if has("meta.json") && any(&["train.bin", "val.bin"]) || has("train.bin") && has("val.bin") {
         Some("a data folder")
+    } else if has("shard.json") && has("tokens.bin") {
+        Some("a shard of a data folder")
     } else if has("config.toml") && any(&["metrics.jsonl", "checkpoints", "tensorboard"]) {
         Some("a run folder")
     } else if has("config.json") && has("model.safetensors") {
@@ -47,6 +49,10 @@ mod tests {
         for (number, (files, expected)) in [
             (&["meta.json", "train.bin"][..], Some("a data folder")),
             (&["train.bin", "val.bin"], Some("a data folder")),
+            (
+                &["shard.json", "tokens.bin"],
+                Some("a shard of a data folder"),
+            ),
             (&["config.toml", "metrics.jsonl"], Some("a run folder")),
             (&["config.toml", "checkpoints"], Some("a run folder")),
             (
