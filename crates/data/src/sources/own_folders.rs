@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::shards::{SHARD_FILE, TOKENS_FILE};
+
 /// What the head of every page of this program holds.
 const PAGE_MARK: &[u8] = b"<meta name=\"generator\" content=\"ldrop";
 
@@ -12,7 +14,7 @@ pub(super) fn kind(folder: &Path) -> Option<&'static str> {
     let any = |names: &[&str]| names.iter().any(|name| has(name));
     if has("meta.json") && any(&["train.bin", "val.bin"]) || has("train.bin") && has("val.bin") {
         Some("a data folder")
-    } else if has("shard.json") && has("tokens.bin") {
+    } else if has(SHARD_FILE) && has(TOKENS_FILE) {
         Some("a shard of a data folder")
     } else if has("config.toml") && any(&["metrics.jsonl", "checkpoints", "tensorboard"]) {
         Some("a run folder")
@@ -49,10 +51,7 @@ mod tests {
         for (number, (files, expected)) in [
             (&["meta.json", "train.bin"][..], Some("a data folder")),
             (&["train.bin", "val.bin"], Some("a data folder")),
-            (
-                &["shard.json", "tokens.bin"],
-                Some("a shard of a data folder"),
-            ),
+            (&[SHARD_FILE, TOKENS_FILE], Some("a shard of a data folder")),
             (&["config.toml", "metrics.jsonl"], Some("a run folder")),
             (&["config.toml", "checkpoints"], Some("a run folder")),
             (

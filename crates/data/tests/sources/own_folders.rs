@@ -2,7 +2,7 @@
 
 use learned_dropout_data::progress::Silent;
 use learned_dropout_data::sources::{ReadOptions, Reason, Source};
-use learned_dropout_data::{PrepareOptions, prepare, prepare_shard};
+use learned_dropout_data::{PrepareOptions, TokenizerChoice, prepare, prepare_shard};
 
 use crate::support::*;
 
@@ -65,7 +65,7 @@ fn the_result_is_no_source() {
         let prepared = || {
             let mut options =
                 PrepareOptions::new(vec![Source::Path(root.to_owned())], root.join(out));
-            options.tokenizer = "byte".parse().expect("a tokenizer");
+            options.tokenizer = TokenizerChoice::Byte.into();
             prepare(&options, &Silent).expect("the story is there");
             ["train.bin", "val.bin", "meta.json"]
                 .map(|file| std::fs::read(root.join(out).join(file)).expect("written"))
@@ -131,7 +131,7 @@ fn shards_do_not_count_folders_of_this_program() {
             vec![Source::Path(root.to_owned())],
             root.join(format!("shards/{number}")),
         );
-        options.tokenizer = "byte".parse().expect("a tokenizer");
+        options.tokenizer = TokenizerChoice::Byte.into();
         let shard = format!("{number}/2").parse().expect("a shard");
         let description = prepare_shard(&options, shard, &Silent);
         description.expect("the texts are there")
