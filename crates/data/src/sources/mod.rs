@@ -256,10 +256,17 @@ pub(crate) fn read_shard<E: From<SourceError>>(
         cargo_home: cargo_registry::cargo_home(),
         hub: HubSettings::from_environment(),
     };
-    let inputs = inputs::expand(&places, sources, options)?;
-    let listed: Vec<_> = inputs.iter().map(inputs::Input::listed).collect();
-    let files = shard.files(&listed)?;
-    let (records, left_out) = read_inputs(&inputs[files], options, progress, sink)?;
+    // What is left out before it is read may differ from machine to machine: the results of earlier
+    // preparations. The first shard counts it.
+    let (mut files, left_out): (Vec<_>, Vec<_>) = inputs::expand(&places, sources, options)?
+        .into_iter()
+        .partition(|input| !matches!(input, inputs::Input::LeftOut { .. }));
+    let listed: Vec<_> = files.iter().map(inputs::Input::listed).collect();
+    let mut files: Vec<_> = files.drain(shard.files(&listed)?).collect();
+    if shard.number == 1 {
+        files.extend(left_out);
+    }
+    let (records, left_out) = read_inputs(&files, options, progress, sink)?;
     Ok((records, left_out, shard::fingerprint(&listed)))
 }
 

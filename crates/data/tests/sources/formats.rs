@@ -281,7 +281,7 @@ fn folders_leave_out_what_is_not_text() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let root = folder.path();
     for (name, content) in [
-        ("a.json", &LINES.as_bytes()[..]),
+        ("a.json", LINES.as_bytes()),
         ("b/package.json", b"{\n  \"name\": \"x\"\n}\n"),
         ("b/list.json", b"[1, 2]"),
         ("b/pom.xml", b"<?xml version=\"1.0\"?>\n<project></project>"),
