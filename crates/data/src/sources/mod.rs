@@ -34,7 +34,8 @@ mod text_file;
 mod wikipedia_dump;
 mod wikitext;
 
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ use serde::{Deserialize, Serialize};
 pub use error::SourceError;
 pub use left_out::{LeftOut, Reason, Tally};
 
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use hub::HubSettings;
 
 /// A source of text, as a user names it on the command line.
@@ -239,6 +240,24 @@ pub fn read_documents<E: From<SourceError>>(
         hub: HubSettings::from_environment(),
     };
     read_from(&places, sources, options, progress, sink)
+}
+
+/// Reads one file on the calling thread, without reading ahead, and returns what was left out. `sink` ends
+/// the reading with [`ControlFlow::Break`]. `threads`, `out` and `max_text_bytes` of the options do not
+/// matter.
+///
+/// # Errors
+/// The file has an error, which names it and the position (documents before that position have been
+/// passed on).
+pub fn read_file(
+    path: &Path,
+    options: &ReadOptions,
+    sink: &mut dyn FnMut(Document) -> ControlFlow<()>,
+) -> Result<LeftOut, SourceError> {
+    let read = |meter: &_, emit: &mut pipeline::Emit<'_>| {
+        text_file::read(path, options, meter, &Silent, emit)
+    };
+    pipeline::run_here(read, sink)
 }
 
 fn read_from<E: From<SourceError>>(
