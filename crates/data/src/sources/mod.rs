@@ -35,7 +35,8 @@ mod text_file;
 mod wikipedia_dump;
 mod wikitext;
 
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub use error::SourceError;
 pub use left_out::{LeftOut, Reason, Tally};
 pub use shard::{InvalidShard, Shard};
 
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use hub::HubSettings;
 
 /// A source of text, as a user names it on the command line.
@@ -279,6 +280,24 @@ fn read_inputs<E: From<SourceError>>(
     let produce =
         |producer: &mut pipeline::Producer| inputs::read_all(inputs, options, progress, producer);
     pipeline::run(options.threads, options.max_text_bytes, produce, sink)
+}
+
+/// Reads one file on the calling thread, without reading ahead, and returns what was left out. `sink` ends
+/// the reading with [`ControlFlow::Break`]. `threads`, `out` and `max_text_bytes` of the options do not
+/// matter.
+///
+/// # Errors
+/// The file has an error, which names it and the position (documents before that position have been
+/// passed on).
+pub fn read_file(
+    path: &Path,
+    options: &ReadOptions,
+    sink: &mut dyn FnMut(Document) -> ControlFlow<()>,
+) -> Result<LeftOut, SourceError> {
+    let read = |meter: &_, emit: &mut pipeline::Emit<'_>| {
+        text_file::read(path, options, meter, &Silent, emit)
+    };
+    pipeline::run_here(read, sink)
 }
 
 fn read_from<E: From<SourceError>>(

@@ -6,6 +6,7 @@
 //! depend on the number of workers, and the reader waits for a slow consumer.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -204,6 +205,38 @@ pub(super) fn run<E: From<SourceError>>(
     })
 }
 
+/// Converts what `read` emits on this thread, one after the other, and calls `sink`, which may end it.
+pub(super) fn run_here(
+    read: impl FnOnce(&SharedMeter, &mut Emit<'_>) -> Result<(), Halt>,
+    sink: &mut dyn FnMut(Document) -> ControlFlow<()>,
+) -> Result<LeftOut, SourceError> {
+    let mut left_out = LeftOut::default();
+    let mut inside = false;
+    let outcome = read(&SharedMeter::default(), &mut |raw| {
+        let Some(document) = to_document(raw, &mut left_out) else {
+            return Ok(());
+        };
+        if !inside && is_blank(&document) {
+            left_out.add(Reason::NoText, "");
+            return Ok(());
+        }
+        inside = document.continues;
+        match sink(document) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Halt::Closed),
+        }
+    });
+    match outcome {
+        Ok(()) | Err(Halt::Closed) => Ok(left_out),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// Whether there is no text in a document that nothing continues.
+fn is_blank(document: &Document) -> bool {
+    !document.continues && document.text.trim().is_empty()
+}
+
 fn thread_error(reason: std::io::Error) -> SourceError {
     SourceError::Read {
         path: "a new thread".into(),
@@ -293,8 +326,7 @@ fn consume<E: From<SourceError>>(
                     .expect("a batch follows the beginning of its record");
                 (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
                 for mut document in converted.documents {
-                    let alone = !inside && !document.continues;
-                    if alone && document.text.trim().is_empty() {
+                    if !inside && is_blank(&document) {
                         left_out.add(Reason::NoText, "");
                         continue;
                     }

@@ -10,8 +10,8 @@ use super::site::Site;
 use super::templates::{self, Argument, Expansion};
 use super::variants;
 
-/// The deepest nesting; deeper brackets are taken as text. Real pages stay below ten.
-const DEPTH_LIMIT: usize = 40;
+/// The deepest nesting; deeper brackets are taken as text. MediaWiki's limit is 100, real pages stay below ten.
+const DEPTH_LIMIT: usize = 100;
 
 /// The most brackets that are taken together.
 const RUN_LIMIT: usize = 64;

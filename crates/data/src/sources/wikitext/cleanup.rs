@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::opaque::{GAP, OPAQUE, is_mark};
+use super::opaque::{AFTER_DIGIT, GAP, OPAQUE, is_mark};
 
 /// Brackets that are left over from broken nesting.
 const LEFT_BRACKETS: [&str; 6] = ["{{", "}}", "[[", "]]", "{|", "|}"];
@@ -15,29 +15,49 @@ const LEFT_BRACKETS: [&str; 6] = ["{{", "}}", "[[", "]]", "{|", "|}"];
 static SWITCH: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"__(\p{L}+)__").expect("the pattern is valid"));
 
-/// Parentheses with nothing but gaps, spaces and commas.
-static EMPTY_PARENTHESES: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        "[(（][\\s,;:、，；/–-]*\u{FDD0}[\\s,;:、，；/–\u{FDD0}-]*[)）]|\\[[\\s,;]*\u{FDD0}[\\s,;\u{FDD0}]*\\]",
-    )
-    .expect("the pattern is valid")
+/// Parentheses and quotation marks with nothing but gaps, spaces and commas.
+static EMPTY_PAIR: LazyLock<Regex> = LazyLock::new(|| {
+    let inside = "[\\s,;:、，；،؛/–-]*\u{FDD0}[\\s,;:、，；،؛/–\u{FDD0}-]*";
+    let pairs = [
+        ["[(（]", "[)）]"],
+        ["\\[", "\\]"],
+        ["「", "」"],
+        ["『", "』"],
+        ["《", "》"],
+        ["«", "»"],
+        ["“", "”"],
+        ["„", "[“”]"],
+        ["\"", "\""],
+    ];
+    let patterns = pairs.map(|[open, close]| format!("{open}{inside}{close}"));
+    Regex::new(&patterns.join("|")).expect("the pattern is valid")
 });
 
 /// A gap after an opening parenthesis, with the commas around it.
 static AFTER_PARENTHESIS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("([(（])[\\s,;:、，；]*\u{FDD0}[\\s,;:、，；\u{FDD0}]*")
+    Regex::new("([(（])[\\s,;:、，；،؛]*\u{FDD0}[\\s,;:、，；،؛\u{FDD0}]*")
         .expect("the pattern is valid")
 });
 
 /// A gap before a closing parenthesis.
 static BEFORE_PARENTHESIS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("[\\s,;、，；]*\u{FDD0}[\\s,;、，；\u{FDD0}]*([)）])").expect("the pattern is valid")
+    Regex::new("[\\s,;、，；،؛]*\u{FDD0}[\\s,;、，；،؛\u{FDD0}]*([)）])")
+        .expect("the pattern is valid")
 });
 
 /// Gaps between commas, or between a comma and a full stop: the last mark stays.
 static BETWEEN_MARKS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("(?:[,;]\\s*\u{FDD0}[\\s\u{FDD0}]*)+([,;.])").expect("the pattern is valid")
+    Regex::new("(?:[,;،؛、，；]\\s*\u{FDD0}[\\s\u{FDD0}]*)+([,;.،؛、，；。])")
+        .expect("the pattern is valid")
 });
+
+/// A gap between two full stops.
+static BETWEEN_STOPS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("。\u{FDD0}+。").expect("the pattern is valid"));
+
+/// A mixed number such as `5{{frac|1|2}}`.
+static SPACE_AFTER_DIGIT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("([0-9])\u{FDDF}").expect("the pattern is valid"));
 
 /// Any other gap, with the spaces around it and the next character.
 static GAPS: LazyLock<Regex> =
@@ -48,6 +68,9 @@ pub(super) fn clean(line: &str) -> String {
     let mut line = without_left_brackets(line);
     if line.contains("__") {
         line = without_switches(&line);
+    }
+    if line.contains(AFTER_DIGIT) {
+        line = SPACE_AFTER_DIGIT.replace_all(&line, "$1 ").into_owned();
     }
     let line = plain_spaces(&decoded(&line));
     let line = if line.contains(GAP) {
@@ -111,7 +134,9 @@ fn plain_spaces(line: &str) -> String {
     let visible = line.chars().filter(|c| {
         !matches!(
             c,
-            '\u{AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{FEFF}'
+            '\u{AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{FEFF}' | '\u{2060}'
+                | '\u{202A}'..='\u{202E}'
+                | '\u{2066}'..='\u{2069}'
         )
     });
     visible
@@ -135,13 +160,14 @@ fn close_gaps(line: &str) -> String {
     let mut line = line.to_owned();
     // Removing inner parentheses can empty the outer ones.
     for _ in 0..3 {
-        let emptied = EMPTY_PARENTHESES.replace_all(&line, gap.as_str());
+        let emptied = EMPTY_PAIR.replace_all(&line, gap.as_str());
         let Cow::Owned(emptied) = emptied else { break };
         line = emptied;
     }
     let line = AFTER_PARENTHESIS.replace_all(&line, "$1");
     let line = BEFORE_PARENTHESIS.replace_all(&line, "$1");
     let line = BETWEEN_MARKS.replace_all(&line, "$1");
+    let line = BETWEEN_STOPS.replace_all(&line, "。");
     let mut out = String::with_capacity(line.len());
     let mut from = 0;
     for found in GAPS.captures_iter(&line) {
@@ -175,8 +201,9 @@ fn close_gaps(line: &str) -> String {
     }
     out.push_str(&line[from..]);
     // A line that lost its beginning does not begin with a comma.
-    if line.starts_with(GAP) {
-        out = out.trim_start_matches([' ', ',', ';']).to_owned();
+    if line.trim_start().starts_with(GAP) {
+        let start = [' ', ',', ';', ':', '،', '؛', '、', '，', '；', '：'];
+        out = out.trim_start_matches(start).to_owned();
     }
     let words = out.contains(|c: char| c.is_alphanumeric() || c == OPAQUE);
     if words { out } else { String::new() }

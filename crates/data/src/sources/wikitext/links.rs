@@ -1,7 +1,8 @@
 //! Links: to pages, which show their text, and to pictures, categories and other languages, which vanish;
 //! and links to web addresses.
 
-use super::opaque::GAP;
+use super::opaque::{APART, GAP};
+use super::quotes;
 use super::site::{Namespace, Site};
 
 /// The deepest nesting of links: pictures in captions of pictures.
@@ -42,6 +43,10 @@ pub(super) fn resolve(text: &str, site: &Site) -> String {
             match web_link(rest) {
                 Some((length, label)) => {
                     match label {
+                        // Links to pages within the label show their text.
+                        Some(label) if label.contains("[[") => {
+                            push(&mut open, &resolve(label, site))
+                        }
                         Some(label) => push(&mut open, label),
                         None => push(&mut open, &GAP.to_string()),
                     }
@@ -58,8 +63,10 @@ pub(super) fn resolve(text: &str, site: &Site) -> String {
         if open.last().is_some_and(|link| is_media(link, site)) {
             // Of a picture that is never closed, the lines after the first are prose.
             let link = open.pop().unwrap_or_default();
-            let rest = link.split_once('\n').map_or("", |(_, rest)| rest);
-            push(&mut open, rest);
+            if let Some((_, rest)) = link.split_once('\n') {
+                push(&mut open, "\n");
+                push(&mut open, rest);
+            }
         } else {
             give_up(&mut open);
         }
@@ -106,10 +113,25 @@ fn shown(contents: &str, site: &Site) -> String {
     }
     let target = visible.unwrap_or(target);
     match label {
-        None if target.contains("://") => GAP.to_string(),
-        None => target.trim_start_matches('/').trim().to_owned(),
-        Some(label) if label.trim().is_empty() => short_name(target).to_owned(),
-        Some(label) => label.trim().to_owned(),
+        None if target.contains("://") => match target.trim().split_once(' ') {
+            Some((_, label)) => format!("[{label}]"),
+            None => GAP.to_string(),
+        },
+        None => apart(target.trim_start_matches('/').trim()),
+        Some(label) if label.trim().is_empty() => apart(short_name(target)),
+        Some(label) => apart(&quotes::remove(label)),
+    }
+}
+
+/// A link's text, whose quotes have nothing to do with those around the link.
+fn apart(text: &str) -> String {
+    if text.contains("''") {
+        let quotes = format!("'{APART}'");
+        format!("{APART}{}{APART}", text.replace("''", &quotes))
+    } else if text.starts_with('\'') || text.ends_with('\'') {
+        format!("{APART}{text}{APART}")
+    } else {
+        text.to_owned()
     }
 }
 
@@ -139,11 +161,31 @@ fn web_link(text: &str) -> Option<(usize, Option<&str>)> {
     let line = inside.split('\n').next().unwrap_or(inside);
     // A longer line without an end is no link; the limit keeps the search linear.
     let limit = line.floor_char_boundary(4000);
-    let end = line[..limit].find(']')?;
+    let end = label_end(&line[..limit])?;
     let contents = &line[..end];
     let label = contents
         .split_once(|c: char| c.is_whitespace() || c == '<')
         .map(|(_, label)| label.trim())
         .filter(|label| !label.is_empty());
     Some((end + 2, label))
+}
+
+/// The place of the bracket that closes a web link, outside of links to pages.
+fn label_end(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let bracket = at + text[at..].find(['[', ']'])?;
+        let rest = &text[bracket..];
+        if !rest.starts_with("[[") {
+            if rest.starts_with(']') {
+                return Some(bracket);
+            }
+            at = bracket + 1;
+            continue;
+        }
+        match rest.find("]]") {
+            Some(close) => at = bracket + close + 2,
+            None => at = bracket + 2,
+        }
+    }
 }

@@ -13,6 +13,10 @@ pub(super) const GAP: char = '\u{FDD0}';
 pub(super) const OPAQUE: char = '\u{FDD1}';
 /// Before and after the number of a template without a known text.
 pub(super) const UNKNOWN: char = '\u{FDD2}';
+/// Keeps the quotes on its two sides apart, and vanishes.
+pub(super) const APART: char = '\u{FDD3}';
+/// Becomes a space after a digit, and vanishes elsewhere.
+pub(super) const AFTER_DIGIT: char = '\u{FDDF}';
 /// The digit 0 of such a number. The digits are marks too, so that no number is taken for text.
 const ZERO: u32 = 0xFDD4;
 
@@ -161,7 +165,7 @@ impl Stripper<'_> {
             self.comment(rest);
             return;
         }
-        let tag = tags::parse(rest)
+        let tag = tags::parse_extension(rest)
             .filter(|tag| HIDDEN.contains(&&*tag.name) || LITERAL_TAGS.contains(&&*tag.name));
         let Some(tag) = tag else {
             self.out.push('<');
@@ -171,10 +175,8 @@ impl Stripper<'_> {
         self.at += tag.length;
         let literal = LITERAL_TAGS.contains(&&*tag.name);
         if tag.is_end || tag.is_empty {
-            // A second end tag, or one whose start is gone.
-            if !literal {
-                self.out.push(GAP);
-            }
+            // `<nowiki/>` parts quotes, or the tag's other half is gone.
+            self.out.push(if literal { APART } else { GAP });
             return;
         }
         let contents = &rest[tag.length..];

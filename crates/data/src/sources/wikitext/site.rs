@@ -34,6 +34,8 @@ struct Language {
     listings: Vec<String>,
     #[serde(default = "english_number")]
     number: (String, String, usize),
+    #[serde(default)]
+    digits: String,
 }
 
 fn english_number() -> (String, String, usize) {
@@ -157,7 +159,8 @@ impl Site {
 
     /// Whether a section with this title only lists literature or links.
     pub(super) fn is_listing(&self, title: &str) -> bool {
-        self.listings.contains(title.trim().to_lowercase().as_str())
+        let title = title.trim().trim_end_matches([':', '：']).trim_end();
+        self.listings.contains(title.to_lowercase().as_str())
     }
 
     /// Whether a page only leads to another one: `#REDIRECT [[other]]`, in any language.
@@ -197,7 +200,12 @@ impl Site {
             text.push_str(mark);
             text.push_str(fraction);
         }
-        text
+        let own: Vec<char> = known.map_or(Vec::new(), |language| language.digits.chars().collect());
+        if own.len() < 10 {
+            return text;
+        }
+        let shown = |c: char| c.to_digit(10).map_or(c, |digit| own[digit as usize]);
+        text.chars().map(shown).collect()
     }
 }
 
@@ -271,6 +279,8 @@ mod tests {
             ("fr", "4380", "4 380"),
             ("pl", "4380.25", "4380,25"),
             ("ja", "4380", "4,380"),
+            ("ru", "4380", "4380"),
+            ("fa", "4380.5", "۴٬۳۸۰٫۵"),
         ] {
             assert_eq!(Site::new(language, "").number(number), expected);
         }

@@ -52,6 +52,8 @@ fn remove_wiki_tables(text: &str) -> (String, bool) {
     if !text.contains("{|") && !text.contains("|}") {
         return (text.to_owned(), false);
     }
+    // A table may begin on the line on which another one ends.
+    let text = text.replace("|}{|", "|}\n{|");
     let lines: Vec<&str> = text.split('\n').collect();
     let ends = table_ends(&lines);
     let mut is_broken = false;

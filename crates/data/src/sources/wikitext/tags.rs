@@ -1,5 +1,7 @@
 //! HTML tags within wikitext.
 
+use super::opaque::is_mark;
+
 /// The longest tag; a longer one is a stray `<`.
 const LENGTH_LIMIT: usize = 2000;
 
@@ -94,8 +96,17 @@ pub(super) struct Tag {
     pub(super) length: usize,
 }
 
-/// Reads the tag at the start of `text`, which starts with `<`.
+/// Reads the HTML tag at the start of `text`, which starts with `<`.
 pub(super) fn parse(text: &str) -> Option<Tag> {
+    parse_tag(text, false)
+}
+
+/// Reads the tag of an extension at the start of `text`.
+pub(super) fn parse_extension(text: &str) -> Option<Tag> {
+    parse_tag(text, true)
+}
+
+fn parse_tag(text: &str, is_extension: bool) -> Option<Tag> {
     let inside = text.strip_prefix('<')?;
     let is_end = inside.starts_with('/');
     let named = inside.strip_prefix('/').unwrap_or(inside);
@@ -108,7 +119,13 @@ pub(super) fn parse(text: &str) -> Option<Tag> {
     if !after.starts_with(|c: char| c.is_whitespace() || c == '/' || c == '>') {
         return None;
     }
-    let end = tag_end(after)?;
+    let end = if is_extension {
+        // MediaWiki ends the start tag of an extension at the first `>`, whatever its quotes are.
+        let head = &after.as_bytes()[..after.len().min(LENGTH_LIMIT)];
+        head.iter().position(|&byte| byte == b'>')?
+    } else {
+        tag_end(after)?
+    };
     let length = text.len() - after.len() + end + 1;
     let is_empty = after[..end].ends_with('/');
     Some(Tag {
@@ -119,19 +136,23 @@ pub(super) fn parse(text: &str) -> Option<Tag> {
     })
 }
 
-/// Offset of the `>` that ends the tag, which is not within a quoted value.
+/// Offset of the `>` that ends the tag, which is not within a quoted value. A quote that is not closed on its
+/// line does not count.
 fn tag_end(after_name: &str) -> Option<usize> {
     let mut quote = None;
+    let mut first = None;
     for (at, byte) in after_name.bytes().enumerate().take(LENGTH_LIMIT) {
         match (quote, byte) {
             (Some(open), byte) if open == byte => quote = None,
             (None, b'"') => quote = Some(byte),
             (None, b'>') => return Some(at),
             (None, b'<') => return None,
+            (Some(_), b'>') => first = first.or(Some(at)),
+            (Some(_), b'\n') => return first,
             _ => {}
         }
     }
-    None
+    first
 }
 
 /// Length of `contents` up to the end tag `</name>`, and up to the end of that tag.
@@ -174,6 +195,10 @@ pub(super) fn remove(text: &str) -> String {
                 let shown = tag.shown(&out, &rest[tag.length..]);
                 out.push_str(shown);
                 at = start + tag.length;
+                // The parentheses of `<rp>` are for browsers without `<rt>`.
+                if tag.name == "rp" && !tag.is_end {
+                    at += rest[tag.length..].find('<').unwrap_or(0);
+                }
             }
             None => {
                 out.push('<');
@@ -207,19 +232,38 @@ fn closed_names(text: &str) -> Vec<String> {
 impl Tag {
     /// The visible text in place of the tag, between the text `before` and `after`.
     fn shown(&self, before: &str, after: &str) -> &'static str {
-        let power = || {
-            let base = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')');
-            base && after.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+'))
-        };
         match self.name.as_str() {
             "br" => " ",
             "hr" | "p" | "blockquote" | "poem" | "div" | "center" | "h1" | "h2" | "h3" | "h4"
             | "h5" | "h6" => "\n\n",
             "li" | "dt" | "dd" if !self.is_end => "\n* ",
             "ul" | "ol" | "dl" => "\n",
-            "sup" if !self.is_end && power() => "^",
-            // The reading aids of East Asian characters stand in parentheses of their own.
+            "sup" if !self.is_end && is_exponent(before, after) => "^",
+            "q" if self.is_end => "”",
+            "q" => "“",
+            // The reading aid of East Asian characters.
+            "rt" if self.is_end => "）",
+            "rt" => "（",
             _ => "",
         }
     }
+}
+
+/// Whether a superscript after `before`, which begins `after`, is an exponent: a number after a letter, a
+/// digit or a closing bracket, or one letter in italics.
+fn is_exponent(before: &str, after: &str) -> bool {
+    let markup = |c: char| c == '\'' || is_mark(c);
+    let base = before.trim_end_matches(markup);
+    if !base.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '|' | ']')) {
+        return false;
+    }
+    let power = after.trim_start_matches(markup);
+    let number = power.starts_with("&minus;")
+        || power.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+'));
+    let letter = || {
+        let contents = after.split("</").next().unwrap_or("");
+        let bare = contents.trim_matches(markup);
+        contents.starts_with("''") && bare.chars().count() == 1
+    };
+    number || letter()
 }

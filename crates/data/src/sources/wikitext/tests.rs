@@ -22,7 +22,7 @@ fn an_article_reads_as_text() {
         It formed {{circa|4.5 billion years ago}}&nbsp;and weighs 10<sup>24</sup> kg &amp; more.\n\
         {| class=\"wikitable\"\n! Year\n|-\n| 1900 || {{flag|France}}\n|}\n\n* first\n** second\n# third\n\n\
         === Empty ===\n{{Main|Other}}\n== See also ==\n* [[Mars]]\n== References ==\n{{reflist}}\n[[Category:Planets]]\n[[fr:Terre]]\n";
-    let expected = "Earth\n\nEarth (from eorðe) is the Sun's third rocky planet. It is 12742 km wide.\n\nHistory\n\nOrigin\n\n\
+    let expected = "Earth\n\nEarth (from eorðe) is the Sun's third rocky planet. It is 12,742 km wide.\n\nHistory\n\nOrigin\n\n\
         It formed c. 4.5 billion years ago and weighs 10^24 kg & more.\n\nfirst\nsecond\nthird\n";
     assert_eq!(article_text("Earth", wikitext).as_deref(), Ok(expected));
 }

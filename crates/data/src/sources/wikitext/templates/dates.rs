@@ -249,7 +249,10 @@ pub(super) fn date(arguments: &Arguments<'_>) -> String {
             month: part(1),
             day: part(2),
         },
-        _ if given.len() == 1 => return given[0].to_owned(),
+        // A whole date, perhaps with a topic after it.
+        _ if given.len() == 1 || given.first().is_some_and(|first| first.contains(' ')) => {
+            return given.first().copied().unwrap_or("").to_owned();
+        }
         _ => Date {
             day: part(0),
             month: part(1),
@@ -299,15 +302,11 @@ pub(super) fn as_of(arguments: &Arguments<'_>) -> String {
 
 /// `May 1, 2004`.
 fn american(date: &Date) -> String {
-    let month_and_day = Date {
-        year: String::new(),
-        ..Date {
-            day: String::new(),
-            month: date.month.clone(),
-            year: String::new(),
-        }
+    let month = Date {
+        month: date.month.clone(),
+        ..Date::default()
     };
-    let month = month_and_day.shown(&CALENDARS[0]);
+    let month = month.shown(&CALENDARS[0]);
     let day = date.day.trim_start_matches('0');
     format!("{} {day}, {}", month.trim(), date.year)
 }

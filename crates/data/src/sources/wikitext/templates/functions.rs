@@ -30,11 +30,10 @@ pub(super) fn call(
         "lcfirst" => with_first(first, |c| c.to_lowercase().collect()),
         "ucfirst" => with_first(first, |c| c.to_uppercase().collect()),
         "plural" => {
-            let singular = without_marks(first).trim() == "1";
-            argument(if singular { 1 } else { 2 }).to_owned()
+            let form = plural_form(without_marks(first).trim(), arguments.len(), site);
+            argument(form).to_owned()
         }
         "gender"
-        | "#invoke"
         | "#tag"
         | "defaultsort"
         | "displaytitle"
@@ -55,8 +54,15 @@ pub(super) fn call(
         | "localurl"
         | "filepath"
         | "#babel" => String::new(),
-        "urlencode" | "anchorencode" | "padleft" | "padright" | "#titleparts" | "#language" => {
-            first.to_owned()
+        "urlencode" | "anchorencode" | "#titleparts" | "#language" => first.to_owned(),
+        "padleft" => padding(first, argument(1), argument(2)) + first,
+        "padright" => first.to_owned() + &padding(first, argument(1), argument(2)),
+        "#invoke" => {
+            let module: String = without_marks(first).chars().take(100).collect();
+            return Some(Expansion::Unknown(format!(
+                "#invoke:{}",
+                module.to_lowercase()
+            )));
         }
         "ns" => String::new(),
         "#if" => chosen(!first.is_empty(), arguments).to_owned(),
@@ -71,6 +77,42 @@ pub(super) fn call(
         _ => return None,
     };
     Some(Expansion::Text(text))
+}
+
+/// What fills a text up to a length of at most 500 characters.
+fn padding(text: &str, length: &str, with: &str) -> String {
+    let length = length.parse().unwrap_or(0).min(500);
+    let missing = length - text.chars().count().min(length);
+    let with = if with.is_empty() { "0" } else { with };
+    with.chars().cycle().take(missing).collect()
+}
+
+/// Which of the forms, counted from one, goes with a number.
+fn plural_form(number: &str, forms: usize, site: &Site) -> usize {
+    let count: u64 = number.parse().unwrap_or(0);
+    let form = match site.base_language() {
+        "ru" | "uk" | "be" | "sr" | "hr" | "bs" | "sh" if forms > 2 => {
+            match (count % 10, count % 100) {
+                (1, last) if last != 11 => 1,
+                (2..=4, last) if !(12..=14).contains(&last) => 2,
+                _ => 3,
+            }
+        }
+        "pl" if forms > 2 => match (count, count % 10, count % 100) {
+            (1, _, _) => 1,
+            (_, 2..=4, last) if !(12..=14).contains(&last) => 2,
+            _ => 3,
+        },
+        "cs" | "sk" if forms > 2 => match count {
+            1 => 1,
+            2..=4 => 2,
+            _ => 3,
+        },
+        "fr" | "pt" if count == 0 => 1,
+        _ if count == 1 => 1,
+        _ => 2,
+    };
+    form.min(forms.max(1))
 }
 
 /// A variable is written in capitals.

@@ -2,9 +2,21 @@
 
 use super::functions::is_number;
 use super::{Arguments, without_marks};
+use crate::sources::wikitext::opaque::AFTER_DIGIT;
 
 /// Codes of units that are not what a reader sees.
-const UNITS: [(&str, &str); 40] = [
+const UNITS: [(&str, &str); 51] = [
+    ("acre", "acres"),
+    ("MUSgal", "million US gal"),
+    ("USgal", "US gal"),
+    ("impgal", "imp gal"),
+    ("LT", "long tons"),
+    ("ST", "short tons"),
+    ("Lcwt", "long cwt"),
+    ("cuft/s", "cu ft/s"),
+    ("USbsh", "US bsh"),
+    ("oilbbl", "bbl"),
+    ("Goilbbl", "billion bbl"),
     ("C", "°C"),
     ("C-change", "°C"),
     ("F", "°F"),
@@ -93,7 +105,7 @@ pub(super) fn convert(arguments: &Arguments<'_>) -> String {
     let mut text = String::new();
     let mut at = 0;
     while at < given.len() {
-        text.push_str(&amount(given[at]));
+        text.push_str(&amount(given[at], arguments));
         at += 1;
         // More amounts of the same unit.
         while let (Some(word), Some(next)) = (given.get(at), given.get(at + 1)) {
@@ -104,14 +116,14 @@ pub(super) fn convert(arguments: &Arguments<'_>) -> String {
                 break;
             }
             text.push_str(shown);
-            text.push_str(&amount(next));
+            text.push_str(&amount(next, arguments));
             at += 2;
         }
         let Some(unit) = given.get(at).filter(|unit| !unit.is_empty()) else {
             break;
         };
         text.push(' ');
-        text.push_str(shown_unit(unit));
+        text.push_str(&shown_unit(unit));
         at += 1;
         // A number before another unit goes on with the measure; one at the end is a precision.
         let goes_on = given.get(at).is_some_and(|next| is_amount(next))
@@ -126,11 +138,23 @@ pub(super) fn convert(arguments: &Arguments<'_>) -> String {
     text
 }
 
-fn shown_unit(code: &str) -> &str {
-    UNITS
-        .iter()
-        .find(|(known, _)| *known == code)
-        .map_or(code, |(_, shown)| shown)
+/// A unit as a reader sees it; `e6acre` is a million acres.
+fn shown_unit(code: &str) -> String {
+    let powers = [
+        ("e3", "thousand "),
+        ("e6", "million "),
+        ("e9", "billion "),
+        ("e12", "trillion "),
+    ];
+    for (prefix, words) in powers {
+        if let Some(unit) = code.strip_prefix(prefix)
+            && unit.starts_with(char::is_alphabetic)
+        {
+            return format!("{words}{}", shown_unit(unit));
+        }
+    }
+    let known = UNITS.iter().find(|(known, _)| *known == code);
+    known.map_or(code, |(_, shown)| shown).to_owned()
 }
 
 fn is_amount(text: &str) -> bool {
@@ -138,17 +162,20 @@ fn is_amount(text: &str) -> bool {
         && text.contains(|c: char| c.is_numeric())
 }
 
-/// `3+1/2` and `3//2` are how the template takes mixed numbers and fractions.
-fn amount(text: &str) -> String {
+/// An amount as the language writes it. `3+1/2` and `3//2` are how the template takes mixed numbers and
+/// fractions.
+fn amount(text: &str, arguments: &Arguments<'_>) -> String {
     match text.split_once('+') {
         Some((whole, part)) if part.contains('/') && !whole.is_empty() => {
             format!("{whole} {part}").replace("//", "/")
         }
+        _ if is_number(text) && !text.starts_with('+') => arguments.site.number(text),
         _ => text.replace("//", "/"),
     }
 }
 
-/// `1/2` of `{{frac|1|2}}`, `3 1/2` of `{{frac|3|1|2}}`, `1/8` of `{{frac|8}}`.
+/// `1/2` of `{{frac|1|2}}`, `3 1/2` of `{{frac|3|1|2}}`, `1/8` of `{{frac|8}}`. A mark before it becomes a
+/// space after a digit.
 pub(super) fn fraction(arguments: &Arguments<'_>) -> String {
     let given: Vec<&str> = arguments
         .unnamed
@@ -156,18 +183,26 @@ pub(super) fn fraction(arguments: &Arguments<'_>) -> String {
         .copied()
         .filter(|text| !text.is_empty())
         .collect();
-    match given[..] {
+    let text = match given[..] {
         [below] => format!("1/{below}"),
         [above, below] => format!("{above}/{below}"),
         [whole, above, below, ..] => format!("{whole} {above}/{below}"),
         [] => "/".to_owned(),
-    }
+    };
+    format!("{AFTER_DIGIT}{text}")
 }
 
 /// A number as the language writes it.
 pub(super) fn number(arguments: &Arguments<'_>) -> String {
     let given = arguments.get("1").unwrap_or("");
     let plain = without_marks(given);
+    // A unit may follow in the same argument: `{{unité|1234567 habitants}}`.
+    if let Some((amount, unit)) = plain.split_once(' ')
+        && is_number(amount)
+        && unit.starts_with(char::is_alphabetic)
+    {
+        return format!("{} {unit}", arguments.site.number(amount));
+    }
     // Spaces and, before more digits, commas may stand between thousands already.
     let digits = plain.replace([' ', '\u{A0}', '\u{202F}'], "");
     if is_number(&digits) {
@@ -177,33 +212,60 @@ pub(super) fn number(arguments: &Arguments<'_>) -> String {
     }
 }
 
-/// A number with its unit: `{{val|5|u=km}}`, `{{unité|5|km|2}}`.
+/// A number with its uncertainty, power of ten and unit: `{{val|5|0.1|e=3|u=km}}`, `{{unité|5|km|2}}`.
 pub(super) fn quantity(arguments: &Arguments<'_>) -> String {
     let mut text = number(arguments);
+    let mut rest: Vec<&str> = arguments
+        .unnamed
+        .iter()
+        .skip(1)
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+        .collect();
+    // One number is an uncertainty on both sides, two are one above and one below.
+    let is_uncertainty = |part: &&str| {
+        let plain = without_marks(part);
+        is_number(&plain) || (plain.starts_with('(') && plain.ends_with(')'))
+    };
+    match rest[..] {
+        [above, below, ..] if is_uncertainty(&above) && is_uncertainty(&below) => {
+            let above = above.trim_start_matches('+');
+            let below = below.trim_start_matches(['-', '−']);
+            text.push_str(&format!("+{above}−{below}"));
+            rest.drain(..2);
+        }
+        [one, ..] if is_uncertainty(&one) => {
+            if !one.starts_with('(') {
+                text.push('±');
+            }
+            text.push_str(one);
+            rest.remove(0);
+        }
+        _ => {}
+    }
     if let Some(power) = arguments.get("e") {
         text.push_str("×10^");
-        text.push_str(power);
+        text.push_str(&power.replace('-', "−"));
     }
-    let unit = ["u", "ul", "up", "unidad", "unité"]
-        .iter()
-        .find_map(|key| arguments.get(key));
-    match unit {
-        Some(unit) => {
+    for key in ["u", "ul", "unidad", "unité"] {
+        if let Some(unit) = arguments.get(key) {
             text.push(' ');
             text.push_str(unit);
+            break;
         }
-        None => {
-            for (number, part) in arguments.unnamed.iter().skip(1).enumerate() {
-                if part.is_empty() {
-                    continue;
-                }
-                // The parts after the unit are its power and further units.
-                if number == 0 || number % 2 == 0 {
-                    text.push(' ');
-                }
-                text.push_str(part);
-            }
+    }
+    if let Some(unit) = arguments.get("up") {
+        text.push_str(" per ");
+        text.push_str(unit);
+    }
+    for (at, part) in rest.iter().enumerate() {
+        // A number after a unit is its power.
+        let is_word = |word: &str| matches!(word, "à" | "et" | "ou" | "a" | "y" | "e" | "–" | "-");
+        let is_power = at > 0 && is_number(part) && !is_word(rest[at - 1]);
+        if !is_power {
+            text.push(' ');
         }
+        text.push_str(part);
     }
     text
 }

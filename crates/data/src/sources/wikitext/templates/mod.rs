@@ -7,6 +7,7 @@ mod dates;
 mod functions;
 mod measures;
 mod patterns;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -62,7 +63,13 @@ impl List {
                 let pattern =
                     Pattern::parse(&pattern).map_err(|error| format!("{names}: {error}"))?;
                 for name in names.split(", ") {
-                    let twice = match name.split_once('*') {
+                    // A star alone is a name.
+                    let starred = if name == "*" {
+                        None
+                    } else {
+                        name.split_once('*')
+                    };
+                    let twice = match starred {
                         Some((before, after)) => {
                             let (before, after) = (before.to_owned(), after.to_owned());
                             section.starred.push((before, after, pattern.clone()));
@@ -73,7 +80,8 @@ impl List {
                             .insert(name.to_owned(), pattern.clone())
                             .is_some(),
                     };
-                    if twice || name != name.to_lowercase() {
+                    let is_code = is_country_code(name);
+                    if twice || (name != name.to_lowercase() && !is_code) {
                         return Err(format!("[{language}] {name}: twice, or not in lower case"));
                     }
                 }
@@ -83,10 +91,30 @@ impl List {
         Ok(Self { sections })
     }
 
+    /// The pattern of a template that is written in capitals, from the sections of every language and of
+    /// English.
+    fn find_every(&self, lower: &str, name: &str) -> Option<(&Pattern, &str)> {
+        if !is_country_code(name) {
+            return None;
+        }
+        [EVERY_LANGUAGE, "en"].into_iter().find_map(|code| {
+            let (code, section) = self.sections.get_key_value(code)?;
+            Some((section.exact.get(lower)?, code.as_str()))
+        })
+    }
+
     /// The pattern of a template: of the page's language, of every language, then of any other. Also the
     /// language that it was found in.
     fn find(&self, name: &str, language: &str) -> Option<(&Pattern, &str)> {
-        let order = [language, EVERY_LANGUAGE, "en"];
+        // The words of other languages' templates serve too, for pages that borrow them. Short names, most
+        // of all codes of countries, mean something else in each language.
+        let is_code = name.len() <= 3 && name.is_ascii();
+        let related = match language {
+            "uk" | "be" | "bg" => "ru",
+            "gl" | "ca" => "es",
+            _ => "en",
+        };
+        let order = [language, EVERY_LANGUAGE, related, "en"];
         let first = order.into_iter().filter_map(|wanted| {
             let (code, section) = self.sections.get_key_value(wanted)?;
             Some((code.as_str(), section))
@@ -94,7 +122,7 @@ impl List {
         let others = self
             .sections
             .iter()
-            .filter(|(code, _)| !order.contains(&code.as_str()))
+            .filter(|(code, _)| !is_code && !order.contains(&code.as_str()))
             .map(|(code, section)| (code.as_str(), section));
         let all: Vec<(&str, &Section)> = first.chain(others).collect();
         let exact = all
@@ -108,6 +136,27 @@ impl List {
                 Some((pattern, *code))
             })
         })
+    }
+}
+
+/// Three capitals.
+fn is_country_code(name: &str) -> bool {
+    name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// An argument without the lines around it. Spaces stay, as in MediaWiki.
+fn trimmed(text: &str) -> &str {
+    let start = text.len() - text.trim_start().len();
+    let end = text.trim_end().len();
+    let text = if end > start && text[end..].contains('\n') {
+        &text[..end]
+    } else {
+        text
+    };
+    if text[..start.min(text.len())].contains('\n') {
+        &text[start.min(text.len())..]
+    } else {
+        text
     }
 }
 
@@ -139,15 +188,15 @@ impl<'a> Arguments<'a> {
             let key = key.filter(|(key, _)| !key.contains(['/', '<', '[']) && key.len() < 40);
             match key {
                 Some((key, value)) => arguments.named.push((key.trim(), value.trim())),
-                None => arguments.unnamed.push(part.text.trim()),
+                None => arguments.unnamed.push(trimmed(&part.text)),
             }
         }
         arguments
     }
 
     /// The value of a key; a number counts the arguments without a key from one. The last value of a key
-    /// counts.
-    fn get(&self, key: &str) -> Option<&'a str> {
+    /// counts. Spaces around a value without a key stay.
+    fn shown(&self, key: &str) -> Option<&'a str> {
         let named = self.named.iter().rev().find(|(name, _)| *name == key);
         let value = match named {
             Some((_, value)) => Some(*value),
@@ -156,7 +205,12 @@ impl<'a> Arguments<'a> {
                 self.unnamed.get(number.checked_sub(1)?).copied()
             }
         };
-        value.filter(|value| !value.is_empty())
+        value.filter(|value| !value.trim().is_empty())
+    }
+
+    /// The value of a key, without the spaces around it.
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.shown(key).map(str::trim)
     }
 
     fn is_on(&self, key: &str) -> bool {
@@ -181,8 +235,22 @@ pub(super) fn expand(parts: &[Argument], site: &Site, title: &str) -> Expansion 
     if let Some((Namespace::Template | Namespace::Other, rest)) = site.namespace(name) {
         name = rest.trim();
     }
-    let key = normal(name);
-    match LIST.find(&key, site.base_language()) {
+    // Codes of countries are written in capitals; `ruS` and `RUS` are different templates.
+    let key = if is_country_code(name) {
+        if arguments
+            .first()
+            .is_some_and(|first| first.text.trim() == "#")
+        {
+            return Expansion::Text(String::new());
+        }
+        name.to_owned()
+    } else {
+        normal(name)
+    };
+    let found = LIST
+        .find(&key, site.base_language())
+        .or_else(|| LIST.find_every(&key.to_lowercase(), &key));
+    match found {
         Some((pattern, language)) => {
             let language = match language {
                 EVERY_LANGUAGE => site.base_language(),
@@ -229,7 +297,10 @@ mod tests {
                 equals: text.find('='),
             })
             .collect();
-        expand(&parts, &Site::new(language, ""), "Title (x)")
+        match expand(&parts, &Site::new(language, ""), "Title (x)") {
+            Expansion::Text(text) => Expansion::Text(text.replace(is_mark, "")),
+            unknown => unknown,
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Arguments, dates, measures};
+use super::{Arguments, dates, measures, words};
 
 /// How a template's text is made of its arguments.
 #[derive(Clone, Debug)]
@@ -29,16 +29,28 @@ pub(super) enum Piece {
 }
 
 impl Pattern {
-    /// Reads `@function`, or text with `{1}`, `{name|2}`, `{*}`, `{last}`, `{0}` and `[optional {2}]`.
+    /// Reads `@function`, or text with `{1}`, `{name|2}`, `{*}`, `{last}`, `{0}`, `{1|=default}` and
+    /// `[optional {2}]`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix('@') {
             let function: fn(&Arguments<'_>) -> String = match name {
                 "as_of" => dates::as_of,
+                "authors" => words::authors,
                 "convert" => measures::convert,
                 "date" => dates::date,
+                "exponent" => words::exponent,
+                "french_century" => words::french_century,
                 "fraction" => measures::fraction,
+                "music" => words::music,
                 "number" => measures::number,
+                "old_style_date" => words::old_style_date,
+                "ordinal" => words::ordinal,
+                "percentage" => words::percentage,
+                "pronunciation" => words::pronunciation,
                 "quantity" => measures::quantity,
+                "ship" => words::ship,
+                "spanish_century" => words::spanish_century,
+                "verse" => words::verse,
                 _ => return Err(format!("no function '{name}'")),
             };
             return Ok(Self::Function(function));
@@ -69,7 +81,10 @@ impl Pattern {
 fn once<'a>(pieces: &'a [Piece], seen: &mut BTreeSet<&'a str>) -> bool {
     pieces.iter().all(|piece| match piece {
         Piece::Text(_) | Piece::Name => true,
-        Piece::Value(keys) => keys.iter().all(|key| seen.insert(key)),
+        Piece::Value(keys) => keys
+            .iter()
+            .filter(|key| !key.starts_with('=') && *key != "0")
+            .all(|key| seen.insert(key)),
         Piece::All(_) | Piece::Last => seen.insert("*"),
         Piece::Optional(inner) => once(inner, seen),
     })
@@ -126,9 +141,16 @@ fn fill(pieces: &[Piece], arguments: &Arguments<'_>, out: &mut String) -> bool {
             Piece::Text(text) => out.push_str(text),
             Piece::Name => out.push_str(arguments.name),
             Piece::Value(keys) => {
-                if let Some(value) = keys.iter().find_map(|key| arguments.get(key)) {
+                // `=text` is what stands where none is given, and `0` the template's name.
+                if let Some(value) = keys.iter().find_map(|key| arguments.shown(key)) {
                     out.push_str(value);
                     given = true;
+                } else if let Some(last) = keys.last() {
+                    match last.strip_prefix('=') {
+                        Some(text) => out.push_str(text),
+                        None if last == "0" => out.push_str(arguments.name),
+                        None => {}
+                    }
                 }
             }
             Piece::All(between) => {
