@@ -142,6 +142,8 @@ fn make_folder(
         sources: contents.sources,
         left_out: contents.left_out.counts(),
     };
+    let bytes = contents.text_bytes;
+    prepare::check_training_part(&options.out, &meta, bytes, options.validation)?;
     prepare::write_file(&folder.join(META_FILE), &meta.to_json())?;
     staging.finish()?;
     Ok(Prepared {

@@ -266,6 +266,21 @@ fn damaged_shards_are_refused() {
 }
 
 #[test]
+fn a_merge_without_text_to_train_on_fails_as_one_machine_does() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("a.txt");
+    fs::write(&source, "short").unwrap();
+    let out = root.path().join("out");
+    let mut options = PrepareOptions::new(vec![Source::Path(source)], &out);
+    let parts = shards(&options, 1, root.path());
+    options.validation = 0.99;
+    let alone = prepare(&options, &Silent).unwrap_err().to_string();
+    let merged = merge(&merge_options(parts, out.clone(), 0.99), &Silent).unwrap_err();
+    assert_eq!(merged.to_string(), alone);
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_shard_needs_a_tokenizer_and_all_of_its_text() {
     let root = tempfile::tempdir().unwrap();
     let source = root.path().join("a.txt");

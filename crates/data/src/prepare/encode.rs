@@ -74,28 +74,66 @@ impl Encoding<'_> {
         file: &mut TokenFile,
         pool: &rayon::ThreadPool,
         progress: &dyn Progress,
-        ended: &mut dyn FnMut(u64, u64) -> Result<(), DataError>,
+        ended: &mut Ended<'_>,
     ) -> Result<(), DataError> {
-        let mut document = 0;
-        loop {
-            let chunks = next_chunks(segments, pool.current_num_threads() * CHUNKS_PER_THREAD)?;
-            if chunks.is_empty() {
-                return Ok(());
-            }
-            let encoded: Vec<Encoded> =
-                pool.install(|| chunks.par_iter().map(|chunk| self.encode(chunk)).collect());
-            for (chunk, encoded) in chunks.iter().zip(encoded) {
-                let text: usize = chunk.iter().map(|segment| segment.text.len()).sum();
-                file.write(&encoded.bytes, text as u64)?;
-                progress.advance(text as u64);
-                for (segment, tokens) in chunk.iter().zip(encoded.tokens) {
-                    document += tokens;
-                    if let Some(bytes) = segment.ended {
-                        ended(bytes, std::mem::take(&mut document))?;
-                    }
+        let count = pool.current_num_threads() * CHUNKS_PER_THREAD;
+        let mut output = Output {
+            file,
+            progress,
+            ended,
+            document: 0,
+        };
+        let mut before = None;
+        let mut chunks = next_chunks(segments, count)?;
+        while !chunks.is_empty() {
+            // Meanwhile the chunks before these are written, and those after them read.
+            let (encoded, after) = std::thread::scope(|scope| {
+                let io = scope.spawn(|| {
+                    before
+                        .take()
+                        .map_or(Ok(()), |before| output.write(before))?;
+                    next_chunks(segments, count)
+                });
+                let encoded: Vec<Encoded> =
+                    pool.install(|| chunks.par_iter().map(|chunk| self.encode(chunk)).collect());
+                (encoded, io.join())
+            });
+            let after = after.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let encoded = std::mem::replace(&mut chunks, after)
+                .into_iter()
+                .zip(encoded);
+            before = Some(encoded.collect());
+        }
+        before.map_or(Ok(()), |before| output.write(before))
+    }
+}
+
+/// Gets the bytes of text and the number of tokens of a document that ends.
+pub(crate) type Ended<'a> = dyn FnMut(u64, u64) -> Result<(), DataError> + Send + 'a;
+
+/// Where encoded chunks go.
+struct Output<'a> {
+    file: &'a mut TokenFile,
+    progress: &'a dyn Progress,
+    ended: &'a mut Ended<'a>,
+    /// Tokens so far of the document that has not ended.
+    document: u64,
+}
+
+impl Output<'_> {
+    fn write(&mut self, chunks: Vec<(Vec<Segment>, Encoded)>) -> Result<(), DataError> {
+        for (chunk, encoded) in chunks {
+            let text: usize = chunk.iter().map(|segment| segment.text.len()).sum();
+            self.file.write(&encoded.bytes, text as u64)?;
+            self.progress.advance(text as u64);
+            for (segment, tokens) in chunk.iter().zip(encoded.tokens) {
+                self.document += tokens;
+                if let Some(bytes) = segment.ended {
+                    (self.ended)(bytes, std::mem::take(&mut self.document))?;
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -120,13 +120,7 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prep
         &mut |how, sink| read_documents(&options.sources, how, progress, sink),
     )?;
     let mut meta = encode(options, tokenizer, &staging, &spool, sources, progress)?;
-    if meta.train.tokens == 0 {
-        return Err(DataError::NoTokens {
-            path: options.out.clone(),
-            bytes: spool.bytes,
-            validation: options.validation,
-        });
-    }
+    check_training_part(&options.out, &meta, spool.bytes, options.validation)?;
     meta.left_out = left_out.counts();
     write_file(&staging.new_folder().join(META_FILE), &meta.to_json())?;
     staging.finish()?;
@@ -142,6 +136,23 @@ pub(crate) fn check_validation(share: f64) -> Result<(), DataError> {
         name: "validation",
         found: share.to_string(),
         expected: "a share of at least 0 and below 1",
+    })
+}
+
+/// Refuses a folder without a token to train on; `bytes` is the length of the text.
+pub(crate) fn check_training_part(
+    out: &Path,
+    meta: &Meta,
+    bytes: u64,
+    validation: f64,
+) -> Result<(), DataError> {
+    if meta.train.tokens > 0 {
+        return Ok(());
+    }
+    Err(DataError::NoTokens {
+        path: out.into(),
+        bytes,
+        validation,
     })
 }
 
@@ -180,11 +191,11 @@ pub(crate) fn spool_text<T>(
     )?;
     let how = ReadOptions {
         text_column: options.text_column.clone(),
+        threads: thread_count(options.threads),
+        language_variant: options.language_variant.clone(),
         format: options.format,
         on_error: options.on_error,
         out: Some(options.out.clone()),
-        threads: thread_count(options.threads),
-        language_variant: options.language_variant.clone(),
         max_text_bytes: options.max_text_bytes,
     };
     let found = read(&how, &mut |document| {

@@ -101,6 +101,8 @@ pub fn prepare_shard(
             ("text_column".into(), options.text_column.clone()),
             ("end_of_text".into(), options.end_of_text.to_string()),
             ("language_variant".into(), options.language_variant.clone()),
+            ("format".into(), format!("{:?}", options.format)),
+            ("on_error".into(), format!("{:?}", options.on_error)),
         ]),
         token_type: encoding.token_type,
         tokenizer: tokenizer.kind(),

@@ -11,8 +11,10 @@ use flate2::bufread::GzDecoder;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::SourceError;
+use super::bzip2_blocks::BlockDecoder;
 use super::compression::{self, Compression};
 use super::members::{Members, TrailingBytes, Unsupported};
+use super::workers::Workers;
 use crate::progress::Progress;
 
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -42,17 +44,22 @@ impl Meter {
 /// A meter that the stream updates and the reader of documents reads, on one thread.
 pub(super) type SharedMeter = Rc<RefCell<Meter>>;
 
-struct MeteredFile<'a> {
-    file: File,
-    meter: SharedMeter,
-    progress: &'a dyn Progress,
+/// Counts and hashes what is read of a file.
+pub(super) struct MeteredFile<'a> {
+    pub(super) file: File,
+    pub(super) meter: SharedMeter,
+    /// Bytes whose progress has been shown before.
+    pub(super) shown: u64,
+    pub(super) progress: &'a dyn Progress,
 }
 
 impl Read for MeteredFile<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.meter.borrow_mut().update(&buffer[..read]);
-        self.progress.advance(read as u64);
+        let again = self.shown.min(read as u64);
+        self.shown -= again;
+        self.progress.advance(read as u64 - again);
         Ok(read)
     }
 }
@@ -174,9 +181,12 @@ impl InputStream<'_> {
 
 /// Opens `path`. The compression follows from the first bytes; the ending of the name only decides
 /// what they leave open. An empty file is an error, because it has no text.
+///
+/// With `workers`, the blocks of a bzip2 file are decoded by them.
 pub(super) fn open<'a>(
     path: &Path,
     named: Compression,
+    workers: Option<&Workers>,
     meter: &SharedMeter,
     progress: &'a dyn Progress,
 ) -> Result<InputStream<'a>, SourceError> {
@@ -192,9 +202,11 @@ pub(super) fn open<'a>(
         });
     }
     let raw_start = meter.borrow().bytes;
+    let before = meter.borrow().clone();
     let mut raw = MeteredFile {
         file,
         meter: Rc::clone(meter),
+        shown: 0,
         progress,
     };
     let mut head = Vec::new();
@@ -217,6 +229,19 @@ pub(super) fn open<'a>(
     };
     let decompressed: Box<dyn Read + 'a> = match compression {
         Compression::None => Box::new(raw),
+        Compression::Bzip2 if details.is_file() && workers.is_some() => {
+            drop(raw);
+            *meter.borrow_mut() = before;
+            let shown = compression::MAGIC_BYTES.min(details.len() as usize) as u64;
+            let decoder = BlockDecoder::new(
+                path,
+                workers.expect("there are some").clone(),
+                Rc::clone(meter),
+                (shown, progress),
+                Rc::clone(&trailing),
+            );
+            Box::new(decoder.map_err(failed)?)
+        }
         Compression::Bzip2 => {
             Box::new(Members::<_, BzDecoder<_>>::new(raw, Rc::clone(&trailing)).map_err(fail)?)
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cargo_registry::{self, CargoFiles};
 use super::hub::{self, HubFile, HubSettings};
 use super::left_out::Reason;
-use super::pipeline::{Halt, Producer};
+use super::pipeline::{Halt, Pipeline, Producer};
 use super::shard::ListedFile;
 use super::{ReadOptions, Source, SourceError, folder, modular_addition, text_file};
 use crate::progress::Progress;
@@ -32,8 +32,8 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// What all machines see of the input.
-    pub(super) fn listed(&self) -> ListedFile {
+    /// What all machines see of the input; none if it is no file.
+    pub(super) fn listed(&self) -> Option<ListedFile> {
         let last = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
         let (name, bytes) = match self {
             Self::File(path) | Self::InFolder(path) => (last(path), Some(file_bytes(path))),
@@ -41,9 +41,9 @@ impl Input {
             Self::ModularAddition(modulus) => (format!("modular-addition:{modulus}"), Some(1)),
             // The size of a file is known only where it has been downloaded.
             Self::Hub(file) => (file.name(), None),
-            Self::LeftOut { example, .. } => (last(Path::new(example)), Some(0)),
+            Self::LeftOut { .. } => return None,
         };
-        ListedFile { name, bytes }
+        Some(ListedFile { name, bytes })
     }
 }
 
@@ -101,31 +101,31 @@ fn expand_folder(
     Ok(())
 }
 
-/// Reads every input in order.
-pub(super) fn read_all(
+/// Reads every input. Files on this machine are read several at a time; a download is a stage of progress of
+/// its own.
+pub(super) fn read_all<E: From<SourceError>>(
     inputs: &[Input],
     options: &ReadOptions,
     progress: &dyn Progress,
-    producer: &mut Producer,
-) -> Result<(), Halt> {
-    let local_bytes = inputs.iter().map(local_bytes).sum();
-    let mut in_local_stage = false;
-    let outcome = inputs.iter().try_for_each(|input| {
-        // A download is a separate stage of progress, so the stage of local files ends before it.
-        let local = !matches!(input, Input::Hub(_));
-        if in_local_stage && !local {
+    pipeline: &mut Pipeline<'_, E>,
+) -> Result<(), E> {
+    let is_local = |input: &Input| !matches!(input, Input::Hub(_));
+    for group in inputs.chunk_by(|one, other| is_local(one) && is_local(other)) {
+        let local = is_local(&group[0]);
+        if local {
+            progress.begin("read", Some(group.iter().map(local_bytes).sum()));
+        }
+        let outcome = pipeline.read(group.len(), &|number, producer| {
+            read_input(&group[number], options, progress, producer)
+        });
+        if local {
             progress.end();
         }
-        if !in_local_stage && local {
-            progress.begin("read", Some(local_bytes));
+        if !outcome? {
+            break;
         }
-        in_local_stage = local;
-        read_input(input, options, progress, producer)
-    });
-    if in_local_stage {
-        progress.end();
     }
-    outcome
+    Ok(())
 }
 
 fn local_bytes(input: &Input) -> u64 {
@@ -146,9 +146,10 @@ fn read_input(
     progress: &dyn Progress,
     producer: &mut Producer,
 ) -> Result<(), Halt> {
+    let workers = producer.workers();
     match input {
         Input::File(path) => producer.record(&path.to_string_lossy(), |meter, emit| {
-            text_file::read(path, options, meter, progress, emit)
+            text_file::read(path, options, Some(&workers), meter, progress, emit)
         }),
         Input::InFolder(path) => match text_file::left_out(path, options)? {
             Some((reason, why)) => {
@@ -156,7 +157,7 @@ fn read_input(
                 producer.left_out(reason, format!("{}: {why}", path.display()))
             }
             None => producer.record(&path.to_string_lossy(), |meter, emit| {
-                text_file::read(path, options, meter, progress, emit)
+                text_file::read(path, options, Some(&workers), meter, progress, emit)
             }),
         },
         Input::Cargo(files) => producer.record("cargo", |meter, emit| {
@@ -170,7 +171,7 @@ fn read_input(
             let path = file.fetch(progress)?;
             progress.begin(&format!("read {}", file.name()), Some(file_bytes(&path)));
             let outcome = producer.record(&file.name(), |meter, emit| {
-                text_file::read(&path, options, meter, progress, emit)
+                text_file::read(&path, options, Some(&workers), meter, progress, emit)
             });
             progress.end();
             outcome

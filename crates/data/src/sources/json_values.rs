@@ -19,7 +19,7 @@ pub(super) fn read(
 ) -> Result<(), Halt> {
     let records = Records {
         path: stream.path.clone(),
-        column: &options.text_column,
+        column: options.text_column.clone(),
         on_error: options.on_error,
     };
     let mut bytes = Bytes { stream, line: 1 };
@@ -104,7 +104,7 @@ impl Bytes<'_> {
     }
 
     /// Reads an object up to its closing bracket.
-    fn object(&mut self, records: &Records<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
+    fn object(&mut self, records: &Records, emit: &mut Emit<'_>) -> Result<(), Halt> {
         let begin = self.line;
         let mut record = Vec::new();
         let mut is_too_large = false;

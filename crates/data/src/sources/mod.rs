@@ -4,6 +4,7 @@
 //! with bzip2, gzip or zstd. Its first bytes and its name say what it is; where they differ, it is an
 //! error. All are streamed: memory does not grow with a file's size.
 
+mod bzip2_blocks;
 mod cargo_registry;
 mod compression;
 mod content;
@@ -34,6 +35,7 @@ mod shard;
 mod text_file;
 mod wikipedia_dump;
 mod wikitext;
+mod workers;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -175,7 +177,8 @@ pub struct ReadOptions {
     pub on_error: OnError,
     /// A folder that is no source although it may lie within one: the one that is being prepared.
     pub out: Option<PathBuf>,
-    /// Number of threads that turn raw input into text; at least one is used. One more reads.
+    /// Number of threads that turn raw input into text; at least one is used. As many more, at most four,
+    /// read files ahead.
     pub threads: usize,
     /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if
     /// empty, the first one of the wiki's language.
@@ -262,7 +265,7 @@ pub(crate) fn read_shard<E: From<SourceError>>(
     let (mut files, left_out): (Vec<_>, Vec<_>) = inputs::expand(&places, sources, options)?
         .into_iter()
         .partition(|input| !matches!(input, inputs::Input::LeftOut { .. }));
-    let listed: Vec<_> = files.iter().map(inputs::Input::listed).collect();
+    let listed: Vec<_> = files.iter().filter_map(inputs::Input::listed).collect();
     let mut files: Vec<_> = files.drain(shard.files(&listed)?).collect();
     if shard.number == 1 {
         files.extend(left_out);
@@ -277,9 +280,9 @@ fn read_inputs<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let produce =
-        |producer: &mut pipeline::Producer| inputs::read_all(inputs, options, progress, producer);
-    pipeline::run(options.threads, options.max_text_bytes, produce, sink)
+    let mut pipeline = pipeline::Pipeline::new(options.threads, options.max_text_bytes, sink);
+    inputs::read_all(inputs, options, progress, &mut pipeline)?;
+    Ok(pipeline.finish())
 }
 
 /// Reads one file on the calling thread, without reading ahead, and returns what was left out. `sink` ends
@@ -295,7 +298,7 @@ pub fn read_file(
     sink: &mut dyn FnMut(Document) -> ControlFlow<()>,
 ) -> Result<LeftOut, SourceError> {
     let read = |meter: &_, emit: &mut pipeline::Emit<'_>| {
-        text_file::read(path, options, meter, &Silent, emit)
+        text_file::read(path, options, None, meter, &Silent, emit)
     };
     pipeline::run_here(read, sink)
 }

@@ -1,14 +1,22 @@
 //! One text column of a Parquet file.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytes::buf::{Buf, Reader};
 
 use parquet::basic::{ConvertedType, Type};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{
+    ChunkReader, FileReader, Length, SerializedFileReader, SerializedPageReader,
+};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::compression::Compression;
@@ -23,11 +31,15 @@ use crate::progress::{Progress, Silent};
 /// Rows that are decoded together.
 const BATCH_ROWS: usize = 64;
 
+/// The largest column of a row group that a worker decodes as a whole, in bytes before and after
+/// decompression. A larger one is decoded page by page on the reading thread.
+const LARGEST_GROUP: u64 = 8 * 1024 * 1024;
+
 /// The number of columns that an error names.
 const COLUMNS_NAMED: usize = 20;
 
 /// Reads one document from each row of the file that `stream` has begun to read. Null texts are skipped.
-/// Only one page of the column is in memory. `shown` is the part of the progress that is shown already.
+/// Memory holds a few row groups if they are small, else one page of the column. `shown` is the part of the progress that is shown already.
 pub(super) fn read(
     stream: InputStream<'_>,
     shown: u64,
@@ -43,16 +55,22 @@ pub(super) fn read(
     let mut rows = Rows {
         records: Records {
             path: path.clone(),
-            column: &options.text_column,
+            column: options.text_column.clone(),
             on_error: options.on_error,
         },
         row: 0,
+    };
+    let mut shown = Shown {
         raw_bytes,
         advanced: shown.min(raw_bytes),
         progress,
     };
-    // The decoder may panic on damaged pages; that is reported as an error of the input.
-    match catch_unwind(AssertUnwindSafe(|| rows.read(file, emit))) {
+    guarded(&mut rows, |rows| rows.read(file, &mut shown, emit))
+}
+
+/// The decoder may panic on damaged pages; that is reported as an error of the input.
+fn guarded(rows: &mut Rows, read: impl FnOnce(&mut Rows) -> Result<(), Halt>) -> Result<(), Halt> {
+    match catch_unwind(AssertUnwindSafe(|| read(rows))) {
         Ok(outcome) => outcome,
         Err(_) => Err(rows
             .wrong("the file is damaged: its decoder gave up")
@@ -71,7 +89,7 @@ fn seekable(
         path: path.to_owned(),
         reason,
     };
-    let mut stream = input_stream::open(path, compression, meter, &Silent)?;
+    let mut stream = input_stream::open(path, compression, None, meter, &Silent)?;
     if compression == Compression::None {
         std::io::copy(&mut stream.reader, &mut std::io::sink())
             .map_err(|error| read_error(path, &error))?;
@@ -93,52 +111,127 @@ fn seekable(
     Ok(unpacked)
 }
 
-struct Rows<'a> {
-    records: Records<'a>,
-    /// Rows read so far.
-    row: u64,
+/// How much progress is shown.
+struct Shown<'a> {
     raw_bytes: u64,
     advanced: u64,
     progress: &'a dyn Progress,
 }
 
-impl Rows<'_> {
-    fn read(&mut self, file: File, emit: &mut Emit<'_>) -> Result<(), Halt> {
+impl Shown<'_> {
+    /// Estimates the bytes done: the share of rows done is taken as the share of the file.
+    fn advance(&mut self, row: u64, total: u64) {
+        let share = (row as f64 / total.max(1) as f64).min(1.0);
+        let done = ((self.raw_bytes as f64 * share) as u64).clamp(self.advanced, self.raw_bytes);
+        self.progress.advance(done - self.advanced);
+        self.advanced = done;
+    }
+}
+
+struct Rows {
+    records: Records,
+    /// Rows read so far.
+    row: u64,
+}
+
+impl Rows {
+    fn read(
+        &mut self,
+        mut file: File,
+        shown: &mut Shown<'_>,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Halt> {
         let again = file.try_clone().map_err(|error| self.wrong(error))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| self.wrong(error))?;
+        let reader = SerializedFileReader::new(again).map_err(|error| self.wrong(error))?;
         let metadata = reader.metadata();
         let index = self.column_index(metadata.file_metadata().schema_descr())?;
         let total = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
         for group in 0..metadata.num_row_groups() {
             let details = metadata.row_group(group);
-            let rows = u64::try_from(details.num_rows()).unwrap_or(0);
-            parquet_pages::check(&again, details.column(index))
+            parquet_pages::check(&file, details.column(index))
                 .map_err(|reason| self.wrong(reason))?;
+            if let Some(column) = self.small_column(&mut file, details, index)? {
+                let rows = column.rows;
+                let mut part = Self {
+                    records: self.records.clone(),
+                    row: self.row,
+                };
+                emit(RawDocument::Deferred {
+                    bytes: column.bytes.len(),
+                    convert: Box::new(move |emit| {
+                        guarded(&mut part, |part| part.read_small(column, emit))
+                    }),
+                })?;
+                self.row = self.row.saturating_add(rows);
+                shown.advance(self.row, total);
+                continue;
+            }
             let group = reader
                 .get_row_group(group)
                 .map_err(|error| self.wrong(error))?;
             let column = group
                 .get_column_reader(index)
                 .map_err(|error| self.wrong(error))?;
-            let ColumnReader::ByteArrayColumnReader(column) = column else {
-                return Err(self.wrong("the text column changes its type").into());
-            };
             let present = details.column(index).column_descr().max_def_level();
-            self.read_group(column, present, rows, total, emit)?;
+            self.read_group(column, present, row_count(details), emit, &mut |row| {
+                shown.advance(row, total);
+            })?;
         }
-        self.progress.advance(self.raw_bytes - self.advanced);
+        shown.progress.advance(shown.raw_bytes - shown.advanced);
         Ok(())
     }
 
-    /// Reads a row group. A row has a text if its level is `present`.
+    /// The column of a row group in memory, if it is small.
+    fn small_column(
+        &self,
+        file: &mut File,
+        details: &RowGroupMetaData,
+        index: usize,
+    ) -> Result<Option<SmallColumn>, SourceError> {
+        let column = details.column(index);
+        // Negative sizes are found later.
+        let is_small = |bytes: i64| u64::try_from(bytes).is_ok_and(|bytes| bytes <= LARGEST_GROUP);
+        if !is_small(column.uncompressed_size()) || !is_small(column.compressed_size()) {
+            return Ok(None);
+        }
+        let (start, length) = column.byte_range();
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start))
+            .and_then(|_| file.take(length).read_to_end(&mut bytes))
+            .map_err(|error| self.wrong(error))?;
+        Ok(Some(SmallColumn {
+            start,
+            bytes: bytes.into(),
+            details: details.clone(),
+            index,
+            rows: row_count(details),
+        }))
+    }
+
+    fn read_small(&mut self, column: SmallColumn, emit: &mut Emit<'_>) -> Result<(), Halt> {
+        let (details, index, rows) = (column.details.clone(), column.index, column.rows);
+        let chunk = details.column(index);
+        let pages = SerializedPageReader::new(Arc::new(column), chunk, rows as usize, None)
+            .map_err(|error| self.wrong(error))?;
+        let description = chunk.column_descr_ptr();
+        let present = description.max_def_level();
+        let reader = get_column_reader(description, Box::new(pages));
+        self.read_group(reader, present, rows, emit, &mut |_| {})
+    }
+
+    /// Reads a row group. A row has a text if its level is `present`. `progress` gets the row.
     fn read_group(
         &mut self,
-        mut column: ColumnReaderImpl<ByteArrayType>,
+        column: ColumnReader,
         present: i16,
         rows: u64,
-        total: u64,
         emit: &mut Emit<'_>,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<(), Halt> {
+        let ColumnReader::ByteArrayColumnReader(mut column) = column else {
+            return Err(self.wrong("the text column changes its type").into());
+        };
+        let column: &mut ColumnReaderImpl<ByteArrayType> = &mut column;
         let end = self.row.saturating_add(rows);
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         loop {
@@ -158,7 +251,7 @@ impl Rows<'_> {
                 self.emit_row(value, emit)?;
                 self.row += 1;
             }
-            self.advance(total);
+            progress(self.row);
         }
         if self.row == end {
             Ok(())
@@ -187,16 +280,8 @@ impl Rows<'_> {
         }
     }
 
-    /// Estimates the bytes done: the share of rows done is taken as the share of the file.
-    fn advance(&mut self, total: u64) {
-        let share = (self.row as f64 / total.max(1) as f64).min(1.0);
-        let done = ((self.raw_bytes as f64 * share) as u64).clamp(self.advanced, self.raw_bytes);
-        self.progress.advance(done - self.advanced);
-        self.advanced = done;
-    }
-
     fn column_index(&self, schema: &SchemaDescriptor) -> Result<usize, SourceError> {
-        let wanted = self.records.column;
+        let wanted = self.records.column.as_str();
         let columns = schema.columns();
         let named = columns
             .iter()
@@ -247,5 +332,55 @@ impl Rows<'_> {
             row: self.row + 1,
             reason: reason.to_string(),
         }
+    }
+}
+
+/// The number of rows of a row group.
+fn row_count(details: &RowGroupMetaData) -> u64 {
+    u64::try_from(details.num_rows()).unwrap_or(0)
+}
+
+/// The bytes of a column of a row group, at their place in the file.
+struct SmallColumn {
+    start: u64,
+    bytes: Bytes,
+    details: RowGroupMetaData,
+    index: usize,
+    rows: u64,
+}
+
+impl SmallColumn {
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        start
+            .checked_sub(self.start)
+            .and_then(|at| usize::try_from(at).ok())
+            .filter(|&at| at <= self.bytes.len())
+            .map(|at| self.bytes.slice(at..))
+            .ok_or_else(|| ParquetError::General("a page lies outside of its column".into()))
+    }
+}
+
+impl Length for SmallColumn {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for SmallColumn {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if length > bytes.len() {
+            return Err(ParquetError::EOF(format!(
+                "a page of {length} bytes has only {} in its column",
+                bytes.len()
+            )));
+        }
+        Ok(bytes.slice(..length))
     }
 }

@@ -1,9 +1,9 @@
-//! A pipeline of one reading thread, several converting workers and one consumer, in order and with
-//! bounded memory.
+//! A pipeline of reading threads, converting workers and one consumer, in order and with bounded memory.
 //!
-//! The reader fills batches. Each batch goes to the workers, and a placeholder for its result goes into
-//! a queue in reading order, from which the consumer takes results. So the order of documents does not
-//! depend on the number of workers, and the reader waits for a slow consumer.
+//! Each reading thread reads one input and fills batches. Each batch goes to the workers, and a placeholder
+//! for its result goes into the input's queue, from which the consumer takes results. The consumer empties
+//! the queues in the order of the inputs. So the order of documents does not depend on the number of
+//! threads, and the readers wait for a slow consumer.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use super::input_stream::{Meter, SharedMeter};
 use super::left_out::{LeftOut, Reason};
 use super::wikitext::{self, Article, Site};
+use super::workers::{Pending, Workers};
 use super::{Document, SourceError, SourceRecord};
 
 /// Bytes of text in a batch: so many that passing it on costs little compared with converting it.
@@ -22,9 +23,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Batches in flight for each worker: one that it converts and one that waits.
 const BATCHES_PER_WORKER: usize = 2;
 
-/// Stack size of a worker. Rendering nested lists recurses; this is far more than their bounded depth
-/// needs.
-const WORKER_STACK_BYTES: usize = 16 * 1024 * 1024;
+/// The most files that are read at once.
+const READERS: usize = 4;
 
 /// The output of a format's reader.
 pub(super) enum RawDocument {
@@ -36,9 +36,14 @@ pub(super) enum RawDocument {
         title: String,
         wikitext: String,
     },
+    /// `bytes` bytes that a worker turns into documents.
+    Deferred { bytes: usize, convert: Convert },
     /// Something that does not become text; `example` names it, or is empty.
     LeftOut { reason: Reason, example: String },
 }
+
+/// Emits documents on a worker.
+pub(super) type Convert = Box<dyn FnOnce(&mut Emit<'_>) -> Result<(), Halt> + Send>;
 
 /// Why a reader stops early.
 pub(super) enum Halt {
@@ -57,16 +62,13 @@ impl From<SourceError> for Halt {
 /// Receives the documents of one source.
 pub(super) type Emit<'a> = dyn FnMut(RawDocument) -> Result<(), Halt> + 'a;
 
-struct Job {
-    batch: Vec<RawDocument>,
-    result: SyncSender<Converted>,
-}
-
 /// The result of a batch.
 #[derive(Default)]
 struct Converted {
     documents: Vec<Document>,
     left_out: LeftOut,
+    /// Why the documents end here.
+    failed: Option<SourceError>,
 }
 
 enum Message {
@@ -74,7 +76,7 @@ enum Message {
         name: String,
     },
     Batch {
-        converted: Receiver<Converted>,
+        converted: Pending<Converted>,
         bytes: u64,
         hash: u64,
     },
@@ -93,7 +95,7 @@ enum Message {
 /// The reader's end of the pipeline.
 pub(super) struct Producer {
     ordered: SyncSender<Message>,
-    work: SyncSender<Job>,
+    workers: Workers,
     batch: Vec<RawDocument>,
     batch_bytes: usize,
 }
@@ -111,6 +113,7 @@ impl Producer {
         })?;
         let outcome = read(&meter, &mut |document| {
             self.batch_bytes += match &document {
+                RawDocument::Deferred { bytes, .. } => *bytes,
                 RawDocument::Text { text, .. } => text.len(),
                 RawDocument::WikipediaPage { wikitext, .. } => wikitext.len(),
                 RawDocument::LeftOut { example, .. } => example.len(),
@@ -135,6 +138,11 @@ impl Producer {
         })
     }
 
+    /// The threads that convert.
+    pub(super) fn workers(&self) -> Workers {
+        self.workers.clone()
+    }
+
     /// Counts something that is in no record: a file that is not read.
     pub(super) fn left_out(&mut self, reason: Reason, example: String) -> Result<(), Halt> {
         self.send(Message::LeftOut { reason, example })
@@ -146,19 +154,16 @@ impl Producer {
         }
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        let (result, converted) = sync_channel(1);
         let (bytes, hash) = {
             let meter = meter.borrow();
             (meter.bytes, meter.hash())
         };
+        let converted = self.workers.run(|| convert(batch));
         self.send(Message::Batch {
             converted,
             bytes,
             hash,
-        })?;
-        self.work
-            .send(Job { batch, result })
-            .map_err(|_| Halt::Closed)
+        })
     }
 
     fn send(&self, message: Message) -> Result<(), Halt> {
@@ -166,43 +171,177 @@ impl Producer {
     }
 }
 
-/// Runs `produce` on its own thread, converts on `threads` workers, and calls `sink` on this thread.
-pub(super) fn run<E: From<SourceError>>(
+/// Reads one input, given by its number.
+pub(super) type Read<'a> = dyn Fn(usize, &mut Producer) -> Result<(), Halt> + Sync + 'a;
+
+/// Takes the documents of one group of inputs after another.
+pub(super) struct Pipeline<'a, E> {
     threads: usize,
-    max_text_bytes: Option<u64>,
-    produce: impl FnOnce(&mut Producer) -> Result<(), Halt> + Send,
-    sink: &mut dyn FnMut(Document) -> Result<(), E>,
-) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let threads = threads.max(1);
-    let (ordered_sender, ordered) = sync_channel(BATCHES_PER_WORKER * threads);
-    let (work_sender, work) = sync_channel::<Job>(BATCHES_PER_WORKER * threads);
-    let work = Mutex::new(work);
-    std::thread::scope(|scope| {
-        // The workers must not outlive the reader, so they borrow the queue that this frame owns.
-        for _ in 0..threads {
-            std::thread::Builder::new()
-                .name("convert".to_owned())
-                .stack_size(WORKER_STACK_BYTES)
-                .spawn_scoped(scope, || convert(&work))
-                .map_err(thread_error)?;
+    /// Bytes of text that are still wanted.
+    left: u64,
+    inside: bool,
+    records: Vec<SourceRecord>,
+    left_out: LeftOut,
+    sink: &'a mut dyn FnMut(Document) -> Result<(), E>,
+}
+
+impl<'a, E: From<SourceError>> Pipeline<'a, E> {
+    /// A pipeline of `threads` workers that passes documents to `sink`, on the thread that calls it.
+    pub(super) fn new(
+        threads: usize,
+        max_text_bytes: Option<u64>,
+        sink: &'a mut dyn FnMut(Document) -> Result<(), E>,
+    ) -> Self {
+        Self {
+            threads: threads.max(1),
+            left: max_text_bytes.unwrap_or(u64::MAX),
+            inside: false,
+            records: Vec::new(),
+            left_out: LeftOut::default(),
+            sink,
         }
-        std::thread::Builder::new()
-            .name("read".to_owned())
-            .spawn_scoped(scope, move || {
-                let mut producer = Producer {
-                    ordered: ordered_sender,
-                    work: work_sender,
-                    batch: Vec::new(),
-                    batch_bytes: 0,
-                };
-                if let Err(Halt::Failed(error)) = produce(&mut producer) {
-                    // A consumer that has stopped does not receive the error.
-                    let _ = producer.send(Message::Failed(error));
+    }
+
+    /// The files that were read, and what was left out.
+    pub(super) fn finish(self) -> (Vec<SourceRecord>, LeftOut) {
+        (self.records, self.left_out)
+    }
+
+    /// Reads the inputs from 0 to `count`, several at a time. Says whether more text is wanted.
+    pub(super) fn read(&mut self, count: usize, read: &Read<'_>) -> Result<bool, E> {
+        Workers::with(self.threads, |workers| {
+            let readers = count.min(self.threads).min(READERS);
+            // So many for each reader that the file whose turn it is keeps all workers busy.
+            let batches = BATCHES_PER_WORKER * self.threads;
+            let (inputs, queues) = sync_channel(readers);
+            let begin = Mutex::new((0, inputs));
+            std::thread::scope(|scope| {
+                for _ in 0..readers {
+                    let (begin, workers) = (&begin, workers.clone());
+                    std::thread::Builder::new()
+                        .name("read".to_owned())
+                        .spawn_scoped(scope, move || {
+                            while let Some((input, mut producer)) =
+                                next_input(begin, count, batches, &workers)
+                            {
+                                if let Err(Halt::Failed(error)) = read(input, &mut producer) {
+                                    // A consumer that has stopped does not receive the error.
+                                    let _ = producer.send(Message::Failed(error));
+                                }
+                            }
+                        })
+                        .map_err(thread_error)?;
                 }
+                drop(workers);
+                self.consume(count, queues)
             })
-            .map_err(thread_error)?;
-        consume(ordered, max_text_bytes, sink)
-    })
+        })
+        .map_err(thread_error)?
+    }
+
+    /// Passes documents to the sink until the queues end or there is enough text.
+    fn consume(&mut self, count: usize, queues: Receiver<Receiver<Message>>) -> Result<bool, E> {
+        for ordered in queues.into_iter().take(count) {
+            for message in ordered {
+                if !self.take(message)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, message: Message) -> Result<bool, E> {
+        match message {
+            Message::Begin { name } => self.records.push(SourceRecord {
+                name,
+                bytes: 0,
+                hash: String::new(),
+                documents: 0,
+            }),
+            Message::Batch {
+                converted,
+                bytes,
+                hash,
+            } => {
+                let Some(converted) = converted.wait() else {
+                    return Ok(false);
+                };
+                self.count_raw(bytes, hash);
+                self.left_out.append(&converted.left_out);
+                for document in converted.documents {
+                    if !self.pass(document)? {
+                        return Ok(false);
+                    }
+                }
+                if let Some(error) = converted.failed {
+                    return Err(error.into());
+                }
+            }
+            Message::Finish { bytes, hash } => self.count_raw(bytes, hash),
+            Message::LeftOut { reason, example } => self.left_out.add(reason, &example),
+            Message::Failed(error) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    fn count_raw(&mut self, bytes: u64, hash: u64) {
+        let record = self.record();
+        (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
+    }
+
+    fn record(&mut self) -> &mut SourceRecord {
+        self.records
+            .last_mut()
+            .expect("what is in a record follows its beginning")
+    }
+
+    /// Passes on a document. Says whether more text is wanted.
+    fn pass(&mut self, mut document: Document) -> Result<bool, E> {
+        if !self.inside && is_blank(&document) {
+            self.left_out.add(Reason::NoText, "");
+            return Ok(true);
+        }
+        let begins = u64::from(!self.inside);
+        self.record().documents += begins;
+        if document.text.len() as u64 >= self.left {
+            let end = document.text.floor_char_boundary(self.left as usize);
+            document.text.truncate(end);
+            document.continues = false;
+            if !document.text.is_empty() {
+                (self.sink)(document)?;
+            }
+            return Ok(false);
+        }
+        self.left -= document.text.len() as u64;
+        self.inside = document.continues;
+        (self.sink)(document)?;
+        Ok(true)
+    }
+}
+
+/// The number of the next input, and where its documents go. Inputs begin in order.
+fn next_input(
+    begin: &Mutex<(usize, SyncSender<Receiver<Message>>)>,
+    count: usize,
+    batches: usize,
+    workers: &Workers,
+) -> Option<(usize, Producer)> {
+    let mut begin = begin.lock().ok()?;
+    let input = begin.0;
+    if input == count {
+        return None;
+    }
+    let (ordered, queue) = sync_channel(batches);
+    begin.1.send(queue).ok()?;
+    begin.0 += 1;
+    let producer = Producer {
+        ordered,
+        workers: workers.clone(),
+        batch: Vec::new(),
+        batch_bytes: 0,
+    };
+    Some((input, producer))
 }
 
 /// Converts what `read` emits on this thread, one after the other, and calls `sink`, which may end it.
@@ -213,18 +352,19 @@ pub(super) fn run_here(
     let mut left_out = LeftOut::default();
     let mut inside = false;
     let outcome = read(&SharedMeter::default(), &mut |raw| {
-        let Some(document) = to_document(raw, &mut left_out) else {
-            return Ok(());
-        };
-        if !inside && is_blank(&document) {
-            left_out.add(Reason::NoText, "");
-            return Ok(());
+        let converted = convert(vec![raw]);
+        left_out.append(&converted.left_out);
+        for document in converted.documents {
+            if !inside && is_blank(&document) {
+                left_out.add(Reason::NoText, "");
+                continue;
+            }
+            inside = document.continues;
+            if sink(document).is_break() {
+                return Err(Halt::Closed);
+            }
         }
-        inside = document.continues;
-        match sink(document) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Halt::Closed),
-        }
+        converted.failed.map_or(Ok(()), |error| Err(error.into()))
     });
     match outcome {
         Ok(()) | Err(Halt::Closed) => Ok(left_out),
@@ -244,19 +384,27 @@ fn thread_error(reason: std::io::Error) -> SourceError {
     }
 }
 
-fn convert(work: &Mutex<Receiver<Job>>) {
-    loop {
-        // Poisoned means that another worker panicked; the scope reports that.
-        let Ok(queue) = work.lock() else { return };
-        let Ok(job) = queue.recv() else { return };
-        drop(queue);
-        let mut converted = Converted::default();
-        for raw in job.batch {
-            let document = to_document(raw, &mut converted.left_out);
-            converted.documents.extend(document);
+fn convert(batch: Vec<RawDocument>) -> Converted {
+    let mut converted = Converted::default();
+    for raw in batch {
+        if let Err(Halt::Failed(error)) = converted.take(raw) {
+            converted.failed = Some(error);
+            break;
         }
-        // A consumer that has stopped does not receive the result.
-        let _ = job.result.send(converted);
+    }
+    converted
+}
+
+impl Converted {
+    fn take(&mut self, raw: RawDocument) -> Result<(), Halt> {
+        match raw {
+            RawDocument::Deferred { convert, .. } => convert(&mut |raw| self.take(raw)),
+            raw => {
+                let document = to_document(raw, &mut self.left_out);
+                self.documents.extend(document);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -289,71 +437,6 @@ fn to_document(raw: RawDocument, left_out: &mut LeftOut) -> Option<Document> {
             left_out.add(reason, &example);
             None
         }
+        RawDocument::Deferred { .. } => None,
     }
-}
-
-/// Passes documents to the sink until the queue ends or there is enough text.
-fn consume<E: From<SourceError>>(
-    ordered: Receiver<Message>,
-    max_text_bytes: Option<u64>,
-    sink: &mut dyn FnMut(Document) -> Result<(), E>,
-) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let mut records: Vec<SourceRecord> = Vec::new();
-    let mut left_out = LeftOut::default();
-    let mut left = max_text_bytes.unwrap_or(u64::MAX);
-    let mut inside = false;
-    for message in ordered {
-        match message {
-            Message::Begin { name } => {
-                records.push(SourceRecord {
-                    name,
-                    bytes: 0,
-                    hash: String::new(),
-                    documents: 0,
-                });
-            }
-            Message::Batch {
-                converted,
-                bytes,
-                hash,
-            } => {
-                let Ok(converted) = converted.recv() else {
-                    break;
-                };
-                left_out.append(&converted.left_out);
-                let record = records
-                    .last_mut()
-                    .expect("a batch follows the beginning of its record");
-                (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
-                for mut document in converted.documents {
-                    if !inside && is_blank(&document) {
-                        left_out.add(Reason::NoText, "");
-                        continue;
-                    }
-                    record.documents += u64::from(!inside);
-                    if document.text.len() as u64 >= left {
-                        let end = document.text.floor_char_boundary(left as usize);
-                        document.text.truncate(end);
-                        document.continues = false;
-                        if !document.text.is_empty() {
-                            sink(document)?;
-                        }
-                        return Ok((records, left_out));
-                    }
-                    left -= document.text.len() as u64;
-                    inside = document.continues;
-                    sink(document)?;
-                }
-            }
-            Message::Finish { bytes, hash } => {
-                let record = records
-                    .last_mut()
-                    .expect("an end follows the beginning of its record");
-                (record.bytes, record.hash) = (bytes, format!("{hash:016x}"));
-            }
-            Message::LeftOut { reason, example } => left_out.add(reason, &example),
-            Message::Failed(error) => return Err(error.into()),
-        }
-    }
-    Ok((records, left_out))
 }

@@ -12,13 +12,14 @@ use super::{OnError, SourceError};
 pub(super) const RECORD_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The records of one file.
-pub(super) struct Records<'a> {
+#[derive(Clone)]
+pub(super) struct Records {
     pub(super) path: PathBuf,
-    pub(super) column: &'a str,
+    pub(super) column: String,
     pub(super) on_error: OnError,
 }
 
-impl Records<'_> {
+impl Records {
     /// Passes on the text of a JSON object that begins on `line`.
     pub(super) fn json(&self, record: &[u8], line: u64, emit: &mut Emit<'_>) -> Result<(), Halt> {
         let missing = |keys: Vec<String>| {
@@ -28,7 +29,7 @@ impl Records<'_> {
                 keys.join(", ")
             )
         };
-        match text_of(record, self.column) {
+        match text_of(record, &self.column) {
             Ok(Found::Text {
                 text,
                 lone_surrogate,

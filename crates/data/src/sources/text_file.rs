@@ -8,22 +8,24 @@ use super::file_format::{self, Format, Named};
 use super::input_stream::{self, InputStream, SharedMeter};
 use super::left_out::Reason;
 use super::pipeline::{Emit, Halt, RawDocument};
+use super::workers::Workers;
 use super::{
     FileFormat, OnError, ReadOptions, SourceError, json_lines, json_values, own_folders,
     parquet_rows, plain_text, wikipedia_dump,
 };
 use crate::progress::{Progress, Silent};
 
-/// Reads the documents of a file.
+/// Reads the documents of a file. With `workers`, they decode the blocks of a bzip2 file.
 pub(super) fn read(
     path: &Path,
     options: &ReadOptions,
+    workers: Option<&Workers>,
     meter: &SharedMeter,
     progress: &dyn Progress,
     emit: &mut Emit<'_>,
 ) -> Result<(), Halt> {
     let (named, compression) = file_format::of_name(path);
-    let mut stream = input_stream::open(path, compression, meter, progress)?;
+    let mut stream = input_stream::open(path, compression, workers, meter, progress)?;
     let format = examine(&mut stream, named, compression, options.format)?.format;
     let trailing = stream.trailing_bytes();
     match format {
@@ -57,7 +59,7 @@ pub(super) fn left_out(
     let without_text = |why: &str| Ok(Some((Reason::FileWithoutText, why.to_owned())));
     let other = |why: &str| Ok(Some((Reason::OtherFormat, why.to_owned())));
     let (named, compression) = file_format::of_name(path);
-    let open = || input_stream::open(path, compression, &SharedMeter::default(), &Silent);
+    let open = || input_stream::open(path, compression, None, &SharedMeter::default(), &Silent);
     let mut stream = match open() {
         Err(SourceError::Empty { .. }) => return without_text("empty"),
         stream => stream?,
@@ -166,9 +168,15 @@ fn begins_with_text(
         ..options.clone()
     };
     let mut found = false;
-    let mut first = |_| {
-        found = true;
-        Err(Halt::Closed)
+    let mut first = |raw| match raw {
+        RawDocument::Deferred { convert, .. } => convert(&mut |_| {
+            found = true;
+            Err(Halt::Closed)
+        }),
+        _ => {
+            found = true;
+            Err(Halt::Closed)
+        }
     };
     let outcome = if format == Format::JsonLines {
         json_lines::read(stream, &options, &mut first)

@@ -8,6 +8,7 @@ mod own_folders;
 mod parquet_files;
 mod records;
 mod support;
+mod threads;
 
 use learned_dropout_data::sources::{ReadOptions, SourceError, read_documents};
 use parquet::basic::Compression;
