@@ -29,6 +29,11 @@ pub fn signal_status() -> Option<u8> {
     }
 }
 
+/// Whether an exit status is one of [`signal_status`], for SIGHUP, SIGINT or SIGTERM.
+pub fn is_signal_status(status: i32) -> bool {
+    matches!(status, 129 | 130 | 143)
+}
+
 /// Makes the first Ctrl-C, SIGTERM or SIGHUP a request to save and end; the second one ends the process
 /// at once.
 #[cfg(unix)]

@@ -76,8 +76,8 @@ pub enum DataError {
     },
     /// There would be no training text.
     #[error(
-        "{path} would have no training text: {bytes} bytes of text were read, of which the last \
-         {validation} would be for validation; name more text, or choose a smaller validation share \
+        "{path} would have no training text: {bytes} bytes of text were read, and the share \
+         {validation} at their end is for validation; name more text, or choose a smaller validation share \
          or a larger limit of text"
     )]
     NoTokens {

@@ -8,6 +8,7 @@ pub mod data_folder;
 mod documents;
 pub mod experiment;
 pub mod json_lines;
+pub mod json_values;
 pub mod metrics;
 pub mod model_folder;
 pub mod panics;
@@ -37,7 +38,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 12] = [
+pub const ALL: [Target; 13] = [
     Target {
         name: "data_folder",
         run: data_folder::run,
@@ -53,6 +54,12 @@ pub const ALL: [Target; 12] = [
     Target {
         name: "json_lines",
         run: json_lines::run,
+        seeds: seeds::texts::json_lines,
+        words: words::json,
+    },
+    Target {
+        name: "json_values",
+        run: json_values::run,
         seeds: seeds::texts::json_lines,
         words: words::json,
     },

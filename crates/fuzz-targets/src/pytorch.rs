@@ -14,6 +14,10 @@ use crate::{model_folder, place};
 /// lengths of storages.
 pub(crate) const WHOLE: u8 = b'P';
 
+/// Bounds of what a pickle's input stands for. Large files would be slow to read and find nothing more.
+const MOST_STORAGES: usize = 64;
+const LONGEST_STORAGE: usize = 4096;
+
 /// Imports a checkpoint.
 ///
 /// In a whole file nearly every change breaks a checksum. Other inputs become a file with right
@@ -64,8 +68,10 @@ fn archive(bytes: &[u8]) -> Vec<u8> {
     let (pickle, rest) = storages.split_at(pickle.min(storages.len()));
     storages = rest;
     let mut lengths = Vec::new();
-    while let Some((next, rest)) = length(storages) {
-        lengths.push(next);
+    while let Some((next, rest)) = length(storages)
+        && lengths.len() < MOST_STORAGES
+    {
+        lengths.push(next.min(LONGEST_STORAGE));
         storages = rest;
     }
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use learned_dropout_fuzz_targets::{ALL, Target};
 
-/// The memory that reading one small input may add to the process, in bytes, allocated or used.
-const MOST_MEMORY: u64 = 256 << 20;
+/// The memory that reading one small input may add to the process, in bytes, allocated or used. A page of
+/// Parquet may have 256 MiB.
+const MOST_MEMORY: u64 = 512 << 20;
 
 /// The time that one small input may take. It is far more than any takes, and far less than one that grows
 /// too fast with its input.

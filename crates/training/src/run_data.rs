@@ -20,19 +20,19 @@ pub fn find(run: &Path, path: &Path) -> PathBuf {
     below_ancestor(run, path).unwrap_or_else(|| path.to_owned())
 }
 
-/// Whether the data that `run` has stored as `stored` is the data at `path` from the working folder.
-pub(crate) fn is_same(run: &Path, stored: &Path, path: &Path) -> bool {
+/// Whether the data that `run` has stored as `stored` is the folder `data`.
+pub(crate) fn is_same(run: &Path, stored: &Path, data: &Path) -> bool {
     let found = find(run, stored).canonicalize();
-    found.is_ok() && found.ok() == path.canonicalize().ok()
+    found.is_ok() && found.ok() == data.canonicalize().ok()
 }
 
-/// The path to store in the configuration of `run`, for data at `path` from the working folder.
-pub(crate) fn to_store(run: &Path, path: &Path) -> PathBuf {
-    let is_found_again = below_ancestor(run, path).is_some() && is_same(run, path, path);
+/// The path to store in the configuration of `run`, which says `path` and means the folder `data`.
+pub(crate) fn to_store(run: &Path, path: &Path, data: &Path) -> PathBuf {
+    let is_found_again = below_ancestor(run, path).is_some() && is_same(run, path, data);
     if path.is_absolute() || is_found_again {
         return path.to_owned();
     }
-    match std::path::absolute(path) {
+    match std::path::absolute(data) {
         // The file is UTF-8.
         Ok(absolute) if absolute.to_str().is_some() => absolute,
         _ => path.to_owned(),
@@ -82,8 +82,11 @@ mod tests {
         std::fs::create_dir_all(&run).unwrap();
         data(&root.join("data/x"));
         // The tests' working folder is another one, so this is other data than that above the run.
-        let stored = to_store(&run, Path::new("data/x"));
+        let path = Path::new("data/x");
+        let stored = to_store(&run, path, path);
         assert!(stored.is_absolute() && stored.ends_with("data/x"));
-        assert_eq!(to_store(&run, &root.join("data/x")), root.join("data/x"));
+        assert_eq!(to_store(&run, path, &root.join("data/x")), path);
+        let absolute = root.join("data/x");
+        assert_eq!(to_store(&run, &absolute, &absolute), absolute);
     }
 }

@@ -274,6 +274,35 @@ title = 'late'
     );
 }
 
+/// Found by fuzzing: the time, or the length of the message, grew with the square of the file.
+#[test]
+fn not_all_of_very_many_problems_are_reported() {
+    let problems = |text: &str| {
+        let message = read(text).map(|_| ()).unwrap_err();
+        assert!(message.len() < 100_000, "{} bytes", message.len());
+        // The first line is the file and the number of problems.
+        message.lines().count() - 1
+    };
+    assert_eq!(problems(&"[[arm]]\n".repeat(5000)), 50);
+    let arms: String = (0..50)
+        .map(|arm| format!("[[arm]]\nname = 'a{arm}'\n"))
+        .collect();
+    let wrong: String = (0..5000).map(|arm| format!("'b{arm}', ")).collect();
+    let data = "data.path = 'd'\n";
+    assert_eq!(problems(&format!("unset = [{wrong}]\n{data}{arms}")), 50);
+    let chart = format!("{data}{arms}[[chart]]\nkind = 'validation-loss'\narms = [{wrong}]\n");
+    assert_eq!(problems(&chart), 50);
+    // A name that is far longer than any is not compared with all keys.
+    let long = format!("unset = ['{}']\n[[arm]]\nname = 'a'\n", "k".repeat(50_000));
+    assert_eq!(problems(&long), 1);
+    let more = (0..1001).map(|arm| format!("[[arm]]\nname = 'a{arm}'\n"));
+    let message = read(&more.collect::<String>()).map(|_| ()).unwrap_err();
+    assert!(
+        message.contains("1001 arms, expected at most 1000"),
+        "{message}"
+    );
+}
+
 #[test]
 fn problems_of_the_base_are_reported_once_with_its_name() {
     let text = "

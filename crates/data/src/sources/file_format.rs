@@ -232,7 +232,7 @@ pub(super) fn decide(
 impl Named {
     fn says(self, compression: Compression) -> String {
         let contents = match self {
-            Self::Nothing => "nothing known",
+            Self::Nothing => "nothing",
             Self::Text => "plain text",
             Self::Code => "source code or marked-up text",
             Self::Html => "HTML",

@@ -149,7 +149,7 @@ fn read_input(
     let workers = producer.workers();
     match input {
         Input::File(path) => producer.record(&path.to_string_lossy(), |meter, emit| {
-            text_file::read(path, options, &workers, meter, progress, emit)
+            text_file::read(path, options, Some(&workers), meter, progress, emit)
         }),
         Input::InFolder(path) => match text_file::left_out(path, options)? {
             Some((reason, why)) => {
@@ -157,7 +157,7 @@ fn read_input(
                 producer.left_out(reason, format!("{}: {why}", path.display()))
             }
             None => producer.record(&path.to_string_lossy(), |meter, emit| {
-                text_file::read(path, options, &workers, meter, progress, emit)
+                text_file::read(path, options, Some(&workers), meter, progress, emit)
             }),
         },
         Input::Cargo(files) => producer.record("cargo", |meter, emit| {
@@ -171,7 +171,7 @@ fn read_input(
             let path = file.fetch(progress)?;
             progress.begin(&format!("read {}", file.name()), Some(file_bytes(&path)));
             let outcome = producer.record(&file.name(), |meter, emit| {
-                text_file::read(&path, options, &workers, meter, progress, emit)
+                text_file::read(&path, options, Some(&workers), meter, progress, emit)
             });
             progress.end();
             outcome

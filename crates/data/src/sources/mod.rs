@@ -37,7 +37,8 @@ mod wikipedia_dump;
 mod wikitext;
 mod workers;
 
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub use error::SourceError;
 pub use left_out::{LeftOut, Reason, Tally};
 pub use shard::{InvalidShard, Shard};
 
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use hub::HubSettings;
 
 /// A source of text, as a user names it on the command line.
@@ -259,20 +260,17 @@ pub(crate) fn read_shard<E: From<SourceError>>(
         cargo_home: cargo_registry::cargo_home(),
         hub: HubSettings::from_environment(),
     };
-    let inputs = inputs::expand(&places, sources, options)?;
-    let listed = inputs.iter().enumerate();
-    let (places, listed): (Vec<usize>, Vec<_>) = listed
-        .filter_map(|(place, input)| Some((place, input.listed()?)))
-        .unzip();
-    let files = shard.files(&listed)?;
-    // What is left out between two files belongs to the shard of the first, and to the first shard before all.
-    let begin = if files.start == 0 {
-        0
-    } else {
-        places[files.start]
-    };
-    let end = places.get(files.end).copied().unwrap_or(inputs.len());
-    let (records, left_out) = read_inputs(&inputs[begin..end], options, progress, sink)?;
+    // What is left out before it is read may differ from machine to machine: the results of earlier
+    // preparations. The first shard counts it.
+    let (mut files, left_out): (Vec<_>, Vec<_>) = inputs::expand(&places, sources, options)?
+        .into_iter()
+        .partition(|input| !matches!(input, inputs::Input::LeftOut { .. }));
+    let listed: Vec<_> = files.iter().filter_map(inputs::Input::listed).collect();
+    let mut files: Vec<_> = files.drain(shard.files(&listed)?).collect();
+    if shard.number == 1 {
+        files.extend(left_out);
+    }
+    let (records, left_out) = read_inputs(&files, options, progress, sink)?;
     Ok((records, left_out, shard::fingerprint(&listed)))
 }
 
@@ -285,6 +283,24 @@ fn read_inputs<E: From<SourceError>>(
     let mut pipeline = pipeline::Pipeline::new(options.threads, options.max_text_bytes, sink);
     inputs::read_all(inputs, options, progress, &mut pipeline)?;
     Ok(pipeline.finish())
+}
+
+/// Reads one file on the calling thread, without reading ahead, and returns what was left out. `sink` ends
+/// the reading with [`ControlFlow::Break`]. `threads`, `out` and `max_text_bytes` of the options do not
+/// matter.
+///
+/// # Errors
+/// The file has an error, which names it and the position (documents before that position have been
+/// passed on).
+pub fn read_file(
+    path: &Path,
+    options: &ReadOptions,
+    sink: &mut dyn FnMut(Document) -> ControlFlow<()>,
+) -> Result<LeftOut, SourceError> {
+    let read = |meter: &_, emit: &mut pipeline::Emit<'_>| {
+        text_file::read(path, options, None, meter, &Silent, emit)
+    };
+    pipeline::run_here(read, sink)
 }
 
 fn read_from<E: From<SourceError>>(

@@ -6,6 +6,7 @@
 //! threads, and the readers wait for a slow consumer.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -297,8 +298,7 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
 
     /// Passes on a document. Says whether more text is wanted.
     fn pass(&mut self, mut document: Document) -> Result<bool, E> {
-        let alone = !self.inside && !document.continues;
-        if alone && document.text.trim().is_empty() {
+        if !self.inside && is_blank(&document) {
             self.left_out.add(Reason::NoText, "");
             return Ok(true);
         }
@@ -342,6 +342,39 @@ fn next_input(
         batch_bytes: 0,
     };
     Some((input, producer))
+}
+
+/// Converts what `read` emits on this thread, one after the other, and calls `sink`, which may end it.
+pub(super) fn run_here(
+    read: impl FnOnce(&SharedMeter, &mut Emit<'_>) -> Result<(), Halt>,
+    sink: &mut dyn FnMut(Document) -> ControlFlow<()>,
+) -> Result<LeftOut, SourceError> {
+    let mut left_out = LeftOut::default();
+    let mut inside = false;
+    let outcome = read(&SharedMeter::default(), &mut |raw| {
+        let converted = convert(vec![raw]);
+        left_out.append(&converted.left_out);
+        for document in converted.documents {
+            if !inside && is_blank(&document) {
+                left_out.add(Reason::NoText, "");
+                continue;
+            }
+            inside = document.continues;
+            if sink(document).is_break() {
+                return Err(Halt::Closed);
+            }
+        }
+        converted.failed.map_or(Ok(()), |error| Err(error.into()))
+    });
+    match outcome {
+        Ok(()) | Err(Halt::Closed) => Ok(left_out),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// Whether there is no text in a document that nothing continues.
+fn is_blank(document: &Document) -> bool {
+    !document.continues && document.text.trim().is_empty()
 }
 
 fn thread_error(reason: std::io::Error) -> SourceError {

@@ -15,17 +15,17 @@ use super::{
 };
 use crate::progress::{Progress, Silent};
 
-/// Reads the documents of a file.
+/// Reads the documents of a file. With `workers`, they decode the blocks of a bzip2 file.
 pub(super) fn read(
     path: &Path,
     options: &ReadOptions,
-    workers: &Workers,
+    workers: Option<&Workers>,
     meter: &SharedMeter,
     progress: &dyn Progress,
     emit: &mut Emit<'_>,
 ) -> Result<(), Halt> {
     let (named, compression) = file_format::of_name(path);
-    let mut stream = input_stream::open(path, compression, Some(workers), meter, progress)?;
+    let mut stream = input_stream::open(path, compression, workers, meter, progress)?;
     let format = examine(&mut stream, named, compression, options.format)?.format;
     let trailing = stream.trailing_bytes();
     match format {

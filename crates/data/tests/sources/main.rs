@@ -120,6 +120,15 @@ fn parquet_codecs_and_columns() {
     }
 }
 
+/// The file was written by pyarrow 26, with row groups of 0, 2, 0 and 1 rows.
+#[test]
+fn row_groups_of_parquet_may_be_empty() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let bytes = include_bytes!("testdata/empty-row-groups.parquet");
+    let path = write(folder.path(), "rows.parquet", bytes);
+    assert_eq!(texts(&path), ["a", "b", "c"]);
+}
+
 #[test]
 fn folders_are_read_in_order_without_hidden_and_binary_files() {
     let folder = tempfile::tempdir().expect("temporary folder");

@@ -2,7 +2,7 @@
 
 use learned_dropout_data::progress::Silent;
 use learned_dropout_data::sources::{ReadOptions, Reason, Source};
-use learned_dropout_data::{PrepareOptions, TokenizerChoice, prepare};
+use learned_dropout_data::{PrepareOptions, TokenizerChoice, prepare, prepare_shard};
 
 use crate::support::*;
 
@@ -115,4 +115,29 @@ fn a_folder_without_tokens_is_not_made() {
             assert_eq!(left.len(), 1, "{left:?}");
         }
     }
+}
+
+/// Each machine may have folders of its own among the texts, its shard included: they are no files of
+/// the text that the machines share.
+#[test]
+fn shards_do_not_count_folders_of_this_program() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let root = folder.path();
+    for number in 1..=4 {
+        write(root, &format!("{number}.txt"), b"Once upon a time.");
+    }
+    let shard = |number: u64| {
+        let mut options = PrepareOptions::new(
+            vec![Source::Path(root.to_owned())],
+            root.join(format!("shards/{number}")),
+        );
+        options.tokenizer = TokenizerChoice::Byte.into();
+        let shard = format!("{number}/2").parse().expect("a shard");
+        let description = prepare_shard(&options, shard, &Silent);
+        description.expect("the texts are there")
+    };
+    let first = shard(1);
+    let second = shard(2);
+    assert_eq!(first.files, second.files);
+    assert_eq!(first.sources.len(), second.sources.len());
 }

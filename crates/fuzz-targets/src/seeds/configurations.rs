@@ -57,7 +57,7 @@ label = "Two"
 set = { model = { learned_dropout = {} } }
 published = { validation = 1.5 }
 [[chart]]
-kind = "loss-over-steps"
+kind = "validation-loss"
 [[table]]
 columns = ["runs", "parameters"]
 [speed]

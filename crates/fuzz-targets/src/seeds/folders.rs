@@ -35,7 +35,7 @@ pub(crate) fn data_folder() -> Vec<Vec<u8>> {
     let out = place::folder().join("data");
     let input = |tokenizer: TokenizerChoice| {
         let options = PrepareOptions {
-            tokenizer,
+            tokenizer: tokenizer.into(),
             validation: 0.2,
             threads: 1,
             ..PrepareOptions::new(vec![Source::Path(text.clone())], &out)

@@ -1,12 +1,16 @@
 //! Seeds of Parquet files.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+
+use crate::place;
 
 const ROWS: [Option<&str>; 5] = [
     Some("one"),
@@ -43,7 +47,7 @@ fn written(properties: WriterPropertiesBuilder) -> Vec<u8> {
     writer.into_inner().expect("end the file")
 }
 
-/// Files with several compressions, encodings and page versions.
+/// Files with several compressions, encodings and page versions, and forged ones.
 pub(crate) fn parquet() -> Vec<Vec<u8>> {
     let plain = || WriterProperties::builder().set_dictionary_enabled(false);
     let encoded = |encoding| written(plain().set_encoding(encoding));
@@ -56,5 +60,36 @@ pub(crate) fn parquet() -> Vec<Vec<u8>> {
         written(plain().set_writer_version(WriterVersion::PARQUET_2_0)),
         encoded(Encoding::DELTA_BYTE_ARRAY),
         encoded(Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        forged(Size::Uncompressed),
+        forged(Size::Compressed),
     ]
+}
+
+/// The size in a page's header that is forged.
+#[derive(Clone, Copy, PartialEq)]
+enum Size {
+    Uncompressed,
+    Compressed,
+}
+
+/// A file of a few hundred bytes whose first page claims 2 GiB.
+fn forged(size: Size) -> Vec<u8> {
+    // Several pages in a group: the claim makes the header longer, which costs the last page its end.
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_write_batch_size(1)
+        .set_data_page_row_count_limit(1)
+        .set_compression(Compression::SNAPPY);
+    let mut file = written(properties);
+    let reader = File::open(place::file("seed.parquet", &file)).expect("it was written");
+    let reader = SerializedFileReader::new(reader).expect("a good file");
+    let metadata = reader.metadata();
+    let page = metadata.row_group(0).column(0).data_page_offset();
+    let page = usize::try_from(page).expect("a place in the file");
+    // The header is in Thrift's compact protocol: for each of the type and the two sizes, a byte for the
+    // field and one for the small number. The greatest number of 32 bits has five bytes.
+    let at = page + if size == Size::Uncompressed { 3 } else { 5 };
+    assert_eq!(file[at - 1], 0x15, "a number of 32 bits follows");
+    file.splice(at..=at, [0xFE, 0xFF, 0xFF, 0xFF, 0x0F]);
+    file
 }

@@ -157,7 +157,8 @@ impl PlannedRun {
             source,
         })?;
         let mut stored = self.config.clone();
-        stored.data.path = run_data::to_store(&self.folder, &stored.data.path);
+        let data = &self.config.data.path;
+        stored.data.path = run_data::to_store(&self.folder, data, data);
         stored.write(&path)
     }
 }

@@ -101,7 +101,8 @@ impl<'a> Trainer<'a> {
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let origin = origin::weights(&setup.config, &model_config, setup.data)?;
         let folder = RunFolder::create(run)?;
-        setup.config.data.path = run_data::to_store(run, &setup.config.data.path);
+        setup.config.data.path =
+            run_data::to_store(run, &setup.config.data.path, setup.data.path());
         setup.config.write(&folder.config())?;
         Self::begin(setup, model_config, folder, Newest::default(), origin)
     }
@@ -128,8 +129,10 @@ impl<'a> Trainer<'a> {
             setup.config.train.precision = stored.train.precision;
         }
         setup.config.data.path = match setup.config.data.path {
-            path if run_data::is_same(run, &stored.data.path, &path) => stored.data.path.clone(),
-            path => run_data::to_store(run, &path),
+            _ if run_data::is_same(run, &stored.data.path, setup.data.path()) => {
+                stored.data.path.clone()
+            }
+            path => run_data::to_store(run, &path, setup.data.path()),
         };
         let mut keys = stored.differing_keys(&setup.config);
         let differs = !keys.is_empty();

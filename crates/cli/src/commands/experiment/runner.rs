@@ -196,7 +196,9 @@ impl<'a> Runner<'a> {
                 self.show_message(&format!("{}: {}", self.name(&run), outcome(&run)));
                 ended.push(Ended::new(&run, None));
             } else if !stop::stopped() {
-                let error = match exit.success() {
+                // A signal may reach the processes of a terminal before this one notices it.
+                let was_told = exit.success() || exit.code().is_some_and(stop::is_signal_status);
+                let error = match was_told {
                     true => "the process was told to stop before the run's last step".into(),
                     false => last_error(&run.folder, &exit.to_string()),
                 };

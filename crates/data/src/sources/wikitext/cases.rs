@@ -3,7 +3,7 @@
 use super::{Site, body};
 
 /// Language (with a variant after a slash), wikitext, text.
-const CASES: [(&str, &str, &str); 112] = [
+const CASES: [(&str, &str, &str); 113] = [
     // English
     (
         "en",
@@ -400,6 +400,11 @@ const CASES: [(&str, &str, &str); 112] = [
         "a b 汉",
     ),
     ("xx", "ignore [[File:x.jpg|y]] this", "ignore this"),
+    (
+        "en",
+        "{{USS|Enterprise|CV-6}}, {{HMS|Ajax|22|6}}, {{SS|Rex}}, {{HMS|Hood|51|2}}",
+        "USS Enterprise (CV-6), HMS Ajax, SS Rex, Hood",
+    ),
     // What reports about other converters name.
     (
         "en",
@@ -482,7 +487,7 @@ const CASES: [(&str, &str, &str); 112] = [
     (
         "en",
         "{{convert|1.5|e6acre|km2}}, {{convert|70000|sqft}}, {{convert|12|USgal}}",
-        "1.5 million acre, 70,000 sq ft, 12 US gal",
+        "1.5 million acres, 70,000 sq ft, 12 US gal",
     ),
     (
         "en",

@@ -5,7 +5,9 @@ use super::{Arguments, without_marks};
 use crate::sources::wikitext::opaque::AFTER_DIGIT;
 
 /// Codes of units that are not what a reader sees.
-const UNITS: [(&str, &str); 49] = [
+const UNITS: [(&str, &str); 51] = [
+    ("acre", "acres"),
+    ("MUSgal", "million US gal"),
     ("USgal", "US gal"),
     ("impgal", "imp gal"),
     ("LT", "long tons"),

@@ -48,6 +48,7 @@ impl Pattern {
                 "percentage" => words::percentage,
                 "pronunciation" => words::pronunciation,
                 "quantity" => measures::quantity,
+                "ship" => words::ship,
                 "spanish_century" => words::spanish_century,
                 "verse" => words::verse,
                 _ => return Err(format!("no function '{name}'")),

@@ -193,3 +193,15 @@ pub(super) fn old_style_date(arguments: &Arguments<'_>) -> String {
     };
     text.trim().to_owned()
 }
+
+/// `{{USS|Enterprise|CV-6}}` gives `USS Enterprise (CV-6)`. A third argument chooses a form without the number,
+/// 2 also one without the prefix.
+pub(super) fn ship(arguments: &Arguments<'_>) -> String {
+    let name = arguments.get("1").unwrap_or("");
+    let prefix = arguments.name.trim();
+    match (arguments.get("3"), arguments.get("2")) {
+        (Some("2"), _) => name.to_owned(),
+        (None, Some(number)) => format!("{prefix} {name} ({number})"),
+        _ => format!("{prefix} {name}"),
+    }
+}
