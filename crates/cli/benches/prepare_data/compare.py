@@ -9,7 +9,8 @@ Both programs turn the same files into GPT-2's tokens in a file, in alternation.
 dump), repeated up to --megabytes, so that they are as large as a measurement needs.
 
 Python does what nanoGPT's `prepare.py` does: `load_dataset`, `map` in batches with --threads processes,
-and a numpy memory map that is filled batch by batch. It is measured with the `tokenizers` library
+and a numpy memory map that is filled batch by batch (from Arrow's buffers, which is much faster than the
+lists of `prepare.py` where documents are short). It is measured with the `tokenizers` library
 and with `tiktoken`, whichever is asked for with --encoder. For a dump it reads pages with Python's own XML
 parser and tokenizes wikitext as it stands, because a conversion to plain text would take it several times
 as long.
@@ -231,12 +232,13 @@ def reference(arguments):
         num_proc=arguments.threads,
     )
     (work / "out").mkdir(exist_ok=True)
-    length = int(numpy.sum(data["length"], dtype=numpy.uint64))
+    length = int(numpy.sum(data.with_format("numpy")[:]["length"], dtype=numpy.uint64))
     tokens = numpy.memmap(work / "out" / "train.bin", dtype=numpy.uint16, mode="w+", shape=(length,))
-    batches, at = min(1024, len(data)), 0
+    batches, at = min(64, len(data)), 0
     for batch in range(batches):
-        part = data.shard(num_shards=batches, index=batch, contiguous=True).with_format("numpy")
-        ids = numpy.concatenate(part["ids"])
+        part = data.shard(num_shards=batches, index=batch, contiguous=True).with_format("arrow")
+        # Faster by far than a numpy array for each document.
+        ids = numpy.concatenate([chunk.flatten().to_numpy() for chunk in part[:]["ids"].chunks])
         tokens[at : at + len(ids)] = ids
         at += len(ids)
     tokens.flush()

@@ -144,3 +144,29 @@ fn marks_are_found_at_every_bit() {
         }
     }
 }
+
+#[test]
+fn intact_files_are_decoded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.bz2");
+    let text = content(600_000, 5);
+    let file = [
+        compressed(&text, 1),
+        compressed(b"", 9),
+        compressed(&text, 9),
+    ]
+    .concat();
+    fs::write(&path, &file).unwrap();
+    Workers::with(2, |workers| {
+        let meter = SharedMeter::default();
+        let trailing = TrailingBytes::default();
+        let opened = BlockDecoder::new(&path, workers, Rc::clone(&meter), (0, &Silent), trailing);
+        let mut decoder = opened.unwrap();
+        let mut decoded = Vec::new();
+        decoder.read_to_end(&mut decoded).unwrap();
+        assert!(decoded == [text.clone(), text.clone()].concat());
+        assert!(decoder.serial.is_none());
+        assert_eq!(meter.borrow().bytes, file.len() as u64);
+    })
+    .unwrap();
+}
