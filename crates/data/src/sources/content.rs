@@ -200,6 +200,14 @@ fn of_markup(text: &[u8]) -> Content {
         } else if starts_with_ignoring_case(rest, b"<!doctype html") {
             return Content::Html;
         } else if starts_with_ignoring_case(rest, b"<!doctype") {
+            // Entities may be declared within square brackets.
+            let bracket = rest.iter().position(|byte| b"[>".contains(byte));
+            if bracket.is_some_and(|at| rest[at] == b'[') {
+                match rest.iter().position(|&byte| byte == b']') {
+                    Some(at) => rest = &rest[at..],
+                    None => break,
+                }
+            }
             b">"
         } else {
             break;
