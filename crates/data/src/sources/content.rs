@@ -5,6 +5,9 @@ use super::json_record;
 /// The most bytes that are looked at.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
+/// What a file with zero bytes is, unless something more is known.
+pub(super) const ZERO_BYTES: &str = "binary";
+
 /// What a file holds, as far as its first bytes show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
@@ -147,10 +150,14 @@ impl Content {
         if let Some((_, _, kind)) = BINARY.iter().find(has_magic) {
             return Self::Binary(kind);
         }
-        if head.contains(&0) {
-            return Self::Binary("binary");
-        }
         let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+        if head.contains(&0) {
+            // A zero byte in JSON is a fault of one record.
+            return match of_json(text.trim_ascii_start(), whole) {
+                content @ (Self::JsonLines { .. } | Self::JsonValues { .. }) => content,
+                _ => Self::Binary(ZERO_BYTES),
+            };
+        }
         if SQL_DUMPS.iter().any(|start| text.starts_with(start))
             || text.starts_with(b"/*M!999999\\- enable the sandbox mode */")
         {
@@ -159,9 +166,7 @@ impl Content {
         let text = text.trim_ascii_start();
         match text.first() {
             Some(b'<') => of_markup(text),
-            Some(b'{') => of_object(text, whole),
-            Some(b'[') => of_array(text, whole),
-            _ => Self::Text,
+            _ => of_json(text, whole),
         }
     }
 
@@ -181,6 +186,21 @@ impl Content {
             Self::Binary(kind) => (*kind).to_owned(),
             Self::Text => "none of the formats that show in the first bytes".to_owned(),
         }
+    }
+}
+
+/// Whether one of the lines of a file's first bytes is an object of JSON with a key.
+pub(super) fn has_json_line(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\n');
+    lines.any(|line| is_object_with_key(line.trim_ascii()))
+}
+
+/// Looks for JSON.
+fn of_json(text: &[u8], whole: bool) -> Content {
+    match text.first() {
+        Some(b'{') => of_object(text, whole),
+        Some(b'[') => of_array(text, whole),
+        _ => Content::Text,
     }
 }
 

@@ -54,7 +54,7 @@ pub enum SourceError {
     /// The file is not text.
     #[error(
         "{path} is binary: byte {position} is zero; plain text, JSON, Parquet and Wikipedia dumps can be read \
-         (text in UTF-16 has to be converted to UTF-8)"
+         (convert text in UTF-16 to UTF-8; fetch a file again that a download or a crash left half full)"
     )]
     Binary {
         /// The file.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::compression::Compression;
-use super::content::{Content, HEAD_BYTES};
+use super::content::{self, Content, HEAD_BYTES, ZERO_BYTES};
 use super::file_format::{self, Format, Named};
 use super::input_stream::{self, InputStream, SharedMeter};
 use super::left_out::Reason;
@@ -82,10 +82,15 @@ pub(super) fn left_out(
         }
         examined => examined?,
     };
+    let is_json =
+        examined.is_json && matches!(examined.format, Format::JsonLines | Format::JsonValues);
     match examined.format {
         Format::Parquet if !examined.head.starts_with(b"PAR1") => other("not Parquet"),
         Format::Parquet => Ok(None),
-        _ if !plain_text::looks_like_text(&examined.head) => without_text("not UTF-8 text"),
+        // A bad byte in records is a fault of one of them.
+        _ if !is_json && !plain_text::looks_like_text(&examined.head) => {
+            without_text("not UTF-8 text")
+        }
         Format::JsonLines | Format::JsonValues
             if !is_meant
                 && options.format == FileFormat::Auto
@@ -103,6 +108,8 @@ pub(super) fn left_out(
 /// What a file turned out to be.
 struct Examined {
     format: Format,
+    /// Whether it shows or its name says that it is JSON.
+    is_json: bool,
     head: Vec<u8>,
 }
 
@@ -124,14 +131,26 @@ fn examine(
         Some(Format::Parquet) => true,
         // Running text can begin with the letters that mark an archive.
         Some(Format::PlainText) => plain_text::looks_like_text(&head),
+        Some(Format::JsonLines | Format::JsonValues) => is_damaged_json(&content, &head),
+        None if named == Named::JsonLines => is_damaged_json(&content, &head),
         _ => false,
     };
+    let content = match content {
+        Content::Binary(_) if is_forced && chosen.is_none() => Content::JsonLines { lines: 1 },
+        content => content,
+    };
+    let is_json = named == Named::JsonLines
+        || matches!(
+            content,
+            Content::JsonLines { .. } | Content::JsonValues { .. }
+        )
+        || is_damaged_json(&content, &head);
     if let Content::Binary(kind) = content
         && !is_forced
     {
         let zero = head.iter().position(|&byte| byte == 0);
         return Err(match zero {
-            Some(position) if kind == "binary" => SourceError::Binary {
+            Some(position) if kind == ZERO_BYTES => SourceError::Binary {
                 path: path(),
                 position: position as u64,
             },
@@ -139,7 +158,11 @@ fn examine(
         });
     }
     if let Some(format) = chosen {
-        return Ok(Examined { format, head });
+        return Ok(Examined {
+            format,
+            is_json,
+            head,
+        });
     }
     if own_folders::is_page(&head) {
         return Err(SourceError::OwnFolder {
@@ -148,13 +171,22 @@ fn examine(
         });
     }
     match file_format::decide(named, named_compression, stream.compression, &content) {
-        Ok(format) => Ok(Examined { format, head }),
+        Ok(format) => Ok(Examined {
+            format,
+            is_json,
+            head,
+        }),
         Err(doubt) => Err(SourceError::UnclearFormat {
             path: path(),
             name: doubt.name,
             content: doubt.content,
         }),
     }
+}
+
+/// Whether a file with zero bytes has lines of JSON among them.
+fn is_damaged_json(content: &Content, head: &[u8]) -> bool {
+    *content == Content::Binary(ZERO_BYTES) && content::has_json_line(head)
 }
 
 /// Whether the first object of a JSON file has a text under the key.

@@ -3,6 +3,7 @@
 mod compressed;
 mod damage;
 mod dumps;
+mod faulty_bytes;
 mod formats;
 mod own_folders;
 mod parquet_files;
