@@ -184,9 +184,26 @@ impl Content {
             Self::Parquet => "Parquet".to_owned(),
             Self::SqlDump => "a dump of a database (SQL)".to_owned(),
             Self::Binary(kind) => (*kind).to_owned(),
-            Self::Text => "none of the formats that show in the first bytes".to_owned(),
+            Self::Text => "plain text".to_owned(),
         }
     }
+}
+
+/// Whether a file that begins with `head` stands for a large file that Git LFS has not fetched.
+pub(super) fn is_git_lfs_pointer(head: &[u8]) -> bool {
+    const FIRST_LINES: [&[u8]; 2] = [
+        b"version https://git-lfs.github.com/spec/",
+        b"version https://hawser.github.com/spec/",
+    ];
+    // The keys are sorted, but for the first; a pointer has less than 1024 bytes.
+    let has = |key: &[u8]| {
+        let mut lines = head.split(|&byte| byte == b'\n');
+        lines.any(|line| line.starts_with(key))
+    };
+    head.len() < 1024
+        && FIRST_LINES.iter().any(|line| head.starts_with(line))
+        && has(b"oid ")
+        && has(b"size ")
 }
 
 /// Whether one of the lines of a file's first bytes is an object of JSON with a key.

@@ -70,6 +70,15 @@ pub enum SourceError {
         /// The kind, and what to do with it.
         kind: &'static str,
     },
+    /// The file only says where Git LFS keeps its content.
+    #[error(
+        "{path} is a pointer of Git LFS, its content has not been fetched: run `git lfs pull` in its \
+         repository"
+    )]
+    GitLfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
     /// The format does not follow from name and content.
     #[error(
         "{path}: its name says {name}, its content is {content}; if you mean this file, say how to \

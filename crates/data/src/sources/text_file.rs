@@ -59,6 +59,11 @@ pub(super) fn left_out(
     let without_text = |why: &str| Ok(Some((Reason::FileWithoutText, why.to_owned())));
     let other = |why: &str| Ok(Some((Reason::OtherFormat, why.to_owned())));
     let (named, compression) = file_format::of_name(path);
+    if options.format != FileFormat::Text
+        && let Some(kind) = file_format::companion(path)
+    {
+        return other(kind);
+    }
     let open = || input_stream::open(path, compression, None, &SharedMeter::default(), &Silent);
     let mut stream = match open() {
         Err(SourceError::Empty { .. }) => return without_text("empty"),
@@ -70,6 +75,12 @@ pub(super) fn left_out(
     let examined = match examine(&mut stream, named, compression, options.format) {
         Err(SourceError::Empty { .. }) => return without_text("empty"),
         Err(error) if is_meant => return Err(error),
+        Err(SourceError::GitLfsPointer { .. }) => {
+            return Ok(Some((
+                Reason::NotFetched,
+                "a pointer of Git LFS".to_owned(),
+            )));
+        }
         Err(SourceError::Binary { .. }) => return without_text("binary"),
         Err(SourceError::OtherKind { kind, .. }) => {
             return without_text(kind.split(';').next().unwrap_or(kind));
@@ -124,6 +135,10 @@ fn examine(
     let path = || stream.path.clone();
     if head.is_empty() {
         return Err(SourceError::Empty { path: path() });
+    }
+    // Whatever format was asked for: it is the format of what has not been fetched.
+    if content::is_git_lfs_pointer(&head) {
+        return Err(SourceError::GitLfsPointer { path: path() });
     }
     let content = Content::of_head(&head, head.len() < HEAD_BYTES);
     let chosen = file_format::of_choice(choice);
