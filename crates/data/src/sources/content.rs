@@ -119,6 +119,16 @@ const BINARY: &[(usize, &[u8], &str)] = &[
     ),
     (
         0,
+        b"\xFF\xFE\0\0",
+        "UTF-32 text; convert it to UTF-8 first, for example with `iconv -f UTF-32 -t UTF-8`",
+    ),
+    (
+        0,
+        b"\0\0\xFE\xFF",
+        "UTF-32 text; convert it to UTF-8 first, for example with `iconv -f UTF-32 -t UTF-8`",
+    ),
+    (
+        0,
         b"\xFF\xFE",
         "UTF-16 text; convert it to UTF-8 first, for example with `iconv -f UTF-16 -t UTF-8`",
     ),
@@ -170,6 +180,15 @@ impl Content {
         }
     }
 
+    /// What a file holds that is named so, where its first bytes alone could be text: `{}`, `[]`, `"a"`.
+    pub(super) fn of_json_name(self, head: &[u8], whole: bool) -> Self {
+        let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+        match self {
+            Self::Text if whole && json_record::is_value(text) => Self::OtherJson,
+            content => content,
+        }
+    }
+
     /// What it is, for a message.
     pub(super) fn says(&self) -> String {
         match self {
@@ -180,7 +199,7 @@ impl Content {
             Self::JsonLines { .. } => "JSON lines".to_owned(),
             Self::JsonValues { array: true } => "a JSON array of objects".to_owned(),
             Self::JsonValues { array: false } => "JSON".to_owned(),
-            Self::OtherJson => "JSON without objects".to_owned(),
+            Self::OtherJson => "JSON without objects that have keys".to_owned(),
             Self::Parquet => "Parquet".to_owned(),
             Self::SqlDump => "a dump of a database (SQL)".to_owned(),
             Self::Binary(kind) => (*kind).to_owned(),

@@ -25,8 +25,8 @@ pub enum SourceError {
         /// The operating system's message.
         reason: std::io::Error,
     },
-    /// The file has no bytes.
-    #[error("{path} is empty (byte 0): name a file with text")]
+    /// The file has no bytes, packed or unpacked.
+    #[error("{path} is empty: name a file with text")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum SourceError {
     },
     /// All sources together have no document.
     #[error(
-        "no text in {names}: nothing is left once markup, redirects and empty documents are gone{}",
+        "no text in {names}: nothing in it became a document{}",
         left_out.in_brackets()
     )]
     NoDocuments {

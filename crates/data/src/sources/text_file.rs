@@ -151,6 +151,7 @@ fn examine(
         _ => false,
     };
     let content = match content {
+        content if named == Named::Json => content.of_json_name(&head, head.len() < HEAD_BYTES),
         Content::Binary(_) if is_forced && chosen.is_none() => Content::JsonLines { lines: 1 },
         content => content,
     };

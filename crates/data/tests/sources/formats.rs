@@ -149,7 +149,7 @@ fn ordinary_text_needs_no_question() {
 fn what_is_not_clear_is_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
-    let cases: [(&str, &[u8], &[&str]); 41] = [
+    let cases: [(&str, &[u8], &[&str]); 46] = [
         (
             "a.xml",
             b"<?xml version=\"1.0\"?>\n<project></project>",
@@ -201,6 +201,11 @@ fn what_is_not_clear_is_refused() {
         ("y.docx", b"PK\x03\x04abc", &["ZIP"]),
         ("z.txt", b"\xFF\xFEa\0b\0", &["UTF-16", "iconv"]),
         ("A.txt", b"\xFE\xFF\0a\0b", &["UTF-16"]),
+        ("P.txt", b"\xFF\xFE\0\0a\0\0\0", &["iconv -f UTF-32"]),
+        ("Q.txt", b"\0\0\xFE\xFF\0\0\0a", &["iconv -f UTF-32"]),
+        ("R.json", b"[]", &["says JSON", "JSON without objects"]),
+        ("S.json", b"{}\n", &["says JSON", "JSON without objects"]),
+        ("T.json", b"\"a\"", &["says JSON", "JSON without objects"]),
         ("B.txt", b"a\0b\0", &["byte 1 is zero", "UTF-16"]),
         ("C.txt.xz", b"\xFD7zXZ\0\0", &["xz -d"]),
         ("D.txt.gz", &gzip(&gzip(b"text")), &["twice"]),
@@ -233,7 +238,8 @@ fn what_is_not_clear_is_refused() {
     let path = write(folder.path(), "package.json", b"{\n  \"name\": \"x\"\n}\n");
     let message = message(&path);
     assert!(
-        message.contains("package.json:1: no text column 'text'"),
+        message.contains("package.json:1: no text column 'text'; the keys are: name; ")
+            && message.contains("--text-column"),
         "{message}"
     );
 }
