@@ -116,6 +116,8 @@ fn left_out_line(reason: Reason, tally: &Tally) -> String {
             | Reason::LoneSurrogate
             | Reason::FileWithoutText
             | Reason::OtherFormat
+            | Reason::BrokenLink
+            | Reason::NotFetched
             | Reason::TrailingBytes
             | Reason::OwnFolder
             | Reason::OtherSplit

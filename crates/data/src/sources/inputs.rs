@@ -88,7 +88,7 @@ fn expand_folder(
     inputs: &mut Vec<Input>,
 ) -> Result<(), SourceError> {
     let found = folder::files(path, options.out.as_deref())?;
-    if found.files.is_empty() {
+    if found.files.is_empty() && found.broken_links.is_empty() {
         return Err(SourceError::NoFiles {
             path: path.to_owned(),
         });
@@ -97,6 +97,14 @@ fn expand_folder(
     inputs.extend(found.own.into_iter().map(|path| Input::LeftOut {
         reason: Reason::OwnFolder,
         example: path.display().to_string(),
+    }));
+    let broken_links = found.broken_links.into_iter();
+    inputs.extend(broken_links.map(|(path, reason)| Input::LeftOut {
+        reason: Reason::BrokenLink,
+        example: match std::fs::read_link(&path) {
+            Ok(target) => format!("{} to {}: {reason}", path.display(), target.display()),
+            Err(_) => format!("{}: {reason}", path.display()),
+        },
     }));
     Ok(())
 }
