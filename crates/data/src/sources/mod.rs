@@ -13,6 +13,7 @@ mod file_format;
 mod folder;
 mod hub;
 mod hub_card;
+mod hub_parts;
 mod hub_selection;
 mod hub_splits;
 #[cfg(test)]
