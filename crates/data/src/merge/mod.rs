@@ -53,8 +53,8 @@ pub struct MergeOptions {
 /// The stages of progress are "checking" (datatrove only) and "merging", both in bytes.
 ///
 /// # Errors
-/// A part is damaged, missing, given twice or does not belong to the others, or the folder cannot be
-/// written. `out` is then unchanged.
+/// A part is damaged, missing, given twice, in the place of the result, or does not belong to the others, or
+/// the folder cannot be written. `out` is then unchanged.
 pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     prepare::check_validation(options.validation)?;
     let Some(first) = options.parts.first() else {
@@ -64,10 +64,31 @@ pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared
             expected: "shards or token files of datatrove",
         });
     };
+    refuse_own_part(options)?;
     if is_datatrove(first) {
         datatrove::merge(options, progress)
     } else {
         shard_parts::merge(options, progress)
+    }
+}
+
+/// Refuses to replace a part by the merged folder, or a folder that contains one.
+fn refuse_own_part(options: &MergeOptions) -> Result<(), DataError> {
+    let Ok(out) = std::fs::canonicalize(&options.out) else {
+        return Ok(());
+    };
+    let is_inside =
+        |part: &&PathBuf| std::fs::canonicalize(part).is_ok_and(|part| part.starts_with(&out));
+    match options.parts.iter().find(is_inside) {
+        None => Ok(()),
+        Some(part) => Err(DataError::Merge {
+            path: part.clone(),
+            reason: format!(
+                "the merged folder would replace it, because the result is to be {}; choose another \
+                 folder",
+                options.out.display()
+            ),
+        }),
     }
 }
 

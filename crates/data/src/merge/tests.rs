@@ -413,3 +413,31 @@ fn tokens_of_four_bytes_are_read_and_stored_as_the_vocabulary_needs() {
     let text = Tokenizer::gpt2().decode(&ids(&data, Split::Train));
     assert_eq!(text, DATATROVE_TEXTS.join("<|endoftext|>"));
 }
+
+#[test]
+fn a_part_is_not_replaced_by_the_result() {
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("text");
+    fs::create_dir(&text).unwrap();
+    for name in ["a.txt", "b.txt"] {
+        fs::write(text.join(name), "some words").unwrap();
+    }
+    let mut options = PrepareOptions::new(vec![Source::Path(text)], "");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    let parts = shards(&options, 2, root.path());
+    let before = files(&parts[0]);
+    // The same folder under another name.
+    let out = parts[1].join("..").join("shard-1-of-2");
+    let error = merge(&merge_options(parts.clone(), out, 0.0), &Silent).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("shard-1-of-2 cannot be merged") && message.contains("replace"),
+        "{message}"
+    );
+    assert_eq!(files(&parts[0]), before);
+    merge(
+        &merge_options(parts, root.path().join("merged"), 0.0),
+        &Silent,
+    )
+    .unwrap();
+}
