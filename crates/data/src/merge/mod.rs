@@ -20,6 +20,7 @@ use crate::prepare::encode::{Encoding, TokenFile};
 use crate::prepare::staging::Staging;
 use crate::prepare::{self, PROGRAM, Prepared};
 use crate::progress::Progress;
+use crate::shards::SHARD_FILE;
 use crate::sources::{LeftOut, SourceError, SourceRecord};
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerOrigin};
 use join::Join;
@@ -65,6 +66,12 @@ pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared
         });
     };
     refuse_own_part(options)?;
+    if let Some(reason) = not_the_tokens(first).or_else(|| folder_of_tokens(first)) {
+        return Err(DataError::Merge {
+            path: first.clone(),
+            reason,
+        });
+    }
     if is_datatrove(first) {
         datatrove::merge(options, progress)
     } else {
@@ -90,6 +97,33 @@ fn refuse_own_part(options: &MergeOptions) -> Result<(), DataError> {
             ),
         }),
     }
+}
+
+/// What to name instead of a file that lies beside datatrove's tokens.
+fn not_the_tokens(path: &Path) -> Option<String> {
+    if matches!(path.extension()?.to_str()?, "index" | "metadata")
+        && is_datatrove(Path::new(path.file_stem()?))
+    {
+        return Some(format!(
+            "it holds no tokens; name {}, and what lies beside it is found",
+            path.with_extension("").display()
+        ));
+    }
+    None
+}
+
+/// What to name instead of a folder of datatrove's tokens.
+fn folder_of_tokens(path: &Path) -> Option<String> {
+    if path.join(SHARD_FILE).exists() {
+        return None;
+    }
+    let mut entries = std::fs::read_dir(path).ok()?.flatten();
+    entries.any(|entry| is_datatrove(&entry.path())).then(|| {
+        format!(
+            "it is a folder of datatrove's files; name them in their order: {}",
+            path.join("*.ds").display()
+        )
+    })
 }
 
 fn is_datatrove(path: &Path) -> bool {

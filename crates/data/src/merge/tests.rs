@@ -377,7 +377,8 @@ fn damaged_files_of_datatrove_are_refused() {
     refused(&options, "the tokenizer that made the tokens");
     options.tokenizer = Some(TokenizerChoice::Gpt2.into());
     fs::write(&path, &DATATROVE_TOKENS[..DATATROVE_TOKENS.len() - 2]).unwrap();
-    refused(&options, ".metadata");
+    refused(&options, "a.ds.metadata` says, found 36 bytes");
+    refused(&options, "write it again with datatrove");
     fs::remove_file(root.path().join("a.ds.metadata")).unwrap();
     refused(&options, "a.ds.index");
     fs::write(&path, DATATROVE_TOKENS).unwrap();
@@ -391,6 +392,10 @@ fn damaged_files_of_datatrove_are_refused() {
     options.parts.push(root.path().into());
     fs::write(&index, DATATROVE_INDEX).unwrap();
     refused(&options, "cannot be mixed");
+    options.parts = vec![index];
+    refused(&options, "a.ds.index cannot be merged: it holds no tokens");
+    options.parts = vec![root.path().into()];
+    refused(&options, "a folder of datatrove's files");
 }
 
 #[test]
