@@ -281,6 +281,21 @@ fn signals_leave_nothing_behind() {
         names.sort();
         assert_eq!(names, ["data", "pipe.txt"]);
     }
+    if cfg!(target_os = "linux") {
+        let command = "trap '' HUP; exec \"$0\" --quiet data prepare pipe.txt --out data";
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", command, env!("CARGO_BIN_EXE_ldrop")])
+            .current_dir(folder)
+            .spawn()
+            .expect("the program starts");
+        let ended = wait_until(&mut child, "the hidden folder", || hidden.exists());
+        assert!(ended.is_none(), "{ended:?}");
+        let hang_up = ["-s", "HUP", &child.id().to_string()];
+        let sent = std::process::Command::new("kill").args(hang_up).status();
+        assert!(sent.expect("kill runs").success());
+        // Of two signals that wait, that of the lower number is taken first.
+        send(&mut child, "TERM", 143);
+    }
     let meta = std::fs::read_to_string(folder.join("data/meta.json"));
     assert_eq!(meta.expect("the older folder stays"), "{}");
 }
