@@ -11,7 +11,7 @@ use super::pipeline::{Emit, Halt, RawDocument};
 use super::workers::Workers;
 use super::{
     FileFormat, OnError, ReadOptions, SourceError, json_lines, json_values, own_folders,
-    parquet_rows, plain_text, wikipedia_dump,
+    parquet_footer, parquet_rows, plain_text, wikipedia_dump,
 };
 use crate::progress::{Progress, Silent};
 
@@ -139,6 +139,12 @@ fn examine(
     // Whatever format was asked for: it is the format of what has not been fetched.
     if content::is_git_lfs_pointer(&head) {
         return Err(SourceError::GitLfsPointer { path: path() });
+    }
+    if head.starts_with(parquet_footer::ENCRYPTED_MARK) && head.contains(&0) {
+        return Err(SourceError::OtherKind {
+            path: path(),
+            kind: "encrypted Parquet; write it without encryption first",
+        });
     }
     let content = Content::of_head(&head, head.len() < HEAD_BYTES);
     let chosen = file_format::of_choice(choice);
