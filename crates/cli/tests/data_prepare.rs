@@ -117,6 +117,25 @@ fn what_is_left_out_is_reported() {
     assert_eq!(meta["left_out"]["own-folder"], 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn messages_do_not_reach_the_terminal_as_commands() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(folder, "a\u{1b}[31m.txt", "");
+    let name = "a\u{1b}[31m.txt";
+    let (code, message) = failure(folder, &["data", "prepare", name, "--out", "other"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("a\u{FFFD}[31m.txt is empty"), "{message}");
+    // A link to a disk that is not there is named.
+    write(folder, "in/a.txt", "one");
+    std::os::unix::fs::symlink("/nowhere/disk", folder.join("in/corpus")).expect("a link");
+    let (report, text) = prepared(folder, &["in"]);
+    assert_eq!(text, "one");
+    let expected = "left out: 1 broken links\n  in/corpus to /nowhere/disk: ";
+    assert!(report.contains(expected), "{report}");
+}
+
 #[test]
 fn own_folders_and_empty_sources_are_refused() {
     let place = tempfile::tempdir().expect("a folder");

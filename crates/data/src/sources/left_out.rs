@@ -144,7 +144,7 @@ impl LeftOut {
                     "{} {}: {}",
                     tally.count,
                     reason.description(),
-                    examples.join(", ")
+                    examples.join(" | ")
                 ),
             }
         });

@@ -60,7 +60,8 @@ fn unreadable_records_stop_or_are_left_out() {
     let message = read_with(&path, &skipping())
         .expect_err("no text")
         .to_string();
-    assert!(message.contains("none.jsonl:1"), "{message}");
+    assert!(message.contains("none.jsonl:1: "), "{message}");
+    assert!(message.contains("found 'x' | "), "{message}");
 }
 
 #[test]
