@@ -387,8 +387,10 @@ impl Dump {
 
 /// The value of an attribute, whatever its prefix.
 fn attribute(tag: &BytesStart<'_>, name: &[u8]) -> Option<String> {
+    // The check for repeated names takes quadratic time; the first of them counts here.
     let attribute = tag
         .attributes()
+        .with_checks(false)
         .flatten()
         .find(|attribute| attribute.key.local_name().as_ref() == name)?;
     let value = attribute

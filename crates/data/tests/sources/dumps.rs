@@ -162,3 +162,17 @@ fn the_language_variant_is_an_option() {
     assert_eq!(read_dump(&dump, "").0, ["A\n\n计算机\n"]);
     assert_eq!(read_dump(&dump, "zh-tw").0, ["A\n\n電腦\n"]);
 }
+
+#[test]
+fn very_many_attributes_take_linear_time() {
+    let attributes: String = (0..60_000)
+        .map(|number| format!(" a{number}=\"\""))
+        .collect();
+    let dump = format!(
+        "<mediawiki{attributes} xml:lang=\"de\">{}</mediawiki>",
+        page("Vorlage:A", "", &text("a")) + &page("B", "", &text("b"))
+    );
+    let start = std::time::Instant::now();
+    assert_eq!(read_dump(&dump, "").0, ["B\n\nb\n"]);
+    assert!(start.elapsed() < std::time::Duration::from_secs(10));
+}
