@@ -17,7 +17,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 use failure::Failure;
-use terminal::print_message;
+use terminal::{print_message, printable};
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::Aligned = kernels::memory::Aligned;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Stopped(status)) => ExitCode::from(status),
         Err(failure) => {
-            print_message(&format!("error: {failure}"));
+            print_message(&printable(&format!("error: {failure}")));
             ExitCode::from(failure.exit_code())
         }
     }

@@ -1,6 +1,6 @@
-//! Requests to save and end.
+//! Signals: requests to save and end, or to give up.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::failure::Failure;
@@ -36,23 +36,61 @@ pub fn is_signal_status(status: i32) -> bool {
 
 /// Makes the first Ctrl-C, SIGTERM or SIGHUP a request to save and end; the second one ends the process
 /// at once.
-#[cfg(unix)]
 pub fn on_signals() -> Result<(), Failure> {
+    watch(ask)
+}
+
+/// Makes Ctrl-C, SIGTERM and SIGHUP remove the data folder that is being made, and end the process.
+pub fn give_up_on_signals() -> Result<(), Failure> {
+    watch(give_up)
+}
+
+/// Calls `act` with the number of each signal, on a thread of its own.
+#[cfg(unix)]
+fn watch(act: fn(u8)) -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let wait = move || signals.forever().for_each(|signal| ask(signal as u8));
+    let mut wanted = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = signal_hook::iterator::Signals::new(wanted)?;
+    let wait = move || signals.forever().for_each(|signal| act(signal as u8));
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(wait)?;
     Ok(())
 }
 
-/// Makes the first Ctrl-C a request to save and end; the second one ends the process at once.
+/// Whether the process was started with this signal ignored, as `nohup` does with SIGHUP. Known on
+/// Linux only.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// Calls `act` at each Ctrl-C, on a thread of its own.
 #[cfg(not(unix))]
-pub fn on_signals() -> Result<(), Failure> {
+fn watch(act: fn(u8)) -> Result<(), Failure> {
     const INTERRUPT: u8 = 2;
-    ctrlc::set_handler(|| ask(INTERRUPT))?;
+    ctrlc::set_handler(move || act(INTERRUPT))?;
     Ok(())
+}
+
+/// Ends the process without the data folder that is being made.
+fn give_up(signal: u8) {
+    data::give_up_folders(|| {
+        // A progress bar may stand on the last line.
+        let start = if std::io::stderr().is_terminal() {
+            "\n"
+        } else {
+            ""
+        };
+        print_message(&format!("{start}stopped by a signal: nothing was made"));
+        std::process::exit((SIGNAL_STATUS + signal).into());
+    });
 }
 
 /// Takes a signal.

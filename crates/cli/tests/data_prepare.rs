@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::{failure, json, ldrop, run};
+#[cfg(unix)]
+use support::{send, wait_until};
 
 /// Prepares with a byte tokenizer and no validation part; gives what is printed and the text.
 #[track_caller]
@@ -113,6 +115,25 @@ fn what_is_left_out_is_reported() {
     let meta = std::fs::read_to_string(folder.join("other/meta.json")).expect("written");
     let meta: Value = serde_json::from_str(&meta).expect("JSON");
     assert_eq!(meta["left_out"]["own-folder"], 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn messages_do_not_reach_the_terminal_as_commands() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(folder, "a\u{1b}[31m.txt", "");
+    let name = "a\u{1b}[31m.txt";
+    let (code, message) = failure(folder, &["data", "prepare", name, "--out", "other"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("a\u{FFFD}[31m.txt is empty"), "{message}");
+    // A link to a disk that is not there is named.
+    write(folder, "in/a.txt", "one");
+    std::os::unix::fs::symlink("/nowhere/disk", folder.join("in/corpus")).expect("a link");
+    let (report, text) = prepared(folder, &["in"]);
+    assert_eq!(text, "one");
+    let expected = "left out: 1 broken links\n  in/corpus to /nowhere/disk: ";
+    assert!(report.contains(expected), "{report}");
 }
 
 #[test]
@@ -234,4 +255,120 @@ fn seeds_have_a_limit() {
         .output()
         .expect("help");
     assert!(String::from_utf8_lossy(&help.stdout).contains(largest));
+}
+
+/// A program that starts with SIGHUP ignored, as by `nohup`, goes on; all other signals that ask it to end
+/// remove what it has begun.
+#[cfg(unix)]
+#[test]
+fn signals_leave_nothing_behind() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    // Nobody writes into this pipe, so the program waits for its text.
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.join("pipe.txt"))
+        .status();
+    assert!(made.expect("mkfifo runs").success());
+    write(folder, "data/meta.json", "{}");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    // These tests may themselves run with SIGHUP ignored.
+    let hang_up = ignored.unwrap_or(0) & 1 == 0;
+    let hidden = folder.join(".data.preparing/new");
+    for (signal, expected) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        if signal == "HUP" && !hang_up {
+            continue;
+        }
+        let arguments = ["data", "prepare", "pipe.txt", "--out", "data"];
+        let mut child = ldrop(folder, &arguments)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let ended = wait_until(&mut child, "the hidden folder", || hidden.exists());
+        assert!(ended.is_none(), "{ended:?}");
+        send(&mut child, signal, expected);
+        let mut message = String::new();
+        let mut errors = child.stderr.take().expect("piped");
+        std::io::Read::read_to_string(&mut errors, &mut message).expect("text");
+        assert_eq!(message, "stopped by a signal: nothing was made\n");
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["data", "pipe.txt"]);
+    }
+    if cfg!(target_os = "linux") {
+        let command = "trap '' HUP; exec \"$0\" --quiet data prepare pipe.txt --out data";
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", command, env!("CARGO_BIN_EXE_ldrop")])
+            .current_dir(folder)
+            .spawn()
+            .expect("the program starts");
+        let ended = wait_until(&mut child, "the hidden folder", || hidden.exists());
+        assert!(ended.is_none(), "{ended:?}");
+        let hang_up = ["-s", "HUP", &child.id().to_string()];
+        let sent = std::process::Command::new("kill").args(hang_up).status();
+        assert!(sent.expect("kill runs").success());
+        // Of two signals that wait, that of the lower number is taken first.
+        send(&mut child, "TERM", 143);
+    }
+    let meta = std::fs::read_to_string(folder.join("data/meta.json"));
+    assert_eq!(meta.expect("the older folder stays"), "{}");
+}
+
+#[test]
+fn arguments_that_cannot_work_are_errors_of_usage() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(folder, "a.txt", "some words");
+    let prepare = ["data", "prepare", "a.txt", "--out", "out"];
+    for (arguments, part) in [
+        (&["--validation", "1"][..], "below 1"),
+        (&["--validation", "-1"], "at least 0"),
+        (&["--validation=nan"], "expected a number"),
+        (&["--validation=abc"], "expected a number"),
+        (
+            &["--tokenizer", "bpe:300", "--shard", "1/2"],
+            "needs no training",
+        ),
+    ] {
+        let (code, message) = failure(folder, &[&prepare, arguments].concat());
+        assert!(code == 2 && message.contains(part), "{code}: {message}");
+    }
+    let shard = ["--tokenizer", "byte", "--shard", "1/1"];
+    run(folder, &[&prepare[..], &shard].concat());
+    for (tokenizer, part) in [
+        (&["--tokenizer", "gpt2"][..], "none for shards"),
+        (&["--validation", "1.5"], "below 1"),
+    ] {
+        let merge = ["data", "merge", "out", "--out", "merged"];
+        let (code, message) = failure(folder, &[&merge, tokenizer].concat());
+        assert!(code == 2 && message.contains(part), "{code}: {message}");
+    }
+}
+
+#[test]
+fn files_named_twice_are_pointed_out() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    write(folder, "in/a.txt", "one");
+    write(folder, "in/b.txt", "two");
+    let prepare = ["data", "prepare", "in", "--out", "out"];
+    for (more, warning) in [
+        (&["in/a.txt"][..], "in/a.txt is named more than once"),
+        (&["./in"], "./in/a.txt and 1 more are named more than once"),
+    ] {
+        let output = ldrop(folder, &[&prepare, more].concat())
+            .env("RUST_LOG", "warn")
+            .output()
+            .expect("the program starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && errors.matches(warning).count() == 1,
+            "{errors}"
+        );
+    }
 }

@@ -18,7 +18,7 @@ const STEP: u64 = 20;
 
 /// Bytes of a report for each byte of its input, and those of every report.
 const LONGEST: usize = 200;
-const ALWAYS: usize = 1 << 20;
+const ALWAYS: usize = 64 << 20;
 
 /// Makes reports: up to the first zero byte `metrics.jsonl`, then `measurements.json`, then
 /// `experiment.json`. With the last one, the run is that of the arm `arm` with seed 1.

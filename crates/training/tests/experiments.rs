@@ -298,7 +298,7 @@ fn not_all_of_very_many_problems_are_reported() {
     let more = (0..1001).map(|arm| format!("[[arm]]\nname = 'a{arm}'\n"));
     let message = read(&more.collect::<String>()).map(|_| ()).unwrap_err();
     assert!(
-        message.contains("1001 arms, expected at most 1000"),
+        message.contains("`arm`: expected at most 1000, found 1001"),
         "{message}"
     );
 }

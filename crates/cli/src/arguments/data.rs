@@ -49,7 +49,7 @@ pub struct PrepareArguments {
     #[arg(long, value_name = "KIND|PATH", default_value = "gpt2")]
     pub tokenizer: TokenizerOrigin,
     /// Share of the text, at its end, that becomes the validation part
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share, allow_negative_numbers = true)]
     pub validation: f64,
     /// Prepare the I-th of N parts of the files, with a tokenizer that needs no training; `ldrop data merge` joins the parts and divides them
     #[arg(long, value_name = "I/N", conflicts_with_all = ["max_text", "validation"])]
@@ -143,7 +143,7 @@ pub struct MergeArguments {
     #[arg(long, value_name = "KIND|PATH")]
     pub tokenizer: Option<TokenizerOrigin>,
     /// Share of the text, at its end, that becomes the validation part
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share, allow_negative_numbers = true)]
     pub validation: f64,
 }
 
@@ -161,9 +161,26 @@ fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "too large".into())
 }
 
+/// Reads a share for validation.
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..1.0).contains(share))
+        .ok_or_else(|| "expected a number of at least 0 and below 1".into())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, share};
+
+    #[test]
+    fn shares_for_validation() {
+        assert_eq!(share("0"), Ok(0.0));
+        assert_eq!(share("0.25"), Ok(0.25));
+        for text in ["1", "-1", "-0.1", "1.5", "nan", "inf", "abc", ""] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn amounts_of_text() {

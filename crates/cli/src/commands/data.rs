@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use data::sources::{LeftOut, Reason, Tally};
-use data::{MergeOptions, Meta, PrepareOptions, Prepared, merge, prepare, prepare_shard};
+use data::{
+    DataError, MergeOptions, Meta, PrepareOptions, Prepared, merge, prepare, prepare_shard,
+};
 use serde::Serialize;
 
 use crate::arguments::{Common, DataArguments, DataCommand, MergeArguments, PrepareArguments};
 use crate::failure::Failure;
+use crate::stop;
 use crate::terminal::{Stages, print, print_json, printable, thousands};
 
 /// Unknown templates that the report names.
@@ -15,6 +18,7 @@ const TEMPLATES_NAMED: usize = 20;
 
 /// Runs a command of `data`.
 pub fn run(arguments: DataArguments, common: &Common) -> Result<(), Failure> {
+    stop::give_up_on_signals()?;
     match arguments.command {
         DataCommand::Prepare(arguments) => run_prepare(arguments, common),
         DataCommand::Merge(arguments) => run_merge(arguments, common),
@@ -37,9 +41,9 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
     };
     let stages = Stages::new(common.quiet);
     let Some(shard) = arguments.shard else {
-        return show(&out, &prepare(&options, &stages)?, common);
+        return show(&out, &prepare(&options, &stages).map_err(failure)?, common);
     };
-    let description = prepare_shard(&options, shard, &stages)?;
+    let description = prepare_shard(&options, shard, &stages).map_err(failure)?;
     if common.json {
         return print_json(&description);
     }
@@ -63,8 +67,16 @@ fn run_merge(arguments: MergeArguments, common: &Common) -> Result<(), Failure> 
         tokenizer: arguments.tokenizer,
         threads: common.threads(),
     };
-    let merged = merge(&options, &Stages::new(common.quiet))?;
+    let merged = merge(&options, &Stages::new(common.quiet)).map_err(failure)?;
     show(&out, &merged, common)
+}
+
+/// A value that cannot work is one of the arguments.
+fn failure(error: DataError) -> Failure {
+    match error {
+        DataError::Value { .. } => Failure::Usage(error.to_string()),
+        error => error.into(),
+    }
 }
 
 /// Says what a new data folder holds.
@@ -116,6 +128,8 @@ fn left_out_line(reason: Reason, tally: &Tally) -> String {
             | Reason::LoneSurrogate
             | Reason::FileWithoutText
             | Reason::OtherFormat
+            | Reason::BrokenLink
+            | Reason::NotFetched
             | Reason::TrailingBytes
             | Reason::OwnFolder
             | Reason::OtherSplit

@@ -94,15 +94,20 @@ pub fn interrupt(child: &mut Child) {
     send(child, "INT", 130);
 }
 
+/// Sends a signal to a running program, which must end with this status.
 #[cfg(unix)]
 #[track_caller]
-fn send(child: &mut Child, signal: &str, expected: i32) {
+pub fn send(child: &mut Child, signal: &str, expected: i32) {
     let sent = Command::new("kill")
         .args(["-s", signal, &child.id().to_string()])
         .status();
     assert!(sent.expect("kill runs").success());
     let status = child.wait().expect("a child");
-    assert_eq!(status.code(), Some(expected), "SIG{signal} saves and ends");
+    assert_eq!(
+        status.code(),
+        Some(expected),
+        "SIG{signal} ends the program"
+    );
 }
 
 /// Runs the program with `--json`; gives the object that it prints.

@@ -29,6 +29,24 @@ pub(super) fn merge(
     options: &MergeOptions,
     progress: &dyn Progress,
 ) -> Result<Prepared, DataError> {
+    merge_files(options, progress).map_err(|error| match error {
+        // This program did not make these files, so it cannot make them again.
+        DataError::Damaged {
+            path,
+            expected,
+            found,
+        } => DataError::Merge {
+            path,
+            reason: format!(
+                "it is damaged, or the tokenizer is another one: expected {expected}, found {found}; fetch the \
+                 file again, or write it again with datatrove"
+            ),
+        },
+        error => error,
+    })
+}
+
+fn merge_files(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     let Some(origin) = &options.tokenizer else {
         return Err(DataError::Value {
             name: "tokenizer",
@@ -164,7 +182,7 @@ impl TokenizedFile {
             token_type,
             tokenizer.vocabulary() as u64,
             metadata.map(|metadata| metadata.tokens),
-            "its `.metadata`",
+            &beside(".metadata").display().to_string(),
         )?;
         Ok(Self {
             path: path.into(),

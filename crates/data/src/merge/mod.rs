@@ -20,6 +20,7 @@ use crate::prepare::encode::{Encoding, TokenFile};
 use crate::prepare::staging::Staging;
 use crate::prepare::{self, PROGRAM, Prepared};
 use crate::progress::Progress;
+use crate::shards::SHARD_FILE;
 use crate::sources::{LeftOut, SourceError, SourceRecord};
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerOrigin};
 use join::Join;
@@ -53,8 +54,8 @@ pub struct MergeOptions {
 /// The stages of progress are "checking" (datatrove only) and "merging", both in bytes.
 ///
 /// # Errors
-/// A part is damaged, missing, given twice or does not belong to the others, or the folder cannot be
-/// written. `out` is then unchanged.
+/// A part is damaged, missing, given twice, in the place of the result, or does not belong to the others, or
+/// the folder cannot be written. `out` is then unchanged.
 pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     prepare::check_validation(options.validation)?;
     let Some(first) = options.parts.first() else {
@@ -64,11 +65,65 @@ pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared
             expected: "shards or token files of datatrove",
         });
     };
+    refuse_own_part(options)?;
+    if let Some(reason) = not_the_tokens(first).or_else(|| folder_of_tokens(first)) {
+        return Err(DataError::Merge {
+            path: first.clone(),
+            reason,
+        });
+    }
     if is_datatrove(first) {
         datatrove::merge(options, progress)
     } else {
         shard_parts::merge(options, progress)
     }
+}
+
+/// Refuses to replace a part by the merged folder, or a folder that contains one.
+fn refuse_own_part(options: &MergeOptions) -> Result<(), DataError> {
+    let Ok(out) = std::fs::canonicalize(&options.out) else {
+        return Ok(());
+    };
+    let is_inside =
+        |part: &&PathBuf| std::fs::canonicalize(part).is_ok_and(|part| part.starts_with(&out));
+    match options.parts.iter().find(is_inside) {
+        None => Ok(()),
+        Some(part) => Err(DataError::Merge {
+            path: part.clone(),
+            reason: format!(
+                "the merged folder would replace it, because the result is to be {}; choose another \
+                 folder",
+                options.out.display()
+            ),
+        }),
+    }
+}
+
+/// What to name instead of a file that lies beside datatrove's tokens.
+fn not_the_tokens(path: &Path) -> Option<String> {
+    if matches!(path.extension()?.to_str()?, "index" | "metadata")
+        && is_datatrove(Path::new(path.file_stem()?))
+    {
+        return Some(format!(
+            "it holds no tokens; name {}, and what lies beside it is found",
+            path.with_extension("").display()
+        ));
+    }
+    None
+}
+
+/// What to name instead of a folder of datatrove's tokens.
+fn folder_of_tokens(path: &Path) -> Option<String> {
+    if path.join(SHARD_FILE).exists() {
+        return None;
+    }
+    let mut entries = std::fs::read_dir(path).ok()?.flatten();
+    entries.any(|entry| is_datatrove(&entry.path())).then(|| {
+        format!(
+            "it is a folder of datatrove's files; name them in their order: {}",
+            path.join("*.ds").display()
+        )
+    })
 }
 
 fn is_datatrove(path: &Path) -> bool {

@@ -377,7 +377,8 @@ fn damaged_files_of_datatrove_are_refused() {
     refused(&options, "the tokenizer that made the tokens");
     options.tokenizer = Some(TokenizerChoice::Gpt2.into());
     fs::write(&path, &DATATROVE_TOKENS[..DATATROVE_TOKENS.len() - 2]).unwrap();
-    refused(&options, ".metadata");
+    refused(&options, "a.ds.metadata` says, found 36 bytes");
+    refused(&options, "write it again with datatrove");
     fs::remove_file(root.path().join("a.ds.metadata")).unwrap();
     refused(&options, "a.ds.index");
     fs::write(&path, DATATROVE_TOKENS).unwrap();
@@ -391,6 +392,10 @@ fn damaged_files_of_datatrove_are_refused() {
     options.parts.push(root.path().into());
     fs::write(&index, DATATROVE_INDEX).unwrap();
     refused(&options, "cannot be mixed");
+    options.parts = vec![index];
+    refused(&options, "a.ds.index cannot be merged: it holds no tokens");
+    options.parts = vec![root.path().into()];
+    refused(&options, "a folder of datatrove's files");
 }
 
 #[test]
@@ -412,4 +417,32 @@ fn tokens_of_four_bytes_are_read_and_stored_as_the_vocabulary_needs() {
     let data = DataFolder::open(&out).unwrap();
     let text = Tokenizer::gpt2().decode(&ids(&data, Split::Train));
     assert_eq!(text, DATATROVE_TEXTS.join("<|endoftext|>"));
+}
+
+#[test]
+fn a_part_is_not_replaced_by_the_result() {
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("text");
+    fs::create_dir(&text).unwrap();
+    for name in ["a.txt", "b.txt"] {
+        fs::write(text.join(name), "some words").unwrap();
+    }
+    let mut options = PrepareOptions::new(vec![Source::Path(text)], "");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    let parts = shards(&options, 2, root.path());
+    let before = files(&parts[0]);
+    // The same folder under another name.
+    let out = parts[1].join("..").join("shard-1-of-2");
+    let error = merge(&merge_options(parts.clone(), out, 0.0), &Silent).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("shard-1-of-2 cannot be merged") && message.contains("replace"),
+        "{message}"
+    );
+    assert_eq!(files(&parts[0]), before);
+    merge(
+        &merge_options(parts, root.path().join("merged"), 0.0),
+        &Silent,
+    )
+    .unwrap();
 }

@@ -30,6 +30,8 @@ use encode::Encoding;
 use spool::{Spool, SpoolWriter};
 use staging::Staging;
 
+pub use staging::give_up_folders;
+
 /// The most text that a byte-pair encoding is trained on, in bytes. A larger training part is sampled in
 /// blocks at even distances: more text hardly changes the vocabulary, but takes time and memory.
 pub const TRAINING_TEXT: u64 = 64 << 20;

@@ -7,6 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::DataError;
 use crate::folder::{META_FILE, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE};
@@ -17,6 +18,48 @@ const NEW_FOLDER: &str = "new";
 
 /// Number of attempts to lock a file that may be removed between opening and locking it.
 const ATTEMPTS: usize = 16;
+
+/// Number of attempts to remove a folder in which other threads still make files.
+const REMOVALS: usize = 16;
+
+/// What this process builds and has built.
+#[derive(Default)]
+struct Building {
+    /// The hidden folders of what is under construction.
+    folders: Vec<PathBuf>,
+    /// Whether a folder has been put in place.
+    finished: bool,
+}
+
+/// Whoever makes, moves or removes a folder holds this, so that a signal cannot come between two steps.
+static BUILDING: Mutex<Building> = Mutex::new(Building {
+    folders: Vec::new(),
+    finished: false,
+});
+
+fn building() -> MutexGuard<'static, Building> {
+    BUILDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes all that this process has under construction and calls `end`, which is to end the process:
+/// the threads that build may wait until it does. It is for a program that a signal stops.
+///
+/// Does nothing if a folder has been put in place already: the work is then done but for its report.
+pub fn give_up_folders(end: impl FnOnce()) {
+    let building = building();
+    if building.finished {
+        return;
+    }
+    for folder in &building.folders {
+        for _ in 0..REMOVALS {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                _ => break,
+            }
+        }
+    }
+    end();
+}
 
 /// A folder under construction. Its temporary files are removed when this is dropped.
 #[derive(Debug)]
@@ -54,7 +97,11 @@ impl Staging {
         hidden.push(name);
         hidden.push(".preparing");
         let folder = parent.join(hidden);
+        let mut building = building();
         let lock = lock(&folder, &out)?;
+        building.folders.push(folder.clone());
+        // An error from here on drops the new value, which takes the mutex again.
+        drop(building);
         let staging = Self {
             folder,
             out,
@@ -86,11 +133,14 @@ impl Staging {
         sync_folder(&new)?;
         check_replaceable(&self.out)?;
         let written = DataError::write(&self.out);
+        let mut building = building();
         if self.out.exists() {
             replace(&new, &self.out, &self.temporary("old")).map_err(written)?;
         } else {
             fs::rename(&new, &self.out).map_err(written)?;
         }
+        building.finished = true;
+        drop(building);
         sync_folder(parent_of(&self.out))
     }
 
@@ -108,8 +158,10 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
+        let mut building = building();
         // A failure here has no consequence: the next process tries again.
         let _ = fs::remove_dir_all(&self.folder);
+        building.folders.retain(|folder| *folder != self.folder);
     }
 }
 

@@ -5,6 +5,9 @@ use super::json_record;
 /// The most bytes that are looked at.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
+/// What a file with zero bytes is, unless something more is known.
+pub(super) const ZERO_BYTES: &str = "binary";
+
 /// What a file holds, as far as its first bytes show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
@@ -116,6 +119,16 @@ const BINARY: &[(usize, &[u8], &str)] = &[
     ),
     (
         0,
+        b"\xFF\xFE\0\0",
+        "UTF-32 text; convert it to UTF-8 first, for example with `iconv -f UTF-32 -t UTF-8`",
+    ),
+    (
+        0,
+        b"\0\0\xFE\xFF",
+        "UTF-32 text; convert it to UTF-8 first, for example with `iconv -f UTF-32 -t UTF-8`",
+    ),
+    (
+        0,
         b"\xFF\xFE",
         "UTF-16 text; convert it to UTF-8 first, for example with `iconv -f UTF-16 -t UTF-8`",
     ),
@@ -147,10 +160,14 @@ impl Content {
         if let Some((_, _, kind)) = BINARY.iter().find(has_magic) {
             return Self::Binary(kind);
         }
-        if head.contains(&0) {
-            return Self::Binary("binary");
-        }
         let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+        if head.contains(&0) {
+            // A zero byte in JSON is a fault of one record.
+            return match of_json(text.trim_ascii_start(), whole) {
+                content @ (Self::JsonLines { .. } | Self::JsonValues { .. }) => content,
+                _ => Self::Binary(ZERO_BYTES),
+            };
+        }
         if SQL_DUMPS.iter().any(|start| text.starts_with(start))
             || text.starts_with(b"/*M!999999\\- enable the sandbox mode */")
         {
@@ -159,9 +176,16 @@ impl Content {
         let text = text.trim_ascii_start();
         match text.first() {
             Some(b'<') => of_markup(text),
-            Some(b'{') => of_object(text, whole),
-            Some(b'[') => of_array(text, whole),
-            _ => Self::Text,
+            _ => of_json(text, whole),
+        }
+    }
+
+    /// What a file holds that is named so, where its first bytes alone could be text: `{}`, `[]`, `"a"`.
+    pub(super) fn of_json_name(self, head: &[u8], whole: bool) -> Self {
+        let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+        match self {
+            Self::Text if whole && json_record::is_value(text) => Self::OtherJson,
+            content => content,
         }
     }
 
@@ -175,12 +199,44 @@ impl Content {
             Self::JsonLines { .. } => "JSON lines".to_owned(),
             Self::JsonValues { array: true } => "a JSON array of objects".to_owned(),
             Self::JsonValues { array: false } => "JSON".to_owned(),
-            Self::OtherJson => "JSON without objects".to_owned(),
+            Self::OtherJson => "JSON without objects that have keys".to_owned(),
             Self::Parquet => "Parquet".to_owned(),
             Self::SqlDump => "a dump of a database (SQL)".to_owned(),
             Self::Binary(kind) => (*kind).to_owned(),
-            Self::Text => "none of the formats that show in the first bytes".to_owned(),
+            Self::Text => "plain text".to_owned(),
         }
+    }
+}
+
+/// Whether a file that begins with `head` stands for a large file that Git LFS has not fetched.
+pub(super) fn is_git_lfs_pointer(head: &[u8]) -> bool {
+    const FIRST_LINES: [&[u8]; 2] = [
+        b"version https://git-lfs.github.com/spec/",
+        b"version https://hawser.github.com/spec/",
+    ];
+    // The keys are sorted, but for the first; a pointer has less than 1024 bytes.
+    let has = |key: &[u8]| {
+        let mut lines = head.split(|&byte| byte == b'\n');
+        lines.any(|line| line.starts_with(key))
+    };
+    head.len() < 1024
+        && FIRST_LINES.iter().any(|line| head.starts_with(line))
+        && has(b"oid ")
+        && has(b"size ")
+}
+
+/// Whether one of the lines of a file's first bytes is an object of JSON with a key.
+pub(super) fn has_json_line(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\n');
+    lines.any(|line| is_object_with_key(line.trim_ascii()))
+}
+
+/// Looks for JSON.
+fn of_json(text: &[u8], whole: bool) -> Content {
+    match text.first() {
+        Some(b'{') => of_object(text, whole),
+        Some(b'[') => of_array(text, whole),
+        _ => Content::Text,
     }
 }
 
@@ -200,6 +256,14 @@ fn of_markup(text: &[u8]) -> Content {
         } else if starts_with_ignoring_case(rest, b"<!doctype html") {
             return Content::Html;
         } else if starts_with_ignoring_case(rest, b"<!doctype") {
+            // Entities may be declared within square brackets.
+            let bracket = rest.iter().position(|byte| b"[>".contains(byte));
+            if bracket.is_some_and(|at| rest[at] == b'[') {
+                match rest.iter().position(|&byte| byte == b']') {
+                    Some(at) => rest = &rest[at..],
+                    None => break,
+                }
+            }
             b">"
         } else {
             break;

@@ -25,8 +25,8 @@ pub enum SourceError {
         /// The operating system's message.
         reason: std::io::Error,
     },
-    /// The file has no bytes.
-    #[error("{path} is empty (byte 0): name a file with text")]
+    /// The file has no bytes, packed or unpacked.
+    #[error("{path} is empty: name a file with text")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum SourceError {
     },
     /// All sources together have no document.
     #[error(
-        "no text in {names}: nothing is left once markup, redirects and empty documents are gone{}",
+        "no text in {names}: nothing in it became a document{}",
         left_out.in_brackets()
     )]
     NoDocuments {
@@ -54,7 +54,7 @@ pub enum SourceError {
     /// The file is not text.
     #[error(
         "{path} is binary: byte {position} is zero; plain text, JSON, Parquet and Wikipedia dumps can be read \
-         (text in UTF-16 has to be converted to UTF-8)"
+         (convert text in UTF-16 to UTF-8; fetch a file again that a download or a crash left half full)"
     )]
     Binary {
         /// The file.
@@ -69,6 +69,15 @@ pub enum SourceError {
         path: PathBuf,
         /// The kind, and what to do with it.
         kind: &'static str,
+    },
+    /// The file only says where Git LFS keeps its content.
+    #[error(
+        "{path} is a pointer of Git LFS, its content has not been fetched: run `git lfs pull` in its \
+         repository"
+    )]
+    GitLfsPointer {
+        /// The file.
+        path: PathBuf,
     },
     /// The format does not follow from name and content.
     #[error(

@@ -36,7 +36,67 @@ pub(super) enum Named {
     /// `.json`: one value, or lines.
     Json,
     Parquet,
+    /// Something that is not text, such as an archive: what it is.
+    NotText(&'static str),
 }
+
+/// Endings of what is not text, and what it is. Languages are endings of text too: `corpus.pt`, `corpus.so`.
+const NOT_TEXT: &[(&str, &[&str])] = &[
+    (
+        "an archive",
+        &[
+            "zip", "tar", "tgz", "tbz", "tbz2", "txz", "tzst", "7z", "rar", "jar", "war", "whl",
+            "apk", "deb", "rpm", "iso", "dmg", "cab",
+        ],
+    ),
+    (
+        "compressed data",
+        &["xz", "lzma", "lz", "lz4", "lzo", "z", "snappy"],
+    ),
+    (
+        "a document of another program",
+        &[
+            "pdf", "doc", "docx", "odt", "xls", "xlsx", "ods", "ppt", "pptx", "odp", "epub",
+            "mobi", "azw3", "djvu",
+        ],
+    ),
+    (
+        "arrays or a model",
+        &[
+            "npy",
+            "npz",
+            "safetensors",
+            "gguf",
+            "onnx",
+            "h5",
+            "hdf5",
+            "ckpt",
+            "pkl",
+            "pickle",
+        ],
+    ),
+    (
+        "a database or table in binary form",
+        &["sqlite", "sqlite3", "arrow", "feather", "orc", "avro"],
+    ),
+    (
+        "an image",
+        &[
+            "png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "ico", "heic",
+        ],
+    ),
+    (
+        "sound or video",
+        &[
+            "mp3", "mp4", "m4a", "wav", "flac", "ogg", "opus", "avi", "mkv", "mov", "webm",
+        ],
+    ),
+    (
+        "a program",
+        &["exe", "dll", "dylib", "class", "pyc", "wasm"],
+    ),
+    ("a font", &["ttf", "otf", "woff", "woff2"]),
+];
 
 /// Endings of source code, configuration, tables and marked-up text.
 const CODE: &[&str] = &[
@@ -150,9 +210,28 @@ pub(super) fn of_name(path: &Path) -> (Named, Compression) {
         ending if CODE.contains(&ending) => Named::Code,
         // A part of a large dump: `pages-articles1.xml-p1p41242`.
         ending if ending.starts_with("xml-p") => Named::Xml,
-        _ => Named::Nothing,
+        ending => NOT_TEXT
+            .iter()
+            .find(|(_, endings)| endings.contains(&ending))
+            .map_or(Named::Nothing, |(kind, _)| Named::NotText(kind)),
     };
     (named, compression)
+}
+
+/// What a file is, by its name, that lies beside a dump or other data and has no text of its own.
+pub(super) fn companion(path: &Path) -> Option<&'static str> {
+    const SUMS: [&str; 5] = ["md5sums", "sha1sums", "sha256sums", "sha512sums", "b2sums"];
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let (name, _) = Compression::of_name(without_number(&name));
+    let name = name.strip_suffix(".txt").unwrap_or(name);
+    // The index of a part of a dump: `…-multistream-index1.txt-p1p41242`.
+    let index = name.split("-multistream-index").nth(1);
+    if index.is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit())) {
+        return Some("the index of a dump");
+    }
+    // `enwiki-20240401-md5sums.txt`, `SHA256SUMS`.
+    let last = name.rsplit('-').next().unwrap_or(name);
+    SUMS.contains(&last).then_some("a list of checksums")
 }
 
 /// A name without the number that a download of the same name got: `dump.xml.1`.
@@ -187,6 +266,7 @@ pub(super) fn decide(
     content: &Content,
 ) -> Result<Format, Doubt> {
     let format = match (named, content) {
+        (Named::NotText(_), _) => None,
         (Named::Nothing | Named::Xml, Content::Dump) => Some(Format::WikipediaDump),
         (_, Content::Dump) => None,
         (Named::Nothing | Named::Parquet, Content::Parquet) => Some(Format::Parquet),
@@ -240,6 +320,7 @@ impl Named {
             Self::JsonLines => "JSON lines",
             Self::Json => "JSON",
             Self::Parquet => "Parquet",
+            Self::NotText(kind) => kind,
         };
         match (self, compression) {
             (_, Compression::None) => contents.to_owned(),
@@ -264,6 +345,33 @@ pub(super) fn of_choice(choice: FileFormat) -> Option<Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn companions_of_dumps_are_known_by_their_names() {
+        for (name, expected) in [
+            (
+                "enwiki-20240401-pages-articles-multistream-index.txt.bz2",
+                Some("the index of a dump"),
+            ),
+            (
+                "enwiki-20240401-pages-articles-multistream-index1.txt-p1p41242.bz2",
+                Some("the index of a dump"),
+            ),
+            (
+                "simplewiki-multistream-index.txt",
+                Some("the index of a dump"),
+            ),
+            ("md5sums.txt", Some("a list of checksums")),
+            ("enwiki-20240401-sha1sums.txt", Some("a list of checksums")),
+            ("SHA256SUMS", Some("a list of checksums")),
+            ("about-md5sums.md", None),
+            ("notes-on-multistream-indexes.txt", None),
+            ("index.txt", None),
+            ("enwiki-20240401-pages-articles-multistream.xml.bz2", None),
+        ] {
+            assert_eq!(companion(Path::new(name)), expected, "{name}");
+        }
+    }
 
     #[test]
     fn names_tell_contents_and_compression() {
@@ -298,6 +406,21 @@ mod tests {
             ("notes.txt", Named::Text, Compression::None),
             ("lib.rs", Named::Code, Compression::None),
             ("index.html", Named::Html, Compression::None),
+            (
+                "photos.zip",
+                Named::NotText("an archive"),
+                Compression::None,
+            ),
+            (
+                "photos.tar.gz",
+                Named::NotText("an archive"),
+                Compression::Gzip,
+            ),
+            (
+                "a.txt.XZ",
+                Named::NotText("compressed data"),
+                Compression::None,
+            ),
         ] {
             assert_eq!(of_name(Path::new(name)), (named, compression), "{name}");
         }

@@ -13,11 +13,13 @@ pub(super) struct Files {
     pub(super) files: Vec<PathBuf>,
     /// The folders in it that this program wrote, which are not looked into.
     pub(super) own: Vec<PathBuf>,
+    /// Its links that lead to nothing that can be opened, and why.
+    pub(super) broken_links: Vec<(PathBuf, std::io::Error)>,
 }
 
 /// All files below `folder`. Hidden files and folders are skipped, and so are folders that this program
-/// wrote, the folder `out` that it is about to write, and symbolic links that are broken or lead back to a
-/// folder above them.
+/// wrote, the folder `out` that it is about to write, and symbolic links that lead back to a folder above
+/// them.
 pub(super) fn files(folder: &Path, out: Option<&Path>) -> Result<Files, SourceError> {
     let out = out.and_then(|out| std::fs::canonicalize(out).ok());
     let is_out = |path: &Path| {
@@ -59,14 +61,16 @@ pub(super) fn files(folder: &Path, out: Option<&Path>) -> Result<Files, SourceEr
             Ok(_) => {}
             Err(error) if error.path().is_some_and(is_hidden_path) => {}
             Err(error) if error.loop_ancestor().is_some() => tracing::warn!("skipped: {error}"),
-            Err(error) if error.path().is_some_and(Path::is_symlink) => {
-                tracing::warn!("skipped: {error}")
-            }
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
                 let reason = error
                     .into_io_error()
                     .unwrap_or_else(|| std::io::Error::other("cannot be walked"));
+                // A link may lead to a disk that is not there.
+                if path.is_symlink() && std::fs::metadata(&path).is_err() {
+                    found.broken_links.push((path, reason));
+                    continue;
+                }
                 return Err(SourceError::Read { path, reason });
             }
         }

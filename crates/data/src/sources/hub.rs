@@ -10,9 +10,10 @@ use std::sync::Arc;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::hub_card::{self, Configuration};
+use super::hub_card::{self, CardError, Configuration};
+use super::hub_parts;
 use super::hub_selection::{Wanted, select};
-use super::{FileFormat, SourceError, folder};
+use super::{FileFormat, SourceError};
 use crate::progress::{Progress, Silent};
 
 const RETRIES: usize = 3;
@@ -99,7 +100,9 @@ pub(super) fn list(
     let repo = Repo::new(repository.to_owned(), RepoType::Dataset);
     let (snapshot, api, files) = if settings.offline {
         let snapshot = snapshot(settings, repo).map_err(wrong)?;
-        let files = relative_files(&snapshot).map_err(|error| wrong(error.to_string()))?;
+        let mut files = relative_files(&snapshot).map_err(|error| wrong(error.to_string()))?;
+        // If a file that the dataset must have were to be read, it is found missing below.
+        files.extend(hub_parts::missing(&files));
         (snapshot, None, files)
     } else {
         let api = api(settings)
@@ -132,6 +135,9 @@ pub(super) fn list(
         card: &card,
     };
     let selected = select(files, &wanted).map_err(wrong)?;
+    if dataset.api.is_none() {
+        check_cached(&dataset.snapshot, &selected.train).map_err(wrong)?;
+    }
     let files = selected.train.into_iter().map(|file| HubFile {
         dataset: Arc::clone(&dataset),
         file,
@@ -142,20 +148,26 @@ pub(super) fn list(
     })
 }
 
-/// The configurations in a dataset's card. A card that cannot be understood is treated as one that
-/// lists none.
+/// The configurations in a dataset's card.
 fn configurations(dataset: &Arc<Dataset>) -> Result<Vec<Configuration>, SourceError> {
     let card = HubFile {
         dataset: Arc::clone(dataset),
         file: CARD.to_owned(),
     };
     let path = card.fetch(&Silent)?;
-    let text = std::fs::read(&path).map_err(|reason| SourceError::Read { path, reason })?;
+    let text = std::fs::read(&path).map_err(|reason| SourceError::Read {
+        path: path.clone(),
+        reason,
+    })?;
     let found = hub_card::configurations(&String::from_utf8_lossy(&text));
-    Ok(found.unwrap_or_else(|reason| {
-        tracing::warn!("{}: not used: {reason}", card.name());
-        Vec::new()
-    }))
+    found.map_err(|CardError { line, reason }| SourceError::Hub {
+        repository: dataset.repository.clone(),
+        reason: format!(
+            "the dataset's card, {CARD}:{line}: {reason}; so it is not known which files are for training: \
+             mend {}, or name files as paths",
+            path.display()
+        ),
+    })
 }
 
 fn api(settings: &HubSettings) -> Result<Api, ApiError> {
@@ -190,8 +202,32 @@ fn snapshot(settings: &HubSettings, repo: Repo) -> Result<PathBuf, String> {
     Ok(cache.repo(repo).pointer_path(commit))
 }
 
+/// Refuses to read a part of a dataset as if it were the whole.
+fn check_cached(snapshot: &Path, files: &[String]) -> Result<(), String> {
+    let missing: Vec<&str> = files
+        .iter()
+        .map(String::as_str)
+        .filter(|file| !snapshot.join(file).is_file())
+        .collect();
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    Err(format!(
+        "{} of {} files to be read are not in {}, the first is {first}: unset HF_HUB_OFFLINE to download \
+         them, or name the files that are there as paths",
+        missing.len(),
+        files.len(),
+        snapshot.display()
+    ))
+}
+
+/// The files of a snapshot, links that lead nowhere included: those stand for files that are gone.
 fn relative_files(snapshot: &Path) -> Result<Vec<String>, SourceError> {
-    let files = folder::files(snapshot, None)?.files;
+    let mut files = Vec::new();
+    list_files(snapshot, &mut files).map_err(|reason| SourceError::Read {
+        path: snapshot.to_owned(),
+        reason,
+    })?;
     let relative = |path: &PathBuf| {
         Some(
             path.strip_prefix(snapshot)
@@ -201,6 +237,19 @@ fn relative_files(snapshot: &Path) -> Result<Vec<String>, SourceError> {
         )
     };
     Ok(files.iter().filter_map(relative).collect())
+}
+
+/// Lists the files and links below a folder. The cache links to files only.
+fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list_files(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Checks a name from the hub: it becomes a path in the cache and must not lead out of it.

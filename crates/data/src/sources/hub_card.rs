@@ -25,22 +25,56 @@ pub(super) enum ConfiguredFiles {
     Folder(String),
 }
 
+/// Why a card cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CardError {
+    /// The line of the card, counted from one.
+    pub(super) line: usize,
+    pub(super) reason: String,
+}
+
 /// The configurations in the header of a card; empty where it lists none.
 ///
 /// # Errors
-/// The header is not YAML of the expected form.
-pub(super) fn configurations(card: &str) -> Result<Vec<Configuration>, String> {
+/// The header lists configurations, and is not YAML of the expected form.
+pub(super) fn configurations(card: &str) -> Result<Vec<Configuration>, CardError> {
     let Some(header) = header(card) else {
         return Ok(Vec::new());
     };
-    if header.len() > LARGEST_HEADER || has_anchors(header) {
-        return Err("its YAML header is too large or has anchors".to_owned());
-    }
-    let documents = YamlLoader::load_from_str(header).map_err(|error| error.to_string())?;
-    let Some(Yaml::Array(configs)) = documents.first().map(|document| &document["configs"]) else {
+    let lists = |line: &str| line.contains("configs");
+    if !header.lines().any(lists) {
         return Ok(Vec::new());
+    }
+    // The line before the header is `---`.
+    let wrong = |line: usize, reason: String| CardError {
+        line: line + 1,
+        reason,
     };
-    configs.iter().map(configuration).collect()
+    let line_of = |part: &dyn Fn(&str) -> bool| header.lines().position(part).map(|at| at + 1);
+    if header.len() > LARGEST_HEADER {
+        let reason = format!("the YAML header is larger than {LARGEST_HEADER} bytes");
+        return Err(wrong(0, reason));
+    }
+    if let Some(at) = anchor(header) {
+        let line = header[..at].matches('\n').count() + 1;
+        return Err(wrong(line, "anchors of YAML are not read".to_owned()));
+    }
+    let documents = YamlLoader::load_from_str(header)
+        .map_err(|error| wrong(error.marker().line(), format!("not YAML: {}", error.info())))?;
+    let list = line_of(&|line| line.starts_with("configs")).unwrap_or(0);
+    match documents.first().map(|document| &document["configs"]) {
+        None | Some(Yaml::BadValue | Yaml::Null) => Ok(Vec::new()),
+        Some(Yaml::Array(configs)) => configs
+            .iter()
+            .map(|entry| {
+                let name = scalar(&entry["config_name"]).unwrap_or_default();
+                let line =
+                    line_of(&|line| line.contains("config_name") && line.contains(name.as_str()));
+                configuration(entry).map_err(|reason| wrong(line.unwrap_or(list), reason))
+            })
+            .collect(),
+        Some(_) => Err(wrong(list, "`configs` is not a list".to_owned())),
+    }
 }
 
 /// The text between the first two lines `---`.
@@ -60,12 +94,20 @@ fn header(card: &str) -> Option<&str> {
     None
 }
 
-/// Whether YAML may name parts and repeat them, which can make little text enormous.
-fn has_anchors(yaml: &str) -> bool {
-    yaml.as_bytes().windows(2).any(|pair| {
-        let [before, at] = *pair else { return false };
-        at == b'&' && (before.is_ascii_whitespace() || b"[{,:-".contains(&before))
-    })
+/// Where YAML names a part to repeat it, which can make little text enormous. In the middle of a text, as
+/// in `Q &A`, the sign means nothing.
+fn anchor(yaml: &str) -> Option<usize> {
+    let begins_value = |at: usize| {
+        let before = yaml[..at].trim_end_matches([' ', '\t']);
+        let word = before.rsplit(char::is_whitespace).next().unwrap_or("");
+        before.len() < at && word.starts_with(['!', '&'])
+            || before.is_empty()
+            || before.ends_with(['\n', '\r', '[', '{', ',', ':', '-', '?'])
+    };
+    let is_name = |at: usize| yaml[at + 1..].starts_with(|c: char| !c.is_whitespace());
+    yaml.match_indices('&')
+        .map(|(at, _)| at)
+        .find(|&at| is_name(at) && begins_value(at))
 }
 
 fn configuration(entry: &Yaml) -> Result<Configuration, String> {
@@ -343,11 +385,33 @@ mod tests {
 
         assert_eq!(configurations("# No header"), Ok(Vec::new()));
         assert_eq!(configurations("---\nlicense: mit\n---\n"), Ok(Vec::new()));
-        assert!(configurations("---\nconfigs: [\n---\n").is_err());
-        assert!(configurations("---\na: &x [1]\nb: [*x, *x]\n---\n").is_err());
-        assert!(
-            configurations("---\nconfigs:\n- config_name: a\n  data_files: {x: {y: z}}\n---\n")
-                .is_err()
-        );
+        // What says nothing of files cannot mislead.
+        assert_eq!(configurations("---\nlicense: [\n---\n"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn damaged_cards_are_errors() {
+        for (header, line, part) in [
+            (
+                "license: mit\nconfigs:\n- config_name: [default\n",
+                5,
+                "not YAML",
+            ),
+            ("configs:\n- config_name: a\n bad: [\n", 4, "not YAML"),
+            ("configs: 5\n", 2, "not a list"),
+            ("a: &x [1]\nb: [*x, *x]\nconfigs: []\n", 2, "anchors"),
+            ("configs:\n- !!map &x {a: 1}\n- *x\n", 3, "anchors"),
+            (
+                "pretty_name: Q &A & more\nconfigs:\n- config_name: a\n  data_files: {x: {y: z}}\n",
+                4,
+                "data_files of 'a'",
+            ),
+        ] {
+            let error = configurations(&format!("---\n{header}---\n")).unwrap_err();
+            assert!(error.reason.contains(part), "{header}: {error:?}");
+            assert_eq!(error.line, line, "{header}: {error:?}");
+        }
+        let found = configurations("---\npretty_name: Q &A\nconfigs:\n- config_name: a\n---\n");
+        assert_eq!(found.map(|found| found.len()), Ok(1));
     }
 }

@@ -312,10 +312,10 @@ fn wikipedia_on_the_hub() {
     for (name, words) in [
         ("20231101.ab/train-00000-of-00001.parquet", &["ab"][..]),
         (
-            "20231101.en/train-00001-of-00041.parquet",
+            "20231101.en/train-00001-of-00002.parquet",
             &["April", "August"],
         ),
-        ("20231101.en/train-00000-of-00041.parquet", &["Anarchism"]),
+        ("20231101.en/train-00000-of-00002.parquet", &["Anarchism"]),
     ] {
         write(&snapshot(name), &wikipedia_rows(words));
     }
@@ -328,7 +328,7 @@ fn wikipedia_on_the_hub() {
     );
     assert_eq!(
         records[0].name,
-        "hf:wikimedia/wikipedia/20231101.en/train-00000-of-00041.parquet"
+        "hf:wikimedia/wikipedia/20231101.en/train-00000-of-00002.parquet"
     );
     let message = read(offline, "hf:wikimedia/wikipedia")
         .expect_err("which one?")
@@ -353,4 +353,89 @@ fn a_card_on_the_hub_is_read() {
     let (texts, _) = read(online, "hf:owner/name").expect("the hub is there");
     assert_eq!(texts, ["one"]);
     assert_eq!(hub.count("held"), 0);
+}
+
+/// Writes a dataset into the cache, as downloads of `owner/name` leave it.
+fn cached(home: &Path, files: &[(&str, &str)]) -> std::path::PathBuf {
+    let folder = home.join("hub/datasets--owner--name");
+    let snapshot = folder.join("snapshots").join(COMMIT);
+    let write = |path: std::path::PathBuf, text: &str| {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    write(folder.join("refs/main"), COMMIT);
+    for (name, text) in files {
+        write(snapshot.join(name), text);
+    }
+    snapshot
+}
+
+#[test]
+fn a_part_of_a_dataset_is_not_read_as_the_whole_offline() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let line = "{\"text\": \"one\"}\n";
+    let snapshot = cached(
+        home.path(),
+        &[
+            ("data/train-00000-of-00003.jsonl", line),
+            ("data/train-00002-of-00003.jsonl", line),
+            // No other split is read, so it need not be complete.
+            ("data/test-00000-of-00002.jsonl", line),
+        ],
+    );
+    let offline = settings("http://127.0.0.1:9", home.path(), true);
+    let message = read(offline.clone(), "hf:owner/name")
+        .expect_err("a part is missing")
+        .to_string();
+    for part in [
+        "hf:owner/name: 1 of 3 files",
+        "the first is data/train-00001-of-00003.jsonl",
+        "HF_HUB_OFFLINE",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    std::fs::write(snapshot.join("data/train-00001-of-00003.jsonl"), line).expect("written");
+    let (texts, _) = read(offline, "hf:owner/name").expect("all parts are there");
+    assert_eq!(texts, ["one"; 3]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_cache_that_leads_nowhere_is_named() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let snapshot = cached(home.path(), &[("train.jsonl", "{\"text\": \"one\"}\n")]);
+    let link = |name: &str| {
+        std::os::unix::fs::symlink("../../blobs/gone", snapshot.join(name)).expect("linked");
+    };
+    let offline = settings("http://127.0.0.1:9", home.path(), true);
+    link("test.jsonl");
+    let (texts, _) = read(offline.clone(), "hf:owner/name").expect("the test split is not read");
+    assert_eq!(texts, ["one"]);
+    link("train2.jsonl");
+    let message = read(offline, "hf:owner/name")
+        .expect_err("a file is missing")
+        .to_string();
+    assert!(message.contains("the first is train2.jsonl"), "{message}");
+}
+
+#[test]
+fn a_damaged_card_is_named() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    cached(
+        home.path(),
+        &[
+            (
+                "README.md",
+                "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: \
+                 train.jsonl\n bad: [\n---\n",
+            ),
+            ("train.jsonl", "{\"text\": \"one\"}\n"),
+            ("x/t.jsonl", "{\"text\": \"held out\"}\n"),
+        ],
+    );
+    let offline = settings("http://127.0.0.1:9", home.path(), true);
+    let message = read(offline, "hf:owner/name")
+        .expect_err("the card cannot be read")
+        .to_string();
+    assert!(message.contains("README.md:7: not YAML"), "{message}");
 }

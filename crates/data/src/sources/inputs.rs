@@ -1,5 +1,6 @@
 //! Lists the files of the sources that a user named, and reads each in its format.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::cargo_registry::{self, CargoFiles};
@@ -79,7 +80,30 @@ pub(super) fn expand(
             }
         }
     }
+    if sources.len() > 1 {
+        warn_of_repeated(&inputs);
+    }
     Ok(inputs)
+}
+
+/// Says which files are read more than once because several sources name them. That may be meant: it gives
+/// a text more weight.
+fn warn_of_repeated(inputs: &[Input]) {
+    let mut seen = HashSet::new();
+    let mut repeated = inputs.iter().filter_map(|input| match input {
+        Input::File(path) | Input::InFolder(path) => {
+            let is_new = seen.insert(std::fs::canonicalize(path).ok()?);
+            (!is_new).then(|| path.display().to_string())
+        }
+        _ => None,
+    });
+    let Some(first) = repeated.next() else { return };
+    match repeated.count() {
+        0 => tracing::warn!("{first} is named more than once, and read as often"),
+        more => {
+            tracing::warn!("{first} and {more} more are named more than once, and read as often");
+        }
+    }
 }
 
 fn expand_folder(
@@ -88,7 +112,7 @@ fn expand_folder(
     inputs: &mut Vec<Input>,
 ) -> Result<(), SourceError> {
     let found = folder::files(path, options.out.as_deref())?;
-    if found.files.is_empty() {
+    if found.files.is_empty() && found.broken_links.is_empty() {
         return Err(SourceError::NoFiles {
             path: path.to_owned(),
         });
@@ -97,6 +121,14 @@ fn expand_folder(
     inputs.extend(found.own.into_iter().map(|path| Input::LeftOut {
         reason: Reason::OwnFolder,
         example: path.display().to_string(),
+    }));
+    let broken_links = found.broken_links.into_iter();
+    inputs.extend(broken_links.map(|(path, reason)| Input::LeftOut {
+        reason: Reason::BrokenLink,
+        example: match std::fs::read_link(&path) {
+            Ok(target) => format!("{} to {}: {reason}", path.display(), target.display()),
+            Err(_) => format!("{}: {reason}", path.display()),
+        },
     }));
     Ok(())
 }

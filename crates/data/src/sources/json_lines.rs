@@ -99,6 +99,9 @@ impl Block {
             } else {
                 line
             };
+            // The end of the line is no part of the record, so that no message shows it.
+            let content = content.strip_suffix(b"\n").unwrap_or(content);
+            let content = content.strip_suffix(b"\r").unwrap_or(content);
             if !content.iter().all(u8::is_ascii_whitespace) {
                 records.json(content, number, emit)?;
             }

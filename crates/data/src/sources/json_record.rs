@@ -23,18 +23,24 @@ pub(super) enum Found {
 /// The text under `column` of the object that `record` consists of. If the key occurs several times, the
 /// last one counts.
 pub(super) fn text_of(record: &[u8], column: &str) -> Result<Found, String> {
-    let source = std::str::from_utf8(record)
-        .map_err(|error| format!("byte {} is not valid UTF-8", error.valid_up_to()))?;
+    let source = std::str::from_utf8(record).map_err(|error| {
+        format!(
+            "byte {} is not valid UTF-8: convert the file to UTF-8, or leave out such records with \
+             --on-error skip",
+            error.valid_up_to()
+        )
+    })?;
     let mut parser = Parser::new(source);
     parser.record(column).map_err(|problem| match problem {
         Problem::Value(message) => message,
         Problem::Syntax(expected) => {
-            let found = match parser.bytes.get(parser.at..).unwrap_or_default() {
-                [] => "the end".to_owned(),
-                rest => {
-                    let shown = String::from_utf8_lossy(&rest[..rest.len().min(12)]).into_owned();
-                    format!("'{shown}'")
-                }
+            let found = match parser.source.get(parser.at..).unwrap_or_default() {
+                "" if record.is_empty() => "the end".to_owned(),
+                // The end of an object of several lines is found by its brackets.
+                "" => "the end of the line; if objects take several lines, read the file with --format \
+                       json"
+                    .to_owned(),
+                rest => format!("'{}'", escaped(&rest[..rest.floor_char_boundary(12)])),
             };
             format!(
                 "not a JSON object with a text '{column}': byte {}: expected {expected}, found {found}",
@@ -42,6 +48,21 @@ pub(super) fn text_of(record: &[u8], column: &str) -> Result<Found, String> {
             )
         }
     })
+}
+
+/// Text of a file as a message shows it: with control characters, which a terminal would obey, as escapes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Marks that turn the direction of writing count as control characters here.
+        let turns = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// Whether `bytes` are one JSON value, and nothing else.
@@ -84,7 +105,11 @@ impl<'a> Parser<'a> {
             let (key, _) = self.string("a key")?;
             self.expect(b':', "':'")?;
             if key == column {
-                found = Some(self.text(column)?);
+                // A later text under the same key makes up for what is none.
+                found = Some(match self.text(column) {
+                    Err(Problem::Value(message)) => Err(message),
+                    found => Ok(found?),
+                });
             } else {
                 self.skip_value()?;
                 if keys.len() < KEYS_NAMED {
@@ -97,7 +122,9 @@ impl<'a> Parser<'a> {
             }
         }
         self.end()?;
-        Ok(found.unwrap_or(Found::Missing(keys)))
+        found
+            .unwrap_or(Ok(Found::Missing(keys)))
+            .map_err(Problem::Value)
     }
 
     /// The value under the key of the text.

@@ -25,6 +25,8 @@ fn the_text_is_found_among_other_keys() {
         ),
         // The last of several equal keys counts, as in Python.
         (r#"{"text": "one", "text": "two"}"#, "two"),
+        (r#"{"text": 5, "text": "two"}"#, "two"),
+        (r#"{"text": ["one"], "text": null, "text": "two"}"#, "two"),
         (
             r#"{"a": [1, -0.5e+3, {"b": []}, {}, "]"], "text": "x"}"#,
             "x",
@@ -94,12 +96,25 @@ fn problems_are_named() {
         (r#"{"text": "\u12"}"#, "four hexadecimal digits"),
         ("{\"text\": \"a\nb\"}", "control characters"),
         ("", "found the end"),
+        (r#"{"text": "a", "text": 5}"#, "'text' is a number"),
+        (
+            "{\"text\": \"a\"}\u{1b}[31m\u{7}\u{85}",
+            "found '\\u{1b}[31m\\u{7}\\u{85}'",
+        ),
+        (
+            "{\"text\": \"a\"} ab\u{202e}é中文",
+            "found 'ab\\u{202e}é中'",
+        ),
+        ("{\"text\": \"a\"}x\r\ny", "found 'x\\r\\ny'"),
     ] {
         let message = text_of(record.as_bytes(), "text").expect_err(record);
         assert!(message.contains(part), "{record}: {message}");
     }
     let message = text_of(b"{\"text\": \"\xFF\"}", "text").expect_err("not UTF-8");
-    assert!(message.contains("byte 10"), "{message}");
+    assert!(
+        message.contains("byte 10") && message.contains("skip"),
+        "{message}"
+    );
 }
 
 /// JSON values as serde_json writes them.

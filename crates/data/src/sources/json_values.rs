@@ -4,9 +4,13 @@
 use std::io::BufRead;
 
 use super::input_stream::{InputStream, read_error};
+use super::json_record::escaped;
 use super::pipeline::{Emit, Halt};
 use super::records::{RECORD_LIMIT, Records};
 use super::{ReadOptions, SourceError};
+
+/// Bytes of a file that a message shows.
+const SHOWN_BYTES: usize = 12;
 
 /// Reads one document from each object.
 ///
@@ -22,7 +26,11 @@ pub(super) fn read(
         column: options.text_column.clone(),
         on_error: options.on_error,
     };
-    let mut bytes = Bytes { stream, line: 1 };
+    let mut bytes = Bytes {
+        stream,
+        line: 1,
+        position: 0,
+    };
     for mark in [0xEF, 0xBB, 0xBF] {
         if bytes.peek()? == Some(mark) {
             bytes.next();
@@ -32,32 +40,34 @@ pub(super) fn read(
     if in_array {
         bytes.next();
     }
-    let mut first = true;
-    loop {
+    for number in 1u64.. {
         let mut byte = bytes.next_visible()?;
         if in_array && byte == Some(b']') {
             bytes.next();
             return match bytes.next_visible()? {
                 None => Ok(()),
                 Some(_) => Err(bytes
-                    .wrong("expected the end of the file after the array")
+                    .unexpected("the end of the file after the array")?
                     .into()),
             };
         }
         if !in_array && byte.is_none() {
             return Ok(());
         }
-        if in_array && !first && byte.is_some() {
+        if in_array && number > 1 && byte.is_some() {
             if byte != Some(b',') {
-                return Err(bytes.wrong("expected ',' or ']' after an object").into());
+                let expected = format!("',' or ']' after object {}", number - 1);
+                return Err(bytes.unexpected(&expected)?.into());
             }
             bytes.next();
             byte = bytes.next_visible()?;
         }
-        first = false;
         match byte {
             Some(b'{') => bytes.object(&records, emit)?,
-            Some(_) => return Err(bytes.wrong("expected an object, '{'").into()),
+            Some(_) => {
+                let expected = format!("object {number}, which begins with '{{'");
+                return Err(bytes.unexpected(&expected)?.into());
+            }
             None => {
                 return Err(bytes
                     .wrong("the file ends inside of the array, it is cut off")
@@ -65,11 +75,14 @@ pub(super) fn read(
             }
         }
     }
+    Ok(())
 }
 
 struct Bytes<'a> {
     stream: InputStream<'a>,
     line: u64,
+    /// Bytes that have been consumed.
+    position: u64,
 }
 
 impl Bytes<'_> {
@@ -86,7 +99,12 @@ impl Bytes<'_> {
 
     /// Consumes the byte that was peeked.
     fn next(&mut self) {
-        self.stream.reader.consume(1);
+        self.consume(1);
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.stream.reader.consume(count);
+        self.position += count as u64;
     }
 
     /// The next byte that is no white space; it stays.
@@ -126,7 +144,7 @@ impl Bytes<'_> {
             }
             let taken = taken.len();
             self.line += lines;
-            self.stream.reader.consume(taken);
+            self.consume(taken);
             if found.is_some() {
                 return if is_too_large {
                     records.too_large(begin, emit)
@@ -135,6 +153,17 @@ impl Bytes<'_> {
                 };
             }
         }
+    }
+
+    /// The error that the next bytes are not what was expected.
+    fn unexpected(&mut self, expected: &str) -> Result<SourceError, SourceError> {
+        let bytes = self.fill()?;
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]);
+        let shown = escaped(shown.trim_end_matches(char::REPLACEMENT_CHARACTER));
+        let position = self.position;
+        Ok(self.wrong(&format!(
+            "byte {position} of the file: expected {expected}, found '{shown}'"
+        )))
     }
 
     fn wrong(&self, reason: &str) -> SourceError {

@@ -33,6 +33,10 @@ pub enum Reason {
     /// A file in a folder that is markup or data and holds no records of text: a settings file in JSON, an
     /// image in SVG.
     OtherFormat,
+    /// A link in a folder that leads to nothing that can be opened.
+    BrokenLink,
+    /// A file in a folder whose content Git LFS has not fetched.
+    NotFetched,
     /// Bytes after the end of a compressed file that its own program ignores too.
     TrailingBytes,
     /// A folder that this program wrote: a data folder, a run, a model, a report.
@@ -54,6 +58,8 @@ impl Reason {
             Self::LoneSurrogate => "texts with half of a surrogate pair, which became U+FFFD",
             Self::FileWithoutText => "files without text",
             Self::OtherFormat => "files that are markup or data, not text",
+            Self::BrokenLink => "broken links",
+            Self::NotFetched => "files that Git LFS has not fetched (run `git lfs pull`)",
             Self::TrailingBytes => "files with other bytes after their compressed end",
             Self::OwnFolder => "files and folders that this program wrote",
             Self::OtherSplit => "files of other splits or without data",
@@ -138,7 +144,7 @@ impl LeftOut {
                     "{} {}: {}",
                     tally.count,
                     reason.description(),
-                    examples.join(", ")
+                    examples.join(" | ")
                 ),
             }
         });

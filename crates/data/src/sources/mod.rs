@@ -13,6 +13,7 @@ mod file_format;
 mod folder;
 mod hub;
 mod hub_card;
+mod hub_parts;
 mod hub_selection;
 mod hub_splits;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod left_out;
 mod members;
 mod modular_addition;
 mod own_folders;
+mod parquet_footer;
 mod parquet_pages;
 mod parquet_rows;
 mod pipeline;

@@ -102,7 +102,7 @@ fn parse_header(bytes: &[u8]) -> Option<Header> {
     const UNPACKED: i16 = 2;
     const PACKED: i16 = 3;
     const DICTIONARY: i16 = 7;
-    let mut thrift = Thrift { bytes, at: 0 };
+    let mut thrift = Thrift::new(bytes);
     let mut header = Header::default();
     let mut id = 0;
     while let Some(kind) = thrift.field(&mut id)? {
@@ -127,14 +127,18 @@ fn parse_header(bytes: &[u8]) -> Option<Header> {
 }
 
 /// Thrift's compact protocol. Everything gives none where the bytes end or are invalid.
-struct Thrift<'a> {
+pub(super) struct Thrift<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Thrift<'_> {
+impl<'a> Thrift<'a> {
     const I32: u8 = 5;
     const STRUCT: u8 = 12;
+
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
 
     fn byte(&mut self) -> Option<u8> {
         let byte = self.bytes.get(self.at).copied();
@@ -162,7 +166,7 @@ impl Thrift<'_> {
 
     /// Begins the next field of a structure: gives its kind and changes `id`. The inner value is none at
     /// the structure's end.
-    fn field(&mut self, id: &mut i16) -> Option<Option<u8>> {
+    pub(super) fn field(&mut self, id: &mut i16) -> Option<Option<u8>> {
         let byte = self.byte()?;
         if byte == 0 {
             return Some(None);
@@ -174,7 +178,8 @@ impl Thrift<'_> {
         Some(Some(byte & 0x0F))
     }
 
-    fn skip(&mut self, kind: u8, depth: u32) -> Option<()> {
+    /// Skips a value; `depth` is that of the structures around it.
+    pub(super) fn skip(&mut self, kind: u8, depth: u32) -> Option<()> {
         if depth > DEEPEST {
             return None;
         }

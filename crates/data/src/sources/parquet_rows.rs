@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytes::buf::{Buf, Reader};
 
-use parquet::basic::{ConvertedType, Type};
+use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
@@ -22,6 +22,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::compression::Compression;
 use super::input_stream::{self, InputStream, SharedMeter, read_error};
 use super::left_out::Reason;
+use super::parquet_footer::{self, Footer};
 use super::parquet_pages;
 use super::pipeline::{Emit, Halt, RawDocument};
 use super::records::Records;
@@ -38,6 +39,9 @@ const LARGEST_GROUP: u64 = 8 * 1024 * 1024;
 /// The number of columns that an error names.
 const COLUMNS_NAMED: usize = 20;
 
+/// What is said of a file with encrypted columns.
+const ENCRYPTED: &str = "the file is encrypted; write it without encryption first";
+
 /// Reads one document from each row of the file that `stream` has begun to read. Null texts are skipped.
 /// Memory holds a few row groups if they are small, else one page of the column. `shown` is the part of the progress that is shown already.
 pub(super) fn read(
@@ -50,6 +54,14 @@ pub(super) fn read(
 ) -> Result<(), Halt> {
     let (path, compression) = (stream.path.clone(), stream.compression);
     drop(stream);
+    // What was read of a pipe is gone.
+    if !std::fs::metadata(&path).is_ok_and(|details| details.is_file()) {
+        return Err(SourceError::OtherKind {
+            path,
+            kind: "Parquet in a pipe; Parquet is read from its end, so name a file",
+        }
+        .into());
+    }
     let file = seekable(&path, compression, meter)?;
     let raw_bytes = meter.borrow().bytes;
     let mut rows = Rows {
@@ -142,9 +154,20 @@ impl Rows {
         emit: &mut Emit<'_>,
     ) -> Result<(), Halt> {
         let again = file.try_clone().map_err(|error| self.wrong(error))?;
+        match parquet_footer::kind(&file).map_err(|error| self.wrong(error))? {
+            Footer::Plain => {}
+            Footer::CutOff => {
+                return Err(self
+                    .wrong("the file is cut off: it does not end in PAR1; fetch it again")
+                    .into());
+            }
+            Footer::Encrypted => return Err(self.wrong(ENCRYPTED).into()),
+        }
         let reader = SerializedFileReader::new(again).map_err(|error| self.wrong(error))?;
         let metadata = reader.metadata();
         let index = self.column_index(metadata.file_metadata().schema_descr())?;
+        let column = metadata.file_metadata().schema_descr().column(index);
+        let is_null = column.logical_type_ref() == Some(&LogicalType::Unknown);
         let total = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
         for group in 0..metadata.num_row_groups() {
             let details = metadata.row_group(group);
@@ -152,8 +175,23 @@ impl Rows {
             if details.num_rows() == 0 {
                 continue;
             }
-            parquet_pages::check(&file, details.column(index))
-                .map_err(|reason| self.wrong(reason))?;
+            if is_null {
+                for _ in 0..row_count(details) {
+                    self.emit_row(None, emit)?;
+                    self.row += 1;
+                }
+                shown.advance(self.row, total);
+                continue;
+            }
+            if let Err(reason) = parquet_pages::check(&file, details.column(index)) {
+                let is_encrypted = parquet_footer::has_encrypted_columns(&file);
+                let reason = if is_encrypted {
+                    ENCRYPTED.into()
+                } else {
+                    reason
+                };
+                return Err(self.wrong(reason).into());
+            }
             if let Some(column) = self.small_column(&mut file, details, index)? {
                 let rows = column.rows;
                 let mut part = Self {
@@ -287,10 +325,18 @@ impl Rows {
     fn column_index(&self, schema: &SchemaDescriptor) -> Result<usize, SourceError> {
         let wanted = self.records.column.as_str();
         let columns = schema.columns();
-        let named = columns
+        let mut named = columns
             .iter()
-            .position(|column| column.path().string() == wanted);
-        let Some(index) = named else {
+            .enumerate()
+            .filter(|(_, column)| column.path().string() == wanted)
+            .map(|(index, _)| index);
+        let first = named.next();
+        if named.next().is_some() {
+            return Err(self.wrong(format!(
+                "two columns are called '{wanted}': write the file again with one of them"
+            )));
+        }
+        let Some(index) = first else {
             let inside = columns.iter().map(|column| column.path().string());
             let inside: Vec<String> = inside
                 .filter(|path| {
@@ -308,13 +354,17 @@ impl Rows {
             let names = columns.iter().map(|column| column.path().string());
             let names: Vec<String> = names.take(COLUMNS_NAMED).collect();
             return Err(self.wrong(format!(
-                "no text column '{wanted}'; the columns are: {}",
+                "no text column '{wanted}'; name one with --text-column; the columns are: {}",
                 names.join(", ")
             )));
         };
         let column = schema.column(index);
         if column.max_rep_level() != 0 {
             return Err(self.wrong(format!("column '{wanted}' holds lists, not text")));
+        }
+        // All its rows are null, so the type in which they would be stored does not matter.
+        if column.logical_type_ref() == Some(&LogicalType::Unknown) {
+            return Ok(index);
         }
         let is_number = matches!(
             column.converted_type(),

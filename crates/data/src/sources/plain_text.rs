@@ -3,14 +3,12 @@
 use std::io::Read;
 
 use super::SourceError;
+use super::content::HEAD_BYTES;
 use super::input_stream::{InputStream, read_error};
 use super::pipeline::{Emit, Halt, RawDocument};
 
 /// The largest piece of a file.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
-
-/// Bytes that are checked to distinguish text from binary data.
-const SNIFF_BYTES: usize = 8 * 1024;
 
 /// Reads a file as one document. Only a few pieces of it are in memory at a time.
 pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(), Halt> {
@@ -24,7 +22,6 @@ pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(
             .read_to_end(&mut bytes)
             .map_err(|error| read_error(&stream.path, &error))?;
         if first {
-            refuse_binary(&stream, &bytes[..bytes.len().min(SNIFF_BYTES)])?;
             if bytes.starts_with(b"\xEF\xBB\xBF") {
                 bytes.drain(..3);
                 position += 3;
@@ -32,8 +29,19 @@ pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(
             first = false;
         }
         let at_end = read < wanted;
-        let text = valid_prefix(&bytes, at_end).map_err(|offset| SourceError::InvalidUtf8 {
-            path: stream.path.clone(),
+        let text = valid_prefix(&bytes, at_end);
+        let path = || stream.path.clone();
+        // Of two faults, the first one is named.
+        let valid = text.map_or_else(|offset| offset as usize, str::len);
+        if bytes[..valid].contains(&0) {
+            let zero = bytes.iter().take_while(|&&byte| byte != 0).count() as u64;
+            return Err(Halt::from(SourceError::Binary {
+                path: path(),
+                position: position + zero,
+            }));
+        }
+        let text = text.map_err(|offset| SourceError::InvalidUtf8 {
+            path: path(),
             position: position + offset,
         })?;
         let cut = if at_end { text.len() } else { piece_end(text) };
@@ -50,20 +58,9 @@ pub(super) fn read(mut stream: InputStream<'_>, emit: &mut Emit<'_>) -> Result<(
     }
 }
 
-fn refuse_binary(stream: &InputStream<'_>, head: &[u8]) -> Result<(), SourceError> {
-    match head.iter().position(|&byte| byte == 0) {
-        Some(position) => Err(SourceError::Binary {
-            path: stream.path.clone(),
-            position: position as u64,
-        }),
-        None => Ok(()),
-    }
-}
-
-/// Whether the first bytes of a file look like text.
+/// Whether the first bytes of a file, at most [`HEAD_BYTES`], look like text.
 pub(super) fn looks_like_text(head: &[u8]) -> bool {
-    let head = &head[..head.len().min(SNIFF_BYTES)];
-    !head.contains(&0) && valid_prefix(head, head.len() < SNIFF_BYTES).is_ok()
+    !head.contains(&0) && valid_prefix(head, head.len() < HEAD_BYTES).is_ok()
 }
 
 /// The valid text at the start of `bytes`. A character that is cut off at the end belongs to the next

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::json_record::{Found, text_of};
+use super::json_record::{Found, escaped, text_of};
 use super::left_out::Reason;
 use super::pipeline::{Emit, Halt, RawDocument};
 use super::{OnError, SourceError};
@@ -23,11 +23,14 @@ impl Records {
     /// Passes on the text of a JSON object that begins on `line`.
     pub(super) fn json(&self, record: &[u8], line: u64, emit: &mut Emit<'_>) -> Result<(), Halt> {
         let missing = |keys: Vec<String>| {
-            format!(
-                "no text column '{}'; the keys are: {}",
-                self.column,
-                keys.join(", ")
-            )
+            let next = "name the key of the text with --text-column";
+            match escaped(&keys.join(", ")) {
+                keys if keys.is_empty() => format!("no text column '{}', and no key", self.column),
+                keys => format!(
+                    "no text column '{}'; the keys are: {keys}; {next}",
+                    self.column
+                ),
+            }
         };
         match text_of(record, &self.column) {
             Ok(Found::Text {

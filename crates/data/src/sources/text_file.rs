@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::compression::Compression;
-use super::content::{Content, HEAD_BYTES};
+use super::content::{self, Content, HEAD_BYTES, ZERO_BYTES};
 use super::file_format::{self, Format, Named};
 use super::input_stream::{self, InputStream, SharedMeter};
 use super::left_out::Reason;
@@ -11,7 +11,7 @@ use super::pipeline::{Emit, Halt, RawDocument};
 use super::workers::Workers;
 use super::{
     FileFormat, OnError, ReadOptions, SourceError, json_lines, json_values, own_folders,
-    parquet_rows, plain_text, wikipedia_dump,
+    parquet_footer, parquet_rows, plain_text, wikipedia_dump,
 };
 use crate::progress::{Progress, Silent};
 
@@ -59,6 +59,11 @@ pub(super) fn left_out(
     let without_text = |why: &str| Ok(Some((Reason::FileWithoutText, why.to_owned())));
     let other = |why: &str| Ok(Some((Reason::OtherFormat, why.to_owned())));
     let (named, compression) = file_format::of_name(path);
+    if options.format != FileFormat::Text
+        && let Some(kind) = file_format::companion(path)
+    {
+        return other(kind);
+    }
     let open = || input_stream::open(path, compression, None, &SharedMeter::default(), &Silent);
     let mut stream = match open() {
         Err(SourceError::Empty { .. }) => return without_text("empty"),
@@ -70,6 +75,12 @@ pub(super) fn left_out(
     let examined = match examine(&mut stream, named, compression, options.format) {
         Err(SourceError::Empty { .. }) => return without_text("empty"),
         Err(error) if is_meant => return Err(error),
+        Err(SourceError::GitLfsPointer { .. }) => {
+            return Ok(Some((
+                Reason::NotFetched,
+                "a pointer of Git LFS".to_owned(),
+            )));
+        }
         Err(SourceError::Binary { .. }) => return without_text("binary"),
         Err(SourceError::OtherKind { kind, .. }) => {
             return without_text(kind.split(';').next().unwrap_or(kind));
@@ -82,10 +93,15 @@ pub(super) fn left_out(
         }
         examined => examined?,
     };
+    let is_json =
+        examined.is_json && matches!(examined.format, Format::JsonLines | Format::JsonValues);
     match examined.format {
         Format::Parquet if !examined.head.starts_with(b"PAR1") => other("not Parquet"),
         Format::Parquet => Ok(None),
-        _ if !plain_text::looks_like_text(&examined.head) => without_text("not UTF-8 text"),
+        // A bad byte in records is a fault of one of them.
+        _ if !is_json && !plain_text::looks_like_text(&examined.head) => {
+            without_text("not UTF-8 text")
+        }
         Format::JsonLines | Format::JsonValues
             if !is_meant
                 && options.format == FileFormat::Auto
@@ -103,6 +119,8 @@ pub(super) fn left_out(
 /// What a file turned out to be.
 struct Examined {
     format: Format,
+    /// Whether it shows or its name says that it is JSON.
+    is_json: bool,
     head: Vec<u8>,
 }
 
@@ -118,20 +136,43 @@ fn examine(
     if head.is_empty() {
         return Err(SourceError::Empty { path: path() });
     }
+    // Whatever format was asked for: it is the format of what has not been fetched.
+    if content::is_git_lfs_pointer(&head) {
+        return Err(SourceError::GitLfsPointer { path: path() });
+    }
+    if head.starts_with(parquet_footer::ENCRYPTED_MARK) && head.contains(&0) {
+        return Err(SourceError::OtherKind {
+            path: path(),
+            kind: "encrypted Parquet; write it without encryption first",
+        });
+    }
     let content = Content::of_head(&head, head.len() < HEAD_BYTES);
     let chosen = file_format::of_choice(choice);
     let is_forced = match chosen {
         Some(Format::Parquet) => true,
         // Running text can begin with the letters that mark an archive.
         Some(Format::PlainText) => plain_text::looks_like_text(&head),
+        Some(Format::JsonLines | Format::JsonValues) => is_damaged_json(&content, &head),
+        None if named == Named::JsonLines => is_damaged_json(&content, &head),
         _ => false,
     };
+    let content = match content {
+        content if named == Named::Json => content.of_json_name(&head, head.len() < HEAD_BYTES),
+        Content::Binary(_) if is_forced && chosen.is_none() => Content::JsonLines { lines: 1 },
+        content => content,
+    };
+    let is_json = named == Named::JsonLines
+        || matches!(
+            content,
+            Content::JsonLines { .. } | Content::JsonValues { .. }
+        )
+        || is_damaged_json(&content, &head);
     if let Content::Binary(kind) = content
         && !is_forced
     {
         let zero = head.iter().position(|&byte| byte == 0);
         return Err(match zero {
-            Some(position) if kind == "binary" => SourceError::Binary {
+            Some(position) if kind == ZERO_BYTES => SourceError::Binary {
                 path: path(),
                 position: position as u64,
             },
@@ -139,7 +180,11 @@ fn examine(
         });
     }
     if let Some(format) = chosen {
-        return Ok(Examined { format, head });
+        return Ok(Examined {
+            format,
+            is_json,
+            head,
+        });
     }
     if own_folders::is_page(&head) {
         return Err(SourceError::OwnFolder {
@@ -148,13 +193,22 @@ fn examine(
         });
     }
     match file_format::decide(named, named_compression, stream.compression, &content) {
-        Ok(format) => Ok(Examined { format, head }),
+        Ok(format) => Ok(Examined {
+            format,
+            is_json,
+            head,
+        }),
         Err(doubt) => Err(SourceError::UnclearFormat {
             path: path(),
             name: doubt.name,
             content: doubt.content,
         }),
     }
+}
+
+/// Whether a file with zero bytes has lines of JSON among them.
+fn is_damaged_json(content: &Content, head: &[u8]) -> bool {
+    *content == Content::Binary(ZERO_BYTES) && content::has_json_line(head)
 }
 
 /// Whether the first object of a JSON file has a text under the key.

@@ -45,6 +45,7 @@ pub(super) fn read(
         path,
         elements: Vec::new(),
         page: Page::default(),
+        revision: Revision::default(),
         namespace: NamespaceName::default(),
         site: Arc::new(Site::new("", variant)),
         variant: variant.to_owned(),
@@ -121,8 +122,17 @@ impl<R: BufRead> BufRead for Budget<R> {
 struct Page {
     title: String,
     namespace: String,
-    model: String,
     redirect: bool,
+    /// The newest one so far.
+    revision: Revision,
+}
+
+/// A version of a page.
+#[derive(Default)]
+struct Revision {
+    /// In ISO 8601 and UTC, so later ones are greater.
+    timestamp: String,
+    model: String,
     text: String,
 }
 
@@ -145,6 +155,7 @@ enum Element {
     Title,
     Namespace,
     Revision,
+    Timestamp,
     Model,
     Text,
     Other,
@@ -154,6 +165,7 @@ struct Dump {
     path: PathBuf,
     elements: Vec<Element>,
     page: Page,
+    revision: Revision,
     namespace: NamespaceName,
     site: Arc<Site>,
     variant: String,
@@ -171,7 +183,13 @@ impl Dump {
             Event::Start(tag) => {
                 let element = self.element(tag.local_name().as_ref());
                 if self.elements.is_empty() && (element != Element::Root || self.complete) {
-                    return Err(self.malformed(position, "expected the one element <mediawiki>"));
+                    let reason = if self.complete {
+                        "after </mediawiki> another element begins: these are several dumps in one file; \
+                         write them to files of their own and name them one by one"
+                    } else {
+                        "expected the element <mediawiki>"
+                    };
+                    return Err(self.malformed(position, reason));
                 }
                 if self.elements.len() >= DEPTH_LIMIT {
                     return Err(self.malformed(position, "elements are nested too deeply"));
@@ -189,11 +207,7 @@ impl Dump {
                         };
                     }
                     Element::Page => self.page = Page::default(),
-                    // The last of several revisions is the newest.
-                    Element::Revision => {
-                        self.page.text.clear();
-                        self.page.model.clear();
-                    }
+                    Element::Revision => self.revision = Revision::default(),
                     _ => {}
                 }
                 self.elements.push(element);
@@ -240,6 +254,7 @@ impl Dump {
             (Some(Element::Page), b"title") => Element::Title,
             (Some(Element::Page), b"ns") => Element::Namespace,
             (Some(Element::Page), b"revision") => Element::Revision,
+            (Some(Element::Revision), b"timestamp") => Element::Timestamp,
             (Some(Element::Revision), b"model") => Element::Model,
             (Some(Element::Revision), b"text") => Element::Text,
             _ => Element::Other,
@@ -253,6 +268,13 @@ impl Dump {
                 let namespace = std::mem::take(&mut self.namespace);
                 Arc::make_mut(&mut self.site).add(namespace.number, &namespace.name);
             }
+            // Of several revisions the newest counts; of those without a time, the last one.
+            Some(Element::Revision) => {
+                let revision = std::mem::take(&mut self.revision);
+                if revision.timestamp >= self.page.revision.timestamp {
+                    self.page.revision = revision;
+                }
+            }
             Some(Element::Page) => {
                 let page = std::mem::take(&mut self.page);
                 return Some(self.document(page));
@@ -264,7 +286,7 @@ impl Dump {
 
     /// An article, or the reason why the page is none.
     fn document(&self, page: Page) -> RawDocument {
-        let model = page.model.trim();
+        let model = page.revision.model.trim();
         let is_article = match page.namespace.trim() {
             // Exports of old versions do not give the namespace: it is the title's prefix.
             "" => self.site.namespace(&page.title).is_none(),
@@ -272,17 +294,17 @@ impl Dump {
         };
         let reason = if !is_article {
             Reason::OtherNamespace
-        } else if page.redirect || self.site.is_redirect(&page.text) {
+        } else if page.redirect || self.site.is_redirect(&page.revision.text) {
             Reason::Redirect
         } else if !model.is_empty() && !model.eq_ignore_ascii_case(ARTICLE_MODEL) {
             Reason::OtherContentModel
-        } else if page.text.trim().is_empty() {
+        } else if page.revision.text.trim().is_empty() {
             Reason::NoText
         } else {
             return RawDocument::WikipediaPage {
                 site: Arc::clone(&self.site),
                 title: page.title,
-                wikitext: page.text,
+                wikitext: page.revision.text,
             };
         };
         RawDocument::LeftOut {
@@ -296,8 +318,9 @@ impl Dump {
             Some(Element::Title) => &mut self.page.title,
             Some(Element::Namespace) => &mut self.page.namespace,
             Some(Element::SiteNamespace) => &mut self.namespace.name,
-            Some(Element::Model) => &mut self.page.model,
-            Some(Element::Text) => &mut self.page.text,
+            Some(Element::Timestamp) => &mut self.revision.timestamp,
+            Some(Element::Model) => &mut self.revision.model,
+            Some(Element::Text) => &mut self.revision.text,
             Some(_) => return Ok(()),
             None if text.chars().all(|c| c.is_whitespace() || c == '\u{FEFF}') => return Ok(()),
             None => return Err(self.malformed(position, "text outside the element <mediawiki>")),
@@ -364,8 +387,10 @@ impl Dump {
 
 /// The value of an attribute, whatever its prefix.
 fn attribute(tag: &BytesStart<'_>, name: &[u8]) -> Option<String> {
+    // The check for repeated names takes quadratic time; the first of them counts here.
     let attribute = tag
         .attributes()
+        .with_checks(false)
         .flatten()
         .find(|attribute| attribute.key.local_name().as_ref() == name)?;
     let value = attribute

@@ -127,6 +127,32 @@ fn the_last_revision_counts() {
 }
 
 #[test]
+fn revisions_may_stand_in_any_order() {
+    let revision = |year: u32, text: &str| {
+        format!("<timestamp>{year}-05-01T00:00:00Z</timestamp><text>{text}</text>")
+    };
+    for (first, second) in [(2004, 2024), (2024, 2004)] {
+        let both = [
+            revision(first, &first.to_string()),
+            revision(second, &second.to_string()),
+        ]
+        .join("</revision><revision>");
+        let dump = format!("<mediawiki>{}</mediawiki>", page("A", "<ns>0</ns>", &both));
+        assert_eq!(read_dump(&dump, "").0, ["A\n\n2024\n"]);
+    }
+}
+
+#[test]
+fn a_document_type_may_declare_entities() {
+    let start = "<?xml version=\"1.0\"?>\n<!DOCTYPE mediawiki [<!ENTITY x \"y\">]>\n";
+    let dump = format!(
+        "{start}<mediawiki>{}</mediawiki>",
+        page("A", "<ns>0</ns>", &text("a"))
+    );
+    assert_eq!(read_dump(&dump, "").0, ["A\n\na\n"]);
+}
+
+#[test]
 fn the_language_variant_is_an_option() {
     let rules = "-{zh-hans:计算机;zh-hant:電腦}-";
     let dump = format!(
@@ -135,4 +161,18 @@ fn the_language_variant_is_an_option() {
     );
     assert_eq!(read_dump(&dump, "").0, ["A\n\n计算机\n"]);
     assert_eq!(read_dump(&dump, "zh-tw").0, ["A\n\n電腦\n"]);
+}
+
+#[test]
+fn very_many_attributes_take_linear_time() {
+    let attributes: String = (0..60_000)
+        .map(|number| format!(" a{number}=\"\""))
+        .collect();
+    let dump = format!(
+        "<mediawiki{attributes} xml:lang=\"de\">{}</mediawiki>",
+        page("Vorlage:A", "", &text("a")) + &page("B", "", &text("b"))
+    );
+    let start = std::time::Instant::now();
+    assert_eq!(read_dump(&dump, "").0, ["B\n\nb\n"]);
+    assert!(start.elapsed() < std::time::Duration::from_secs(10));
 }

@@ -126,6 +126,8 @@ fn ordinary_text_needs_no_question() {
         ("s.rs", "{\n    let x = 1;\n}\n"),
         ("t.sql", "SELECT 1;\n"),
         ("u.tex", "{\\bf Text}\n"),
+        ("corpus.pt", "Texto.\n"),
+        ("corpus.so", "Qoraal.\n"),
         ("README", "Text.\n"),
         ("notes.2024", "Text.\n"),
         ("log", "[2024-01-01 00:00] started\n"),
@@ -146,7 +148,8 @@ fn ordinary_text_needs_no_question() {
 #[test]
 fn what_is_not_clear_is_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let cases: [(&str, &[u8], &[&str]); 31] = [
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
+    let cases: [(&str, &[u8], &[&str]); 46] = [
         (
             "a.xml",
             b"<?xml version=\"1.0\"?>\n<project></project>",
@@ -198,10 +201,29 @@ fn what_is_not_clear_is_refused() {
         ("y.docx", b"PK\x03\x04abc", &["ZIP"]),
         ("z.txt", b"\xFF\xFEa\0b\0", &["UTF-16", "iconv"]),
         ("A.txt", b"\xFE\xFF\0a\0b", &["UTF-16"]),
+        ("P.txt", b"\xFF\xFE\0\0a\0\0\0", &["iconv -f UTF-32"]),
+        ("Q.txt", b"\0\0\xFE\xFF\0\0\0a", &["iconv -f UTF-32"]),
+        ("R.json", b"[]", &["says JSON", "JSON without objects"]),
+        ("S.json", b"{}\n", &["says JSON", "JSON without objects"]),
+        ("T.json", b"\"a\"", &["says JSON", "JSON without objects"]),
         ("B.txt", b"a\0b\0", &["byte 1 is zero", "UTF-16"]),
         ("C.txt.xz", b"\xFD7zXZ\0\0", &["xz -d"]),
         ("D.txt.gz", &gzip(&gzip(b"text")), &["twice"]),
         ("E.rtf", b"{\\rtf1 text}", &["RTF"]),
+        ("F.xz", b"just words", &["compressed data", "plain text"]),
+        ("G.zip", b"just words", &["an archive", "plain text"]),
+        (
+            "H.tar.gz",
+            &gzip(b"just words"),
+            &["an archive", "plain text"],
+        ),
+        ("I.docx", LINES.as_bytes(), &["a document", "JSON lines"]),
+        ("J.npy", b"just words", &["arrays", "plain text"]),
+        ("K.png", b"<html></html>", &["an image", "HTML"]),
+        ("L.txt", pointer, &["Git LFS", "`git lfs pull`"]),
+        ("M.zip", pointer, &["Git LFS", "`git lfs pull`"]),
+        ("N.jsonl", pointer, &["Git LFS", "`git lfs pull`"]),
+        ("O.parquet", pointer, &["Git LFS", "`git lfs pull`"]),
     ];
     for (name, content, parts) in cases {
         let path = write(folder.path(), name, content);
@@ -216,7 +238,8 @@ fn what_is_not_clear_is_refused() {
     let path = write(folder.path(), "package.json", b"{\n  \"name\": \"x\"\n}\n");
     let message = message(&path);
     assert!(
-        message.contains("package.json:1: no text column 'text'"),
+        message.contains("package.json:1: no text column 'text'; the keys are: name; ")
+            && message.contains("--text-column"),
         "{message}"
     );
 }
@@ -334,4 +357,96 @@ fn folders_leave_out_what_is_not_text() {
     let only = tempfile::tempdir().expect("temporary folder");
     write(only.path(), "package.json", b"{\n  \"name\": \"x\"\n}\n");
     assert!(message(only.path()).contains("package.json"));
+}
+
+#[test]
+fn folders_name_what_is_missing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let root = folder.path();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
+    write(root, "a.txt", pointer);
+    write(root, "b.zip", pointer);
+    write(root, "c.zip", b"just words");
+    // What only speaks of a pointer is text.
+    let about = "version https://git-lfs.github.com/spec/v1 is the first line.\n";
+    write(root, "d.txt", about.as_bytes());
+    for format in [FileFormat::Auto, FileFormat::Text] {
+        let (texts, left_out) = texts_and_left_out(root, &in_format(format));
+        let more = usize::from(format == FileFormat::Text);
+        assert_eq!(texts.len(), 1 + more, "{texts:?}");
+        assert!(texts.contains(&about.to_owned()));
+        let pointers = examples(&left_out, Reason::NotFetched);
+        assert!(pointers[0].contains("a.txt") && pointers[1].contains("b.zip"));
+        assert_eq!(pointers.len(), 2);
+        let others = examples(&left_out, Reason::OtherFormat);
+        assert_eq!(others.len(), 1 - more, "{others:?}");
+    }
+    // Whoever names records so means them.
+    write(root, "e.jsonl", pointer);
+    assert!(message(root).contains("`git lfs pull`"));
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_name_broken_links() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let root = folder.path();
+    symlink("/nowhere/unmounted", root.join("corpus")).expect("a link");
+    symlink("nowhere", root.join("missing.txt")).expect("a link");
+    symlink("nowhere", root.join(".hidden")).expect("a link");
+    // A folder with nothing else has no text, and says why.
+    assert!(
+        message(root).contains("2 broken links"),
+        "{}",
+        message(root)
+    );
+    write(root, "z.txt", b"text");
+    symlink("z.txt", root.join("good.txt")).expect("a link");
+    symlink(".", root.join("again")).expect("a link");
+    let (texts, left_out) = texts_and_left_out(root, &ReadOptions::default());
+    assert_eq!(texts, ["text", "text"]);
+    let found = examples(&left_out, Reason::BrokenLink);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("corpus to /nowhere/unmounted: "),
+        "{found:?}"
+    );
+    assert!(found[1].contains("missing.txt to nowhere: "), "{found:?}");
+}
+
+#[test]
+fn folders_leave_out_the_companions_of_dumps() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let root = folder.path();
+    let dump = bzip2(DUMP.as_bytes());
+    write(
+        root,
+        "enwiki-20240401-pages-articles-multistream.xml.bz2",
+        &dump,
+    );
+    let index = "enwiki-20240401-pages-articles-multistream-index.txt.bz2";
+    let index = write(root, index, &bzip2(b"568:10:AccessibleComputing\n"));
+    write(
+        root,
+        "md5sums.txt",
+        b"0123456789abcdef0123456789abcdef  a.xml\n",
+    );
+    let (texts, left_out) = texts_and_left_out(root, &ReadOptions::default());
+    assert_eq!(texts, DUMP_TEXTS);
+    let found = examples(&left_out, Reason::OtherFormat);
+    assert_eq!(found.len(), 2);
+    assert!(found[0].ends_with("-multistream-index.txt.bz2: the index of a dump"));
+    assert!(found[1].ends_with("md5sums.txt: a list of checksums"));
+    // Named directly or asked for, they are text.
+    assert_eq!(
+        texts_and_left_out(&index, &ReadOptions::default()).0.len(),
+        1
+    );
+    assert_eq!(
+        texts_and_left_out(root, &in_format(FileFormat::Text))
+            .0
+            .len(),
+        3
+    );
 }

@@ -3,6 +3,7 @@
 mod compressed;
 mod damage;
 mod dumps;
+mod faulty_bytes;
 mod formats;
 mod own_folders;
 mod parquet_files;
@@ -170,7 +171,7 @@ fn errors_name_file_and_position() {
         ("b.txt", wrong_after_a_piece, "byte 5000001 "),
         ("c.txt", "é".as_bytes()[..1].to_vec(), "byte 0 "),
         ("d.txt", b"ab\0".to_vec(), "byte 2 "),
-        ("e.txt", Vec::new(), "byte 0"),
+        ("e.txt", Vec::new(), "is empty: name a file with text"),
         (
             "f.jsonl",
             b"{\"text\": \"a\"}\n{\"text\": 3}\n".to_vec(),
@@ -191,7 +192,7 @@ fn errors_name_file_and_position() {
         ),
         ("l.xml", b"<mediawiki>\n<page>".to_vec(), "byte 18"),
         ("m.parquet", b"PAR1 no".to_vec(), "row 1"),
-        ("n.txt.gz", gzip(b""), "byte 0"),
+        ("n.txt.gz", gzip(b""), "is empty: name a file with text"),
         ("o.txt.bz2", b"no bzip2".to_vec(), "bzip2"),
         ("p.xml", b"<mediawiki></mediawiki>".to_vec(), "no text in"),
     ];

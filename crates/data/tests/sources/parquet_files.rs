@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use learned_dropout_data::sources::{ReadOptions, Reason};
 use parquet::basic::{Compression, Encoding};
-use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -93,14 +93,7 @@ fn columns_that_are_not_text_are_named() {
         (repeated, "lists"),
         (decimal, "DECIMAL"),
     ] {
-        let schema = Arc::new(parse_message_type(schema).expect("the schema is good"));
-        let mut bytes = Vec::new();
-        let properties = Arc::new(WriterProperties::builder().build());
-        SerializedFileWriter::new(&mut bytes, schema, properties)
-            .expect("begin the file")
-            .close()
-            .expect("end the file");
-        let message = message(&write(folder.path(), "rows.parquet", &bytes));
+        let message = message_of(&folder, &without_rows(schema));
         assert!(
             message.contains("rows.parquet") && message.contains(part),
             "{message}"
@@ -179,6 +172,123 @@ fn claimed_sizes_reserve_no_memory() {
     // A column that is longer than the file.
     let cut = [&bytes[..8], &bytes[bytes.len() - 8..]].concat();
     assert!(message_of(&folder, &cut).contains("rows.parquet"));
+}
+
+/// A file without rows.
+fn without_rows(schema: &str) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type(schema).expect("the schema is good"));
+    let mut bytes = Vec::new();
+    let properties = Arc::new(WriterProperties::builder().build());
+    SerializedFileWriter::new(&mut bytes, schema, properties)
+        .expect("begin the file")
+        .close()
+        .expect("end the file");
+    bytes
+}
+
+/// So writers store a part of a dataset in which every text is missing.
+#[test]
+fn a_column_of_nulls_is_rows_without_text() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let nulls = "message rows { OPTIONAL INT32 text (UNKNOWN); }";
+    let schema = Arc::new(parse_message_type(nulls).expect("the schema is good"));
+    let mut bytes = Vec::new();
+    let properties = Arc::new(WriterProperties::builder().build());
+    let mut writer =
+        SerializedFileWriter::new(&mut bytes, schema, properties).expect("begin the file");
+    for rows in [2, 1] {
+        let mut group = writer.next_row_group().expect("begin the row group");
+        let mut column = group.next_column().expect("a column").expect("a column");
+        column
+            .typed::<Int32Type>()
+            .write_batch(&[], Some(&vec![0; rows]), None)
+            .expect("write nulls");
+        column.close().expect("end the column");
+        group.close().expect("end the row group");
+    }
+    writer.close().expect("end the file");
+    write(folder.path(), "rows.parquet", &bytes);
+    write(folder.path(), "z.txt", b"one");
+    let (found, left_out) = texts_and_left_out(folder.path(), &ReadOptions::default());
+    assert_eq!(found, ["one"]);
+    let found = examples(&left_out, Reason::NoText);
+    assert!(found.len() == 3 && found[2].ends_with("row 3"), "{found:?}");
+}
+
+#[test]
+fn two_columns_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let twice =
+        "message rows { REQUIRED BYTE_ARRAY text (UTF8); REQUIRED BYTE_ARRAY text (UTF8); }";
+    let message = message_of(&folder, &without_rows(twice));
+    assert!(
+        message.contains("rows.parquet") && message.contains("two columns are called 'text'"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_end_of_a_file_says_why_it_cannot_be_read() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let bytes = one_column(TEXT, &[b"one"], WriterProperties::builder());
+    for end in [4, 11, bytes.len() - 1] {
+        let message = message_of(&folder, &bytes[..end]);
+        assert!(
+            message.contains("cut off") && message.contains("fetch it again"),
+            "{end}: {message}"
+        );
+    }
+    let inside = &bytes[4..bytes.len() - 4];
+    for (start, end) in [("PARE", "PARE"), ("PAR1", "PARE")] {
+        let forged = [start.as_bytes(), inside, end.as_bytes()].concat();
+        let message = message_of(&folder, &forged);
+        assert!(message.contains("encrypted"), "{start}: {message}");
+    }
+}
+
+/// A file with an encrypted column, whose description is not encrypted: its pages are other bytes, and
+/// field 8 of the description names the algorithm, AES-GCM (a union whose field 1 is an empty structure).
+#[test]
+fn encrypted_columns_are_named() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut bytes = one_column(TEXT, &[b"one"], WriterProperties::builder());
+    let length_at = bytes.len() - 8;
+    let length: [u8; 4] = bytes[length_at..length_at + 4]
+        .try_into()
+        .expect("four bytes");
+    let length = u32::from_le_bytes(length);
+    // The page headers.
+    bytes[4..20].fill(0xFF);
+    let damaged = message_of(&folder, &bytes);
+    assert!(damaged.contains("the file is damaged"), "{damaged}");
+    // The description ends with a zero byte. Its last field before is 7.
+    let algorithm = [0x1C, 0x1C, 0, 0, 0];
+    bytes.splice(length_at - 1..length_at, algorithm);
+    let at = bytes.len() - 8;
+    bytes[at..at + 4].copy_from_slice(&(length + 4).to_le_bytes());
+    let message = message_of(&folder, &bytes);
+    assert!(message.contains("the file is encrypted"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_place_for_parquet() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo runs").success());
+    let bytes = one_column(TEXT, &[b"one"], WriterProperties::builder());
+    let writer = std::thread::spawn({
+        let path = path.clone();
+        // The reader may close the pipe before it has read all.
+        move || drop(std::fs::write(path, bytes))
+    });
+    let message = message(&path);
+    assert!(
+        message.contains("pipe is Parquet in a pipe") && message.contains("name a file"),
+        "{message}"
+    );
+    writer.join().expect("written");
 }
 
 fn message_of(folder: &tempfile::TempDir, bytes: &[u8]) -> String {

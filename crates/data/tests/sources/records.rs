@@ -60,7 +60,8 @@ fn unreadable_records_stop_or_are_left_out() {
     let message = read_with(&path, &skipping())
         .expect_err("no text")
         .to_string();
-    assert!(message.contains("none.jsonl:1"), "{message}");
+    assert!(message.contains("none.jsonl:1: "), "{message}");
+    assert!(message.contains("found 'x' | "), "{message}");
 }
 
 #[test]
@@ -93,10 +94,26 @@ fn arrays_are_read_object_by_object() {
     for (content, part) in [
         ("[{\"text\": \"a\"}", "ends"),
         ("[{\"text\": \"a\"", "ends"),
-        ("[{\"text\": \"a\"} {\"text\": \"b\"}]", "','"),
-        ("[{\"text\": \"a\"},]", "an object"),
-        ("[{\"text\": \"a\"}] x", "the end of the file"),
-        ("[{\"text\": \"a\"}, \"b\"]", "an object"),
+        (
+            "[{\"text\": \"a\"} {\"text\": \"b\"}]",
+            "byte 15 of the file: expected ',' or ']' after object 1, found '{\"text\": \"b\"'",
+        ),
+        (
+            "[{\"text\": \"a\"},]",
+            "byte 15 of the file: expected object 2, which begins with '{', found ']'",
+        ),
+        (
+            "\u{FEFF}[{\"text\": \"a\"}] x",
+            "byte 19 of the file: expected the end of the file after the array, found 'x'",
+        ),
+        (
+            "[{\"text\": \"a\"}, \"b\u{1b}\n中文文文\"]",
+            "byte 16 of the file: expected object 2, which begins with '{', found '\"b\\u{1b}\\n中文'",
+        ),
+        (
+            "[{\"text\": \"a\"},,{}]",
+            "expected object 2, which begins with '{', found ',{}]'",
+        ),
         ("[{\"text\": \"a\"}\n,\n3]", "b.json:3"),
     ] {
         for on_error in [OnError::Stop, OnError::Skip] {
@@ -119,4 +136,34 @@ fn arrays_are_read_object_by_object() {
     assert!(message.contains("the record on line 1"), "{message}");
     let (documents, ..) = json("c.json", &long, OnError::Skip).expect("one is good");
     assert_eq!(documents.len(), 1);
+}
+
+#[test]
+fn messages_are_one_line_and_say_what_to_do() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let found = |content: &[u8]| {
+        let path = write(folder.path(), "a.jsonl", content);
+        let message = message(&path);
+        assert!(!message.contains(char::is_control), "{message:?}");
+        message
+    };
+    for end in ["", "\n", "\r\n"] {
+        let message = found(format!("{{\"text\": \"a\"}}}}{end}").as_bytes());
+        assert!(message.ends_with("expected the end of the record, found '}'"));
+    }
+    assert!(found(b"{\"text\":\"a\"}\n\x1b[31mBAD\x07\n").contains("found '\\u{1b}[31mBAD\\u{7}'"));
+    let keys = found(b"{\"a\x7f\":\"x\", \"b\\u001b\": 1}\n");
+    assert!(
+        keys.contains(
+            "the keys are: a\\u{7f}, b\\u{1b}; name the key of the text with --text-column"
+        )
+    );
+    assert!(found(b"{\n  \"text\": \"a\"\n}\n").contains(
+        "found the end of the line; if objects take several lines, read the file with --format json"
+    ));
+    assert!(found(b"{\"text\":\"w\xf6\"}").contains("--on-error skip"));
+    // White space that JSON does not know is a fault.
+    assert!(found(b"{\"text\":\"a\"}\x0c\n").contains("found '\\u{c}'"));
+    let path = write(folder.path(), "b.txt", b"");
+    assert!(message(&path).ends_with("b.txt is empty: name a file with text"));
 }

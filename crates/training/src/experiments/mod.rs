@@ -7,6 +7,7 @@
 mod data_choice;
 mod measurements;
 mod outline;
+mod outline_check;
 mod plan;
 mod prepare;
 mod read;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
+use super::outline_check::check;
 
 /// File name of the outline in an experiment's folder.
 pub const OUTLINE_FILE: &str = "experiment.json";
@@ -272,13 +273,13 @@ impl Outline {
     pub fn read(folder: &Path) -> Result<Option<Self>, OutlineError> {
         let path = folder.join(OUTLINE_FILE);
         match model::files::read_at_most(&path, LARGEST_OUTLINE) {
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(outline) => Ok(Some(outline)),
-                Err(error) => Err(OutlineError::Damaged {
-                    path,
-                    reason: error.to_string(),
-                }),
-            },
+            Ok(bytes) => {
+                let outline = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+                match outline.and_then(|outline| check(&outline).map(|()| outline)) {
+                    Ok(outline) => Ok(Some(outline)),
+                    Err(reason) => Err(OutlineError::Damaged { path, reason }),
+                }
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(OutlineError::File { path, source }),
         }

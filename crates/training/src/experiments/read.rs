@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use super::data_choice::DataChoice;
 use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
+use super::outline_check::{MOST_ARMS, MOST_CHARTS, MOST_TABLES, is_folder_name};
 use super::{DefaultBase, Experiment};
 use crate::config::document::{Node, Value, parse, read_text};
 use crate::config::keys::{keys_of, with_tables};
@@ -23,9 +24,6 @@ use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig};
 /// The tokenizer of an experiment that names none. Its vocabulary is small, so that small models spend
 /// their work in their blocks.
 const DEFAULT_TOKENIZER: TokenizerChoice = TokenizerChoice::Bpe(2048);
-
-/// The most arms of an experiment: a limit far above real ones. Each has a configuration of its own.
-const MOST_ARMS: usize = 1000;
 
 /// An experiment file, as it is written.
 #[derive(Default, Deserialize)]
@@ -128,13 +126,19 @@ impl Reader<'_> {
         let base = self.base(default_base)?;
         let data = self.data(file.data);
         let seeds = self.seeds(file.seeds, base.as_ref());
-        if file.arm.len() > MOST_ARMS {
-            let message = format!(
-                "{} arms, expected at most {MOST_ARMS}: divide them among several experiments",
-                file.arm.len()
-            );
-            self.problem("arm", message);
-            return Ok(None);
+        for (key, found, most) in [
+            ("arm", file.arm.len(), MOST_ARMS),
+            ("chart", file.chart.len(), MOST_CHARTS),
+            ("table", file.table.len(), MOST_TABLES),
+        ] {
+            if found > most {
+                let message = format!(
+                    "`{key}`: expected at most {most}, found {found}; divide them among several \
+                     experiments"
+                );
+                self.problem(key, message);
+                return Ok(None);
+            }
         }
         self.check_arms(&file.arm);
         let names: Vec<&str> = file.arm.iter().map(|arm| arm.name.as_str()).collect();
@@ -363,13 +367,6 @@ fn single_value(key: &str, value: Value) -> Node {
         origin: Origin::Nowhere,
     };
     node(Value::Table([(key.to_string(), node(value))].into()))
-}
-
-fn is_folder_name(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.len() <= 100
-        && name.chars().all(good)
 }
 
 /// Joins a folder and a path, and removes `.` and, where possible, `..`.

@@ -18,6 +18,7 @@ mod table;
 mod thresholds;
 mod write;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, Table, run_folder};
@@ -188,13 +189,10 @@ impl Section {
 
     /// Where the runs were computed: each place once.
     pub fn environments(&self) -> Vec<&Environment> {
-        let mut found: Vec<&Environment> = Vec::new();
-        for environment in self.runs().flat_map(|(_, run)| &run.environments) {
-            if !found.contains(&environment) {
-                found.push(environment);
-            }
-        }
-        found
+        let mut seen = HashSet::new();
+        let all = self.runs().flat_map(|(_, run)| &run.environments);
+        all.filter(|&environment| seen.insert(environment))
+            .collect()
     }
 
     /// The precisions of the runs: each once.

@@ -1,5 +1,6 @@
 //! A run as its folder tells it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use model::{FeedForwardConfig, Site};
@@ -89,7 +90,7 @@ impl EvaluationPoint {
 }
 
 /// Where a run was computed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Environment {
     /// The program and its version.
     pub program: String,
@@ -136,6 +137,9 @@ impl RunRecord {
                 record.add(&line);
             }
         }
+        let mut seen = HashSet::new();
+        let is_new = |environment: &Environment| seen.insert(environment.clone());
+        record.environments.retain(is_new);
         Ok(record)
     }
 
@@ -158,9 +162,7 @@ impl RunRecord {
                     device: text("device"),
                     threads: line["threads"].as_u64(),
                 };
-                if !self.environments.contains(&environment) {
-                    self.environments.push(environment);
-                }
+                self.environments.push(environment);
             }
             _ => {}
         }

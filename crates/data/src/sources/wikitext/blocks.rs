@@ -145,9 +145,16 @@ impl Divider<'_> {
         let unknown = self.division.unknown;
         let lost = &mut self.lost;
         let has_words = line.chars().any(char::is_alphanumeric) || line.contains(OPAQUE);
+        // Only what is new before each mark is looked at: a line may have very many.
+        let mut seen = 0;
+        let mut ends = false;
         replace_numbered(line, UNKNOWN, |number, out| {
-            let before = out.trim_end_matches(|c: char| c.is_whitespace() || c == GAP);
-            let ends = before.ends_with(['.', '!', '?', '。', '！', '？', '؟', ':', '।']);
+            let before = &out[seen..];
+            let before = before.trim_end_matches(|c: char| c.is_whitespace() || c == GAP);
+            if !before.is_empty() {
+                ends = before.ends_with(['.', '!', '?', '。', '！', '？', '؟', ':', '।']);
+            }
+            seen = out.len();
             if has_words
                 && !ends
                 && let Some(name) = unknown.get(number)

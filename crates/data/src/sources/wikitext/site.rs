@@ -91,7 +91,11 @@ impl Site {
             site.add_names(&names.other, Namespace::Other);
             site.add_names(&names.category, Namespace::Category);
             site.add_names(&names.media, Namespace::Media);
-            site.redirects.extend(names.redirect.iter().cloned());
+            let redirects = names
+                .redirect
+                .iter()
+                .map(|word| word.replace('\u{307}', ""));
+            site.redirects.extend(redirects);
             let listings = names.listings.iter().map(String::as_str);
             site.listings.extend(listings);
         }
@@ -168,11 +172,25 @@ impl Site {
         let Some(rest) = wikitext.trim_start().strip_prefix('#') else {
             return false;
         };
-        let Some((word, _)) = rest.split_once("[[") else {
+        let Some((word, target)) = rest.split_once("[[") else {
             return false;
         };
         let word = word.trim().trim_end_matches(':').trim_end();
-        word.len() < 60 && self.redirects.contains(&word.to_lowercase())
+        if word.len() >= 60 {
+            return false;
+        }
+        // Turkish and Azerbaijani capitals leave a dot above in lower case.
+        let lower = word.to_lowercase().replace('\u{307}', "");
+        let is_known = || self.redirects.contains(&lower);
+        // A page of nothing but `#WORD [[target]]` is one in a language whose word is not in the table.
+        let is_alone = || {
+            rest.starts_with(char::is_alphabetic)
+                && word.chars().all(char::is_alphabetic)
+                && target
+                    .split_once("]]")
+                    .is_some_and(|(_, after)| after.trim().is_empty())
+        };
+        is_known() || is_alone()
     }
 
     /// A plain number such as `-4380.5` as the language writes it.
@@ -262,6 +280,9 @@ mod tests {
         assert!(!site.is_language_link("Is: a film") || LANGUAGE_CODES.contains("is"));
         assert!(site.is_redirect(" #WEITERLEITUNG [[Erde]]"));
         assert!(site.is_redirect("#redirect:[[Erde]]"));
+        assert!(site.is_redirect("#wiederleiden [[Eer]]\n"));
+        assert!(Site::new("az", "").is_redirect("#İSTİQAMƏTLƏNDİRMƏ [[Yer]] {{x}}"));
+        assert!(!site.is_redirect("#Erstens [[Erde]] und\n#zweitens"));
         assert!(!site.is_redirect("# first [[Erde]]"));
         assert!(!site.is_redirect("#1 hits [[Erde]]"));
     }
