@@ -97,6 +97,11 @@ pub(crate) fn read_with_threads(path: &Path, without: &Result<Vec<Document>, Sou
         }
         // Where there is enough text before it, the error is not reached.
         (Ok(_), Err(error)) => assert!(text.len() >= MOST_TEXT, "{error}"),
+        // Threads read bzip2 block by block, so they notice damage at another byte than the serial reader.
+        (
+            Err(SourceError::Decompress { path: with, .. }),
+            Err(SourceError::Decompress { path: without, .. }),
+        ) => assert_eq!(with, without),
         (Err(with), Err(without)) => assert_eq!(with.to_string(), without.to_string()),
     }
 }

@@ -27,6 +27,7 @@ mod left_out;
 mod members;
 mod modular_addition;
 mod own_folders;
+mod parquet_counts;
 mod parquet_footer;
 mod parquet_pages;
 mod parquet_rows;

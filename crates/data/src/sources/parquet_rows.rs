@@ -22,6 +22,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::compression::Compression;
 use super::input_stream::{self, InputStream, SharedMeter, read_error};
 use super::left_out::Reason;
+use super::parquet_counts::CheckedPages;
 use super::parquet_footer::{self, Footer};
 use super::parquet_pages;
 use super::pipeline::{Emit, Halt, RawDocument};
@@ -211,10 +212,13 @@ impl Rows {
             let group = reader
                 .get_row_group(group)
                 .map_err(|error| self.wrong(error))?;
-            let column = group
-                .get_column_reader(index)
+            let pages = group
+                .get_column_page_reader(index)
                 .map_err(|error| self.wrong(error))?;
-            let present = details.column(index).column_descr().max_def_level();
+            let description = details.column(index).column_descr_ptr();
+            let present = description.max_def_level();
+            let pages = CheckedPages { pages, present };
+            let column = get_column_reader(description, Box::new(pages));
             self.read_group(column, present, row_count(details), emit, &mut |row| {
                 shown.advance(row, total);
             })?;
@@ -257,6 +261,10 @@ impl Rows {
             .map_err(|error| self.wrong(error))?;
         let description = chunk.column_descr_ptr();
         let present = description.max_def_level();
+        let pages = CheckedPages {
+            pages: Box::new(pages),
+            present,
+        };
         let reader = get_column_reader(description, Box::new(pages));
         self.read_group(reader, present, rows, emit, &mut |_| {})
     }
