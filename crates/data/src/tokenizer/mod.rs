@@ -127,7 +127,7 @@ impl Tokenizer {
     /// A byte-level byte-pair encoding of at most `tokens` tokens, end-of-text being the last,
     /// trained on these texts. Texts with too few different pairs give fewer tokens.
     ///
-    /// A token has at most 256 bytes. Memory is about 20 times the size of all different words.
+    /// A token has at most 256 bytes. Memory is about 35 times the size of all different words.
     ///
     /// # Errors
     /// `tokens` is not within [`SMALLEST_BPE`] and [`LARGEST_BPE`], or the texts have 4 GiB of
