@@ -52,7 +52,7 @@ run_target() {
     local folders=("fuzz/corpus/$target")
     if [ -d "fuzz/seeds/$target" ]; then folders+=("fuzz/seeds/$target"); fi
     local most=320
-    if [ "$target" = text_file ]; then most=2100; fi
+    case $target in text_file | wikipedia_dump | json_*) most=2100 ;; esac
     local dictionary=()
     if [ -f "fuzz/corpus/$target.dict" ]; then dictionary=("-dict=fuzz/corpus/$target.dict"); fi
     "fuzz/target/$2/release/$target" "${folders[@]}" "${dictionary[@]}" \

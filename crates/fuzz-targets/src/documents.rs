@@ -101,7 +101,7 @@ pub(crate) fn read_with_threads(path: &Path, without: &Result<Vec<Document>, Sou
         (
             Err(SourceError::Decompress { path: with, .. }),
             Err(SourceError::Decompress { path: without, .. }),
-        ) => assert_eq!(with, without),
+        ) => assert_eq!(&with, without),
         (Err(with), Err(without)) => assert_eq!(with.to_string(), without.to_string()),
     }
 }
