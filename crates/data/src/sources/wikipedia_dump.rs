@@ -25,7 +25,8 @@ const ARTICLE_NAMESPACE: &str = "0";
 /// The content model of articles. Wikidata items, Lua modules, style sheets and the like have others.
 const ARTICLE_MODEL: &str = "wikitext";
 
-/// The longest name of a language, namespace, model or variant.
+/// The longest title, and the longest name of a language, namespace, model or variant. MediaWiki allows titles
+/// of 255 bytes. A page may show its title very often.
 const NAME_LIMIT: usize = 1000;
 
 /// Reads the articles of a dump, without redirects. Memory holds one page at a time. Of texts in several
@@ -326,7 +327,7 @@ impl Dump {
             None => return Err(self.malformed(position, "text outside the element <mediawiki>")),
         };
         let limit = match self.elements.last() {
-            Some(Element::Text | Element::Title) => PAGE_LIMIT,
+            Some(Element::Text) => PAGE_LIMIT,
             _ => NAME_LIMIT as u64,
         };
         if (field.len() + text.len()) as u64 > limit {

@@ -190,7 +190,7 @@ const CASES: [(&str, &str, &str); 113] = [
     (
         "de",
         "__KEIN_INHALTSVERZEICHNIS__Anfang __keineabschnitte__ Ende",
-        "__KEIN_INHALTSVERZEICHNIS__Anfang __keineabschnitte__ Ende",
+        "Anfang __keineabschnitte__ Ende",
     ),
     (
         "de",

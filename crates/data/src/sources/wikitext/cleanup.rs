@@ -10,10 +10,10 @@ use super::opaque::{AFTER_DIGIT, GAP, OPAQUE, is_mark};
 /// Brackets that are left over from broken nesting.
 const LEFT_BRACKETS: [&str; 6] = ["{{", "}}", "[[", "]]", "{|", "|}"];
 
-/// Switches such as `__NOTOC__` in capitals of any kind, also in other languages: letters only, which keeps
-/// names in programs such as `__init_subclass__` apart. Which words are switches is a list.
+/// What is written as switches such as `__NOTOC__` and `__KEIN_INHALTSVERZEICHNIS__` are. Which words are
+/// switches is a list, so names in programs such as `__init__` stay.
 static SWITCH: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"__(\p{L}+)__").expect("the pattern is valid"));
+    LazyLock::new(|| Regex::new(r"__(\p{L}+(?:_\p{L}+)*)__").expect("the pattern is valid"));
 
 /// Parentheses and quotation marks with nothing but gaps, spaces and commas.
 static EMPTY_PAIR: LazyLock<Regex> = LazyLock::new(|| {
@@ -87,12 +87,16 @@ pub(super) fn clean(line: &str) -> String {
     text.trim().to_owned()
 }
 
+/// Removes brackets, and those that come together when others are gone, in one pass.
 fn without_left_brackets(line: &str) -> String {
-    let mut line = line.to_owned();
-    while let Some(left) = LEFT_BRACKETS.iter().find(|left| line.contains(**left)) {
-        line = line.replace(left, "");
+    let mut out = String::with_capacity(line.len());
+    for character in line.chars() {
+        out.push(character);
+        if LEFT_BRACKETS.iter().any(|left| out.ends_with(left)) {
+            out.truncate(out.len() - 2);
+        }
     }
-    line
+    out
 }
 
 /// The words of switches, in all languages that a dump may use: they are kept in capitals.

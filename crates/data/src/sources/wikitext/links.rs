@@ -87,7 +87,9 @@ fn give_up(open: &mut Vec<String>) {
 
 /// Whether the contents of `[[...]]` so far are those of a picture.
 fn is_media(contents: &str, site: &Site) -> bool {
-    let target = contents.split('|').next().unwrap_or("");
+    // No target is longer, and a long picture is looked at again after each of its paragraphs.
+    let start = &contents[..contents.floor_char_boundary(301)];
+    let target = start.split('|').next().unwrap_or("");
     target.len() < 300
         && matches!(
             site.namespace(target.trim_start()),

@@ -265,9 +265,13 @@ impl Stripper<'_> {
             return;
         };
         self.at += end + 3;
-        let line = self.out.trim_end_matches([' ', '\t']);
+        // A comment behind more spaces does not stand alone: the limit keeps many comments on a line linear.
+        const SPACES: usize = 100;
+        let mut before = self.out.bytes().rev().take(SPACES);
+        let before = before.find(|byte| !matches!(byte, b' ' | b'\t'));
+        let is_blank = before.map_or(self.out.len() < SPACES, |byte| byte == b'\n');
         let after = rest[end + 3..].trim_start_matches([' ', '\t']);
-        if (line.is_empty() || line.ends_with('\n')) && after.starts_with('\n') {
+        if is_blank && after.starts_with('\n') {
             self.at = self.page.len() - after.len() + 1;
         }
     }

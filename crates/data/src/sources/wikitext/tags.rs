@@ -252,6 +252,10 @@ impl Tag {
 /// Whether a superscript after `before`, which begins `after`, is an exponent: a number after a letter, a
 /// digit or a closing bracket, or one letter in italics.
 fn is_exponent(before: &str, after: &str) -> bool {
+    // Enough for a letter with its markup; the rest of the line is not looked at for each tag.
+    const NEAR: usize = 40;
+    let before = &before[before.ceil_char_boundary(before.len().saturating_sub(NEAR))..];
+    let after = &after[..after.floor_char_boundary(NEAR)];
     let markup = |c: char| c == '\'' || is_mark(c);
     let base = before.trim_end_matches(markup);
     if !base.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '|' | ']')) {

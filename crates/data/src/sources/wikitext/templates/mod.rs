@@ -91,50 +91,61 @@ impl List {
         Ok(Self { sections })
     }
 
-    /// The pattern of a template that is written in capitals, from the sections of every language and of
-    /// English.
-    fn find_every(&self, lower: &str, name: &str) -> Option<(&Pattern, &str)> {
-        if !is_country_code(name) {
-            return None;
-        }
-        [EVERY_LANGUAGE, "en"].into_iter().find_map(|code| {
-            let (code, section) = self.sections.get_key_value(code)?;
-            Some((section.exact.get(lower)?, code.as_str()))
-        })
-    }
-
-    /// The pattern of a template: of the page's language, of every language, then of any other. Also the
-    /// language that it was found in.
+    /// The pattern of the template of this name, as it is written or in lower case, for a page in `language`.
+    /// Also the language that it was found in.
     fn find(&self, name: &str, language: &str) -> Option<(&Pattern, &str)> {
-        // The words of other languages' templates serve too, for pages that borrow them. Short names, most
-        // of all codes of countries, mean something else in each language.
-        let is_code = name.len() <= 3 && name.is_ascii();
+        let lower = normal(name);
+        if is_country_code(name) {
+            // `ruS` and `RUS` are different templates in one language. Those of every language have no codes
+            // of countries.
+            let own = self.exact([language], name);
+            return own.or_else(|| self.exact([EVERY_LANGUAGE, "en"], &lower));
+        }
         let related = match language {
             "uk" | "be" | "bg" => "ru",
             "gl" | "ca" => "es",
             _ => "en",
         };
-        let order = [language, EVERY_LANGUAGE, related, "en"];
-        let first = order.into_iter().filter_map(|wanted| {
-            let (code, section) = self.sections.get_key_value(wanted)?;
-            Some((code.as_str(), section))
-        });
-        let others = self
-            .sections
-            .iter()
-            .filter(|(code, _)| !is_code && !order.contains(&code.as_str()))
-            .map(|(code, section)| (code.as_str(), section));
-        let all: Vec<(&str, &Section)> = first.chain(others).collect();
-        let exact = all
-            .iter()
-            .find_map(|(code, section)| Some((section.exact.get(name)?, *code)));
-        exact.or_else(|| {
-            all.iter().find_map(|(code, section)| {
-                let (_, _, pattern) = section.starred.iter().find(|(before, after, _)| {
-                    name.starts_with(before.as_str()) && name.ends_with(after.as_str())
-                })?;
-                Some((pattern, *code))
-            })
+        // The words of all languages' templates serve, for pages that borrow them, but short names mean
+        // something else in each.
+        let near = [language, EVERY_LANGUAGE, related, "en"];
+        let is_short = lower.len() <= 3 && lower.is_ascii();
+        let all = || {
+            self.sections
+                .keys()
+                .map(String::as_str)
+                .filter(|_| !is_short)
+        };
+        self.exact(near, &lower)
+            .or_else(|| self.exact(all(), &lower))
+            .or_else(|| self.starred(near, &lower))
+            .or_else(|| self.starred(all(), &lower))
+    }
+
+    /// The pattern of a whole name in the first of these languages that has it.
+    fn exact<'a>(
+        &self,
+        languages: impl IntoIterator<Item = &'a str>,
+        name: &str,
+    ) -> Option<(&Pattern, &str)> {
+        languages.into_iter().find_map(|language| {
+            let (language, section) = self.sections.get_key_value(language)?;
+            Some((section.exact.get(name)?, language.as_str()))
+        })
+    }
+
+    /// The same for names with a star.
+    fn starred<'a>(
+        &self,
+        languages: impl IntoIterator<Item = &'a str>,
+        name: &str,
+    ) -> Option<(&Pattern, &str)> {
+        languages.into_iter().find_map(|language| {
+            let (language, section) = self.sections.get_key_value(language)?;
+            let (_, _, pattern) = section.starred.iter().find(|(before, after, _)| {
+                name.starts_with(before.as_str()) && name.ends_with(after.as_str())
+            })?;
+            Some((pattern, language.as_str()))
         })
     }
 }
@@ -145,16 +156,16 @@ fn is_country_code(name: &str) -> bool {
 }
 
 /// An argument without the lines around it. Spaces stay, as in MediaWiki.
-fn trimmed(text: &str) -> &str {
-    let start = text.len() - text.trim_start().len();
-    let end = text.trim_end().len();
-    let text = if end > start && text[end..].contains('\n') {
-        &text[..end]
+fn without_lines(text: &str) -> &str {
+    let start = text.trim_start();
+    let text = if text[..text.len() - start.len()].contains('\n') {
+        start
     } else {
         text
     };
-    if text[..start.min(text.len())].contains('\n') {
-        &text[start.min(text.len())..]
+    let end = text.trim_end();
+    if text[end.len()..].contains('\n') {
+        end
     } else {
         text
     }
@@ -188,7 +199,7 @@ impl<'a> Arguments<'a> {
             let key = key.filter(|(key, _)| !key.contains(['/', '<', '[']) && key.len() < 40);
             match key {
                 Some((key, value)) => arguments.named.push((key.trim(), value.trim())),
-                None => arguments.unnamed.push(trimmed(&part.text)),
+                None => arguments.unnamed.push(without_lines(&part.text)),
             }
         }
         arguments
@@ -235,22 +246,13 @@ pub(super) fn expand(parts: &[Argument], site: &Site, title: &str) -> Expansion 
     if let Some((Namespace::Template | Namespace::Other, rest)) = site.namespace(name) {
         name = rest.trim();
     }
-    // Codes of countries are written in capitals; `ruS` and `RUS` are different templates.
-    let key = if is_country_code(name) {
-        if arguments
-            .first()
-            .is_some_and(|first| first.text.trim() == "#")
-        {
-            return Expansion::Text(String::new());
-        }
-        name.to_owned()
-    } else {
-        normal(name)
-    };
-    let found = LIST
-        .find(&key, site.base_language())
-        .or_else(|| LIST.find_every(&key.to_lowercase(), &key));
-    match found {
+    let shows_flag_alone = arguments
+        .first()
+        .is_some_and(|first| first.text.trim() == "#");
+    if is_country_code(name) && shows_flag_alone {
+        return Expansion::Text(String::new());
+    }
+    match LIST.find(name, site.base_language()) {
         Some((pattern, language)) => {
             let language = match language {
                 EVERY_LANGUAGE => site.base_language(),
@@ -259,7 +261,8 @@ pub(super) fn expand(parts: &[Argument], site: &Site, title: &str) -> Expansion 
             let arguments = Arguments::new(name, arguments, language, site);
             Expansion::Text(pattern.fill(&arguments))
         }
-        None => Expansion::Unknown(key.chars().take(100).collect()),
+        None if is_country_code(name) => Expansion::Unknown(name.to_owned()),
+        None => Expansion::Unknown(normal(name).chars().take(100).collect()),
     }
 }
 
