@@ -9,6 +9,8 @@ use std::io::{Read, Seek, SeekFrom};
 
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::parquet_thrift::Thrift;
+
 /// The largest page that is read, in bytes after decompression. Writers end a page at about 1 MiB,
 /// but a single long text makes a page as large as itself.
 pub(super) const LARGEST_PAGE: u64 = 256 * 1024 * 1024;
@@ -21,9 +23,6 @@ const FIRST_READ: u64 = 512;
 
 /// The bytes that the shortest text takes in a dictionary page: its length.
 const SHORTEST_ENTRY: u64 = 4;
-
-/// The deepest nesting of structures in a header. A real one has two levels.
-const DEEPEST: u32 = 16;
 
 /// Checks all pages of a column of a row group. The error is the problem.
 pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(), String> {
@@ -122,119 +121,8 @@ fn parse_header(bytes: &[u8]) -> Option<Header> {
             _ => thrift.skip(kind, 0)?,
         }
     }
-    header.length = thrift.at as u64;
+    header.length = thrift.position() as u64;
     Some(header)
-}
-
-/// Thrift's compact protocol. Everything gives none where the bytes end or are invalid.
-pub(super) struct Thrift<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Thrift<'a> {
-    const I32: u8 = 5;
-    const STRUCT: u8 = 12;
-
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let byte = self.bytes.get(self.at).copied();
-        self.at += 1;
-        byte
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    /// A number whose lowest bit is its sign.
-    fn integer(&mut self) -> Option<i64> {
-        let number = self.number()?;
-        Some((number >> 1) as i64 ^ -((number & 1) as i64))
-    }
-
-    /// Begins the next field of a structure: gives its kind and changes `id`. The inner value is none at
-    /// the structure's end.
-    pub(super) fn field(&mut self, id: &mut i16) -> Option<Option<u8>> {
-        let byte = self.byte()?;
-        if byte == 0 {
-            return Some(None);
-        }
-        *id = match byte >> 4 {
-            0 => i16::try_from(self.integer()?).ok()?,
-            step => id.checked_add(i16::from(step))?,
-        };
-        Some(Some(byte & 0x0F))
-    }
-
-    /// Skips a value; `depth` is that of the structures around it.
-    pub(super) fn skip(&mut self, kind: u8, depth: u32) -> Option<()> {
-        if depth > DEEPEST {
-            return None;
-        }
-        match kind {
-            // The value of a boolean field is in its kind.
-            1 | 2 => {}
-            3 => self.at += 1,
-            4..=6 => {
-                self.number()?;
-            }
-            7 => self.at += 8,
-            8 => {
-                let length = usize::try_from(self.number()?).ok()?;
-                self.at = self.at.checked_add(length)?;
-            }
-            9 | 10 => {
-                let byte = self.byte()?;
-                let count = match byte >> 4 {
-                    15 => self.number()?,
-                    count => u64::from(count),
-                };
-                self.skip_elements(byte & 0x0F, count, depth)?;
-            }
-            11 => {
-                let count = self.number()?;
-                let kinds = if count == 0 { 0 } else { self.byte()? };
-                for _ in 0..count {
-                    self.skip_elements(kinds >> 4, 1, depth)?;
-                    self.skip_elements(kinds & 0x0F, 1, depth)?;
-                }
-            }
-            Self::STRUCT => {
-                let mut id = 0;
-                while let Some(kind) = self.field(&mut id)? {
-                    self.skip(kind, depth + 1)?;
-                }
-            }
-            _ => return None,
-        }
-        (self.at <= self.bytes.len()).then_some(())
-    }
-
-    fn skip_elements(&mut self, kind: u8, count: u64, depth: u32) -> Option<()> {
-        for _ in 0..count {
-            match kind {
-                // Unlike as a field, a boolean takes a byte here.
-                1 | 2 => self.at += 1,
-                kind => self.skip(kind, depth + 1)?,
-            }
-            if self.at > self.bytes.len() {
-                return None;
-            }
-        }
-        Some(())
-    }
 }
 
 #[cfg(test)]

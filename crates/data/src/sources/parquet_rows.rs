@@ -156,7 +156,9 @@ impl Rows {
     ) -> Result<(), Halt> {
         let again = file.try_clone().map_err(|error| self.wrong(error))?;
         match parquet_footer::kind(&file).map_err(|error| self.wrong(error))? {
-            Footer::Plain => {}
+            Footer::Plain => {
+                parquet_footer::check(&file).map_err(|reason| self.wrong(reason))?;
+            }
             Footer::CutOff => {
                 return Err(self
                     .wrong("the file is cut off: it does not end in PAR1; fetch it again")
