@@ -9,16 +9,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use crate::error::DataError;
-use crate::folder::{
-    FORMAT, META_FILE, Meta, Part, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE,
-    hexadecimal,
-};
+use crate::folder::{META_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE};
 use crate::prepare::encode::{Encoding, TokenFile};
 use crate::prepare::staging::Staging;
-use crate::prepare::{self, PROGRAM, Prepared};
+use crate::prepare::{self, Prepared};
 use crate::progress::Progress;
 use crate::shards::SHARD_FILE;
 use crate::sources::{LeftOut, SourceError, SourceRecord};
@@ -178,25 +173,14 @@ fn make_folder(
     );
     progress.begin("merging", Some(contents.text_bytes));
     write(&mut join)?;
-    let [train, validation]: [Part; 2] = join.finish()?;
+    let parts = join.finish()?;
     progress.end();
-    let tokenizer_json = tokenizer.to_json();
-    prepare::write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
-    let meta = Meta {
-        format: FORMAT,
-        program: PROGRAM.into(),
-        token_type: encoding.token_type,
-        tokenizer: tokenizer.kind(),
-        tokenizer_hash: Some(hexadecimal(xxh3_128(tokenizer_json.as_bytes()))),
-        vocabulary: tokenizer.vocabulary() as u64,
-        end_of_text: tokenizer.end_of_text(),
-        separated: encoding.separator.is_some(),
+    let described = prepare::Contents {
         documents: contents.documents,
-        train,
-        validation,
         sources: contents.sources,
         left_out: contents.left_out.counts(),
     };
+    let meta = prepare::write_tokenizer(&folder, &encoding, parts, described)?;
     let bytes = contents.text_bytes;
     prepare::check_training_part(&options.out, &meta, bytes, options.validation)?;
     prepare::write_file(&folder.join(META_FILE), &meta.to_json())?;

@@ -19,11 +19,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::DataError;
 use crate::folder::{
-    FORMAT, META_FILE, Meta, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE, hexadecimal,
+    FORMAT, META_FILE, Meta, Part, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE,
+    hexadecimal,
 };
 use crate::progress::Progress;
 use crate::sources::{
-    Document, FileFormat, LeftOut, OnError, ReadOptions, Source, SourceRecord, read_documents,
+    Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceRecord,
+    read_documents,
 };
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerChoice, TokenizerOrigin};
 use encode::Encoding;
@@ -121,9 +123,13 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prep
         &staging,
         &mut |how, sink| read_documents(&options.sources, how, progress, sink),
     )?;
-    let mut meta = encode(options, tokenizer, &staging, &spool, sources, progress)?;
+    let contents = Contents {
+        documents: spool.documents,
+        sources,
+        left_out: left_out.counts(),
+    };
+    let meta = encode(options, tokenizer, &staging, &spool, contents, progress)?;
     check_training_part(&options.out, &meta, spool.bytes, options.validation)?;
-    meta.left_out = left_out.counts();
     write_file(&staging.new_folder().join(META_FILE), &meta.to_json())?;
     staging.finish()?;
     Ok(Prepared { meta, left_out })
@@ -212,7 +218,7 @@ fn encode(
     tokenizer: Resolved,
     staging: &Staging,
     spool: &Spool,
-    sources: Vec<SourceRecord>,
+    contents: Contents,
     progress: &dyn Progress,
 ) -> Result<Meta, DataError> {
     let folder = staging.new_folder();
@@ -234,6 +240,24 @@ fn encode(
     let path = folder.join(VALIDATION_FILE);
     let validation = encoding.write_part(&mut segments, path, &pool, progress)?;
     progress.end();
+    write_tokenizer(&folder, &encoding, [train, validation], contents)
+}
+
+/// What a data folder is made of.
+pub(crate) struct Contents {
+    pub documents: u64,
+    pub sources: Vec<SourceRecord>,
+    pub left_out: BTreeMap<Reason, u64>,
+}
+
+/// Writes the tokenizer beside its tokens, and describes the folder.
+pub(crate) fn write_tokenizer(
+    folder: &Path,
+    encoding: &Encoding<'_>,
+    [train, validation]: [Part; 2],
+    contents: Contents,
+) -> Result<Meta, DataError> {
+    let tokenizer = encoding.tokenizer;
     let tokenizer_json = tokenizer.to_json();
     write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
     Ok(Meta {
@@ -245,11 +269,11 @@ fn encode(
         vocabulary: tokenizer.vocabulary() as u64,
         end_of_text: tokenizer.end_of_text(),
         separated: encoding.separator.is_some(),
-        documents: spool.documents,
+        documents: contents.documents,
         train,
         validation,
-        sources,
-        left_out: BTreeMap::new(),
+        sources: contents.sources,
+        left_out: contents.left_out,
     })
 }
 

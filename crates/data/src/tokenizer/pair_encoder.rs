@@ -206,6 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tokenizer::tests::long_words;
     use crate::tokenizer::{Tokenizer, pair_trainer};
 
     /// Merges as the definition of the encoding says, in time that grows with the square of the length.
@@ -256,14 +257,7 @@ mod tests {
 
     #[test]
     fn long_words_take_no_more_than_seconds() {
-        let letters = "a".repeat(1 << 20);
-        let chinese: String = (0..350_000_u32)
-            .map(|at| char::from_u32(0x4E00 + at.wrapping_mul(2_654_435_761) % 5000).unwrap())
-            .collect();
-        let random: String = (0..500_000_u32)
-            .map(|at| char::from_u32(0xC0 + (at.wrapping_mul(2_654_435_761) >> 20) % 23).unwrap())
-            .collect();
-        let texts = [letters, chinese, random];
+        let texts = long_words();
         for tokenizer in [Tokenizer::gpt2(), Tokenizer::train(600, &texts).unwrap()] {
             for text in &texts {
                 let begin = Instant::now();

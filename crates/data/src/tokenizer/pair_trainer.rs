@@ -239,6 +239,7 @@ mod tests {
     use tokenizers::tokenizer::Trainer;
 
     use super::*;
+    use crate::tokenizer::tests::long_words;
 
     /// Trains by counting all pairs again after each merge.
     fn plainly(tokens: usize, texts: &[String]) -> Vec<Vec<u8>> {
@@ -336,14 +337,7 @@ mod tests {
 
     #[test]
     fn long_words_take_no_more_than_seconds() {
-        let letters = "a".repeat(1 << 20);
-        let chinese: String = (0..350_000_u32)
-            .map(|at| char::from_u32(0x4E00 + at.wrapping_mul(2_654_435_761) % 5000).unwrap())
-            .collect();
-        let random: String = (0..500_000_u32)
-            .map(|at| char::from_u32(0xC0 + (at.wrapping_mul(2_654_435_761) >> 20) % 23).unwrap())
-            .collect();
-        for text in [letters, chinese, random] {
+        for text in long_words() {
             let begin = Instant::now();
             train(2000, &[text]).unwrap();
             // A square of a million steps would take many minutes.

@@ -6,6 +6,18 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 
+/// Words on which an encoding takes minutes if its time grows with the square of their length.
+pub(super) fn long_words() -> [String; 3] {
+    let letters = "a".repeat(1 << 20);
+    let chinese: String = (0..350_000_u32)
+        .map(|at| char::from_u32(0x4E00 + at.wrapping_mul(2_654_435_761) % 5000).unwrap())
+        .collect();
+    let random: String = (0..500_000_u32)
+        .map(|at| char::from_u32(0xC0 + (at.wrapping_mul(2_654_435_761) >> 20) % 23).unwrap())
+        .collect();
+    [letters, chinese, random]
+}
+
 /// Texts that tokenizers have been known to change.
 const TEXTS: &[&str] = &[
     "",
