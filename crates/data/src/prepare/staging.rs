@@ -183,21 +183,18 @@ fn check_replaceable(out: &Path) -> Result<(), DataError> {
         names.push(entry.map_err(DataError::read(out))?.file_name());
     }
     names.sort();
-    let ours = [
-        TRAIN_FILE,
-        VALIDATION_FILE,
-        META_FILE,
-        TOKENIZER_FILE,
-        TOKENS_FILE,
-        DOCUMENTS_FILE,
-        SHARD_FILE,
-    ];
-    let described = names
-        .iter()
-        .any(|name| name == META_FILE || name == SHARD_FILE);
+    let holds = |file: &str| names.iter().any(|name| name == file);
+    // Each kind of folder is known by its description; the names of its other files are common ones.
+    let ours: &[&str] = if holds(META_FILE) {
+        &[META_FILE, TRAIN_FILE, VALIDATION_FILE, TOKENIZER_FILE]
+    } else if holds(SHARD_FILE) {
+        &[SHARD_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE]
+    } else {
+        &[]
+    };
     let foreign = names
         .iter()
-        .find(|&name| !described || ours.iter().all(|our| name != our));
+        .find(|&name| ours.iter().all(|our| name != our));
     match foreign {
         None => Ok(()),
         Some(name) => Err(DataError::Occupied {
@@ -392,6 +389,38 @@ mod tests {
             Err(DataError::Occupied { .. })
         ));
         assert_eq!(names(root.path()), ["data", "file", "other"]);
+    }
+
+    #[test]
+    fn files_of_the_other_kind_of_folder_are_foreign() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("data");
+        let data = [META_FILE, TRAIN_FILE, VALIDATION_FILE, TOKENIZER_FILE];
+        let shard = [SHARD_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE];
+        for (kind, others, foreign) in [(data, shard, &shard[..3]), (shard, data, &data[..3])] {
+            for other in others {
+                fs::create_dir(&out).unwrap();
+                for file in kind {
+                    fs::write(out.join(file), "old").unwrap();
+                }
+                fs::write(out.join(other), "of another program").unwrap();
+                let begun = Staging::begin(&out);
+                if foreign.contains(&other) {
+                    assert!(matches!(begun, Err(DataError::Occupied { .. })), "{other}");
+                } else {
+                    begun.unwrap();
+                }
+                assert!(out.join(other).exists());
+                fs::remove_dir_all(&out).unwrap();
+            }
+        }
+        // Two files are enough to look like one of ours.
+        fs::create_dir(&out).unwrap();
+        for file in [META_FILE, TOKENS_FILE] {
+            fs::write(out.join(file), "of another program").unwrap();
+        }
+        let error = Staging::begin(&out).unwrap_err().to_string();
+        assert!(error.contains(TOKENS_FILE), "{error}");
     }
 
     #[cfg(unix)]
