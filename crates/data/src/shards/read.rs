@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{DOCUMENTS_FILE, SHARD_FILE, ShardDescription, TOKENS_FILE};
 use crate::error::DataError;
-use crate::folder::{TOKENIZER_FILE, Tokens, hexadecimal};
+use crate::folder::{TOKENIZER_FILE, Tokens, check_hash, hexadecimal, read_tokenizer};
 use crate::tokenizer::Tokenizer;
 
 /// Bytes of a document's lengths in `documents.bin`.
@@ -44,7 +44,7 @@ impl ShardFolder {
             description.token_type,
             description.vocabulary,
             Some(description.tokens.tokens),
-            "shard.json",
+            SHARD_FILE,
         )?;
         Ok(Self {
             path: path.into(),
@@ -55,10 +55,10 @@ impl ShardFolder {
 
     /// Reads the tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer, DataError> {
+        let hash = &self.description.tokenizer_hash;
+        let contents = read_tokenizer(&self.path, hash, SHARD_FILE)?;
         let path = self.path.join(TOKENIZER_FILE);
-        let contents = std::fs::read(&path).map_err(DataError::read(&path))?;
-        check_hash(&path, &self.description.tokenizer_hash, xxh3_128(&contents))?;
-        Ok(Tokenizer::from_file(&path)?)
+        Ok(Tokenizer::from_contents(&path, &contents)?)
     }
 
     /// The lengths of its documents. They have the hash and the sums that the description says, so adding
@@ -94,7 +94,8 @@ impl ShardFolder {
             text_bytes = text_bytes.and_then(|sum| sum.checked_add(lengths.text_bytes));
             tokens = tokens.and_then(|sum| sum.checked_add(lengths.tokens));
         }
-        check_hash(&path, &self.description.documents_hash, hasher.digest128())?;
+        let found = hexadecimal(hasher.digest128());
+        check_hash(&path, &self.description.documents_hash, found, SHARD_FILE)?;
         // All but the last have end-of-text behind them.
         let separators = match self.description.separated {
             true => count.saturating_sub(1),
@@ -121,22 +122,15 @@ impl ShardFolder {
     /// Compares the hash of the tokens with the one in the description.
     pub fn check_tokens(&self, hasher: &Xxh3) -> Result<(), DataError> {
         match &self.description.tokens.hash {
-            Some(expected) => check_hash(self.tokens.path(), expected, hasher.digest128()),
+            Some(expected) => check_hash(
+                self.tokens.path(),
+                expected,
+                hexadecimal(hasher.digest128()),
+                SHARD_FILE,
+            ),
             None => Ok(()),
         }
     }
-}
-
-fn check_hash(path: &Path, expected: &str, found: u128) -> Result<(), DataError> {
-    let found = hexadecimal(found);
-    if expected == found {
-        return Ok(());
-    }
-    Err(DataError::Damaged {
-        path: path.into(),
-        expected: format!("hash {expected}, as `{SHARD_FILE}` says"),
-        found,
-    })
 }
 
 /// The length of one document.
