@@ -44,7 +44,8 @@ fn building() -> MutexGuard<'static, Building> {
 /// Removes all that this process has under construction and calls `end`, which is to end the process:
 /// the threads that build may wait until it does. It is for a program that a signal stops.
 ///
-/// Does nothing if a folder has been put in place already: the work is then done but for its report.
+/// Does nothing if a folder has been put in place already: the work is then done but for its report, and
+/// for removing an older folder.
 pub fn give_up_folders(end: impl FnOnce()) {
     let building = building();
     if building.finished {
@@ -68,6 +69,8 @@ pub(crate) struct Staging {
     out: PathBuf,
     /// The folder beside it with the lock and all temporary files.
     folder: PathBuf,
+    /// Whether the new folder is in its place.
+    finished: bool,
     _lock: File,
 }
 
@@ -105,6 +108,7 @@ impl Staging {
         let staging = Self {
             folder,
             out,
+            finished: false,
             _lock: lock,
         };
         staging.clear()?;
@@ -128,7 +132,7 @@ impl Staging {
     ///
     /// # Errors
     /// The folder cannot be moved; `out` is then unchanged.
-    pub fn finish(self) -> Result<(), DataError> {
+    pub fn finish(mut self) -> Result<(), DataError> {
         let new = self.new_folder();
         sync_folder(&new)?;
         check_replaceable(&self.out)?;
@@ -140,6 +144,7 @@ impl Staging {
             fs::rename(&new, &self.out).map_err(written)?;
         }
         building.finished = true;
+        self.finished = true;
         drop(building);
         sync_folder(parent_of(&self.out))
     }
@@ -158,10 +163,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let mut building = building();
+        // An older folder can take long to remove. Meanwhile a signal is told that all is done.
+        let steps = (!self.finished).then(building);
         // A failure here has no consequence: the next process tries again.
         let _ = fs::remove_dir_all(&self.folder);
-        building.folders.retain(|folder| *folder != self.folder);
+        drop(steps);
+        building().folders.retain(|folder| *folder != self.folder);
     }
 }
 
