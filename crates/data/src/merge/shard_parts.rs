@@ -181,7 +181,7 @@ fn write(shard: &ShardFolder, line_feed: bool, join: &mut Join<'_>) -> Result<()
         // All but the last have end-of-text behind them.
         let separated = shard.description.separated && !documents.is_at_end();
         let stored = tokens + u64::from(separated);
-        hasher.update(shard.tokens.raw(start, stored)?);
+        hasher.update(shard.tokens.checked(start, stored)?);
         start += stored;
         first = false;
     }
