@@ -10,9 +10,9 @@
 //! - `tokenizer.json`.
 
 mod description;
+mod options;
 mod read;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
@@ -97,13 +97,7 @@ pub fn prepare_shard(
         program: prepare::PROGRAM.into(),
         shard,
         files: inputs,
-        options: BTreeMap::from([
-            ("text_column".into(), options.text_column.clone()),
-            ("end_of_text".into(), options.end_of_text.to_string()),
-            ("language_variant".into(), options.language_variant.clone()),
-            ("format".into(), format!("{:?}", options.format)),
-            ("on_error".into(), format!("{:?}", options.on_error)),
-        ]),
+        options: options::common(options),
         token_type: encoding.token_type,
         tokenizer: tokenizer.kind(),
         tokenizer_hash: hexadecimal(xxh3_128(tokenizer_json.as_bytes())),

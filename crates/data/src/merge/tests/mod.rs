@@ -13,7 +13,7 @@ use crate::folder::DataFolder;
 use crate::prepare::{PrepareOptions, prepare};
 use crate::progress::Silent;
 use crate::shards::prepare_shard;
-use crate::sources::{Shard, Source};
+use crate::sources::{FileFormat, OnError, Shard, Source};
 use crate::tokenizer::TokenizerChoice;
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -196,6 +196,12 @@ fn shards_that_do_not_belong_together_are_named() {
     options.text_column = "body".into();
     let other_option = shards(&options, 3, &folder("option"));
     options.text_column = "text".into();
+    options.on_error = OnError::Skip;
+    let other_action = shards(&options, 3, &folder("action"));
+    options.on_error = OnError::Stop;
+    options.format = FileFormat::Text;
+    let other_format = shards(&options, 3, &folder("format"));
+    options.format = FileFormat::Auto;
     fs::write(text.join("3.txt"), "another text").unwrap();
     let other_files = shards(&options, 3, &folder("files"));
     let out = root.path().join("out");
@@ -221,6 +227,14 @@ fn shards_that_do_not_belong_together_are_named() {
     check(
         &[&three[0], &other_option[1]],
         &["option/shard-2-of-3", "`text_column` is `body`"],
+    );
+    check(
+        &[&three[0], &other_action[1]],
+        &["`on_error` is `skip`, there it is `stop`"],
+    );
+    check(
+        &[&three[0], &other_format[1]],
+        &["`format` is `text`, there it is `auto`"],
     );
     check(
         &[&three[0], &other_files[1]],
