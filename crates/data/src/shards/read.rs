@@ -150,6 +150,14 @@ impl DocumentLengths {
         });
         Self { text_bytes, tokens }
     }
+
+    /// Its entry in `documents.bin`.
+    pub fn to_bytes(self) -> [u8; DOCUMENT_BYTES] {
+        let mut bytes = [0; DOCUMENT_BYTES];
+        bytes[..8].copy_from_slice(&self.text_bytes.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.tokens.to_le_bytes());
+        bytes
+    }
 }
 
 /// Reads the lengths of documents.
