@@ -175,9 +175,8 @@ fn write(shard: &ShardFolder, line_feed: bool, join: &mut Join<'_>) -> Result<()
             file: &shard.tokens,
             start,
             tokens,
-            text_bytes,
         };
-        join.text(place, line_feed && first)?;
+        join.text(place, text_bytes, line_feed && first)?;
         // All but the last have end-of-text behind them.
         let separated = shard.description.separated && !documents.is_at_end();
         let stored = tokens + u64::from(separated);

@@ -146,3 +146,51 @@ fn ids_beyond_the_vocabulary_are_refused() {
         fs::write(&description, &json).unwrap();
     }
 }
+
+/// A divided document is decoded, and compared with the length that the shard states for it.
+#[test]
+fn text_of_another_length_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("a.txt");
+    // Eleven bytes.
+    fs::write(&source, "five cafés").unwrap();
+    let mut options = PrepareOptions::new(vec![Source::Path(source)], "unused");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    let parts = shards(&options, 1, root.path());
+    let out = root.path().join("out");
+    let options = merge_options(parts.clone(), out.clone(), 0.5);
+    let [tokens, documents, description] =
+        ["tokens.bin", "documents.bin", "shard.json"].map(|name| parts[0].join(name));
+    let [whole, lengths] = [&tokens, &documents].map(|path| fs::read(path).unwrap());
+    let json = fs::read_to_string(&description).unwrap();
+    let count = whole.len() as u64 / 2;
+    assert_eq!(lengths[..8], 11_u64.to_le_bytes());
+    let refused = |bytes: &[u8], text_bytes: u64, expected: &str| {
+        let stated = [text_bytes.to_le_bytes(), count.to_le_bytes()].concat();
+        fs::write(&tokens, bytes).unwrap();
+        fs::write(&documents, &stated).unwrap();
+        let mut json = json.clone();
+        for (old, new) in [(&whole[..], bytes), (&lengths, &stated)] {
+            let [old, new] = [old, new].map(|bytes| hexadecimal(xxh3_128(bytes)));
+            json = json.replace(&old, &new);
+        }
+        let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        json["tokens"]["text_bytes"] = text_bytes.into();
+        fs::write(&description, json.to_string()).unwrap();
+        let error = merge(&options, &Silent).unwrap_err().to_string();
+        assert!(error.contains("tokens.bin is damaged"), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert!(!out.exists());
+    };
+    refused(
+        &whole,
+        10,
+        "text of 10 bytes in the 11 tokens from token 0 on, found more of it",
+    );
+    refused(&whole, 12, "found 11 bytes");
+    let mut bytes = whole.clone();
+    *bytes.last_chunk_mut().unwrap() = 0xC3_u16.to_le_bytes();
+    refused(&bytes, 11, "found a character that does not end");
+    *bytes.last_chunk_mut().unwrap() = 0xFF_u16.to_le_bytes();
+    refused(&bytes, 11, "found invalid utf-8");
+}

@@ -122,3 +122,54 @@ fn tokens_of_four_bytes_are_read_and_stored_as_the_vocabulary_needs() {
     let text = Tokenizer::gpt2().decode(&ids(&data, Split::Train));
     assert_eq!(text, DATATROVE_TEXTS.join("<|endoftext|>"));
 }
+
+/// Documents with end-of-text before their text too, or without text, at the end of the training part.
+#[test]
+fn documents_are_divided_where_the_training_part_is_full() {
+    let root = tempfile::tempdir().unwrap();
+    let tokenizer = Tokenizer::train(260, &["text".to_owned()]).unwrap();
+    tokenizer.save(root.path().join("tokenizer.json")).unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|text| tokenizer.encode(text)[0]);
+    let end = tokenizer.end_of_text().unwrap();
+    let [two_bytes, one_byte, no_text] = [&[a, b, end][..], &[end, c, end], &[end, end]];
+    let joined = |documents: [&[u32]; 3], validation: f64| {
+        let path = root.path().join("a.ds");
+        let tokens = documents.concat();
+        let tokens: Vec<u8> = tokens
+            .iter()
+            .flat_map(|&id| (id as u16).to_le_bytes())
+            .collect();
+        fs::write(&path, tokens).unwrap();
+        let mut all = 0;
+        let ends = documents.map(|document| {
+            all += document.len() as u64;
+            all.to_le_bytes()
+        });
+        fs::write(root.path().join("a.ds.index"), ends.concat()).unwrap();
+        let out = root.path().join("out");
+        let mut options = merge_options(vec![path], out.clone(), validation);
+        options.tokenizer = Some(TokenizerOrigin::File(root.path().join("tokenizer.json")));
+        let meta = merge(&options, &Silent).unwrap().meta;
+        let data = DataFolder::open(&out).unwrap();
+        let bytes = [meta.train.text_bytes, meta.validation.text_bytes].map(Option::unwrap);
+        (
+            ids(&data, Split::Train),
+            ids(&data, Split::Validation),
+            bytes,
+        )
+    };
+    // Three bytes: all of them, two (where a document ends), and one (within a document).
+    let documents = [two_bytes, one_byte, no_text];
+    for (validation, train_tokens, bytes) in [(0.0, 7, [3, 0]), (0.3, 3, [2, 1]), (0.6, 1, [1, 2])]
+    {
+        let (train, validation, found) = joined(documents, validation);
+        assert_eq!(
+            [&*train, &validation].concat(),
+            [a, b, end, end, c, end, end]
+        );
+        assert_eq!((train.len(), found), (train_tokens, bytes));
+    }
+    let (train, validation, bytes) = joined([two_bytes, no_text, one_byte], 0.3);
+    assert_eq!(train, [a, b, end, end, end]);
+    assert_eq!((validation, bytes), (vec![end, c], [2, 1]));
+}
