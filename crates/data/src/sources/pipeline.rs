@@ -214,15 +214,15 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
             // So many for each reader that the file whose turn it is keeps all workers busy.
             let batches = BATCHES_PER_WORKER * self.threads;
             let (inputs, queues) = sync_channel(readers);
-            let begin = Mutex::new((0, inputs));
+            let begin = Arc::new(Mutex::new((0, inputs)));
             std::thread::scope(|scope| {
                 for _ in 0..readers {
-                    let (begin, workers) = (&begin, workers.clone());
+                    let (begin, workers) = (Arc::clone(&begin), workers.clone());
                     std::thread::Builder::new()
                         .name("read".to_owned())
                         .spawn_scoped(scope, move || {
                             while let Some((input, mut producer)) =
-                                next_input(begin, count, batches, &workers)
+                                next_input(&begin, count, batches, &workers)
                             {
                                 if let Err(Halt::Failed(error)) = read(input, &mut producer) {
                                     // A consumer that has stopped does not receive the error.
@@ -232,7 +232,8 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
                         })
                         .map_err(thread_error)?;
                 }
-                drop(workers);
+                // The readers alone begin inputs and give tasks now. If they all panic, the queues end.
+                drop((begin, workers));
                 self.consume(count, queues)
             })
         })
@@ -440,3 +441,7 @@ fn to_document(raw: RawDocument, left_out: &mut LeftOut) -> Option<Document> {
         RawDocument::Deferred { .. } => None,
     }
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;
