@@ -28,11 +28,10 @@ const SHORTEST_ENTRY: u64 = 4;
 pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(), String> {
     let claims = |what: &str| format!("the file is damaged: {what}");
     let length = file.metadata().map_err(|error| error.to_string())?.len();
+    // Where the decoder begins, even if the data pages come first.
     let start = column
         .dictionary_page_offset()
-        .filter(|&offset| offset > 0)
-        .unwrap_or(i64::MAX)
-        .min(column.data_page_offset());
+        .unwrap_or(column.data_page_offset());
     let end = u64::try_from(start)
         .ok()
         .zip(u64::try_from(column.compressed_size()).ok())
@@ -127,7 +126,31 @@ fn parse_header(bytes: &[u8]) -> Option<Header> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::SchemaDescriptor;
+
     use super::*;
+
+    /// A column of `size` bytes whose dictionary and data pages begin at these offsets.
+    fn column(dictionary: Option<i64>, data: i64, size: usize) -> ColumnChunkMetaData {
+        let schema = "message rows { REQUIRED BYTE_ARRAY text (UTF8); }";
+        let schema = parse_message_type(schema).expect("the schema is good");
+        let schema = SchemaDescriptor::new(Arc::new(schema));
+        ColumnChunkMetaData::builder(schema.column(0))
+            .set_dictionary_page_offset(dictionary)
+            .set_data_page_offset(data)
+            .set_total_compressed_size(size as i64)
+            .build()
+            .expect("a column")
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("a file");
+        std::io::Write::write_all(&mut file, bytes).expect("written");
+        file
+    }
 
     /// A field with the next id, or the one after `skipped` ids.
     fn field(skipped: u8, kind: u8) -> u8 {
@@ -158,6 +181,45 @@ mod tests {
         for end in 0..header.len() {
             assert_eq!(parse_header(&header[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn the_check_begins_where_the_decoder_does() {
+        // Type 0 (data), 2 bytes of 2.
+        let good = [
+            field(0, 5),
+            0,
+            field(0, 5),
+            4,
+            field(0, 5),
+            4,
+            0,
+            b'a',
+            b'b',
+        ];
+        // 2^31 - 1 bytes of none, and two bytes less to fill.
+        let huge = [
+            field(0, 5),
+            0,
+            field(0, 5),
+            0xFE,
+            0xFF,
+            0xFF,
+            0xFF,
+            0x0F,
+            field(0, 5),
+        ];
+        let file = file(&[b"PAR1", &good[..], &huge, &[0, 0]].concat());
+        let at = 4 + good.len() as i64;
+        let (sound, size) = (|column| check(&file, &column), good.len());
+        assert!(sound(column(None, 4, size)).is_ok());
+        assert!(sound(column(Some(4), at, size)).is_ok());
+        for column in [column(Some(at), 4, size + 2), column(None, at, size + 2)] {
+            let problem = sound(column).unwrap_err();
+            assert!(problem.contains("claims 2147483647 bytes"), "{problem}");
+        }
+        // No page begins with the mark of the file.
+        assert!(sound(column(Some(0), 4, size)).is_err());
     }
 
     #[test]
