@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// The number of examples that are kept for each reason: the first ones.
-const EXAMPLES: usize = 10;
+pub(super) const EXAMPLES: usize = 10;
 
 /// The number of different template names that are counted. Names that appear later are not.
 const TEMPLATE_NAMES: usize = 100_000;
@@ -97,6 +97,13 @@ impl LeftOut {
         }
     }
 
+    /// Counts cases without a name.
+    pub(super) fn add_many(&mut self, reason: Reason, count: u64) {
+        if count > 0 {
+            self.reasons.entry(reason).or_default().count += count;
+        }
+    }
+
     /// Counts a template that lost its text.
     pub fn add_template(&mut self, name: &str) {
         self.add_templates(name, 1);
@@ -180,13 +187,15 @@ mod tests {
             second.add(Reason::Redirect, &format!("b{number}"));
         }
         second.add(Reason::NoText, "");
+        second.add_many(Reason::NoText, 2);
+        second.add_many(Reason::BrokenLink, 0);
         first.add_template("cite");
         second.add_template("cite");
         second.add_template("age");
         first.append(&second);
         assert_eq!(
             first.counts(),
-            BTreeMap::from([(Reason::Redirect, 16), (Reason::NoText, 1)])
+            BTreeMap::from([(Reason::Redirect, 16), (Reason::NoText, 3)])
         );
         let examples = &first.reasons[&Reason::Redirect].examples;
         assert_eq!(examples.len(), 10);

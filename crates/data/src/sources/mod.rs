@@ -31,6 +31,7 @@ mod parquet_counts;
 mod parquet_footer;
 mod parquet_pages;
 mod parquet_rows;
+mod parquet_small_column;
 mod parquet_thrift;
 mod pipeline;
 mod plain_text;

@@ -43,6 +43,12 @@ impl<'a> Thrift<'a> {
         Some((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
+    /// A number that has to fit 32 bits. The decoder would take the lowest of more.
+    pub(super) fn short_integer(&mut self) -> Option<i64> {
+        let number = self.integer()?;
+        i32::try_from(number).is_ok().then_some(number)
+    }
+
     /// Begins the next field of a structure: gives its kind and changes `id`. The inner value is none at
     /// the structure's end.
     pub(super) fn field(&mut self, id: &mut i16) -> Option<Option<u8>> {

@@ -40,6 +40,8 @@ pub(super) enum RawDocument {
     Deferred { bytes: usize, convert: Convert },
     /// Something that does not become text; `example` names it, or is empty.
     LeftOut { reason: Reason, example: String },
+    /// Many things that do not become text, without names.
+    ManyLeftOut { reason: Reason, count: u64 },
 }
 
 /// Emits documents on a worker.
@@ -117,6 +119,7 @@ impl Producer {
                 RawDocument::Text { text, .. } => text.len(),
                 RawDocument::WikipediaPage { wikitext, .. } => wikitext.len(),
                 RawDocument::LeftOut { example, .. } => example.len(),
+                RawDocument::ManyLeftOut { .. } => 0,
             };
             self.batch.push(document);
             if self.batch_bytes >= BATCH_BYTES {
@@ -399,46 +402,37 @@ fn convert(batch: Vec<RawDocument>) -> Converted {
 impl Converted {
     fn take(&mut self, raw: RawDocument) -> Result<(), Halt> {
         match raw {
-            RawDocument::Deferred { convert, .. } => convert(&mut |raw| self.take(raw)),
-            raw => {
-                let document = to_document(raw, &mut self.left_out);
-                self.documents.extend(document);
-                Ok(())
+            RawDocument::Text { text, continues } => {
+                self.documents.push(Document { text, continues });
             }
+            RawDocument::WikipediaPage {
+                site,
+                title,
+                wikitext,
+            } => self.take_page(&site, &title, &wikitext),
+            RawDocument::Deferred { convert, .. } => return convert(&mut |raw| self.take(raw)),
+            RawDocument::LeftOut { reason, example } => self.left_out.add(reason, &example),
+            RawDocument::ManyLeftOut { reason, count } => self.left_out.add_many(reason, count),
         }
+        Ok(())
     }
-}
 
-fn to_document(raw: RawDocument, left_out: &mut LeftOut) -> Option<Document> {
-    match raw {
-        RawDocument::Text { text, continues } => Some(Document { text, continues }),
-        RawDocument::WikipediaPage {
-            site,
-            title,
-            wikitext,
-        } => match wikitext::article(&site, &title, &wikitext) {
+    fn take_page(&mut self, site: &Site, title: &str, wikitext: &str) {
+        match wikitext::article(site, title, wikitext) {
             Ok(Article {
                 text,
                 unknown_templates,
             }) => {
                 for name in &unknown_templates {
-                    left_out.add_template(name);
+                    self.left_out.add_template(name);
                 }
-                Some(Document {
+                self.documents.push(Document {
                     text,
                     continues: false,
-                })
+                });
             }
-            Err(reason) => {
-                left_out.add(reason, &title);
-                None
-            }
-        },
-        RawDocument::LeftOut { reason, example } => {
-            left_out.add(reason, &example);
-            None
+            Err(reason) => self.left_out.add(reason, title),
         }
-        RawDocument::Deferred { .. } => None,
     }
 }
 
