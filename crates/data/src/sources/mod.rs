@@ -208,14 +208,14 @@ impl Default for ReadOptions {
     }
 }
 
-/// Non-empty plain text.
+/// Plain text, not only white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The text, or the next piece of it.
     pub text: String,
     /// Whether the next document continues this one. A plain text file of several megabytes comes in
     /// pieces, which are cut after a line break and before a character other than white space, if
-    /// there is such a place.
+    /// there is such a place. The last piece may be empty.
     pub continues: bool,
 }
 

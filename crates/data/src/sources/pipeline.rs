@@ -302,25 +302,25 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
 
     /// Passes on a document. Says whether more text is wanted.
     fn pass(&mut self, mut document: Document) -> Result<bool, E> {
-        if !self.inside && is_blank(&document) {
-            self.left_out.add(Reason::NoText, "");
+        if leave_out_blank(&document, self.inside, &mut self.left_out) {
             return Ok(true);
+        }
+        let is_last = document.text.len() as u64 >= self.left;
+        if is_last {
+            let end = document.text.floor_char_boundary(self.left as usize);
+            document.text.truncate(end);
+            // What the sink has begun is ended, if need be by an empty text.
+            document.continues = false;
+            if is_blank(&document, self.inside) {
+                return Ok(false);
+            }
         }
         let begins = u64::from(!self.inside);
         self.record().documents += begins;
-        if document.text.len() as u64 >= self.left {
-            let end = document.text.floor_char_boundary(self.left as usize);
-            document.text.truncate(end);
-            document.continues = false;
-            if !document.text.is_empty() {
-                (self.sink)(document)?;
-            }
-            return Ok(false);
-        }
         self.left -= document.text.len() as u64;
         self.inside = document.continues;
         (self.sink)(document)?;
-        Ok(true)
+        Ok(!is_last)
     }
 }
 
@@ -359,8 +359,7 @@ pub(super) fn run_here(
         let converted = convert(vec![raw]);
         left_out.append(&converted.left_out);
         for document in converted.documents {
-            if !inside && is_blank(&document) {
-                left_out.add(Reason::NoText, "");
+            if leave_out_blank(&document, inside, &mut left_out) {
                 continue;
             }
             inside = document.continues;
@@ -376,9 +375,18 @@ pub(super) fn run_here(
     }
 }
 
-/// Whether there is no text in a document that nothing continues.
-fn is_blank(document: &Document) -> bool {
-    !document.continues && document.text.trim().is_empty()
+/// Counts a document without text as left out. Says whether it is one.
+fn leave_out_blank(document: &Document, inside: bool, left_out: &mut LeftOut) -> bool {
+    let is_blank = is_blank(document, inside);
+    if is_blank {
+        left_out.add(Reason::NoText, "");
+    }
+    is_blank
+}
+
+/// Whether a document, which is a piece of one if it stands `inside`, is whole and has no text.
+fn is_blank(document: &Document, inside: bool) -> bool {
+    !inside && !document.continues && document.text.trim().is_empty()
 }
 
 fn thread_error(reason: std::io::Error) -> SourceError {

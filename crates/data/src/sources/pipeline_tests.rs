@@ -69,3 +69,54 @@ fn a_reader_that_panics_ends_the_reading() {
         assert_eq!(outcome, None, "{threads} threads");
     }
 }
+
+/// Emits pieces of text; those that end in `+` continue.
+fn emit_pieces(pieces: &[&str], emit: &mut Emit<'_>) -> Result<(), Halt> {
+    for piece in pieces {
+        let text = piece.trim_end_matches('+');
+        emit(RawDocument::Text {
+            text: text.to_owned(),
+            continues: text != *piece,
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_limit_counts_and_ends_what_it_cuts() {
+    for (limit, pieces, expected, documents) in [
+        // Within a document, at a piece's end, and within a character of two bytes.
+        (3, &["one two"][..], &["one"][..], 1),
+        (3, &["one", "two"], &["one"], 1),
+        (3, &["one+", "two"], &["one"], 1),
+        (4, &["one+", "éa"], &["one+", ""], 1),
+        (4, &["one+", "éa+", "b", "c"], &["one+", ""], 1),
+        // Nothing is left of a document.
+        (1, &["éa"], &[], 0),
+        (1, &["éa+", "b"], &[], 0),
+        (4, &["one", "éa"], &["one"], 1),
+        (0, &["one"], &[], 0),
+        // Nothing but white space is left.
+        (4, &["one", "  two"], &["one"], 1),
+        (100, &["one+", "", " ", "two"], &["one+", "", "two"], 2),
+    ] {
+        let (found, records, _) = texts(1, Some(limit), 1, &|_, producer| {
+            producer.record("a", |_, emit| emit_pieces(pieces, emit))
+        });
+        assert_eq!(found, expected, "{limit} bytes of {pieces:?}");
+        assert_eq!(records[0].documents, documents, "{limit} of {pieces:?}");
+    }
+}
+
+#[test]
+fn blank_documents_are_left_out_on_one_thread_too() {
+    let pieces = ["one+", "", " ", "\n", "two"];
+    let mut found = Vec::new();
+    let left_out = run_here(|_, emit| emit_pieces(&pieces, emit), &mut |document| {
+        found.push(document.text);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(found, ["one", "", "two"]);
+    let left_out = left_out.map(|left_out| left_out.counts());
+    assert_eq!(left_out.expect("good")[&Reason::NoText], 2);
+}
