@@ -15,6 +15,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::compression::Compression;
 use super::input_stream::{self, InputStream, SharedMeter, read_error};
 use super::left_out::{self, Reason};
+use super::members::TrailingBytes;
 use super::parquet_counts::CheckedPages;
 use super::parquet_footer::{self, Footer};
 use super::parquet_pages;
@@ -45,6 +46,7 @@ pub(super) fn read(
     emit: &mut Emit<'_>,
 ) -> Result<(), Halt> {
     let (path, compression) = (stream.path.clone(), stream.compression);
+    let trailing = stream.trailing_bytes();
     drop(stream);
     // What was read of a pipe is gone.
     if !std::fs::metadata(&path).is_ok_and(|details| details.is_file()) {
@@ -54,7 +56,7 @@ pub(super) fn read(
         }
         .into());
     }
-    let file = seekable(&path, compression, meter)?;
+    let file = seekable(&path, compression, meter, &trailing)?;
     let raw_bytes = meter.borrow().bytes;
     let mut rows = Rows {
         records: Records {
@@ -83,11 +85,13 @@ fn guarded(rows: &mut Rows, read: impl FnOnce(&mut Rows) -> Result<(), Halt>) ->
 }
 
 /// Opens a file. Parquet is read from the end, so a compressed file is first unpacked to a temporary
-/// one. In both cases the meter counts all raw bytes.
+/// one. In both cases the meter counts all raw bytes. `trailing` gets the number of those behind the last
+/// compressed stream.
 fn seekable(
     path: &Path,
     compression: Compression,
     meter: &SharedMeter,
+    trailing: &TrailingBytes,
 ) -> Result<File, SourceError> {
     let failed = |reason| SourceError::Read {
         path: path.to_owned(),
@@ -111,6 +115,7 @@ fn seekable(
         }
         std::io::Write::write_all(&mut unpacked, &buffer[..read]).map_err(failed)?;
     }
+    trailing.set(stream.trailing_bytes().get());
     unpacked.rewind().map_err(failed)?;
     Ok(unpacked)
 }
