@@ -22,8 +22,9 @@ use super::members::{Members, TrailingBytes};
 use super::workers::{Pending, Workers};
 use crate::progress::Progress;
 
-/// What a block begins with, and what the end of a stream begins with: digits of pi, and of its root.
-const MARKS: [u64; 2] = [0x3141_5926_5359, 0x1772_4538_5090];
+/// What a block begins with, and what the end of a stream begins with: digits of pi, and of its root. Each
+/// has 48 bits.
+pub(super) const MARKS: [u64; 2] = [0x3141_5926_5359, 0x1772_4538_5090];
 const BLOCK: u64 = MARKS[0];
 const MARK_BITS: usize = 48;
 /// Bits of a check sum.

@@ -53,7 +53,6 @@ pub use left_out::{LeftOut, Reason, Tally};
 pub use shard::{InvalidShard, Shard};
 
 use crate::progress::{Progress, Silent};
-use hub::HubSettings;
 
 /// A source of text, as a user names it on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,10 +244,7 @@ pub fn read_documents<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let places = inputs::Places {
-        cargo_home: cargo_registry::cargo_home(),
-        hub: HubSettings::from_environment(),
-    };
+    let places = inputs::Places::from_environment();
     read_from(&places, sources, options, progress, sink)
 }
 
@@ -261,10 +257,7 @@ pub(crate) fn read_shard<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut, String), E> {
-    let places = inputs::Places {
-        cargo_home: cargo_registry::cargo_home(),
-        hub: HubSettings::from_environment(),
-    };
+    let places = inputs::Places::from_environment();
     // What is left out before it is read may differ from machine to machine: the results of earlier
     // preparations. The first shard counts it.
     let (mut files, left_out): (Vec<_>, Vec<_>) = inputs::expand(&places, sources, options)?

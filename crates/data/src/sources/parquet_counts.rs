@@ -9,6 +9,7 @@ use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 
 use super::parquet_pages::LARGEST_PAGE;
+use super::parquet_thrift;
 
 /// Bytes that the decoder reserves for each length.
 const LENGTH_BYTES: u64 = 4;
@@ -151,18 +152,8 @@ impl Bytes<'_> {
         (self.at <= self.bytes.len()).then_some(())
     }
 
-    /// A number in base 128, the lowest digits first.
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        parquet_thrift::number(self.bytes, &mut self.at)
     }
 }
 

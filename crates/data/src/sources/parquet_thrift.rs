@@ -26,15 +26,7 @@ impl<'a> Thrift<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        number(self.bytes, &mut self.at)
     }
 
     /// A number whose lowest bit is its sign.
@@ -131,4 +123,19 @@ impl<'a> Thrift<'a> {
         }
         Some(())
     }
+}
+
+/// Reads the number that begins at `at`, in base 128 with the lowest digits first, as Thrift and the delta
+/// encodings write it.
+pub(super) fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
