@@ -41,7 +41,7 @@ pub enum Reason {
     TrailingBytes,
     /// A folder that this program wrote: a data folder, a run, a model, a report.
     OwnFolder,
-    /// A file of a dataset that belongs to another split or configuration, or holds no data.
+    /// A file of a dataset that belongs to another split than the one that is read, or has another format.
     OtherSplit,
 }
 
@@ -62,7 +62,7 @@ impl Reason {
             Self::NotFetched => "files that Git LFS has not fetched (run `git lfs pull`)",
             Self::TrailingBytes => "files with other bytes after their compressed end",
             Self::OwnFolder => "files and folders that this program wrote",
-            Self::OtherSplit => "files of other splits or without data",
+            Self::OtherSplit => "files of other splits or formats",
         }
     }
 }

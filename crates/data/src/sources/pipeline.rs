@@ -233,14 +233,14 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
                                 }
                             }
                         })
-                        .map_err(thread_error)?;
+                        .map_err(|reason| SourceError::Thread { reason })?;
                 }
                 // The readers alone begin inputs and give tasks now. If they all panic, the queues end.
                 drop((begin, workers));
                 self.consume(count, queues)
             })
         })
-        .map_err(thread_error)?
+        .map_err(|reason| SourceError::Thread { reason })?
     }
 
     /// Passes documents to the sink until the queues end or there is enough text.
@@ -387,13 +387,6 @@ fn leave_out_blank(document: &Document, inside: bool, left_out: &mut LeftOut) ->
 /// Whether a document, which is a piece of one if it stands `inside`, is whole and has no text.
 fn is_blank(document: &Document, inside: bool) -> bool {
     !inside && !document.continues && document.text.trim().is_empty()
-}
-
-fn thread_error(reason: std::io::Error) -> SourceError {
-    SourceError::Read {
-        path: "a new thread".into(),
-        reason,
-    }
 }
 
 fn convert(batch: Vec<RawDocument>) -> Converted {
