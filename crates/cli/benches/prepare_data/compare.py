@@ -8,6 +8,8 @@ Both programs turn the same files into GPT-2's tokens in a file, in alternation.
 --work from --text (plain text, divided into documents at blank lines) and --dump (a small Wikipedia
 dump), repeated up to --megabytes, so that they are as large as a measurement needs.
 
+Both have to make the same tokens, except for the dump.
+
 Python does what nanoGPT's `prepare.py` does: `load_dataset`, `map` in batches with --threads processes,
 and a numpy memory map that is filled batch by batch (from Arrow's buffers, which is much faster than the
 lists of `prepare.py` where documents are short). It is measured with the `tokenizers` library
@@ -47,6 +49,7 @@ def main():
         for encoder in arguments.encoder:
             programs[encoder] = python_command(arguments, kind, path, work, tokenizer, encoder)
         speeds = {name: [] for name in programs}
+        tokens = {}
         for _ in range(arguments.rounds):
             for name, command in programs.items():
                 remove(work / "out")
@@ -54,10 +57,21 @@ def main():
                 begin = time.perf_counter()
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 speeds[name].append(size / 1e6 / (time.perf_counter() - begin))
+                tokens[name] = (work / "out" / "train.bin").read_bytes()
+        if kind != "dump":
+            check_equal(kind, tokens)
         for name, found in speeds.items():
             shown = ", ".join(f"{speed:.1f}" for speed in found)
             median = statistics.median(found)
             print(f"{kind} | {size / 1e6:.0f} | {name} | {median:.1f} | {shown}", flush=True)
+
+
+def check_equal(kind, tokens):
+    """All programs have to make the same tokens. Python puts end-of-text behind the last document too."""
+    expected = tokens["ldrop"] + (50_256).to_bytes(2, "little")
+    for name, found in tokens.items():
+        if name != "ldrop" and found != expected:
+            sys.exit(f"{kind}: {name} makes other tokens than ldrop")
 
 
 def parse():
@@ -141,7 +155,7 @@ def gpt2_tokenizer(arguments, work):
 
 def ldrop_command(arguments, path, work):
     command = [arguments.ldrop, "data", "prepare", path, "--out", work / "out"]
-    return [*command, "--validation", "0.0005", "--threads", str(arguments.threads), "--quiet"]
+    return [*command, "--validation", "0", "--threads", str(arguments.threads), "--quiet"]
 
 
 def python_command(arguments, kind, path, work, tokenizer, encoder):
@@ -209,7 +223,8 @@ def reference(arguments):
         data = datasets.Dataset.from_generator(pages, gen_kwargs={"path": arguments.path})
     else:
         names = {"jsonl": "json", "parquet": "parquet", "text": "text"}
-        options = {"keep_linebreaks": True} if kind == "text" else {}
+        # A file of plain text is one document for both programs.
+        options = {"sample_by": "document"} if kind == "text" else {}
         files = sorted(str(path) for path in Path(arguments.path).iterdir())
         data = datasets.load_dataset(names[kind], data_files=files, split="train", num_proc=arguments.threads, **options)
     encode = None

@@ -1,10 +1,12 @@
 //! Run configurations: what they resolve to, and how their problems are told.
 
-use std::path::Path;
+mod arbitrary;
+mod shipped;
+
+use std::path::{Path, PathBuf};
 
 use learned_dropout_training::config::{ConfigError, Origin, RunConfig};
 use learned_dropout_training::precision::PrecisionChoice;
-use proptest::prelude::*;
 
 const SMALL: &str = r#"
 [data]
@@ -228,7 +230,7 @@ fn differing_keys_are_named_in_full() {
 
 #[test]
 fn every_documented_key_exists_and_every_key_is_documented() {
-    let document = include_str!("../../../docs/configuration.md");
+    let document = include_str!("../../../../docs/configuration.md");
     let documented: std::collections::BTreeSet<&str> = document
         .lines()
         .filter_map(|line| {
@@ -354,197 +356,6 @@ fn what_is_missing_is_told_key_by_key_and_nothing_follows_from_it() {
     );
 }
 
-/// A valid configuration of arbitrary values, as text of the one way to write each.
-fn any_config() -> impl Strategy<Value = Vec<String>> {
-    let keys = (
-        0..i64::MAX as u64,
-        1..100_usize,
-        0.0..1.0_f64,
-        0.0..3.0_f64,
-        1e-9..1e3_f64,
-        any::<Option<u16>>(),
-        "\\PC{0,12}",
-    );
-    let words = (
-        prop::sample::select(vec![
-            "stochastic",
-            "threshold",
-            "sigmoid",
-            "sigmoid-detached",
-            "none",
-        ]),
-        prop::sample::select(vec!["hidden", "embedding"]),
-        any::<bool>(),
-        any::<bool>(),
-    );
-    (keys, words).prop_map(
-        |((seed, heads, rate, shift, number, option, prompt), words)| {
-            let (rounding, input, detach, penalty) = words;
-            let mut set = vec![
-                format!("seed={seed}"),
-                format!("model.heads={heads}"),
-                format!("model.width={}", heads * 3),
-                format!("model.dropout={rate:?}"),
-                format!("model.learned_dropout.function={{kind=\"cosine\",shift_init={shift:?}}}"),
-                format!("model.learned_dropout.rounding={rounding}"),
-                format!("model.learned_dropout.input={input}"),
-                format!("model.learned_dropout.detach_input={detach}"),
-                format!("train.optimizer.learning_rate={number:?}"),
-                format!("train.optimizer.weight_decay={number:?}"),
-                format!("train.evaluate.sample.prompt={}", toml_string(&prompt)),
-            ];
-            if let Some(number) = option {
-                set.push(format!("train.clip={}.5", number));
-                set.push(format!("model.vocabulary={}", u32::from(number) + 1));
-            }
-            if penalty {
-                set.push(format!(
-                    "model.learned_dropout.penalty.coefficient={number:?}"
-                ));
-                set.push("model.learned_dropout.penalty.kind=entropy".into());
-            }
-            set
-        },
-    )
-}
-
-fn toml_string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn the_resolved_configuration_reads_back_as_itself(overrides in any_config()) {
-        let config = RunConfig::parse(SMALL, Path::new("x"), &overrides).unwrap();
-        let text = config.to_toml().unwrap();
-        let again = RunConfig::parse(&text, Path::new("x"), &[]).unwrap();
-        prop_assert_eq!(&again, &config);
-        prop_assert_eq!(again.to_toml().unwrap(), text);
-    }
-
-    #[test]
-    fn flipped_bytes_are_an_error_or_a_configuration(
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
-    ) {
-        let place = tempfile::NamedTempFile::new().unwrap();
-        let mut bytes = std::fs::read(seed_configs().join("shift-0.toml")).unwrap();
-        for (index, byte) in flips {
-            let index = index.index(bytes.len());
-            bytes[index] = byte;
-        }
-        std::fs::write(place.path(), &bytes).unwrap();
-        if let Err(error) = RunConfig::read(place.path(), &[]) {
-            prop_assert!(error.to_string().starts_with(place.path().to_str().unwrap()));
-        }
-    }
-
-    #[test]
-    fn any_override_is_an_error_or_a_configuration(key in "[a-z._]{0,12}", value in "\\PC{0,12}") {
-        let typed = format!("{key}={value}");
-        if let Err(error) = RunConfig::parse(SMALL, Path::new("x"), std::slice::from_ref(&typed)) {
-            prop_assert!(error.to_string().contains("--set") || value.trim().is_empty());
-        }
-    }
-}
-
-#[test]
-fn a_file_cut_off_anywhere_is_an_error_or_a_configuration() {
-    let text = std::fs::read_to_string(seed_configs().join("precomputed.toml")).unwrap();
-    let complete = parse(&text, &[]).unwrap();
-    let mut errors = 0;
-    for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
-        match parse(&text[..end], &[]) {
-            Err(ConfigError::Invalid { problems, .. }) => {
-                assert!(!problems.is_empty());
-                errors += 1;
-            }
-            Err(other) => panic!("{other}"),
-            Ok(config) => assert_eq!(config.model, complete.model),
-        }
-    }
-    assert!(errors > text.len() / 2);
-}
-
-fn seed_configs() -> std::path::PathBuf {
+fn seed_configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/seed")
-}
-
-/// Counts from the published tables; the one of the pre-computed masks follows from the shapes:
-/// three matrices' worth of queries, keys and values and one of outputs, 4 · 144², more.
-#[test]
-fn the_published_runs_have_the_published_sizes() {
-    let runs = [
-        ("shift-0", 15_335_424, 26_000),
-        ("no-penalty", 15_335_424, 26_000),
-        ("shift-half-pi", 15_335_424, 26_000),
-        ("shift-pi", 15_335_424, 26_000),
-        ("precomputed", 15_418_368, 28_000),
-        ("baseline", 15_441_192, 26_000),
-        ("baseline-dropout-0.2", 15_441_192, 26_000),
-        ("baseline-dropout-0.3", 15_441_192, 26_000),
-        ("baseline-dropout-0.4", 15_441_192, 26_000),
-    ];
-    for (name, parameters, steps) in runs {
-        let path = seed_configs().join(format!("{name}.toml"));
-        let config = RunConfig::read(&path, &[]).unwrap();
-        let model = config.model.transformer(Some(50_257)).unwrap();
-        assert_eq!(model.parameters_without_positions(), parameters, "{name}");
-        assert_eq!(config.train.steps, steps, "{name}");
-        assert_eq!(config.tokens_per_step(), 160_000, "{name}");
-        let penalty = model.learned_dropout.and_then(|mask| mask.penalty);
-        let penalized = name.starts_with("shift") || name == "precomputed";
-        assert_eq!(
-            penalty.map(|penalty| penalty.coefficient),
-            penalized.then_some(0.1),
-            "{name}"
-        );
-    }
-    assert_eq!(
-        std::fs::read_dir(seed_configs()).unwrap().count(),
-        runs.len()
-    );
-}
-
-#[test]
-fn the_quick_start_is_a_valid_configuration() {
-    let path = seed_configs().join("../quickstart.toml");
-    let config = RunConfig::read(&path, &[]).unwrap();
-    assert!(config.model.learned_dropout.is_some());
-    config.model.transformer(Some(2048)).unwrap();
-}
-
-/// The sizes that their comments promise.
-#[test]
-fn the_competitors_are_valid_configurations() {
-    let model = |name: &str| {
-        let path = seed_configs().join(format!("../competitors/{name}.toml"));
-        let config = RunConfig::read(&path, &[]).unwrap();
-        config.model.transformer(Some(2048)).unwrap()
-    };
-    let (dense, narrow) = (model("dense"), model("narrow"));
-    let (experts, routed) = (model("mixture-of-experts"), model("relu-routed-experts"));
-    let router = 4 * 8 * 128;
-    assert_eq!(experts.active_parameters() - router, narrow.parameters());
-    assert_eq!(routed.active_parameters() - router, narrow.parameters());
-    // Twice the units of the dense model.
-    let feed_forwards = 4 * 2 * 128 * 512;
-    assert_eq!(
-        experts.parameters() - router,
-        dense.parameters() + feed_forwards
-    );
-    assert_eq!(model("relu").parameters(), dense.parameters());
-    assert_eq!(model("dropout").parameters(), dense.parameters());
-}
-
-/// Counted by hand: 50,257 embeddings of 768; per block twelve 768² matrices' worth and two norms;
-/// the last norm.
-#[test]
-fn gpt2_has_its_size() {
-    let path = seed_configs().join("../gpt2-124m.toml");
-    let model = RunConfig::read(&path, &[]).unwrap().model;
-    let model = model.transformer(None).unwrap();
-    assert_eq!(model.context, 1024);
-    assert_eq!(model.parameters_without_positions(), 123_551_232);
 }
