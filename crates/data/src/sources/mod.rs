@@ -31,6 +31,7 @@ mod parquet_counts;
 mod parquet_footer;
 mod parquet_pages;
 mod parquet_rows;
+mod parquet_small_column;
 mod parquet_thrift;
 mod pipeline;
 mod plain_text;
@@ -52,7 +53,6 @@ pub use left_out::{LeftOut, Reason, Tally};
 pub use shard::{InvalidShard, Shard};
 
 use crate::progress::{Progress, Silent};
-use hub::HubSettings;
 
 /// A source of text, as a user names it on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,14 +207,14 @@ impl Default for ReadOptions {
     }
 }
 
-/// Non-empty plain text.
+/// Plain text, not only white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The text, or the next piece of it.
     pub text: String,
     /// Whether the next document continues this one. A plain text file of several megabytes comes in
     /// pieces, which are cut after a line break and before a character other than white space, if
-    /// there is such a place.
+    /// there is such a place. The last piece may be empty.
     pub continues: bool,
 }
 
@@ -244,10 +244,7 @@ pub fn read_documents<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let places = inputs::Places {
-        cargo_home: cargo_registry::cargo_home(),
-        hub: HubSettings::from_environment(),
-    };
+    let places = inputs::Places::from_environment();
     read_from(&places, sources, options, progress, sink)
 }
 
@@ -260,10 +257,7 @@ pub(crate) fn read_shard<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut, String), E> {
-    let places = inputs::Places {
-        cargo_home: cargo_registry::cargo_home(),
-        hub: HubSettings::from_environment(),
-    };
+    let places = inputs::Places::from_environment();
     // What is left out before it is read may differ from machine to machine: the results of earlier
     // preparations. The first shard counts it.
     let (mut files, left_out): (Vec<_>, Vec<_>) = inputs::expand(&places, sources, options)?
