@@ -40,14 +40,15 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     // Two processes would do the same runs.
     let _lock = RunFolder::lock(&out)?;
     experiment.check_preparation(&out)?;
+    stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
+    stop::on_signals()?;
     if !common.quiet {
         show_shortened_warmups(&experiment);
     }
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     experiment.outline.write(&out)?;
-    stop::on_signals()?;
     let ended = do_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
     let measured = match stop::stopped() {
         true => Ok(()),
