@@ -1,5 +1,6 @@
 //! A report as Markdown: its tables, what they were computed with, and how to repeat them.
 
+use super::run_notes::run_notes;
 use super::{Report, SPREAD_NOTE, Section};
 
 /// The whole report.
@@ -40,6 +41,9 @@ fn section(section: &Section, level: &str) -> String {
                 error.replace('\n', " ")
             );
         }
+    }
+    for note in run_notes(section) {
+        text += &format!("\n{note}\n");
     }
     let differences = section.differences();
     if !differences.rows.is_empty() {
