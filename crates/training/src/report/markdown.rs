@@ -1,6 +1,6 @@
 //! A report as Markdown: its tables, what they were computed with, and how to repeat them.
 
-use super::{Report, SPREAD_NOTE, Section};
+use super::{Report, SPREAD_NOTE, Section, search};
 
 /// The whole report.
 pub(super) fn document(report: &Report) -> String {
@@ -41,6 +41,7 @@ fn section(section: &Section, level: &str) -> String {
             );
         }
     }
+    text += &search::markdown(section, level);
     let differences = section.differences();
     if !differences.rows.is_empty() {
         text += &format!("\n{level}# Configuration\n\n{}", differences.markdown());
