@@ -218,6 +218,24 @@ model.head = [1]
 }
 
 #[test]
+fn not_all_of_very_many_problems_are_reported() {
+    let lines = |text: &str| {
+        let problems = read(&format!("base = 'base.toml'\n{text}")).map(|_| ());
+        problems.unwrap_err().lines().count() - 1
+    };
+    let arm = "[[arm]]\nname = 'a'\n";
+    let keys: String = (0..5000).map(|of| format!("key-{of} = [1]\n")).collect();
+    assert_eq!(
+        lines(&format!("[sweep]\nsteps = 3\n[sweep.set]\n{keys}{arm}")),
+        50
+    );
+    let heads: Vec<String> = (8..608).map(|of| of.to_string()).collect();
+    let heads = heads.join(", ");
+    let sweep = format!("[sweep]\nsteps = 3\nset.model.heads = [{heads}]\n");
+    assert_eq!(lines(&format!("{sweep}{arm}")), 50);
+}
+
+#[test]
 fn impossible_settings_are_named() {
     let text = "base = 'base.toml'
 [sweep]

@@ -295,14 +295,7 @@ fn row<'a>(
         .iter()
         .find_map(|run: &TriedRun| run.error.as_ref());
     let result = match error {
-        Some(error) => {
-            let error: String = error
-                .replace('\n', " ")
-                .chars()
-                .take(LONGEST_ERROR)
-                .collect();
-            format!("failed: {error}")
-        }
+        Some(error) => format!("failed: {}", shortened(error)),
         None if done < setting.runs.len() => format!("{done}/{seeds} runs"),
         None if reached.is_chosen => "chosen".into(),
         None => String::new(),
@@ -313,6 +306,17 @@ fn row<'a>(
     ];
     let after = [Cell::spread(reached.loss, Unit::Nats), Cell::Text(result)];
     (before, setting, after)
+}
+
+/// The beginning of an error: what went wrong, without advice.
+fn shortened(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    let cause = line.split(';').next().unwrap_or_default();
+    let mut text: String = cause.chars().take(LONGEST_ERROR).collect();
+    if text.len() < cause.len() {
+        text.push('…');
+    }
+    text
 }
 
 fn heat_map(

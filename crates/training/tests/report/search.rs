@@ -12,7 +12,7 @@ fn setting(number: u32, values: &Value, losses: [Option<f64>; 2]) -> Value {
     let run = |(index, loss): (usize, &Option<f64>)| match loss {
         Some(loss) => json!({"seed": index + 1, "validation_loss": loss}),
         None => {
-            json!({"seed": index + 1, "validation_loss": null, "error": "step 3: the loss is NaN"})
+            json!({"seed": index + 1, "validation_loss": null, "error": "step 3: the loss is NaN; try less\nmore"})
         }
     };
     let runs: Vec<Value> = losses.iter().enumerate().map(run).collect();
