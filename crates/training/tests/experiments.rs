@@ -1,50 +1,18 @@
 //! Experiment files, and the status of their runs.
 
+#[path = "support/experiment_file.rs"]
+mod experiment_file;
+
 use std::path::{Path, PathBuf};
 
 use data::TokenizerChoice;
 use data::sources::Source;
-use learned_dropout_training::config::{ConfigError, RunConfig};
+use experiment_file::{BASE, read};
+use learned_dropout_training::config::RunConfig;
 use learned_dropout_training::experiments::{
     ChartKind, Column, DataChoice, DefaultBase, Experiment, FAILURE_FILE, Outline, Published,
     Status, status,
 };
-
-const BASE: &str = "
-seed = 5
-data.path = 'data/base'
-[model]
-context = 8
-width = 8
-heads = 2
-layers = 2
-[model.learned_dropout]
-function = { kind = 'cosine', shift_init = 1.0 }
-penalty = { coefficient = 0.2 }
-[train]
-steps = 6
-batch = 2
-";
-
-/// Reads an experiment file beside a base file, `base.toml`, in a new folder.
-fn read(text: &str) -> Result<(tempfile::TempDir, Experiment), String> {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("base.toml"), BASE).unwrap();
-    let file = place.path().join("study.toml");
-    std::fs::write(&file, text).unwrap();
-    let base = DefaultBase {
-        text: BASE,
-        name: "the default",
-    };
-    match Experiment::read(&file, base) {
-        Ok(experiment) => Ok((place, experiment)),
-        Err(error @ ConfigError::Invalid { .. }) => {
-            let folder = format!("{}/", place.path().display());
-            Err(error.to_string().replace(&folder, ""))
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 fn configs(text: &str) -> Vec<RunConfig> {
     read(text)
@@ -260,7 +228,8 @@ title = 'late'
             "line 8: arm `b`: `published.train` is string \"low\": expected a number",
             "line 10: chart: `kind` is integer `3`: expected one of `validation-loss`, `train-loss`, \
              `step-loss`, `kept`, `kept-by-layer`, `kept-by-position`, `loss-against-flops`, \
-             `loss-against-speed`, `loss-against-decode-speed`, `loss-against-prefill-speed`",
+             `loss-against-speed`, `loss-against-decode-speed`, `loss-against-prefill-speed`, \
+             `search`",
             "line 12: table: `columns` is \"kep\": did you mean `kept`?",
             "line 14: `speed.decode` is 0: expected a whole number of at least 1",
             "line 16: `threshold.sparsity` is 1.5: expected shares from 0 to 1",

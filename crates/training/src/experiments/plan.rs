@@ -27,6 +27,8 @@ pub struct PlannedRun {
     pub arm: usize,
     /// Its seed.
     pub seed: u64,
+    /// What messages call it.
+    pub name: String,
     /// Its folder.
     pub folder: PathBuf,
     /// Its configuration.
@@ -70,7 +72,8 @@ impl Experiment {
     }
 
     /// All runs, in the order in which they are done: every arm with the first seed, then every arm
-    /// with the next one, so that arms can be compared early.
+    /// with the next one, so that arms can be compared early. Arms for which a search chose nothing have
+    /// none.
     pub fn runs(&self, out: &Path) -> Vec<PlannedRun> {
         let data = self.data_folder(out);
         let run = |seed: u64, arm: usize| {
@@ -82,14 +85,18 @@ impl Experiment {
             PlannedRun {
                 arm,
                 seed,
+                name: format!("{}, seed {seed}", self.outline.arms[arm].label),
                 folder: run_folder(out, &self.outline.arms[arm].name, seed),
                 config,
             }
         };
-        let run = &run;
+        let unchosen = self.search.as_ref().map(|search| &search.unchosen);
+        let has_runs = |arm: &usize| unchosen.is_none_or(|arms| !arms.contains(arm));
+        let arms: Vec<usize> = (0..self.configs.len()).filter(has_runs).collect();
+        let (run, arms) = (&run, &arms);
         let seeds = self.outline.seeds.iter();
         seeds
-            .flat_map(|&seed| (0..self.configs.len()).map(move |arm| run(seed, arm)))
+            .flat_map(|&seed| arms.iter().map(move |&arm| run(seed, arm)))
             .collect()
     }
 }

@@ -41,6 +41,7 @@ impl Page {
         }
         self.raw(&format!("<p class=\"note\">{}</p>", escaped(SPREAD_NOTE)));
         self.charts(section.plots());
+        self.search(section);
         self.configuration(section);
         self.samples(section);
         self.environment(section);

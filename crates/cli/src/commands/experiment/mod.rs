@@ -3,6 +3,7 @@
 mod measure;
 mod progress;
 mod runner;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
         text: quickstart::CONFIG,
         name: quickstart::CONFIG_NAME,
     };
-    let experiment = Experiment::read(&arguments.file, base)?;
+    let mut experiment = Experiment::read(&arguments.file, base)?;
     let out = folder(&arguments);
     if out.join(CONFIG_FILE).exists() {
         return Err(Failure::Usage(format!(
@@ -47,9 +48,11 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
         show_shortened_warmups(&experiment);
     }
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
+    let work = (arguments.jobs, common);
+    search::search(&mut experiment, &out, precision, work)?;
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     experiment.outline.write(&out)?;
-    let ended = do_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
+    let ended = do_runs(&experiment, runs.clone(), &out, work)?;
     let measured = match stop::stopped() {
         true => Ok(()),
         false => measure::measure(&experiment, &runs, common),
@@ -57,7 +60,8 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     save_report(&out)?;
     finish(&ended, &out, &arguments, common)?;
     measured?;
-    Failure::if_signalled(stop::stopped())
+    Failure::if_signalled(stop::stopped())?;
+    search::without_choice(&experiment)
 }
 
 /// The experiment's folder: the one of --out, or one named after the file.
@@ -96,17 +100,11 @@ fn do_runs(
     out: &Path,
     (jobs, common): (u16, &Common),
 ) -> Result<Vec<Ended>, Failure> {
-    let labels = experiment
-        .outline
-        .arms
-        .iter()
-        .map(|arm| arm.label.clone())
-        .collect();
-    let mut runner = Runner::new(runs, labels, jobs, common)?;
+    let mut runner = Runner::new(runs, "", jobs, common)?;
     let mut all_ended = Vec::new();
     runner.run(&mut |ended| {
         if common.json {
-            print_json(&EndedRun::read(&experiment.outline, ended)?)?;
+            print_json(&EndedRun::read(&experiment.outline, "full", ended)?)?;
         }
         all_ended.push(ended.clone());
         // The report shows what is done so far.
@@ -123,6 +121,7 @@ fn save_report(out: &Path) -> Result<(), Failure> {
 /// What `--json` prints about a run.
 #[derive(Serialize)]
 struct EndedRun<'a> {
+    phase: &'static str,
     arm: &'a str,
     seed: u64,
     state: &'static str,
@@ -137,10 +136,11 @@ struct EndedRun<'a> {
 }
 
 impl<'a> EndedRun<'a> {
-    fn read(outline: &'a Outline, ended: &'a Ended) -> Result<Self, Failure> {
+    fn read(outline: &'a Outline, phase: &'static str, ended: &'a Ended) -> Result<Self, Failure> {
         let record = RunRecord::read(&ended.folder)?;
         let last = record.evaluations.last();
         Ok(Self {
+            phase,
             arm: &outline.arms[ended.arm].name,
             seed: ended.seed,
             state: match ended.error {

@@ -45,7 +45,6 @@ struct RunningProcess {
 /// Does the runs of an experiment, several at a time.
 pub struct Runner<'a> {
     common: &'a Common,
-    labels: Vec<String>,
     jobs: usize,
     threads: usize,
     waiting: VecDeque<PlannedRun>,
@@ -56,15 +55,15 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for `runs`, `jobs` at a time; `labels` are the arms' names in messages.
+    /// A runner for `runs`, `jobs` at a time; `phase` stands before the progress of several such works.
     pub fn new(
         runs: Vec<PlannedRun>,
-        labels: Vec<String>,
+        phase: &'static str,
         jobs: u16,
         common: &'a Common,
     ) -> Result<Self, Failure> {
         let jobs = usize::from(jobs);
-        let progress = Progress::new(&runs, common.quiet);
+        let progress = Progress::new(&runs, phase, common.quiet);
         let is_finished =
             |run: &PlannedRun| status(&run.folder, &run.config.train) == Status::Finished;
         let (finished, waiting): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_finished);
@@ -74,7 +73,6 @@ impl<'a> Runner<'a> {
                 None => (common.threads() / jobs).max(1),
             },
             common,
-            labels,
             jobs,
             waiting: waiting.into(),
             finished,
@@ -135,7 +133,7 @@ impl<'a> Runner<'a> {
                     self.has_reported_busy = true;
                     self.show_message(&format!(
                         "{}: waiting for another process that uses the folder",
-                        self.name(&run)
+                        run.name
                     ));
                 }
                 self.waiting.push_back(run);
@@ -149,7 +147,7 @@ impl<'a> Runner<'a> {
             } else {
                 "started"
             };
-            self.show_message(&format!("{}: {how}", self.name(&run)));
+            self.show_message(&format!("{}: {how}", run.name));
             self.running.push(RunningProcess { run, process });
         }
         Ok(())
@@ -189,7 +187,7 @@ impl<'a> Runner<'a> {
             let run = self.running.remove(index).run;
             let is_finished = status(&run.folder, &run.config.train) == Status::Finished;
             if exit.success() && is_finished {
-                self.show_message(&format!("{}: {}", self.name(&run), outcome(&run)));
+                self.show_message(&format!("{}: {}", run.name, outcome(&run)));
                 ended.push(Ended::new(&run, None));
             } else if !stop::stopped() {
                 // A signal may reach the processes of a terminal before this one notices it.
@@ -204,16 +202,12 @@ impl<'a> Runner<'a> {
                 }
                 let path = run.folder.join(FAILURE_FILE);
                 model::files::write_atomically(&path, error.as_bytes())?;
-                self.show_message(&format!("{}: failed: {error}", self.name(&run)));
+                self.show_message(&format!("{}: failed: {error}", run.name));
                 ended.push(Ended::new(&run, Some(error)));
             }
             self.progress.ended(&run);
         }
         Ok(ended)
-    }
-
-    fn name(&self, run: &PlannedRun) -> String {
-        format!("{}, seed {}", self.labels[run.arm], run.seed)
     }
 
     fn show_message(&self, line: &str) {
@@ -224,7 +218,8 @@ impl<'a> Runner<'a> {
 }
 
 impl Ended {
-    fn new(run: &PlannedRun, error: Option<String>) -> Self {
+    /// The end of a run.
+    pub fn new(run: &PlannedRun, error: Option<String>) -> Self {
         Self {
             arm: run.arm,
             seed: run.seed,
