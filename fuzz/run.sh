@@ -54,9 +54,9 @@ run_target() {
     if [ -d "fuzz/seeds/$target" ]; then folders+=("fuzz/seeds/$target"); fi
     local most=320
     case $target in text_file | wikipedia_dump | json_*) most=2100 ;; esac
-    # Only this target starts threads. The memory of a thread that has just ended looks lost.
+    # These targets start threads. The memory of a thread that has just ended looks lost.
     local leaks=1
-    if [ "$target" = text_file ]; then leaks=0; fi
+    case $target in text_file | merge) leaks=0 ;; esac
     local dictionary=()
     if [ -f "fuzz/corpus/$target.dict" ]; then dictionary=("-dict=fuzz/corpus/$target.dict"); fi
     local status=0
