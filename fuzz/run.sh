@@ -60,7 +60,8 @@ run_target() {
     local dictionary=()
     if [ -f "fuzz/corpus/$target.dict" ]; then dictionary=("-dict=fuzz/corpus/$target.dict"); fi
     local status=0
-    "fuzz/target/$2/release/$target" "${folders[@]}" "${dictionary[@]}" \
+    # The option covers the inputs, the variable the end of the process.
+    ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks "fuzz/target/$2/release/$target" "${folders[@]}" "${dictionary[@]}" \
         -max_total_time=$((60 * $3)) -rss_limit_mb=1024 -malloc_limit_mb=$most -detect_leaks=$leaks -timeout=10 -max_len=65536 \
         -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 \
         >"fuzz/artifacts/$target.log" 2>&1 || status=$?
