@@ -10,7 +10,7 @@ use std::f32::consts::LOG2_E;
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::math::{cos_sin, is_reduced};
+use crate::math::{cos_sin, is_reduced, log2};
 use crate::partial_sums::add_partial_sums;
 use crate::random::Philox;
 use crate::scratch::{Scratch, scratch};
@@ -52,7 +52,7 @@ pub enum Moment {
 
 /// Rows of one task, and of one partial sum: the order of additions does not depend on the number
 /// of threads. A multiple of 4, so that chunks begin with whole blocks of random numbers.
-const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 64;
 
 /// Rows that go through all steps together, so that they stay in a near cache. A multiple of 4 that
 /// divides [`ROWS`].
@@ -143,7 +143,7 @@ fn masks_and_slopes<'a, 'b>(
 }
 
 /// Writes the masks of whole rows of channels.
-fn write<'a>(masks: &'a mut [Uninit], attended: &[f32], shift: &[f32]) -> &'a mut [f32] {
+pub(crate) fn write<'a>(masks: &'a mut [Uninit], attended: &[f32], shift: &[f32]) -> &'a mut [f32] {
     let width = shift.len();
     check(masks.len(), attended, shift);
     let rows = masks.chunks_exact_mut(width);
@@ -175,7 +175,7 @@ pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
 }
 
 /// Replaces kept masks by 1 and others by 0; NaN stays NaN. `start` is the position of the first one.
-fn round(masks: &mut [f32], keep: Keep, start: usize) {
+pub(crate) fn round(masks: &mut [f32], keep: Keep, start: usize) {
     match keep {
         Keep::Threshold(threshold) => {
             for mask in masks {
@@ -214,7 +214,7 @@ levelled! {
     }
 }
 
-fn check(elements: usize, attended: &[f32], shift: &[f32]) {
+pub(crate) fn check(elements: usize, attended: &[f32], shift: &[f32]) {
     assert_eq!(attended.len(), elements, "one attended value per element");
     assert!(
         !shift.is_empty() && elements.is_multiple_of(shift.len()),
@@ -245,7 +245,7 @@ pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f3
 
 levelled! {
     /// Adds each row of `rows` to `sums`.
-    fn add_rows(sums: &mut [f32], rows: &[f32]) {
+    pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
         for row in rows.chunks_exact(sums.len()) {
             for (sum, value) in sums.iter_mut().zip(row) {
                 *sum += value;
@@ -419,10 +419,22 @@ fn sum(masks: &[f32], moment: Moment) -> f64 {
     match moment {
         Moment::Squared => 0.5 * sum_of_squares_chunk(masks),
         Moment::Linear => masks.iter().map(|&mask| f64::from(mask)).sum(),
-        Moment::Entropy => {
-            let entropy = |&mask: &f32| f64::from(-mask * (mask + 1e-9).log2());
-            masks.iter().map(entropy).sum()
-        }
+        Moment::Entropy => entropy_sum(masks),
         Moment::Kept => masks.iter().filter(|&&mask| mask >= 0.5).count() as f64,
+    }
+}
+
+levelled! {
+    /// The sum of `−M log₂(M + 1e-9)` over masks; NaN if one of them is.
+    pub(crate) fn entropy_sum(masks: &[f32]) -> f64 {
+        let entropy = |mask: f32| f64::from(-mask * log2::<FUSED>(mask + 1e-9));
+        let mut sums = [0.0; 16];
+        let (chunks, rest) = masks.as_chunks::<16>();
+        for chunk in chunks {
+            for (sum, &mask) in sums.iter_mut().zip(chunk) {
+                *sum += entropy(mask);
+            }
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|&mask| entropy(mask)).sum::<f64>()
     }
 }

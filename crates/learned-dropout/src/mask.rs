@@ -7,11 +7,14 @@ use model::{MaskFunction, MaskGradient, Pass, Site};
 
 use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
-use crate::ops::{Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask};
+use crate::ops::{
+    Keep, Moment, duplicated, grouped_product, mask_mean, mask_statistics, masked_product,
+    rounded_mask, value_statistics,
+};
 use crate::penalty;
 use crate::rounding::round;
 use crate::rows::with_leading;
-use crate::statistics::{MaskHistory, MaskStatistics};
+use crate::statistics::{MaskHistory, MaskStatistics, without_graph};
 
 /// A mask that a [`LearnedDropout`](crate::LearnedDropout) has computed for a tensor of `D` dimensions.
 ///
@@ -132,11 +135,34 @@ impl UnroundedMask {
         }
     }
 
+    /// Whether `M` is left to the kernels, which compute it where they need it.
+    fn is_computed_by_kernels(&self) -> bool {
+        self.is_fused() && self.computed.is_none()
+    }
+
+    /// By which rule elements count as kept, where the kernels have it.
+    fn keep_of_kept(&self) -> Option<Keep> {
+        match self.config.rounding.is_binary() {
+            true => self.config.rounding.keep(&self.pass, self.place()),
+            // The factors are not 0 and 1.
+            false => Some(Keep::Threshold(0.5)),
+        }
+    }
+
     fn kept(&self) -> Tensor<3> {
-        let mask = self.values().detach();
-        let scale = self.config.sigmoid_scale;
-        let rounding = self.config.rounding;
-        let kept = round(rounding, mask, scale, &self.pass, self.place()).kept;
+        let fused = self
+            .keep_of_kept()
+            .filter(|_| self.is_computed_by_kernels());
+        let kept = match fused {
+            Some(keep) => {
+                let shift = self.learned.shift.clone().detach();
+                rounded_mask(self.attended.clone().detach(), shift, keep)
+            }
+            None => {
+                let (mask, scale) = (self.values().detach(), self.config.sigmoid_scale);
+                round(self.config.rounding, mask, scale, &self.pass, self.place()).kept
+            }
+        };
         match &self.padding {
             Some(padding) => kept * padding.counts.clone(),
             None => kept,
@@ -146,7 +172,7 @@ impl UnroundedMask {
     /// The factors of the groups of channels, with the gradient of the rounding.
     fn multiplier(&self) -> Tensor<3> {
         let keep = self.config.rounding.keep(&self.pass, self.place());
-        match keep.filter(|_| self.is_fused() && self.computed.is_none()) {
+        match keep.filter(|_| self.is_computed_by_kernels()) {
             Some(keep) => {
                 let shift = self.learned.shift.clone();
                 rounded_mask(self.attended.clone(), shift, keep)
@@ -157,6 +183,30 @@ impl UnroundedMask {
                 round(rounding, self.values(), scale, &self.pass, self.place()).multiplier
             }
         }
+    }
+
+    /// The statistics and the sides, without padding, and the shape of what was measured.
+    fn measure(&self) -> ((Tensor<1>, Tensor<1>), [usize; 3]) {
+        let fused = self
+            .keep_of_kept()
+            .filter(|_| self.is_computed_by_kernels());
+        let mask = match fused {
+            Some(_) => self.attended.clone(),
+            None => self.without_padding(self.values()),
+        };
+        let (shape, mask) = (mask.dims(), without_graph(mask));
+        if shape.contains(&0) {
+            let zeros = |count: usize| Tensor::zeros([count], (&mask.device(), DType::F32));
+            return ((zeros(7), zeros(1)), shape);
+        }
+        let measured = match fused {
+            Some(keep) => mask_statistics(mask, without_graph(self.learned.shift.clone()), keep),
+            None => {
+                let kept = without_graph(self.without_padding(self.kept()));
+                value_statistics(mask, kept)
+            }
+        };
+        (measured, shape)
     }
 
     fn kept_only(&self) -> bool {
@@ -271,7 +321,7 @@ impl<const D: usize> Mask<D> {
         if unrounded.attended.shape().num_elements() == 0 {
             return Tensor::zeros([1], (&unrounded.attended.device(), DType::F32));
         }
-        if unrounded.is_fused() && unrounded.computed.is_none() {
+        if unrounded.is_computed_by_kernels() {
             let attended = unrounded.attended.clone().detach();
             return mask_mean(
                 attended,
@@ -285,12 +335,18 @@ impl<const D: usize> Mask<D> {
 
     /// Measures the mask, without padding.
     ///
-    /// Compares it with the last mask of the module that was measured. The next call compares with this
-    /// one.
+    /// Compares it with the last mask of the module that was measured so. The next call compares with
+    /// this one.
     pub fn statistics(&self) -> MaskStatistics {
-        let [mask, kept] = [self.unrounded.values(), self.unrounded.kept()];
-        let [mask, kept] = [mask, kept].map(|values| self.unrounded.without_padding(values));
-        MaskStatistics::measure(mask, kept, &self.history)
+        let (measured, shape) = self.unrounded.measure();
+        MaskStatistics::new(measured, shape, Some(&self.history))
+    }
+
+    /// Measures the mask like [`statistics`](Self::statistics), but compares it with no other one:
+    /// `changed` is none.
+    pub fn statistics_alone(&self) -> MaskStatistics {
+        let (measured, shape) = self.unrounded.measure();
+        MaskStatistics::new(measured, shape, None)
     }
 
     /// Whether gradients reach the mask only through kept values.

@@ -121,12 +121,15 @@ pub mod plain {
     use crate::ops::tokens::{per_channel, sum_over_tokens};
 
     /// `attended + shift`, with the shift repeated for every token.
-    fn shifted<B: Backend>(attended: FloatTensor<B>, shift: FloatTensor<B>) -> FloatTensor<B> {
+    pub(in crate::ops) fn shifted<B: Backend>(
+        attended: FloatTensor<B>,
+        shift: FloatTensor<B>,
+    ) -> FloatTensor<B> {
         let rank = attended.shape().num_dims();
         B::float_add(attended, per_channel::<B>(shift, rank))
     }
 
-    fn mask<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
+    pub(in crate::ops) fn mask<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
         B::float_add_scalar(
             B::float_mul_scalar(B::float_cos(shifted), 0.5.into()),
             0.5.into(),
@@ -149,7 +152,7 @@ pub mod plain {
     }
 
     /// 1 where the mask is kept, else 0.
-    fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
+    pub(in crate::ops) fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
         let settings = get_or_init_device_settings::<B>(&mask.device());
         let dtype = mask.dtype().into();
         let shape = mask.shape();

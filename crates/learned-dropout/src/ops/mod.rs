@@ -156,6 +156,7 @@ mod grouped_product;
 mod host_values;
 mod linear;
 mod mask;
+mod mask_statistics;
 mod masked_feed_forward;
 mod norm;
 mod optimizer;
@@ -175,7 +176,7 @@ operations! {
     arithmetic: ArithmeticOps, duplicated, mean, scaled, sum_of_two;
     attention: AttentionOps, causal_attention, linear_attention;
     cosine_series: CosineSeriesOps, cosine_series;
-    cross_entropy: CrossEntropyOps, linear_cross_entropy;
+    cross_entropy: CrossEntropyOps, linear_cross_entropy, token_losses;
     dropout: DropoutOps, dropped;
     embedding: EmbeddingOps, sum_with_shared, tied_rows;
     experts: ExpertOps, gated_experts;
@@ -183,6 +184,7 @@ operations! {
     grouped_product: GroupedProductOps, grouped_product;
     linear: LinearOps, linear;
     mask: MaskOps, mask_mean, masked_product, rounded_mask;
+    mask_statistics: MaskStatisticsOps, differing_share, mask_statistics, value_statistics;
     masked_feed_forward: MaskedFeedForwardOps, masked_feed_forward;
     norm: NormOps, layer_norm, norm_linear;
     optimizer: OptimizerOps, adamw, sum_of_squares;

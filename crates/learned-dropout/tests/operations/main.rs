@@ -18,6 +18,7 @@ mod feed_forward;
 mod grouped_product;
 mod linear;
 mod mask;
+mod mask_statistics;
 mod masked_feed_forward;
 mod norm;
 mod operation;
@@ -53,7 +54,7 @@ operations! {
     arithmetic: duplicated, mean, scaled, sum_of_two;
     attention: causal_attention, linear_attention;
     cosine_series: cosine_series;
-    cross_entropy: linear_cross_entropy;
+    cross_entropy: linear_cross_entropy, token_losses;
     dropout: dropped;
     embedding: sum_with_shared, tied_rows;
     experts: gated_experts;
@@ -61,6 +62,7 @@ operations! {
     grouped_product: grouped_product;
     linear: linear;
     mask: mask_mean, masked_product, rounded_mask;
+    mask_statistics: differing_share, mask_statistics, value_statistics;
     masked_feed_forward: masked_feed_forward;
     norm: layer_norm, norm_linear;
     optimizer: adamw, sum_of_squares;

@@ -18,12 +18,12 @@ use crate::operation::{Operation, TOLERANCE};
 use crate::support::device;
 
 /// `M`.
-fn mask_formula(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
+pub fn mask_formula(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
     ((attended + shift.unsqueeze()).cos() + 1.0) * 0.5
 }
 
 /// The threshold that value `index` of a mask must reach to be kept.
-fn threshold_of(keep: Keep, index: usize) -> f32 {
+pub fn threshold_of(keep: Keep, index: usize) -> f32 {
     let noise = |generator: Philox| unit(generator.number(index as u64));
     match keep {
         Keep::Threshold(threshold) => threshold,
@@ -33,7 +33,7 @@ fn threshold_of(keep: Keep, index: usize) -> f32 {
 }
 
 /// The rounded mask, with the gradient of the mask.
-fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
+pub fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
     let count = mask.dims().iter().product::<usize>();
     let bars = (0..count).map(|index| threshold_of(keep, index)).collect();
     let bars = constant(bars, mask.dims(), &mask);
@@ -42,7 +42,7 @@ fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
 }
 
 /// A random rounding.
-fn any_keep(draw: &mut Draw) -> Keep {
+pub fn any_keep(draw: &mut Draw) -> Keep {
     match draw.size(0..3) {
         0 => Keep::Threshold(0.5),
         1 => Keep::Random(draw.generator()),
