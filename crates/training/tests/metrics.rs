@@ -29,9 +29,9 @@ fn evaluation(step: u64) -> Metrics {
         step,
         train_loss: 1.5,
         validation_loss: 2.5,
+        sets: [("news".to_string(), 3.5)].into(),
         best: true,
-        mask: None,
-        feed_forward: None,
+        ..EvaluationMetrics::default()
     })
 }
 
@@ -233,6 +233,7 @@ fn events_decode_to_what_was_written() {
     let (number, values) = scalars(&records[2]);
     assert_eq!(number, 300);
     assert!(values.contains(&("validation/loss".into(), 2.5)));
+    assert!(values.contains(&("news/loss".into(), 3.5)));
     let text = fields(&records[3]);
     let summary = fields(field(&text, 5).unwrap());
     let tensor = fields(field(&fields(&summary[0].1), 8).unwrap());

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use learned_dropout_training::checkpoints::{BEST, LATEST};
 use learned_dropout_training::config::RunConfig;
-use learned_dropout_training::metrics::{EvaluationMetrics, Metrics, StepMetrics};
+use learned_dropout_training::metrics::{
+    EnvironmentMetrics, EvaluationMetrics, Metrics, StepMetrics,
+};
 use learned_dropout_training::run_folder::RunFolderError;
 use learned_dropout_training::trainer::{Setup, TrainError};
 use support::{Place, finish, train};
@@ -31,7 +33,10 @@ fn metrics(run: &Path) -> Vec<String> {
             Metrics::Evaluation(of) => {
                 format!("{} {} {}", of.step, of.train_loss, of.validation_loss)
             }
-            other => format!("{other:?}"),
+            Metrics::Sample(sample) => format!("{} {}", sample.step, sample.text),
+            Metrics::Environment(of) => {
+                format!("{:?}", EnvironmentMetrics { time: None, ..of })
+            }
         })
         .collect()
 }

@@ -31,10 +31,11 @@
 //!   of an experiment change the tree.
 //! - `deserialize` reads a tree into any serde type, up to the first problem. `reading` uses it to collect
 //!   all problems, and `keys` to determine the keys of a type.
-//! - `run` and `train` hold the tables.
+//! - `run`, `train` and `evaluate` hold the tables.
 
 mod deserialize;
 pub(crate) mod document;
+mod evaluate;
 pub(crate) mod keys;
 pub(crate) mod nearest;
 pub(crate) mod problem;
@@ -42,10 +43,9 @@ pub(crate) mod reading;
 mod run;
 mod train;
 
+pub use evaluate::{EvaluateConfig, EvaluationBatches, EvaluationWindows, SampleConfig};
 pub use model::ModelConfig;
 pub use problem::{ConfigError, Origin, Problem};
 pub(crate) use run::DEFAULT_SEED;
 pub use run::{DataConfig, RunConfig};
-pub use train::{
-    CheckpointConfig, EvaluateConfig, OptimizerConfig, SampleConfig, ScheduleConfig, TrainConfig,
-};
+pub use train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};

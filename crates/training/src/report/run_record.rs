@@ -117,7 +117,7 @@ impl RunRecord {
         let failure = std::fs::read_to_string(folder.join(FAILURE_FILE)).ok();
         let mut record = Self {
             folder: folder.into(),
-            config: RunConfig::read(&path, &[])?,
+            config: RunConfig::read_stored(&path, &[])?,
             steps: Vec::new(),
             evaluations: Vec::new(),
             samples: Vec::new(),

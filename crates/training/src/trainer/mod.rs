@@ -3,10 +3,13 @@
 mod auxiliary;
 mod error;
 mod evaluation;
+mod evaluation_sets;
+mod evaluation_windows;
 mod gradients;
 mod kept_share;
 mod observer;
 mod origin;
+mod spent;
 mod start;
 mod step;
 mod step_timing;
@@ -34,11 +37,13 @@ use crate::run_folder::RunFolder;
 pub use error::TrainError;
 pub use kept_share::{KeptShareError, set_kept_share};
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
+pub use spent::Spent;
 pub use start::Setup;
 pub use step_timing::{StepTimer, StepTiming};
 
 use error::finite;
-use evaluation::evaluate;
+use evaluation::{Texts, evaluate};
+use evaluation_sets::EvaluationSet;
 use step::Step;
 use windows::Windows;
 
@@ -47,6 +52,7 @@ pub struct Trainer<'a> {
     config: RunConfig,
     model_config: TransformerConfig,
     windows: Windows<'a>,
+    sets: Vec<EvaluationSet>,
     /// Without autodiff.
     device: Device,
     precision: Precision,
@@ -64,6 +70,7 @@ pub struct Trainer<'a> {
     damaged: Vec<DamagedCheckpoint>,
     /// Time and tokens of the steps since the last line of metrics.
     since_logged: (Duration, u64),
+    spent: Spent,
     folder: RunFolder,
 }
 
@@ -74,6 +81,8 @@ pub struct Outcome {
     pub state: TrainerState,
     /// Whether it was stopped before its last step.
     pub stopped: bool,
+    /// What this process spent its time on.
+    pub spent: Spent,
     /// The last checkpoint.
     pub latest: Option<PathBuf>,
     /// The checkpoint with the lowest validation loss.
@@ -97,12 +106,18 @@ impl Trainer<'_> {
         });
         loop {
             if self.evaluation_is_due() {
-                self.evaluate(hooks)?;
+                let began = Instant::now();
+                let evaluated = self.evaluate(hooks);
+                self.spent.evaluations += began.elapsed();
+                evaluated?;
             }
             let stopped = hooks.stopped();
             let finished = self.state.step >= self.config.train.steps;
             if stopped || finished || self.checkpoint_is_due() {
-                self.save(hooks)?;
+                let began = Instant::now();
+                let saved = self.save(hooks);
+                self.spent.checkpoints += began.elapsed();
+                saved?;
             }
             if stopped || finished {
                 return Ok(self.outcome(!finished));
@@ -181,7 +196,9 @@ impl Trainer<'_> {
             tokens: self.state.tokens,
             ..metrics
         };
-        self.report_step(began.elapsed(), metrics, values.mask, hooks)
+        let took = began.elapsed();
+        self.spent.training += took;
+        self.report_step(took, metrics, values.mask, hooks)
     }
 
     /// Adapts the penalty to the share that the current step kept. The step is not counted yet.
@@ -233,14 +250,22 @@ impl Trainer<'_> {
     fn evaluate(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
         let step = self.state.step;
         let weights = self.model.to_weights();
-        let batches = self.config.train.evaluate.batches;
         // A separate model: the one in training remembers its last masks.
         let model = Transformer::from_weights(&self.model_config, &weights, &self.device)
             .with_precision(self.precision);
-        let found = evaluate(&model, &self.device, &self.windows, (step, batches), hooks)?;
+        let texts = Texts {
+            config: &self.config,
+            step,
+            data: self.windows.data,
+            sets: &self.sets,
+        };
+        let found = evaluate(&model, &self.device, &texts, hooks)?;
         let Some(found) = found else { return Ok(()) };
         self.check(step, "evaluated training loss", found.train_loss)?;
         self.check(step, "validation loss", found.validation_loss)?;
+        for &loss in found.sets.values() {
+            self.check(step, "loss on a set of train.evaluate.sets", loss)?;
+        }
         let best = self.state.best.as_ref();
         let best = best.is_none_or(|best| found.validation_loss < best.validation_loss);
         if best {
@@ -252,11 +277,14 @@ impl Trainer<'_> {
         self.state.evaluated = Some(step);
         let metrics = EvaluationMetrics {
             step,
+            tokens: Some(self.state.tokens),
             train_loss: found.train_loss,
             validation_loss: found.validation_loss,
+            sets: found.sets,
             best,
             mask: found.mask,
             feed_forward: found.feed_forward,
+            time: None,
         };
         hooks.observer.evaluated(&metrics);
         self.metrics.write(&Metrics::Evaluation(metrics))?;
@@ -280,8 +308,11 @@ impl Trainer<'_> {
             .observer
             .sampled(step, sample.as_deref().map_err(String::as_str));
         if let Ok(text) = sample {
-            self.metrics
-                .write(&Metrics::Sample(SampleMetrics { step, text }))?;
+            self.metrics.write(&Metrics::Sample(SampleMetrics {
+                step,
+                text,
+                time: None,
+            }))?;
         }
         Ok(())
     }
@@ -335,6 +366,7 @@ impl Trainer<'_> {
         Outcome {
             state: self.state.clone(),
             stopped,
+            spent: self.spent,
             latest: self.last_checkpoint.clone(),
             best: best.map(|name| self.folder.checkpoints().join(name)),
         }
