@@ -50,6 +50,22 @@ pub enum Moment {
     Kept,
 }
 
+impl Moment {
+    /// The derivative with respect to `M`.
+    #[inline(always)]
+    fn slope(self, mask: f32) -> f32 {
+        match self {
+            Self::Squared => mask,
+            Self::Linear => 1.0,
+            Self::Entropy => -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E,
+            Self::Kept => 0.0,
+        }
+    }
+}
+
+/// Values of one task, where masks have no rows. A multiple of 4, as [`ROWS`] is.
+const VALUES: usize = 1 << 14;
+
 /// Rows of one task, and of one partial sum: the order of additions does not depend on the number
 /// of threads. A multiple of 4, so that chunks begin with whole blocks of random numbers.
 pub(crate) const ROWS: usize = 64;
@@ -329,6 +345,16 @@ pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
     })
 }
 
+/// `round(M)` for the values of any mask: 1 where one is kept, 0 elsewhere. NaN where `M` is NaN.
+pub fn rounded_values(masks: &[f32], keep: Keep) -> Vec<f32> {
+    from_chunks(masks.len(), VALUES, |index, output| {
+        let first = index * VALUES;
+        let output = output.write_copy_of_slice(&masks[first..first + output.len()]);
+        round(output, keep, first);
+        output
+    })
+}
+
 /// The gradients of [`rounded`] with respect to `attended` and to the shift. They pass straight
 /// through the rounding: `dM/dz · gradient`, and its sum over the rows.
 ///
@@ -377,6 +403,31 @@ pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
     (partial.iter().sum::<f64>() / attended.len() as f64) as f32
 }
 
+/// The mean of a moment over the values of any mask.
+///
+/// # Panics
+/// If the mask is empty.
+pub fn value_mean(masks: &[f32], moment: Moment) -> f32 {
+    assert!(!masks.is_empty(), "a mean of nothing");
+    let sums = masks.par_chunks(VALUES).map(|masks| sum(masks, moment));
+    let sums: Vec<f64> = sums.collect();
+    (sums.iter().sum::<f64>() / masks.len() as f64) as f32
+}
+
+/// The gradient of [`value_mean`] with respect to the values, times `gradient`.
+pub fn value_mean_backward(masks: &[f32], moment: Moment, gradient: f32) -> Vec<f32> {
+    let factor = gradient / masks.len() as f32;
+    from_chunks(masks.len(), VALUES, |index, output| {
+        let first = index * VALUES;
+        let masks = &masks[first..first + output.len()];
+        for (output, &mask) in output.iter_mut().zip(masks) {
+            output.write(factor * moment.slope(mask));
+        }
+        // SAFETY: the slices are as long, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
+}
+
 /// The gradients of [`mean`] with respect to `attended` and to the shift, times `gradient`.
 ///
 /// # Panics
@@ -399,7 +450,7 @@ pub fn mean_backward(
             Moment::Linear => {}
             Moment::Entropy => {
                 for (&mask, slope) in masks.iter().zip(&mut *dattended) {
-                    *slope *= -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E;
+                    *slope *= moment.slope(mask);
                 }
             }
             Moment::Kept => dattended.fill(0.0),

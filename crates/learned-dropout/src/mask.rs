@@ -9,7 +9,7 @@ use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::ops::{
     Keep, Moment, duplicated, grouped_product, mask_mean, mask_statistics, masked_product,
-    rounded_mask, value_statistics,
+    rounded_mask, rounded_values, value_mean, value_statistics,
 };
 use crate::penalty;
 use crate::rounding::round;
@@ -109,13 +109,16 @@ impl UnroundedMask {
         let [attended, for_penalty] = duplicated(self.attended.clone());
         self.attended = attended;
         let kind = self.config.penalty;
-        match kind.moment().filter(|_| self.is_fused()) {
-            Some(moment) => mask_mean(for_penalty, self.learned.shift.clone(), moment),
-            None => {
-                let mean = penalty::mean(kind, self.compute(for_penalty));
-                self.rescaled_for_padding(mean)
-            }
+        let moment = kind.moment();
+        if let Some(moment) = moment.filter(|_| self.is_fused()) {
+            return mask_mean(for_penalty, self.learned.shift.clone(), moment);
         }
+        let mask = self.compute(for_penalty);
+        let mean = match moment {
+            Some(moment) => value_mean(mask, moment),
+            None => penalty::mean(kind, mask),
+        };
+        self.rescaled_for_padding(mean)
     }
 
     /// Rescales a mean over all tokens, to which padding adds 0, to a mean over the tokens without
@@ -150,14 +153,12 @@ impl UnroundedMask {
     }
 
     fn kept(&self) -> Tensor<3> {
-        let fused = self
-            .keep_of_kept()
-            .filter(|_| self.is_computed_by_kernels());
-        let kept = match fused {
-            Some(keep) => {
+        let kept = match self.keep_of_kept() {
+            Some(keep) if self.is_computed_by_kernels() => {
                 let shift = self.learned.shift.clone().detach();
                 rounded_mask(self.attended.clone().detach(), shift, keep)
             }
+            Some(keep) => rounded_values(self.values().detach(), keep),
             None => {
                 let (mask, scale) = (self.values().detach(), self.config.sigmoid_scale);
                 round(self.config.rounding, mask, scale, &self.pass, self.place()).kept
@@ -172,11 +173,12 @@ impl UnroundedMask {
     /// The factors of the groups of channels, with the gradient of the rounding.
     fn multiplier(&self) -> Tensor<3> {
         let keep = self.config.rounding.keep(&self.pass, self.place());
-        match keep.filter(|_| self.is_computed_by_kernels()) {
-            Some(keep) => {
+        match keep {
+            Some(keep) if self.is_computed_by_kernels() => {
                 let shift = self.learned.shift.clone();
                 rounded_mask(self.attended.clone(), shift, keep)
             }
+            Some(keep) => rounded_values(self.values(), keep),
             None => {
                 let scale = self.config.sigmoid_scale;
                 let rounding = self.config.rounding;
@@ -227,7 +229,7 @@ impl UnroundedMask {
                 let shift = self.learned.shift.clone();
                 masked_product(x, self.attended.clone(), shift, keep)
             }
-            None => x * self.multiplier().cast(dtype),
+            None => grouped_product(x, self.multiplier().cast(dtype), 1, false),
         }
     }
 
@@ -329,8 +331,8 @@ impl<const D: usize> Mask<D> {
                 Moment::Kept,
             );
         }
-        let kept = unrounded.values().detach().greater_equal_elem(0.5).float();
-        unrounded.rescaled_for_padding(kept.cast(DType::F32).mean())
+        let kept = value_mean(unrounded.values().detach(), Moment::Kept);
+        unrounded.rescaled_for_padding(kept)
     }
 
     /// Measures the mask, without padding.

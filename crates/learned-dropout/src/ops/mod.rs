@@ -183,7 +183,7 @@ operations! {
     feed_forward: FeedForwardOps, norm_feed_forward;
     grouped_product: GroupedProductOps, grouped_product;
     linear: LinearOps, linear;
-    mask: MaskOps, mask_mean, masked_product, rounded_mask;
+    mask: MaskOps, mask_mean, masked_product, rounded_mask, rounded_values, value_mean;
     mask_statistics: MaskStatisticsOps, differing_share, mask_statistics, value_statistics;
     masked_feed_forward: MaskedFeedForwardOps, masked_feed_forward;
     norm: NormOps, layer_norm, norm_linear;

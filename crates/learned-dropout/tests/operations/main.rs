@@ -61,7 +61,7 @@ operations! {
     feed_forward: norm_feed_forward;
     grouped_product: grouped_product;
     linear: linear;
-    mask: mask_mean, masked_product, rounded_mask;
+    mask: mask_mean, masked_product, rounded_mask, rounded_values, value_mean;
     mask_statistics: differing_share, mask_statistics, value_statistics;
     masked_feed_forward: masked_feed_forward;
     norm: layer_norm, norm_linear;
