@@ -8,7 +8,7 @@ use std::process::Child;
 
 use kernels::random::Philox;
 use serde_json::Value;
-use support::{failure, last_step, ldrop, run, start, terminate, wait_until};
+use support::{failure, last_step, ldrop, run, send, start, terminate, wait_until};
 
 const KILLS: u64 = 8;
 
@@ -88,6 +88,27 @@ const RUNS: [&str; 4] = [
     "learned/seed-2",
     "baseline/seed-2",
 ];
+
+#[test]
+fn a_signal_while_the_text_is_prepared_leaves_none_of_it() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder, STUDY);
+    // Nobody writes into this pipe, so the experiment waits for its text.
+    let text = folder.join("text.txt");
+    std::fs::remove_file(&text).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(&text).status();
+    assert!(made.expect("mkfifo runs").success());
+    let hidden = folder.join("out/.data.preparing");
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let mut child = start(folder, &["experiment", "study.toml", "--out", "out"]);
+        let new = hidden.join("new");
+        let ended = wait_until(&mut child, "the hidden folder", || new.exists());
+        assert!(ended.is_none(), "{ended:?}");
+        send(&mut child, signal, status);
+        assert!(!hidden.exists() && !folder.join("out/data").exists());
+    }
+}
 
 #[test]
 fn arms_and_seeds_become_a_report() {
@@ -389,4 +410,38 @@ fn terminated_it_saves_and_goes_on() {
     );
     let page = std::fs::read_to_string(folder.join("killed/report.html")).expect("a report");
     assert!(page.contains("4 runs are not done yet"));
+}
+
+/// Evaluations after steps 5 and 10, of which the second is not better by enough.
+#[test]
+fn runs_that_end_early_are_finished() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let stop = "train.steps = 30\ntrain.stop = { patience = 1, threshold = 100.0 }\n\
+                train.schedule.warmup = 40";
+    prepare(folder, &STUDY.replace("train.steps = 30", stop));
+    let command = ["experiment", "study.toml", "--out", "out", "--json"];
+    let ended = lines(&run(folder, &command).stdout);
+    assert_eq!(ended.len(), 4);
+    for of in &ended {
+        assert_eq!(
+            (&of["state"], &of["step"]),
+            (&"finished".into(), &10.into())
+        );
+        assert_eq!(of["early_end"]["reason"], "patience");
+    }
+    let metrics = || {
+        let file = |run: &str| folder.join("out/runs").join(run).join("metrics.jsonl");
+        RUNS.map(|run| std::fs::read_to_string(file(run)).expect("metrics"))
+    };
+    let before = metrics();
+    assert_eq!(lines(&run(folder, &command).stdout), ended);
+    assert_eq!(metrics(), before);
+    let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
+    let early = "Learned dropout, seed 2: stopped early at step 10: no validation loss lower by more \
+                 than 100 in 1 evaluation.";
+    assert!(page.contains(early));
+    let config = folder.join("out/runs/learned/seed-1/config.toml");
+    let config = std::fs::read_to_string(config).expect("a configuration");
+    assert!(config.contains("warmup = 30\n"), "{config}");
 }

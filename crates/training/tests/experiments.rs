@@ -1,50 +1,18 @@
 //! Experiment files, and the status of their runs.
 
+#[path = "support/experiment_file.rs"]
+mod experiment_file;
+
 use std::path::{Path, PathBuf};
 
 use data::TokenizerChoice;
 use data::sources::Source;
-use learned_dropout_training::config::{ConfigError, RunConfig};
+use experiment_file::{BASE, read};
+use learned_dropout_training::config::RunConfig;
 use learned_dropout_training::experiments::{
     ChartKind, Column, DataChoice, DefaultBase, Experiment, FAILURE_FILE, Outline, Published,
     Status, status,
 };
-
-const BASE: &str = "
-seed = 5
-data.path = 'data/base'
-[model]
-context = 8
-width = 8
-heads = 2
-layers = 2
-[model.learned_dropout]
-function = { kind = 'cosine', shift_init = 1.0 }
-penalty = { coefficient = 0.2 }
-[train]
-steps = 6
-batch = 2
-";
-
-/// Reads an experiment file beside a base file, `base.toml`, in a new folder.
-fn read(text: &str) -> Result<(tempfile::TempDir, Experiment), String> {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("base.toml"), BASE).unwrap();
-    let file = place.path().join("study.toml");
-    std::fs::write(&file, text).unwrap();
-    let base = DefaultBase {
-        text: BASE,
-        name: "the default",
-    };
-    match Experiment::read(&file, base) {
-        Ok(experiment) => Ok((place, experiment)),
-        Err(error @ ConfigError::Invalid { .. }) => {
-            let folder = format!("{}/", place.path().display());
-            Err(error.to_string().replace(&folder, ""))
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 fn configs(text: &str) -> Vec<RunConfig> {
     read(text)
@@ -260,7 +228,8 @@ title = 'late'
             "line 8: arm `b`: `published.train` is string \"low\": expected a number",
             "line 10: chart: `kind` is integer `3`: expected one of `validation-loss`, `train-loss`, \
              `step-loss`, `kept`, `kept-by-layer`, `kept-by-position`, `loss-against-flops`, \
-             `loss-against-speed`, `loss-against-decode-speed`, `loss-against-prefill-speed`",
+             `loss-against-speed`, `loss-against-decode-speed`, `loss-against-prefill-speed`, \
+             `search`",
             "line 12: table: `columns` is \"kep\": did you mean `kept`?",
             "line 14: `speed.decode` is 0: expected a whole number of at least 1",
             "line 16: `threshold.sparsity` is 1.5: expected shares from 0 to 1",
@@ -374,7 +343,12 @@ fn a_changed_arm_is_reported_with_both_values() {
 fn a_run_is_finished_when_it_is_evaluated_and_saved() {
     let place = tempfile::tempdir().unwrap();
     let run: PathBuf = place.path().into();
-    assert_eq!(status(&run, 2), Status::Waiting);
+    let of_steps = |steps: u64| {
+        let overrides = [format!("train.steps={steps}")];
+        let config = RunConfig::parse(BASE, Path::new("base.toml"), &overrides).unwrap();
+        status(&run, &config.train)
+    };
+    assert_eq!(of_steps(2), Status::Waiting);
     let step = |step: u64| {
         format!(
             "{{\"kind\":\"step\",\"step\":{step},\"tokens\":1,\"loss\":1.0,\"learning_rate\":0.1,\
@@ -385,21 +359,21 @@ fn a_run_is_finished_when_it_is_evaluated_and_saved() {
                       \"validation_loss\":1.0,\"best\":true}\n";
     let metrics = run.join("metrics.jsonl");
     std::fs::write(&metrics, step(1) + "{\"kind\":\"st").unwrap();
-    assert_eq!(status(&run, 2), Status::Begun(1));
+    assert_eq!(of_steps(2), Status::Begun(1));
     std::fs::write(&metrics, step(1) + &step(2) + evaluation).unwrap();
     assert_eq!(
-        status(&run, 2),
+        of_steps(2),
         Status::Finished,
         "of old runs the metrics are enough"
     );
-    assert_eq!(status(&run, 3), Status::Begun(2));
+    assert_eq!(of_steps(3), Status::Begun(2));
     // Killed before the last checkpoint was complete.
     std::fs::create_dir(run.join("checkpoints")).unwrap();
-    assert_eq!(status(&run, 2), Status::Begun(2));
+    assert_eq!(of_steps(2), Status::Begun(2));
     std::fs::write(run.join("latest"), "step-00000002\n").unwrap();
-    assert_eq!(status(&run, 2), Status::Finished);
+    assert_eq!(of_steps(2), Status::Finished);
     std::fs::write(run.join(FAILURE_FILE), "out of memory\n").unwrap();
-    assert_eq!(status(&run, 2), Status::Failed("out of memory".into()));
+    assert_eq!(of_steps(2), Status::Failed("out of memory".into()));
 }
 
 /// The experiment files of the repository are valid with every key.

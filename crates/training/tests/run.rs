@@ -37,6 +37,7 @@ fn metrics(run: &Path) -> Vec<String> {
             Metrics::Environment(of) => {
                 format!("{:?}", EnvironmentMetrics { time: None, ..of })
             }
+            other => format!("{other:?}"),
         })
         .collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! A TOML file names the base configuration, the arms with their changes to it, the seeds, the data,
 //! and the content of the report. Every run of an experiment is an ordinary run folder,
-//! `runs/ARM/seed-N` in the experiment's folder, so it is resumed like any other.
+//! `runs/ARM/seed-N` in the experiment's folder, so it is resumed like any other. A file with a table
+//! `sweep` has shorter runs before them, `search/ARM/NNN-seed-N`, which try settings of the arms.
 
 mod data_choice;
 mod measurements;
@@ -11,6 +12,9 @@ mod outline_check;
 mod plan;
 mod prepare;
 mod read;
+mod search;
+mod search_record;
+mod sweep;
 
 use crate::config::RunConfig;
 
@@ -25,11 +29,19 @@ pub use outline::{
 pub(crate) use plan::run_folder;
 pub use plan::{Changed, FAILURE_FILE, PlannedRun, Status, status};
 pub use prepare::ExperimentError;
+pub use search::{Candidate, Search, SearchRun};
+pub use search_record::{
+    Edge, SEARCH_FILE, SearchError, SearchRecord, SearchedArm, TriedRun, TriedSetting,
+};
+pub(crate) use sweep::distinct;
+pub use sweep::{Setting, in_words, short_names, shown};
 
 /// Name of the folder of runs in an experiment's folder.
 pub const RUNS_FOLDER: &str = "runs";
 /// Name of the folder of prepared data in an experiment's folder.
 pub const DATA_FOLDER: &str = "data";
+/// Name of the folder of the search's runs in an experiment's folder.
+pub const SEARCH_FOLDER: &str = "search";
 
 /// The content of an experiment file.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +50,11 @@ pub struct Experiment {
     pub outline: Outline,
     /// The data; none if every arm has its own `data.path`.
     pub data: Option<DataChoice>,
-    /// The configuration of each arm of the outline, with the first seed.
+    /// The configuration of each arm of the outline, with the first seed. That of a searched arm has the
+    /// first setting until one is [chosen](Self::use_choices).
     pub configs: Vec<RunConfig>,
+    /// The search for settings before the runs; none if the file has no table `sweep`.
+    pub search: Option<Search>,
 }
 
 /// The base configuration of experiments that name none.

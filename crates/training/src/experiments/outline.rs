@@ -63,6 +63,10 @@ pub struct Outline {
     /// Analyses of masks; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masks: Option<MaskPlan>,
+    /// Whether settings are searched for before the runs; [`SearchRecord`](super::SearchRecord) has the
+    /// outcome.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
 }
 
 /// An arm of an experiment.
@@ -126,11 +130,13 @@ pub enum ChartKind {
     LossAgainstDecodeSpeed,
     /// Validation loss at the end of training against the speed of reading a prompt.
     LossAgainstPrefillSpeed,
+    /// The settings that were searched. The page of a report has it without being asked for.
+    Search,
 }
 
 impl ChartKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ValidationLoss,
         Self::TrainLoss,
         Self::StepLoss,
@@ -141,6 +147,7 @@ impl ChartKind {
         Self::LossAgainstSpeed,
         Self::LossAgainstDecodeSpeed,
         Self::LossAgainstPrefillSpeed,
+        Self::Search,
     ];
 
     /// Its name in experiment files.
@@ -156,6 +163,7 @@ impl ChartKind {
             Self::LossAgainstSpeed => "loss-against-speed",
             Self::LossAgainstDecodeSpeed => "loss-against-decode-speed",
             Self::LossAgainstPrefillSpeed => "loss-against-prefill-speed",
+            Self::Search => "search",
         }
     }
 }

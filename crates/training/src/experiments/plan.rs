@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DATA_FOLDER, DataChoice, Experiment, RUNS_FOLDER};
 use crate::checkpoints::{FOLDER as CHECKPOINTS, LATEST};
-use crate::config::{ConfigError, RunConfig};
+use crate::config::{ConfigError, RunConfig, TrainConfig};
 use crate::metrics::Metrics;
 use crate::precision::PrecisionChoice;
 use crate::run_data;
@@ -27,6 +27,8 @@ pub struct PlannedRun {
     pub arm: usize,
     /// Its seed.
     pub seed: u64,
+    /// What messages call it.
+    pub name: String,
     /// Its folder.
     pub folder: PathBuf,
     /// Its configuration.
@@ -70,7 +72,8 @@ impl Experiment {
     }
 
     /// All runs, in the order in which they are done: every arm with the first seed, then every arm
-    /// with the next one, so that arms can be compared early.
+    /// with the next one, so that arms can be compared early. Arms for which a search chose nothing have
+    /// none.
     pub fn runs(&self, out: &Path) -> Vec<PlannedRun> {
         let data = self.data_folder(out);
         let run = |seed: u64, arm: usize| {
@@ -82,14 +85,18 @@ impl Experiment {
             PlannedRun {
                 arm,
                 seed,
+                name: format!("{}, seed {seed}", self.outline.arms[arm].label),
                 folder: run_folder(out, &self.outline.arms[arm].name, seed),
                 config,
             }
         };
-        let run = &run;
+        let unchosen = self.search.as_ref().map(|search| &search.unchosen);
+        let has_runs = |arm: &usize| unchosen.is_none_or(|arms| !arms.contains(arm));
+        let arms: Vec<usize> = (0..self.configs.len()).filter(has_runs).collect();
+        let (run, arms) = (&run, &arms);
         let seeds = self.outline.seeds.iter();
         seeds
-            .flat_map(|&seed| (0..self.configs.len()).map(move |arm| run(seed, arm)))
+            .flat_map(|&seed| arms.iter().map(move |&arm| run(seed, arm)))
             .collect()
     }
 }
@@ -118,6 +125,7 @@ impl PlannedRun {
         let stored = RunConfig::read_stored(&path, &[])?;
         let mut wanted = self.config.clone();
         // A run stores the values that it decided on when it began.
+        wanted.train.shorten_warmup();
         wanted.model.vocabulary = wanted.model.vocabulary.or(stored.model.vocabulary);
         if wanted.train.precision == PrecisionChoice::Auto {
             wanted.train.precision = stored.train.precision;
@@ -163,23 +171,28 @@ impl PlannedRun {
     }
 }
 
-/// How far the run in a folder has got, if it has `steps` steps in all.
-pub fn status(folder: &Path, steps: u64) -> Status {
+/// How far the run in a folder has got, if it trains with these settings.
+///
+/// A run is finished after its last step, or when `[train.stop]` has ended it before.
+pub fn status(folder: &Path, train: &TrainConfig) -> Status {
     if let Ok(error) = std::fs::read_to_string(folder.join(FAILURE_FILE)) {
         return Status::Failed(error.trim().into());
     }
     let Ok(metrics) = std::fs::read_to_string(folder.join(METRICS_FILE)) else {
         return Status::Waiting;
     };
-    let (mut step, mut evaluated) = (0, 0);
+    let (mut step, mut evaluated, mut end) = (0, 0, None);
     for line in metrics.lines() {
         match serde_json::from_str(line) {
             Ok(Metrics::Step(metrics)) => step = metrics.step,
             Ok(Metrics::Evaluation(metrics)) => evaluated = metrics.step,
+            Ok(Metrics::End(metrics)) => end = Some(metrics),
             _ => {}
         }
     }
-    if evaluated >= steps && is_saved(folder, steps) {
+    let end = end.filter(|end| end.holds(train, step));
+    let last = end.map_or(train.steps, |end| end.step);
+    if evaluated >= last && is_saved(folder, last) {
         Status::Finished
     } else {
         Status::Begun(step)

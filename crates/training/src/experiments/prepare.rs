@@ -9,7 +9,9 @@ use data::progress::Progress;
 use data::sources::Source;
 use data::{DataFolder, PrepareOptions, prepare};
 
-use super::{Changed, DATA_FOLDER, DataChoice, Experiment, Outline, OutlineError, PlannedRun};
+use super::{
+    Changed, DATA_FOLDER, DataChoice, Experiment, Outline, OutlineError, PlannedRun, SearchError,
+};
 use crate::config::ConfigError;
 use crate::precision::{PrecisionChoice, PrecisionError};
 
@@ -49,15 +51,28 @@ pub enum ExperimentError {
     /// The data cannot be prepared or read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The record of the search cannot be read or written.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// The stored configuration of a run cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Runs were begun with another configuration than the experiment has for them now.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", changes(.0))]
     Changed(Vec<Changed>),
     /// The device does not have the precision.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
+}
+
+/// The most changed runs that a message lists.
+const MOST_LISTED: usize = 10;
+
+fn changes(runs: &[Changed]) -> String {
+    let listed = runs.iter().take(MOST_LISTED).map(ToString::to_string);
+    let more = runs.len().saturating_sub(MOST_LISTED);
+    let more = (more > 0).then(|| format!("and {more} more runs"));
+    listed.chain(more).collect::<Vec<_>>().join("\n")
 }
 
 impl Experiment {
@@ -134,32 +149,41 @@ impl Experiment {
         device: &Device,
         precision: Option<PrecisionChoice>,
     ) -> Result<Vec<PlannedRun>, ExperimentError> {
-        let mut vocabularies: BTreeMap<PathBuf, u64> = BTreeMap::new();
-        let mut runs = self.runs(out);
-        for run in &mut runs {
-            let config = &mut run.config;
-            let path = config.data.path.clone();
-            let vocabulary = match vocabularies.get(&path) {
-                Some(&vocabulary) => vocabulary,
-                None => DataFolder::open(&path)?.meta().vocabulary,
-            };
-            vocabularies.insert(path, vocabulary);
-            // Where the file names another vocabulary, the run itself reports that it does not fit.
-            config.model.vocabulary.get_or_insert(vocabulary as usize);
-            if let Some(precision) = precision {
-                config.train.precision = precision;
-            }
-        }
-        let mut changed = Vec::new();
-        for run in &runs {
-            changed.extend(run.changed()?);
-        }
-        if !changed.is_empty() {
-            return Err(ExperimentError::Changed(changed));
-        }
-        for run in &mut runs {
-            run.config.train.precision = run.config.train.precision.on(device)?.into();
-        }
-        Ok(runs)
+        decided(self.runs(out), device, precision)
     }
+}
+
+/// Runs with what they decide when they begin; see [`Experiment::decided_runs`].
+pub(super) fn decided(
+    mut runs: Vec<PlannedRun>,
+    device: &Device,
+    precision: Option<PrecisionChoice>,
+) -> Result<Vec<PlannedRun>, ExperimentError> {
+    let mut vocabularies: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    for run in &mut runs {
+        let config = &mut run.config;
+        let path = config.data.path.clone();
+        let vocabulary = match vocabularies.get(&path) {
+            Some(&vocabulary) => vocabulary,
+            None => DataFolder::open(&path)?.meta().vocabulary,
+        };
+        vocabularies.insert(path, vocabulary);
+        // Where the file names another vocabulary, the run itself reports that it does not fit.
+        config.model.vocabulary.get_or_insert(vocabulary as usize);
+        config.train.shorten_warmup();
+        if let Some(precision) = precision {
+            config.train.precision = precision;
+        }
+    }
+    let mut changed = Vec::new();
+    for run in &runs {
+        changed.extend(run.changed()?);
+    }
+    if !changed.is_empty() {
+        return Err(ExperimentError::Changed(changed));
+    }
+    for run in &mut runs {
+        run.config.train.precision = run.config.train.precision.on(device)?.into();
+    }
+    Ok(runs)
 }

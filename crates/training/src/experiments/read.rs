@@ -2,6 +2,7 @@
 
 mod data;
 mod measured;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -14,12 +15,15 @@ use super::data_choice::DataChoice;
 use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 use super::outline::{ArmOutline, Chart, Outline, Published, Table};
 use super::outline_check::{MOST_ARMS, MOST_CHARTS, MOST_TABLES, is_folder_name};
+use super::search::Search;
 use super::{DefaultBase, Experiment};
+use crate::config::changes;
 use crate::config::document::{Node, Value, parse, read_text};
 use crate::config::keys::{keys_of, with_tables};
 use crate::config::nearest::{nearest, suggestion};
 use crate::config::reading::{self, MOST_PROBLEMS, is_unreadable};
 use crate::config::{ConfigError, DEFAULT_SEED, Origin, Problem, RunConfig};
+use sweep::SweepTable;
 
 /// The tokenizer of an experiment that names none. Its vocabulary is small, so that small models spend
 /// their work in their blocks.
@@ -40,6 +44,7 @@ struct ExperimentFile {
     speed: Option<SpeedPlan>,
     threshold: Option<ThresholdPlan>,
     masks: Option<MaskPlan>,
+    sweep: Option<SweepTable>,
     // Of any form; read from the document itself.
     #[serde(rename = "base")]
     _base: Option<IgnoredAny>,
@@ -68,11 +73,13 @@ struct ArmTable {
     published: Published,
     #[serde(rename = "set")]
     _set: Option<IgnoredAny>,
+    #[serde(rename = "sweep")]
+    _sweep: Option<IgnoredAny>,
 }
 
 impl Experiment {
     /// All keys that an experiment file can have, with dots between tables, in alphabetical order. The
-    /// keys in `base` and in `set` are those of [`RunConfig::keys`].
+    /// keys in `base`, in `set` and in sweeps are those of [`RunConfig::keys`].
     pub fn keys() -> BTreeSet<String> {
         keys_of::<ExperimentFile>()
     }
@@ -160,7 +167,12 @@ impl Reader<'_> {
             set: self.root.get(["set"]),
         };
         self.check_unset("unset", &file.unset);
-        let configs = self.configs(&base, &shared, &file.arm, (&seeds, data.is_some()));
+        let documents = self.documents(&base, &shared, &file.arm, (&seeds, data.is_some()));
+        let mut found = vec![Vec::new(); documents.len()];
+        let problems = (seeds.as_slice(), found.as_mut_slice());
+        let search = self.search(file.sweep.as_ref(), &file.arm, &documents, problems);
+        let configs = configs(&documents, search.as_ref(), &mut found);
+        self.report_arms(&file.arm, &found);
         let stem = path.file_stem().map(|stem| stem.to_string_lossy());
         let title = file.title.or(stem.map(Into::into));
         let outline = Outline {
@@ -183,11 +195,13 @@ impl Reader<'_> {
             speed: file.speed,
             threshold: file.threshold,
             masks: file.masks,
+            search: search.is_some(),
         };
         Ok(configs.map(|configs| Experiment {
             outline,
             data,
             configs,
+            search,
         }))
     }
 
@@ -226,6 +240,8 @@ impl Reader<'_> {
             },
         };
         let mut base = parse(&text).map_err(|problems| ConfigError::invalid(&name, problems))?;
+        // It may be the stored configuration of a run.
+        changes::remove(&mut base);
         base.relocate(&name);
         Ok(Some(base))
     }
@@ -296,16 +312,15 @@ impl Reader<'_> {
         }
     }
 
-    /// The configurations of all arms; none if one cannot be read at all.
-    fn configs(
-        &mut self,
+    /// The documents of the arms' configurations.
+    fn documents(
+        &self,
         base: &Node,
         shared: &Changes<'_>,
         arms: &[ArmTable],
         (seeds, has_data): (&[u64], bool),
-    ) -> Option<Vec<RunConfig>> {
-        let (mut configs, mut found) = (Vec::new(), Vec::new());
-        for (index, arm) in arms.iter().enumerate() {
+    ) -> Vec<Node> {
+        let document = |(index, arm): (usize, &ArmTable)| {
             let mut document = base.clone();
             shared.apply(&mut document);
             let own = Changes {
@@ -318,32 +333,53 @@ impl Reader<'_> {
                 // The folder depends on where the experiment's results go.
                 document.apply_overrides(&single_value("data.path", Value::String("data".into())));
             }
-            let (config, problems) = RunConfig::from_document(&document);
-            configs.push(config);
-            found.push((arm.name.clone(), problems));
-        }
-        self.report_arms(&found);
-        configs.into_iter().collect()
+            document
+        };
+        arms.iter().enumerate().map(document).collect()
     }
 
     /// Reports problems of all arms once, and others for each arm that has them.
-    fn report_arms(&mut self, found: &[(String, Vec<Problem>)]) {
-        let Some(((_, first), rest)) = found.split_first() else {
+    fn report_arms(&mut self, arms: &[ArmTable], found: &[Vec<Problem>]) {
+        let Some((first, rest)) = found.split_first() else {
             return;
         };
         let common: Vec<&Problem> = first
             .iter()
-            .filter(|problem| rest.iter().all(|(_, problems)| problems.contains(problem)))
+            .filter(|problem| rest.iter().all(|problems| problems.contains(problem)))
             .collect();
         self.problems.extend(common.iter().copied().cloned());
-        for (name, problems) in found {
+        for (arm, problems) in arms.iter().zip(found) {
             for problem in problems.iter().filter(|problem| !common.contains(problem)) {
-                let message = format!("arm `{name}`: {}", problem.message);
+                let message = format!("arm `{}`: {}", arm.name, problem.message);
                 self.problems
                     .push(Problem::new(&problem.key, &problem.origin, message));
             }
         }
     }
+}
+
+/// The configurations of all arms, of searched ones with the first setting, and their problems; none if
+/// one cannot be read at all.
+fn configs(
+    documents: &[Node],
+    search: Option<&Search>,
+    found: &mut [Vec<Problem>],
+) -> Option<Vec<RunConfig>> {
+    let mut configs = Vec::new();
+    for (index, (document, found)) in documents.iter().zip(found).enumerate() {
+        let first = search.and_then(|search| search.candidates[index].first());
+        configs.push(match first {
+            Some(candidate) => Some(candidate.full.clone()),
+            // All settings have problems.
+            None if !found.is_empty() => None,
+            None => {
+                let (config, problems) = RunConfig::from_document(document);
+                found.extend(problems);
+                config
+            }
+        });
+    }
+    configs.into_iter().collect()
 }
 
 impl Changes<'_> {

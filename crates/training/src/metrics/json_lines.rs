@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
 
 use super::{EnvironmentMetrics, Metrics, MetricsError};
 
@@ -12,6 +15,7 @@ pub struct MetricsFile {
     path: PathBuf,
     file: File,
     environment: Option<EnvironmentMetrics>,
+    changes: usize,
 }
 
 impl MetricsFile {
@@ -40,6 +44,7 @@ impl MetricsFile {
             path: path.into(),
             file,
             environment: valid.environment,
+            changes: valid.changes,
         })
     }
 
@@ -48,18 +53,28 @@ impl MetricsFile {
         self.environment.as_ref()
     }
 
-    /// Adds a line.
+    /// Number of lines about changes of the configuration.
+    pub fn changes(&self) -> usize {
+        self.changes
+    }
+
+    /// Adds a line, with the present time.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn append(&mut self, metrics: &Metrics) -> Result<(), MetricsError> {
-        let mut line = serde_json::to_vec(metrics).expect("numbers and strings serialize");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let time = now.unwrap_or_default().as_secs_f64();
+        let line = Line { metrics, time };
+        let mut line = serde_json::to_vec(&line).expect("numbers and strings serialize");
         line.push(b'\n');
         self.file
             .write_all(&line)
             .map_err(MetricsError::at(&self.path))?;
-        if let Metrics::Environment(environment) = metrics {
-            self.environment = Some(environment.clone());
+        match metrics {
+            Metrics::Environment(environment) => self.environment = Some(environment.clone()),
+            Metrics::Changes(_) => self.changes += 1,
+            _ => {}
         }
         Ok(())
     }
@@ -73,12 +88,21 @@ impl MetricsFile {
     }
 }
 
+/// A line as it is written. The metrics themselves have no time yet.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    time: f64,
+}
+
 /// The beginning of a file that stays.
 #[derive(Default)]
 struct ValidLines {
     /// In bytes.
     length: u64,
     environment: Option<EnvironmentMetrics>,
+    changes: usize,
 }
 
 /// Finds the complete lines about steps up to `step`.
@@ -94,6 +118,7 @@ fn valid_lines(file: &File, step: u64) -> std::io::Result<ValidLines> {
         match metrics {
             None => return Ok(valid),
             Some(Metrics::Environment(environment)) => valid.environment = Some(environment),
+            Some(Metrics::Changes(_)) => valid.changes += 1,
             Some(_) => {}
         }
         valid.length += length as u64;

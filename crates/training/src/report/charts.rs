@@ -153,6 +153,7 @@ fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
             whole("tokens per second of a prompt"),
             validation,
         ),
+        ChartKind::Search => ("Search", axis("setting"), validation),
     }
 }
 
@@ -171,6 +172,8 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
         }
         ChartKind::LossAgainstDecodeSpeed => loss_against(arm, speed(arm, "decode")),
         ChartKind::LossAgainstPrefillSpeed => loss_against(arm, speed(arm, "prefill")),
+        // It is about other runs; see `Section::search_panels`.
+        ChartKind::Search => Vec::new(),
     }
 }
 

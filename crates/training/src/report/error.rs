@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
-use crate::experiments::OutlineError;
+use crate::experiments::{OutlineError, SearchError};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -30,4 +30,7 @@ pub enum ReportError {
     /// An experiment's outline cannot be read.
     #[error(transparent)]
     Outline(#[from] OutlineError),
+    /// The record of an experiment's search cannot be read.
+    #[error(transparent)]
+    Search(#[from] SearchError),
 }

@@ -1,6 +1,7 @@
 //! A report as Markdown: its tables, what they were computed with, and how to repeat them.
 
-use super::{Report, SPREAD_NOTE, Section};
+use super::run_notes::run_notes;
+use super::{Report, SPREAD_NOTE, Section, search};
 
 /// The whole report.
 pub(super) fn document(report: &Report) -> String {
@@ -41,6 +42,10 @@ fn section(section: &Section, level: &str) -> String {
             );
         }
     }
+    for note in run_notes(section) {
+        text += &format!("\n{note}\n");
+    }
+    text += &search::markdown(section, level);
     let differences = section.differences();
     if !differences.rows.is_empty() {
         text += &format!("\n{level}# Configuration\n\n{}", differences.markdown());

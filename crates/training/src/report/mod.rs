@@ -13,7 +13,9 @@ mod mask_page;
 mod mask_tables;
 mod page;
 mod picture;
+mod run_notes;
 mod run_record;
+mod search;
 mod spread;
 mod table;
 mod thresholds;
@@ -22,7 +24,7 @@ mod write;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, Table, run_folder};
+use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, SearchRecord, Table, run_folder};
 use crate::run_folder::CONFIG_FILE;
 
 pub use arm::{Arm, Family};
@@ -67,6 +69,8 @@ pub struct Section {
     pub folder: Option<PathBuf>,
     /// Its arms.
     pub arms: Vec<Arm>,
+    /// The search for settings before its runs.
+    pub search: Option<SearchRecord>,
 }
 
 impl Report {
@@ -109,8 +113,13 @@ impl Section {
             .iter()
             .map(|arm| Ok(Arm::new(arm, runs(arm)?, outline.seeds.len())))
             .collect();
+        let search = match outline.search {
+            true => SearchRecord::read(folder)?,
+            false => None,
+        };
         Ok(Self {
             arms: arms?,
+            search,
             folder: Some(folder.into()),
             outline,
         })
@@ -139,6 +148,7 @@ impl Section {
             },
             folder: None,
             arms,
+            search: None,
         }
     }
 

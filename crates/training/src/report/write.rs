@@ -25,6 +25,11 @@ impl Report {
     /// One chart as an SVG file: the first of a kind, or the first of all. None if there is nothing
     /// to plot.
     pub fn picture(&self, kind: Option<ChartKind>, theme: Theme) -> Option<String> {
+        if kind == Some(ChartKind::Search) {
+            let mut panels = self.sections.iter().map(Section::search_panels);
+            let panels = panels.find(|panels| !panels.is_empty())?;
+            return Some(picture::search(&panels, theme));
+        }
         let plot = self.sections.iter().find_map(|of| of.plot(kind))?;
         Some(picture::chart(&plot, theme))
     }

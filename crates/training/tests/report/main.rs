@@ -13,4 +13,7 @@ mod page_checks;
 mod pictures;
 #[cfg(unix)]
 mod pictures_in_browser;
+mod search;
+#[cfg(unix)]
+mod search_in_browser;
 mod study;

@@ -10,7 +10,7 @@ use crate::page_checks::{nothing_went_wrong, number, pictures, text};
 use crate::pictures::{report, strips};
 
 /// Pairs of texts that overlap by more than a pixel, and texts that reach out of the picture.
-const BAD_TEXTS: &str = "(() => { const texts = [...document.querySelectorAll('text')]; \
+pub const BAD_TEXTS: &str = "(() => { const texts = [...document.querySelectorAll('text')]; \
     const box = text => text.getBoundingClientRect(); \
     const width = document.documentElement.getBoundingClientRect(); const bad = []; \
     texts.forEach((a, i) => { const p = box(a); \

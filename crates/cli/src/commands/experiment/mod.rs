@@ -3,11 +3,13 @@
 mod measure;
 mod progress;
 mod runner;
+mod search;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use training::experiments::{DefaultBase, Experiment, Outline, PlannedRun};
+use training::metrics::EndMetrics;
 use training::report::{Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::{CONFIG_FILE, RunFolder};
 
@@ -27,7 +29,7 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
         text: quickstart::CONFIG,
         name: quickstart::CONFIG_NAME,
     };
-    let experiment = Experiment::read(&arguments.file, base)?;
+    let mut experiment = Experiment::read(&arguments.file, base)?;
     let out = folder(&arguments);
     if out.join(CONFIG_FILE).exists() {
         return Err(Failure::Usage(format!(
@@ -39,12 +41,18 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     // Two processes would do the same runs.
     let _lock = RunFolder::lock(&out)?;
     experiment.check_preparation(&out)?;
+    stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
+    stop::on_signals()?;
+    if !common.quiet {
+        show_shortened_warmups(&experiment);
+    }
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
+    let work = (arguments.jobs, common);
+    search::search(&mut experiment, &out, precision, work)?;
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     experiment.outline.write(&out)?;
-    stop::on_signals()?;
-    let ended = do_runs(&experiment, runs.clone(), &out, (arguments.jobs, common))?;
+    let ended = do_runs(&experiment, runs.clone(), &out, work)?;
     let measured = match stop::stopped() {
         true => Ok(()),
         false => measure::measure(&experiment, &runs, common),
@@ -52,7 +60,8 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     save_report(&out)?;
     finish(&ended, &out, &arguments, common)?;
     measured?;
-    Failure::if_signalled(stop::stopped())
+    Failure::if_signalled(stop::stopped())?;
+    search::without_choice(&experiment)
 }
 
 /// The experiment's folder: the one of --out, or one named after the file.
@@ -75,23 +84,27 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
     Ok(experiment.prepare_data(out, common.threads(), &progress)?)
 }
 
+/// Tells which arms have a warm-up that is longer than their schedule.
+fn show_shortened_warmups(experiment: &Experiment) {
+    let arms = experiment.outline.arms.iter();
+    for (arm, config) in arms.zip(&experiment.configs) {
+        if let Some(note) = config.train.clone().shorten_warmup() {
+            print_message(&format!("{}: note: {note}", arm.label));
+        }
+    }
+}
+
 fn do_runs(
     experiment: &Experiment,
     runs: Vec<PlannedRun>,
     out: &Path,
     (jobs, common): (u16, &Common),
 ) -> Result<Vec<Ended>, Failure> {
-    let labels = experiment
-        .outline
-        .arms
-        .iter()
-        .map(|arm| arm.label.clone())
-        .collect();
-    let mut runner = Runner::new(runs, labels, jobs, common)?;
+    let mut runner = Runner::new(runs, "", jobs, common)?;
     let mut all_ended = Vec::new();
     runner.run(&mut |ended| {
         if common.json {
-            print_json(&EndedRun::read(&experiment.outline, ended)?)?;
+            print_json(&EndedRun::read(&experiment.outline, "full", ended)?)?;
         }
         all_ended.push(ended.clone());
         // The report shows what is done so far.
@@ -108,9 +121,11 @@ fn save_report(out: &Path) -> Result<(), Failure> {
 /// What `--json` prints about a run.
 #[derive(Serialize)]
 struct EndedRun<'a> {
+    phase: &'static str,
     arm: &'a str,
     seed: u64,
     state: &'static str,
+    early_end: Option<EndMetrics>,
     step: u64,
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
@@ -121,17 +136,19 @@ struct EndedRun<'a> {
 }
 
 impl<'a> EndedRun<'a> {
-    fn read(outline: &'a Outline, ended: &'a Ended) -> Result<Self, Failure> {
+    fn read(outline: &'a Outline, phase: &'static str, ended: &'a Ended) -> Result<Self, Failure> {
         let record = RunRecord::read(&ended.folder)?;
         let last = record.evaluations.last();
         Ok(Self {
+            phase,
             arm: &outline.arms[ended.arm].name,
             seed: ended.seed,
             state: match ended.error {
                 None => "finished",
                 Some(_) => "failed",
             },
-            step: record.steps.last().map_or(0, |last| last.step),
+            early_end: record.early_end().cloned(),
+            step: record.last_step(),
             train_loss: last.and_then(|last| last.train_loss),
             validation_loss: last.and_then(|last| last.validation_loss),
             kept: last.and_then(|last| last.kept),

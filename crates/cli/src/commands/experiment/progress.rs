@@ -19,6 +19,7 @@ const TAIL: u64 = 64 << 10;
 pub struct Progress {
     /// The progress bar.
     pub bar: ProgressBar,
+    phase: &'static str,
     /// Tokens of each run folder: those done, and those of the whole run.
     tokens: BTreeMap<PathBuf, (u64, u64)>,
     ended: usize,
@@ -29,8 +30,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The progress of these runs.
-    pub fn new(runs: &[PlannedRun], quiet: bool) -> Self {
+    /// The progress of these runs; `phase` stands before it.
+    pub fn new(runs: &[PlannedRun], phase: &'static str, quiet: bool) -> Self {
         let bar = progress_bar(None, "{wide_bar} {msg}", quiet);
         let done_and_all = |run: &PlannedRun| {
             let all = run.tokens();
@@ -40,6 +41,7 @@ impl Progress {
         bar.set_length(tokens.values().map(|(_, all)| all).sum());
         Self {
             bar,
+            phase,
             ended: 0,
             before: tokens.values().map(|(done, _)| done).sum(),
             tokens,
@@ -83,7 +85,8 @@ impl Progress {
         };
         self.bar.set_position(done);
         self.bar.set_message(format!(
-            "{}/{} runs, {}/{} tokens, {} tokens/s{left}",
+            "{}{}/{} runs, {}/{} tokens, {} tokens/s{left}",
+            self.phase,
             self.ended,
             self.tokens.len(),
             thousands(done),

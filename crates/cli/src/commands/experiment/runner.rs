@@ -45,7 +45,6 @@ struct RunningProcess {
 /// Does the runs of an experiment, several at a time.
 pub struct Runner<'a> {
     common: &'a Common,
-    labels: Vec<String>,
     jobs: usize,
     threads: usize,
     waiting: VecDeque<PlannedRun>,
@@ -56,21 +55,17 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for `runs`, `jobs` at a time; `labels` are the arms' names in messages.
+    /// A runner for `runs`, `jobs` at a time; `phase` stands before the progress of several such works.
     pub fn new(
         runs: Vec<PlannedRun>,
-        labels: Vec<String>,
+        phase: &'static str,
         jobs: u16,
         common: &'a Common,
     ) -> Result<Self, Failure> {
         let jobs = usize::from(jobs);
-        let progress = Progress::new(&runs, common.quiet);
-        let is_finished = |run: &PlannedRun| {
-            matches!(
-                status(&run.folder, run.config.train.steps),
-                Status::Finished
-            )
-        };
+        let progress = Progress::new(&runs, phase, common.quiet);
+        let is_finished =
+            |run: &PlannedRun| status(&run.folder, &run.config.train) == Status::Finished;
         let (finished, waiting): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_finished);
         Ok(Self {
             threads: match common.threads {
@@ -78,7 +73,6 @@ impl<'a> Runner<'a> {
                 None => (common.threads() / jobs).max(1),
             },
             common,
-            labels,
             jobs,
             waiting: waiting.into(),
             finished,
@@ -139,7 +133,7 @@ impl<'a> Runner<'a> {
                     self.has_reported_busy = true;
                     self.show_message(&format!(
                         "{}: waiting for another process that uses the folder",
-                        self.name(&run)
+                        run.name
                     ));
                 }
                 self.waiting.push_back(run);
@@ -153,7 +147,7 @@ impl<'a> Runner<'a> {
             } else {
                 "started"
             };
-            self.show_message(&format!("{}: {how}", self.name(&run)));
+            self.show_message(&format!("{}: {how}", run.name));
             self.running.push(RunningProcess { run, process });
         }
         Ok(())
@@ -191,9 +185,9 @@ impl<'a> Runner<'a> {
                 continue;
             };
             let run = self.running.remove(index).run;
-            let is_finished = status(&run.folder, run.config.train.steps) == Status::Finished;
+            let is_finished = status(&run.folder, &run.config.train) == Status::Finished;
             if exit.success() && is_finished {
-                self.show_message(&format!("{}: {}", self.name(&run), outcome(&run)));
+                self.show_message(&format!("{}: {}", run.name, outcome(&run)));
                 ended.push(Ended::new(&run, None));
             } else if !stop::stopped() {
                 // A signal may reach the processes of a terminal before this one notices it.
@@ -208,16 +202,12 @@ impl<'a> Runner<'a> {
                 }
                 let path = run.folder.join(FAILURE_FILE);
                 model::files::write_atomically(&path, error.as_bytes())?;
-                self.show_message(&format!("{}: failed: {error}", self.name(&run)));
+                self.show_message(&format!("{}: failed: {error}", run.name));
                 ended.push(Ended::new(&run, Some(error)));
             }
             self.progress.ended(&run);
         }
         Ok(ended)
-    }
-
-    fn name(&self, run: &PlannedRun) -> String {
-        format!("{}, seed {}", self.labels[run.arm], run.seed)
     }
 
     fn show_message(&self, line: &str) {
@@ -228,7 +218,8 @@ impl<'a> Runner<'a> {
 }
 
 impl Ended {
-    fn new(run: &PlannedRun, error: Option<String>) -> Self {
+    /// The end of a run.
+    pub fn new(run: &PlannedRun, error: Option<String>) -> Self {
         Self {
             arm: run.arm,
             seed: run.seed,
@@ -253,7 +244,9 @@ fn outcome(run: &PlannedRun) -> String {
     let kept = last.and_then(|last| last.kept);
     let loss = loss.map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
     let kept = kept.map_or(String::new(), |kept| format!(", kept {:.1}%", kept * 100.0));
-    format!("finished{loss}{kept}")
+    let end = record.as_ref().and_then(|record| record.early_end());
+    let end = end.map_or("finished".into(), ToString::to_string);
+    format!("{end}{loss}{kept}")
 }
 
 /// The last error that a process printed, or else how it ended.

@@ -4,15 +4,19 @@
 //! things with, so it names everything where it stands.
 
 mod axis_scale;
+mod heat_map;
 mod labels;
 mod lines;
 mod scatter;
+mod search_lines;
+mod search_panel;
 mod svg;
 mod theme;
 pub(super) mod token_strips;
 
 use super::charts::Plot;
 use axis_scale::Scale;
+pub(super) use search_panel::{search, search_figure};
 use svg::{Anchor, Rect, Svg, TextStyle};
 pub use theme::Theme;
 

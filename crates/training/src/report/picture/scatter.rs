@@ -241,7 +241,7 @@ fn mark(family: Option<Family>, (x, y): (f64, f64)) -> String {
 }
 
 /// The arrow of a point that lies above the chart.
-fn upward((x, y): (f64, f64)) -> String {
+pub(super) fn upward((x, y): (f64, f64)) -> String {
     let by = |across: f64, down: f64| format!("{} {}", number(x + across), number(y + down));
     format!(
         "M{}L{}L{}L{}L{}L{}L{}Z",

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
-use super::theme::Theme;
+use super::theme::{Theme, rules_of_page};
 use crate::report::page::escaped;
 
 /// Fonts that look alike on every system.
@@ -149,6 +149,30 @@ impl Svg {
         ));
         draw(self);
         self.element("</g>");
+    }
+
+    /// Draws what the function draws so many pixels further down.
+    pub(super) fn moved_down<T>(&mut self, pixels: f64, draw: impl FnOnce(&mut Self) -> T) -> T {
+        self.element(format_args!(
+            "<g transform=\"translate(0 {})\">",
+            number(pixels)
+        ));
+        let drawn = draw(self);
+        self.element("</g>");
+        drawn
+    }
+
+    /// The picture as an element of a page, whose colours it takes.
+    pub(super) fn element_of_page(&self, (width, height): (f64, f64), description: &str) -> String {
+        let (width, height) = (number(width), number(height));
+        format!(
+            "<svg class=\"picture\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+             height=\"{height}\" role=\"img\" font-family=\"{FONTS}\" aria-label=\"{}\">\n\
+             <style>\n{}</style>\n{}</svg>",
+            escaped(description),
+            rules_of_page(&self.colours),
+            self.body
+        )
     }
 
     /// The whole file. Title and description are for readers who cannot see the picture.

@@ -43,6 +43,19 @@ impl Theme {
     }
 }
 
+/// Rules for the named colours in a page that defines them, as [`Theme::rules`]. They hold in pictures
+/// alone.
+pub(super) fn rules_of_page(names: &BTreeSet<String>) -> String {
+    let mut text = String::new();
+    for name in names {
+        let _ = writeln!(
+            text,
+            ".picture .{name}{{fill:var(--{name})}}.picture .{name}-line{{stroke:var(--{name})}}"
+        );
+    }
+    text + ".picture .rim{stroke-width:3px;stroke-linejoin:round;paint-order:stroke}\n"
+}
+
 fn rules(block: usize, names: &BTreeSet<String>) -> String {
     let mut text = String::new();
     for name in names {

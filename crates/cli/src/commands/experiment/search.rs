@@ -1,0 +1,144 @@
+//! Does the search for settings, before an experiment's full runs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use training::experiments::{Experiment, SearchRecord, SearchRun, Setting, TriedRun};
+use training::precision::PrecisionChoice;
+use training::report::{Report, RunRecord};
+
+use super::runner::{Ended, Runner};
+use super::{EndedRun, save_report};
+use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::stop;
+use crate::terminal::{print, print_json};
+
+/// How often the record and the report are written while runs end.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Settings of each arm that the terminal lists.
+const MOST_LISTED: usize = 20;
+
+/// Searches, unless the experiment has no search, and gives the full runs of the arms what was chosen.
+pub fn search(
+    experiment: &mut Experiment,
+    out: &Path,
+    precision: Option<PrecisionChoice>,
+    (jobs, common): (u16, &Common),
+) -> Result<(), Failure> {
+    let Some(mut record) = experiment.search_record(out)? else {
+        return Ok(());
+    };
+    let runs = experiment.decided_search_runs(out, &record, &common.device()?, precision)?;
+    // A run's folder has the number of its setting, which must be known before there is a folder.
+    record.write(out)?;
+    experiment.outline.write(out)?;
+    let is_over = record.is_over();
+    let (failed, open): (Vec<SearchRun>, Vec<SearchRun>) =
+        runs.into_iter().partition(|run| run.stays_failed(is_over));
+    if common.json {
+        for run in &failed {
+            let tried = tried(&mut record, run);
+            let error = tried.error.clone();
+            print_line(experiment, &record, run, &Ended::new(&run.run, error))?;
+        }
+    }
+    let planned = open.iter().map(|run| run.run.clone()).collect();
+    let by_folder: HashMap<PathBuf, &SearchRun> = open
+        .iter()
+        .map(|run| (run.run.folder.clone(), run))
+        .collect();
+    let mut saved = Instant::now();
+    Runner::new(planned, "search ", jobs, common)?.run(&mut |ended| {
+        let Some(run) = by_folder.get(&ended.folder) else {
+            return Ok(());
+        };
+        let tried = tried(&mut record, run);
+        tried.error.clone_from(&ended.error);
+        tried.validation_loss = None;
+        if ended.error.is_none() {
+            let last = RunRecord::read(&ended.folder)?.evaluations.pop();
+            tried.validation_loss = last.and_then(|last| last.validation_loss);
+            run.discard_checkpoints()?;
+        }
+        if common.json {
+            print_line(experiment, &record, run, ended)?;
+        }
+        if saved.elapsed() > SAVE_INTERVAL {
+            record.write(out)?;
+            save_report(out)?;
+            saved = Instant::now();
+        }
+        Ok(())
+    })?;
+    record.choose();
+    record.write(out)?;
+    experiment.use_choices(&record);
+    if common.json || stop::stopped() {
+        return Ok(());
+    }
+    show(out)
+}
+
+/// The run in the record.
+fn tried<'a>(record: &'a mut SearchRecord, run: &SearchRun) -> &'a mut TriedRun {
+    let (arm, setting, seed) = run.place;
+    &mut record.arms[arm].settings[setting].runs[seed]
+}
+
+/// What `--json` prints about a run of the search.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    ended: EndedRun<'a>,
+    setting: u32,
+    values: &'a Setting,
+}
+
+fn print_line(
+    experiment: &Experiment,
+    record: &SearchRecord,
+    run: &SearchRun,
+    ended: &Ended,
+) -> Result<(), Failure> {
+    let (arm, setting, _) = run.place;
+    let setting = &record.arms[arm].settings[setting];
+    print_json(&Line {
+        ended: EndedRun::read(&experiment.outline, "search", ended)?,
+        setting: setting.number,
+        values: &setting.values,
+    })
+}
+
+/// Prints the settings and what was chosen.
+fn show(out: &Path) -> Result<(), Failure> {
+    let report = Report::read(&[out.to_path_buf()])?;
+    for section in &report.sections {
+        if let Some(table) = section.search_table(MOST_LISTED) {
+            print(&table.markdown())?;
+        }
+        for note in section.search_notes() {
+            print(&note)?;
+        }
+        print("")?;
+    }
+    Ok(())
+}
+
+/// The failure of arms for which the search chose nothing.
+pub fn without_choice(experiment: &Experiment) -> Result<(), Failure> {
+    let arms = experiment.search.iter().flat_map(|search| &search.unchosen);
+    let labels: Vec<&str> = arms
+        .map(|&arm| experiment.outline.arms[arm].label.as_str())
+        .collect();
+    if labels.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::work(format!(
+        "no full runs of {}: every setting of the search failed; give other values in `sweep`, or delete \
+         the runs in the folder `search` to try them again",
+        labels.join(", ")
+    )))
+}

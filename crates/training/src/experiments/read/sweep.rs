@@ -1,0 +1,373 @@
+//! Reads the tables `sweep` of an experiment file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::problem::Checks;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{ArmTable, Reader, single_value};
+use crate::config::document::{Node, Value};
+use crate::config::keys::with_tables;
+use crate::config::nearest::nearest;
+use crate::config::reading::{MOST_PROBLEMS, add_check_problems};
+use crate::config::{Problem, RunConfig};
+use crate::experiments::search::{Candidate, Search};
+use crate::experiments::sweep::{
+    MOST_KEYS, MOST_RUNS, MOST_VALUES, Setting, SweptKey, combinations, in_words, json, settings,
+    shown,
+};
+
+/// Keys that a search cannot try values of, and why. Tables stand for all their keys.
+const NOT_SWEPT: [(&str, &str); 5] = [
+    (
+        "seed",
+        "every setting is tried with the first `sweep.seeds`",
+    ),
+    ("data", "all runs of an arm need the same text"),
+    ("train.steps", "`sweep.steps` gives the steps of the search"),
+    ("train.evaluate", "the losses would not be measured alike"),
+    ("train.checkpoint", "it has no effect on the result"),
+];
+
+/// The table `[sweep]`, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SweepTable {
+    steps: u64,
+    #[serde(default = "one")]
+    seeds: usize,
+    samples: Option<u64>,
+    #[serde(default)]
+    shared: bool,
+    #[serde(rename = "set")]
+    _set: Option<IgnoredAny>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// The swept keys of one arm; none if it is not searched.
+type Swept = Vec<SweptKey>;
+
+impl Reader<'_> {
+    /// The search that the file asks for: its candidates for every arm, given the arms' configurations as
+    /// documents. Adds the problems of all candidates to `found`, those of each arm.
+    pub(super) fn search(
+        &mut self,
+        table: Option<&SweepTable>,
+        arms: &[ArmTable],
+        documents: &[Node],
+        (seeds, found): (&[u64], &mut [Vec<Problem>]),
+    ) -> Option<Search> {
+        let Some(table) = table else {
+            self.refuse_arms_without_sweep(arms);
+            return None;
+        };
+        let mut checks = Checks::default();
+        checks.table("sweep", |checks| {
+            checks.range("steps", table.steps, 1..=1 << 30);
+            checks.range("seeds", table.seeds, 1..=seeds.len());
+            checks.range("samples", table.samples, 1..);
+        });
+        let before = self.problems.len();
+        add_check_problems(&mut self.problems, self.root, checks);
+        let is_sound = self.problems.len() == before;
+        let shared = self.shared_keys();
+        let swept: Vec<Swept> = (0..arms.len())
+            .map(|arm| self.keys_of_arm(arm, &arms[arm].name, &shared, table.shared))
+            .collect();
+        if swept.iter().all(Vec::is_empty) {
+            if self.problems.len() == before {
+                let message = "`sweep`: nothing to search; add lists of values, for example \
+                               [sweep.set] with \"train.optimizer.learning_rate\" = [1e-3, 2e-3]";
+                self.problem("sweep", message);
+            }
+            return None;
+        }
+        if !is_sound || !self.has_few_runs(&swept, table) {
+            return None;
+        }
+        let mut candidates = Vec::new();
+        for ((swept, document), found) in swept.iter().zip(documents).zip(found) {
+            if swept.is_empty() {
+                candidates.push(Vec::new());
+                continue;
+            }
+            let taken = settings(swept, table.samples, seeds[0]);
+            candidates.push(self.candidates(swept, &taken, (document, table.steps), found));
+        }
+        Some(Search {
+            steps: table.steps,
+            seeds: table.seeds,
+            shared: table.shared,
+            candidates,
+            unchosen: Vec::new(),
+        })
+    }
+
+    fn refuse_arms_without_sweep(&mut self, arms: &[ArmTable]) {
+        for (index, arm) in arms.iter().enumerate() {
+            let path = format!("arm.{index}.sweep");
+            if !self.root.has("sweep") && self.root.has(&path) {
+                let message = format!(
+                    "arm `{}`: `sweep`: expected a table [sweep] with the `steps` of the search",
+                    arm.name
+                );
+                self.problem(&path, message);
+            }
+        }
+    }
+
+    /// Reports a search of too many runs.
+    fn has_few_runs(&mut self, swept: &[Swept], table: &SweepTable) -> bool {
+        let of_arm = |swept: &Swept| match swept.is_empty() {
+            true => 0,
+            false => combinations(swept).min(table.samples.unwrap_or(u64::MAX)),
+        };
+        let settings = swept.iter().map(of_arm).fold(0, u64::saturating_add);
+        let runs = settings.saturating_mul(table.seeds as u64);
+        if runs > MOST_RUNS {
+            let message = format!(
+                "`sweep`: expected at most {MOST_RUNS} runs of the search, found {runs}; shorten the \
+                 lists, or give `samples`, the number of random combinations of each arm"
+            );
+            self.problem("sweep", message);
+        }
+        runs <= MOST_RUNS
+    }
+
+    fn shared_keys(&mut self) -> Swept {
+        let root = self.root;
+        match root.get(["sweep", "set"]) {
+            Some(node) => self.swept_keys(node, "`sweep.set`"),
+            None => Vec::new(),
+        }
+    }
+
+    fn keys_of_arm(&mut self, arm: usize, name: &str, shared: &Swept, is_shared: bool) -> Swept {
+        let path = format!("arm.{arm}.sweep");
+        let root = self.root;
+        let Some(node) = root.get(path.split('.')) else {
+            return shared.clone();
+        };
+        let problem = match &node.value {
+            Value::Boolean(false) => return Vec::new(),
+            Value::Table(_) if is_shared => {
+                "`sweep.shared` gives all arms the same setting, so an arm has no lists of its own; \
+                 expected false, or nothing"
+            }
+            Value::Table(_) => {
+                let own = self.swept_keys(node, &format!("arm `{name}`: `sweep`"));
+                let other = |of: &&SweptKey| own.iter().all(|own| own.key != of.key);
+                let mut keys: Swept = shared.iter().filter(other).cloned().collect();
+                keys.extend(own);
+                keys.sort_by(|left, right| left.key.cmp(&right.key));
+                return keys;
+            }
+            _ => "expected a table of keys with lists of values, or false",
+        };
+        self.problem(&path, format!("arm `{name}`: `sweep`: {problem}"));
+        Vec::new()
+    }
+
+    /// The keys in a table with their lists, without those that have problems.
+    fn swept_keys(&mut self, table: &Node, place: &str) -> Swept {
+        let mut lists = Vec::new();
+        if !matches!(table.value, Value::Table(_)) {
+            let message = format!("{place}: expected a table of keys with lists of values");
+            self.problems
+                .push(Problem::new("sweep", &table.origin, message));
+        }
+        collect_lists(table, "", &mut lists);
+        let known = with_tables(RunConfig::keys());
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let (mut keys, mut wrong) = (BTreeMap::new(), 0);
+        for (key, node) in lists {
+            let problem = match list_problem(&key, node, &known) {
+                None if keys.contains_key(&key) => Some(format!("`{key}` is there twice")),
+                problem => problem,
+            };
+            if let Some(problem) = problem {
+                let message = format!("{place}: {problem}");
+                self.problems
+                    .push(Problem::new("sweep", &node.origin, message));
+                wrong += 1;
+                if wrong >= MOST_PROBLEMS {
+                    break;
+                }
+            } else if let Value::Array(values) = &node.value {
+                keys.insert(key, values.clone());
+            }
+        }
+        if keys.len() > MOST_KEYS {
+            let message = format!(
+                "{place}: expected at most {MOST_KEYS} keys, found {}",
+                keys.len()
+            );
+            self.problems
+                .push(Problem::new("sweep", &table.origin, message));
+            return Vec::new();
+        }
+        keys.into_iter()
+            .map(|(key, values)| SweptKey { key, values })
+            .collect()
+    }
+
+    /// The candidates of an arm. Problems that all of them have become those of the arm, others are
+    /// reported with the setting.
+    fn candidates(
+        &mut self,
+        swept: &Swept,
+        taken: &[Vec<usize>],
+        (document, steps): (&Node, u64),
+        found: &mut Vec<Problem>,
+    ) -> Vec<Candidate> {
+        let (mut candidates, mut failed) = (Vec::new(), Vec::new());
+        let mut common: Option<Vec<Problem>> = None;
+        for taken in taken {
+            let values = swept.iter().zip(taken);
+            let values = values.map(|(of, &index)| (of.key.as_str(), &of.values[index]));
+            let values: Vec<(&str, &Node)> = values.collect();
+            let setting: Setting = values
+                .iter()
+                .map(|(key, node)| ((*key).to_string(), json(&node.value)))
+                .collect();
+            let steps = self.steps_node(steps);
+            let (configs, problems) = tried(document, &values, steps);
+            match &mut common {
+                None => common = Some(problems.clone()),
+                Some(common) => common.retain(|problem| problems.contains(problem)),
+            }
+            if let Some((short, full)) = configs.filter(|_| problems.is_empty()) {
+                candidates.push(Candidate {
+                    values: setting,
+                    short,
+                    full,
+                });
+            } else {
+                failed.push((setting, problems));
+                if failed.len() >= MOST_PROBLEMS {
+                    break;
+                }
+            }
+        }
+        let common = common.unwrap_or_default();
+        let mut told = BTreeSet::new();
+        for (setting, problems) in failed {
+            for problem in problems.iter().filter(|problem| !common.contains(problem)) {
+                // One value can be impossible with many others.
+                if told.insert((problem.key.clone(), problem.message.clone())) {
+                    let message = format!("with {}: {}", in_words(&setting), problem.message);
+                    found.push(Problem::new(&problem.key, &problem.origin, message));
+                }
+            }
+        }
+        found.extend(common);
+        candidates
+    }
+
+    /// `sweep.steps` with its place.
+    fn steps_node(&self, steps: u64) -> Node {
+        Node {
+            value: Value::Integer(steps as i64),
+            origin: self.root.origin("sweep.steps"),
+        }
+    }
+}
+
+/// The configurations of a setting, for the search and for the full runs, and all their problems.
+fn tried(
+    document: &Node,
+    values: &[(&str, &Node)],
+    steps: Node,
+) -> (Option<(RunConfig, RunConfig)>, Vec<Problem>) {
+    let mut document = document.clone();
+    let set = |document: &mut Node, key: &str, node: Node| {
+        let mut table = single_value(key, node.value);
+        table.origin = node.origin.clone();
+        if let Value::Table(table) = &mut table.value {
+            table
+                .values_mut()
+                .for_each(|of| of.origin = node.origin.clone());
+        }
+        document.apply_overrides(&table);
+    };
+    for (key, node) in values {
+        set(&mut document, key, (*node).clone());
+    }
+    let (full, mut problems) = RunConfig::from_document(&document);
+    set(&mut document, "train.steps", steps);
+    // What a search needs of its runs is their last loss.
+    for (key, value) in [
+        ("train.evaluate.sample.tokens", 0),
+        ("train.checkpoint.keep", 1),
+    ] {
+        document.apply_overrides(&single_value(key, Value::Integer(value)));
+    }
+    let (short, of_short) = RunConfig::from_document(&document);
+    for problem in of_short {
+        if !problems.contains(&problem) {
+            let message = format!("in the search, {}", problem.message);
+            problems.push(Problem::new(&problem.key, &problem.origin, message));
+        }
+    }
+    (short.zip(full), problems)
+}
+
+/// The values that are not tables, with the paths of their keys.
+fn collect_lists<'a>(node: &'a Node, path: &str, into: &mut Vec<(String, &'a Node)>) {
+    let Value::Table(table) = &node.value else {
+        return;
+    };
+    for (key, node) in table {
+        let parts: Vec<&str> = key.split('.').map(str::trim).collect();
+        let key = parts.join(".");
+        let key = match path {
+            "" => key,
+            path => format!("{path}.{key}"),
+        };
+        match &node.value {
+            Value::Table(_) => collect_lists(node, &key, into),
+            _ => into.push((key, node)),
+        }
+    }
+}
+
+/// What is wrong with the values of a key.
+fn list_problem(key: &str, node: &Node, known: &[&str]) -> Option<String> {
+    if !known.contains(&key) {
+        let near = nearest(key, known);
+        let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        return Some(format!("no configuration has the key `{key}`{near}"));
+    }
+    let is_within = |key: &str, table: &str| {
+        let rest = key.strip_prefix(table);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_part = |(table, _): &&(&str, &str)| is_within(key, table) || is_within(table, key);
+    if let Some((_, reason)) = NOT_SWEPT.iter().find(is_part) {
+        return Some(format!("`{key}` cannot be searched for: {reason}"));
+    }
+    let Value::Array(values) = &node.value else {
+        let found = shown(&json(&node.value));
+        return Some(format!(
+            "`{key}` is {found}: expected a list of values, [{found}]"
+        ));
+    };
+    if values.is_empty() {
+        return Some(format!("`{key}`: expected at least one value"));
+    }
+    if values.len() > MOST_VALUES {
+        let found = values.len();
+        return Some(format!(
+            "`{key}`: expected at most {MOST_VALUES} values, found {found}"
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    let texts = values.iter().map(|node| shown(&json(&node.value)));
+    let mut repeated = texts.filter(|text| !seen.insert(text.clone()));
+    let repeated = repeated.next()?;
+    Some(format!("`{key}` has {repeated} twice"))
+}

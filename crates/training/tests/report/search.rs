@@ -1,0 +1,161 @@
+//! The search in reports: an experiment whose losses are chosen, so that everything can be worked out by
+//! hand.
+
+use std::path::Path;
+
+use learned_dropout_training::experiments::ChartKind;
+use learned_dropout_training::report::{Format, Report, ReportError, Theme};
+use serde_json::{Value, json};
+
+/// A setting with the losses of seeds 1 and 2; none of a failed run.
+fn setting(number: u32, values: &Value, losses: [Option<f64>; 2]) -> Value {
+    let run = |(index, loss): (usize, &Option<f64>)| match loss {
+        Some(loss) => json!({"seed": index + 1, "validation_loss": loss}),
+        None => {
+            json!({"seed": index + 1, "validation_loss": null, "error": "step 3: the loss is NaN; try less\nmore"})
+        }
+    };
+    let runs: Vec<Value> = losses.iter().enumerate().map(run).collect();
+    json!({"number": number, "values": values, "runs": runs})
+}
+
+/// Writes an experiment of three arms: two with learning rates, one of which has also dropouts, and one
+/// that was not searched.
+pub fn write(folder: &Path) {
+    let arms = ["rates", "both", "plain"]
+        .map(|name| json!({"name": name, "label": format!("Arm <{name}>")}));
+    let outline = json!({
+        "title": "A search", "file": "search.toml", "seeds": [1, 2], "arms": arms, "search": true,
+    });
+    std::fs::write(folder.join("experiment.json"), outline.to_string()).expect("written");
+    let rate = |rate: f64| json!({"train.optimizer.learning_rate": rate});
+    let both = |rate: f64, dropout: f64| json!({"train.optimizer.learning_rate": rate, "model.dropout": dropout});
+    let same = |loss: f64| [Some(loss), Some(loss)];
+    let rates = [
+        setting(1, &rate(1e-4), [Some(3.5), Some(3.7)]),
+        setting(2, &rate(1e-3), [Some(3.0), Some(3.2)]),
+        setting(3, &rate(4e-3), [Some(3.2), Some(3.2)]),
+        setting(4, &rate(1.0), [Some(3.0), None]),
+    ];
+    let pairs = [
+        setting(1, &both(1e-3, 0.0), same(3.3)),
+        setting(2, &both(2e-3, 0.0), same(3.2)),
+        setting(3, &both(4e-3, 0.0), same(3.1)),
+        setting(4, &both(1e-3, 0.2), same(3.4)),
+        setting(5, &both(2e-3, 0.2), [None, None]),
+        setting(6, &both(4e-3, 0.2), same(3.2)),
+    ];
+    let record = json!({
+        "steps": 300, "seeds": [1, 2], "shared": false,
+        "arms": [
+            {"name": "rates", "settings": rates, "chosen": 2},
+            {"name": "both", "settings": pairs, "chosen": 3},
+        ],
+    });
+    std::fs::write(folder.join("search.json"), record.to_string()).expect("written");
+}
+
+fn report() -> Report {
+    let place = tempfile::tempdir().expect("a folder");
+    write(place.path());
+    Report::read(&[place.path().into()]).expect("a report")
+}
+
+/// Means and deviations as in the tables of results: 3.6 ± √(2 · 0.1²) = 0.141.
+#[test]
+fn tables_have_the_settings_by_their_losses() {
+    let markdown = report().write(Format::Markdown);
+    let start = markdown.find("## Search\n").expect("a search");
+    let expected = "## Search
+
+10 settings were tried for 300 steps with the seeds 1, 2. Each arm gets its setting with the lowest of the \
+last validation losses.
+
+Chosen for Arm <rates>: learning_rate 0.001.
+
+Chosen for Arm <both>: dropout 0, learning_rate 0.004.
+
+Arm <both>: 0 is the lowest dropout tried; a better one may lie beyond.
+
+Arm <both>: 0.004 is the highest learning_rate tried; a better one may lie beyond.
+
+| Arm | Setting | learning_rate | dropout | Validation loss | Result |
+| --- | ---: | --- | --- | ---: | --- |
+| Arm <rates> | 2 | 0.001 | – | 3.100 ± 0.141 | chosen |
+| Arm <rates> | 3 | 0.004 | – | 3.200 ± 0.000 |  |
+| Arm <rates> | 1 | 1e-4 | – | 3.600 ± 0.141 |  |
+| Arm <rates> | 4 | 1 | – | – | failed: step 3: the loss is NaN |
+| Arm <both> | 3 | 0.004 | 0 | 3.100 ± 0.000 | chosen |
+| Arm <both> | 2 | 0.002 | 0 | 3.200 ± 0.000 |  |
+| Arm <both> | 6 | 0.004 | 0.2 | 3.200 ± 0.000 |  |
+| Arm <both> | 1 | 0.001 | 0 | 3.300 ± 0.000 |  |
+| Arm <both> | 4 | 0.001 | 0.2 | 3.400 ± 0.000 |  |
+| Arm <both> | 5 | 0.002 | 0.2 | – | failed: step 3: the loss is NaN |
+";
+    assert!(markdown[start..].starts_with(expected), "{markdown}");
+    let section = &report().sections[0];
+    let short = section.search_table(1).expect("a table");
+    assert_eq!(short.rows.len(), 2, "the best of each arm");
+    assert_eq!(
+        short.keys[2..4],
+        ["train.optimizer.learning_rate", "model.dropout"]
+    );
+}
+
+#[test]
+fn a_search_that_goes_on_says_how_far_it_is() {
+    let place = tempfile::tempdir().expect("a folder");
+    write(place.path());
+    let file = place.path().join("search.json");
+    let text = std::fs::read_to_string(&file).expect("a record");
+    let mut record: Value = serde_json::from_str(&text).expect("JSON");
+    record["arms"][0]["settings"][1]["runs"][1]["validation_loss"] = Value::Null;
+    record["arms"][0]["chosen"] = Value::Null;
+    record["arms"][1]["chosen"] = Value::Null;
+    std::fs::write(&file, record.to_string()).expect("written");
+    let markdown = || {
+        let report = Report::read(&[place.path().into()]).expect("a report");
+        report.write(Format::Markdown)
+    };
+    let text = markdown();
+    assert!(
+        text.contains("\n19 of 20 runs of the search are done.\n"),
+        "{text}"
+    );
+    assert!(text.contains("| 2 | 0.001 | – | – | 1/2 runs |"), "{text}");
+    assert!(!text.contains("Chosen for") && !text.contains("has no full runs"));
+    // Nothing worked.
+    record["arms"][0]["settings"] = json!([setting(4, &json!({"a.b": 1}), [None, None])]);
+    std::fs::write(&file, record.to_string()).expect("written");
+    assert!(markdown().contains("Arm <rates> has no full runs: no setting reached"));
+    std::fs::write(&file, "[]").expect("written");
+    let error = Report::read(&[place.path().into()]).expect_err("damaged");
+    assert!(matches!(error, ReportError::Search(_)), "{error}");
+}
+
+#[test]
+fn the_page_and_the_picture_draw_the_search() {
+    let page = report().write(Format::Html);
+    let picture = report()
+        .picture(Some(ChartKind::Search), Theme::Light)
+        .expect("a picture");
+    for text in [&page, &picture] {
+        for part in [
+            ">Validation loss by learning_rate</text>",
+            ">Validation loss, Arm &lt;both&gt;</text>",
+            ">1e-4</text>",
+            ">failed</text>",
+            ">×</text>",
+            "Chosen: Arm &lt;rates&gt;: 0.001 (3.100).",
+            "Chosen: learning_rate 0.004, dropout 0: 3.100.",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("NaN\"") && !text.contains("inf"));
+    }
+    // The page's pictures take its colours; no style of theirs reaches further.
+    assert!(page.contains(".picture .ink{fill:var(--ink)}") && !page.contains("\n.ink{"));
+    assert!(picture.contains(".ink{fill:#1c1f23}"));
+    let none = crate::pictures::report().picture(Some(ChartKind::Search), Theme::Light);
+    assert_eq!(none, None, "nothing was searched");
+}
