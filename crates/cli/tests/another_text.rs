@@ -341,6 +341,26 @@ fn a_validation_text_of_its_own() {
         &[&prepare[..], &own, &["--validation", "0.1"]].concat(),
     );
     assert_eq!(code, 2);
+    let alone = [
+        "data",
+        "prepare",
+        "--validation-source",
+        "more.txt",
+        "--out",
+        "set",
+    ];
+    let found = json(folder, &[&alone[..], &["--tokenizer", "data"]].concat());
+    assert_eq!(
+        (&found["train"]["tokens"], &found["validation"]["tokens"]),
+        (&0.into(), &1.into())
+    );
+    let (code, message) = failure(folder, &[&alone[..], &["--tokenizer", "char"]].concat());
+    assert!(
+        code == 2 && message.contains("without training text"),
+        "{message}"
+    );
+    let (code, _) = failure(folder, &["data", "prepare", "--out", "set"]);
+    assert_eq!(code, 2);
     let shard = ["--shard", "1/1"];
     let (code, _) = failure(folder, &[&prepare[..], &own, &shard].concat());
     assert_eq!(code, 2);

@@ -42,7 +42,7 @@ Shards give the same bytes as one machine that prepares all files with their tok
 #[derive(Debug, Args)]
 pub struct PrepareArguments {
     /// Files or folders (text, JSON lines, JSON, Parquet, Wikipedia dumps, each also .gz, .bz2 or .zst), `cargo`, `modular-addition:P`, or `hf:OWNER/NAME[:CONFIG]`
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present = "validation_sources", value_name = "SOURCE")]
     pub sources: Vec<Source>,
     /// The data folder to make
     #[arg(long, value_name = "DIR")]
@@ -53,7 +53,7 @@ pub struct PrepareArguments {
     /// Share of the text, at its end, that becomes the validation part
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share, allow_negative_numbers = true)]
     pub validation: f64,
-    /// An own text for the validation part, which can be a file, a folder or a dataset as SOURCE can; all of SOURCE is then for training. Can be given several times
+    /// An own text for the validation part, which can be a file, a folder or a dataset as SOURCE can; all of SOURCE is then for training. Without SOURCE the folder is for evaluations only. Can be given several times
     #[arg(
         long = "validation-source",
         value_name = "FILE",

@@ -2,12 +2,12 @@
 
 use super::staging::Staging;
 use super::text::Text;
-use super::{PrepareOptions, Prepared, encode};
+use super::{PrepareOptions, Prepared, encode, refuse_training};
 use crate::error::DataError;
 use crate::folder::DataFolder;
 use crate::progress::Progress;
 use crate::sources::Source;
-use crate::tokenizer::{Resolved, TokenizerOrigin};
+use crate::tokenizer::TokenizerOrigin;
 
 /// Text that was prepared for an evaluation. Its temporary files are removed when this is dropped.
 #[derive(Debug)]
@@ -44,13 +44,6 @@ pub fn prepare_for_evaluation(
     progress: &dyn Progress,
 ) -> Result<EvaluationData, DataError> {
     let resolved = tokenizer.resolve()?;
-    if let Resolved::Trained(kind) = &resolved {
-        return Err(DataError::Value {
-            name: "tokenizer",
-            found: kind.to_string(),
-            expected: "the tokenizer of the model that is to be evaluated",
-        });
-    }
     let own_line = !resolved.has_end_of_text();
     let staging = Staging::temporary_folder()?;
     let options = PrepareOptions {
@@ -59,6 +52,7 @@ pub fn prepare_for_evaluation(
         threads,
         ..PrepareOptions::new(Vec::new(), staging.new_folder())
     };
+    refuse_training(&options, &resolved)?;
     let text = Text::read(&options, own_line, &staging, progress)?;
     let prepared = encode(&options, resolved, &staging, text, progress)?;
     Ok(EvaluationData {

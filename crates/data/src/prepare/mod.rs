@@ -49,7 +49,8 @@ pub(crate) const PROGRAM: &str = concat!("ldrop ", env!("CARGO_PKG_VERSION"));
 /// Options of preparing a data folder.
 #[derive(Clone, Debug)]
 pub struct PrepareOptions {
-    /// The sources of the text.
+    /// The sources of the text. There may be none beside `validation_sources`: the folder is then for
+    /// evaluations only.
     pub sources: Vec<Source>,
     /// The data folder to make, or to replace once the new one is complete.
     pub out: PathBuf,
@@ -127,13 +128,34 @@ pub struct Prepared {
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     check_validation(options.validation)?;
     let tokenizer = options.tokenizer.resolve()?;
+    refuse_training(options, &tokenizer)?;
     let staging = Staging::begin(&options.out)?;
     let text = Text::read(options, !tokenizer.has_end_of_text(), &staging, progress)?;
     let bytes = text.bytes();
     let prepared = encode(options, tokenizer, &staging, text, progress)?;
-    check_training_part(&options.out, &prepared.meta, bytes, options.validation)?;
+    if !is_for_evaluation(options) {
+        check_training_part(&options.out, &prepared.meta, bytes, options.validation)?;
+    }
     staging.finish()?;
     Ok(prepared)
+}
+
+/// Whether there is a validation part alone.
+fn is_for_evaluation(options: &PrepareOptions) -> bool {
+    options.sources.is_empty() && !options.validation_sources.is_empty()
+}
+
+/// Refuses to train a tokenizer where there is no training part.
+fn refuse_training(options: &PrepareOptions, tokenizer: &Resolved) -> Result<(), DataError> {
+    match tokenizer {
+        Resolved::Trained(kind) if is_for_evaluation(options) => Err(DataError::Value {
+            name: "tokenizer",
+            found: kind.to_string(),
+            expected: "without training text, that of the model that is to be evaluated: `gpt2`, \
+                       `byte`, or the path of a `tokenizer.json` or of a folder that holds one",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses an impossible share for validation.

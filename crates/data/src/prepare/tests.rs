@@ -218,6 +218,22 @@ fn text_of_both_parts_is_refused() {
 }
 
 #[test]
+fn a_folder_may_be_for_evaluations_only() {
+    let root = tempfile::tempdir().unwrap();
+    let source = file(root.path(), "a.txt", "all of it");
+    let mut options = PrepareOptions::new(Vec::new(), root.path().join("data"));
+    options.validation_sources = vec![source];
+    let meta = prepare(&options, &Silent).unwrap().meta;
+    assert_eq!((meta.train.tokens, meta.validation.tokens), (0, 3));
+    DataFolder::open(&options.out).unwrap().verify().unwrap();
+    options.tokenizer = TokenizerChoice::Character.into();
+    let error = prepare(&options, &Silent).unwrap_err().to_string();
+    assert!(error.contains("without training text"), "{error}");
+    options.validation_sources.clear();
+    assert!(prepare(&options, &Silent).is_err());
+}
+
+#[test]
 fn text_for_an_evaluation_leaves_nothing_behind() {
     let root = tempfile::tempdir().unwrap();
     let source = file(root.path(), "a.txt", "ab ba");

@@ -182,7 +182,7 @@ fn speed(arm: &Arm, kind: &str) -> Option<Spread> {
     arm.over_seeds(|run| run.measured(kind, &["sparse", "tokens_per_second"]))
 }
 
-fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
+pub(super) fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
     let point = |(x, spread): (f64, Spread)| point(x, &spread);
     thinned(values.into_iter().map(point).collect())
 }

@@ -6,6 +6,7 @@ mod arm;
 mod charts;
 mod columns;
 mod error;
+mod evaluation_sets;
 mod html;
 mod markdown;
 mod mask_page;
@@ -164,10 +165,12 @@ impl Section {
         let masks = self.outline.masks.as_ref();
         let masks = masks.map_or(Vec::new(), |_| mask_tables::tables(&self.arms));
         let asked = asked.iter().map(table);
-        asked.chain(thresholds).chain(masks).collect()
+        let sets = evaluation_sets::table(&self.arms);
+        asked.chain(sets).chain(thresholds).chain(masks).collect()
     }
 
-    /// The charts that the outline asks for, or the usual ones; without those that would be empty.
+    /// The charts that the outline asks for, or the usual ones, and those of further sets; without those
+    /// that would be empty.
     pub fn plots(&self) -> Vec<Plot> {
         let usual = charts::defaults(&self.arms);
         let asked = match self.outline.charts.as_slice() {
@@ -175,7 +178,8 @@ impl Section {
             asked => asked,
         };
         let plot = |chart| charts::plot(&self.arms, chart);
-        asked.iter().filter_map(plot).collect()
+        let sets = evaluation_sets::plots(&self.arms);
+        asked.iter().filter_map(plot).chain(sets).collect()
     }
 
     /// The first chart of a kind, as the outline wants it or else with all arms; without a kind the
