@@ -24,7 +24,7 @@ use crate::folder::{
 };
 use crate::progress::Progress;
 use crate::sources::{
-    Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceRecord,
+    Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceError, SourceRecord,
     read_documents,
 };
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerChoice, TokenizerOrigin};
@@ -169,9 +169,9 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, DataError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(thread_count(threads))
         .build()
-        .map_err(|error| DataError::Read {
-            path: "a new thread".into(),
-            source: std::io::Error::other(error),
+        .map_err(|error| {
+            let reason = std::io::Error::other(error);
+            SourceError::Thread { reason }.into()
         })
 }
 

@@ -1,11 +1,10 @@
 //! The options that all shards of a text must have in common, as `shard.json` stores them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::prepare::PrepareOptions;
-use crate::sources::{FileFormat, OnError};
 
+/// The name of each option with its value, as they are typed.
 pub(super) fn common(options: &PrepareOptions) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("text_column".into(), options.text_column.clone()),
@@ -14,28 +13,4 @@ pub(super) fn common(options: &PrepareOptions) -> BTreeMap<String, String> {
         ("format".into(), options.format.to_string()),
         ("on_error".into(), options.on_error.to_string()),
     ])
-}
-
-/// The name that `--format` has for it. Shards store it, so it stays.
-impl fmt::Display for FileFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Auto => "auto",
-            Self::Text => "text",
-            Self::JsonLines => "jsonl",
-            Self::Json => "json",
-            Self::Parquet => "parquet",
-            Self::Wikipedia => "wikipedia",
-        })
-    }
-}
-
-/// The name that `--on-error` has for it. Shards store it, so it stays.
-impl fmt::Display for OnError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Stop => "stop",
-            Self::Skip => "skip",
-        })
-    }
 }

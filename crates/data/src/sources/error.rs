@@ -26,7 +26,7 @@ pub enum SourceError {
         reason: std::io::Error,
     },
     /// A thread cannot be started.
-    #[error("cannot start a thread to read with: {reason}; use fewer with --threads")]
+    #[error("cannot start a thread: {reason}; use fewer with --threads")]
     Thread {
         /// The operating system's message.
         reason: std::io::Error,
