@@ -13,7 +13,7 @@
 #   one input are failures too. (A page of Parquet may have 256 MiB. The window of a zstd file may have
 #   2 GiB, which are reserved at once and used as the text needs them.)
 #
-# Fails if a target finds something. docs/notes/fuzzing.md says what to do then.
+# Fails if a target finds something (docs/notes/fuzzing.md says what to do then), or does not run to its end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,6 +49,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 run_target() {
     local target=$1
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target" "fuzz/seeds"
+    rm -f "fuzz/artifacts/$target.status" "fuzz/artifacts/$target.log"
     local folders=("fuzz/corpus/$target")
     if [ -d "fuzz/seeds/$target" ]; then folders+=("fuzz/seeds/$target"); fi
     local most=320
@@ -58,10 +59,12 @@ run_target() {
     if [ "$target" = text_file ]; then leaks=0; fi
     local dictionary=()
     if [ -f "fuzz/corpus/$target.dict" ]; then dictionary=("-dict=fuzz/corpus/$target.dict"); fi
+    local status=0
     "fuzz/target/$2/release/$target" "${folders[@]}" "${dictionary[@]}" \
         -max_total_time=$((60 * $3)) -rss_limit_mb=1024 -malloc_limit_mb=$most -detect_leaks=$leaks -timeout=10 -max_len=65536 \
         -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 \
-        >"fuzz/artifacts/$target.log" 2>&1 || true
+        >"fuzz/artifacts/$target.log" 2>&1 || status=$?
+    echo "$status" >"fuzz/artifacts/$target.status"
 }
 export -f run_target
 printf '%s\n' "${targets[@]}" | xargs -P "$jobs" -I{} bash -c 'run_target "$@"' _ {} "$host" "$minutes"
@@ -79,5 +82,10 @@ for target in "${targets[@]}"; do
     findings=$(find "fuzz/artifacts/$target" -type f | wc -l)
     echo "| \`$target\` | $executions | $speed | $edges | $corpus | $findings |"
     ((failed += findings)) || true
+    status=$(cat "fuzz/artifacts/$target.status" || echo unknown)
+    if [ "$status" != 0 ] || ((executions == 0)); then
+        echo "$target ended with status $status after $executions executions; see $log" >&2
+        ((failed += 1))
+    fi
 done
 ((failed == 0))

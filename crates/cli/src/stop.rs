@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::failure::Failure;
 use crate::terminal::print_message;
@@ -17,7 +18,7 @@ pub fn stopped() -> bool {
 /// What shells add to the number of a signal that ended a process.
 const SIGNAL_STATUS: u8 = 128;
 
-/// The number of the signal that asked to save and end; 0 if none did.
+/// The number of the signal that asked to end; 0 if none did.
 static SIGNAL: AtomicU8 = AtomicU8::new(0);
 
 /// The exit status of a process that a signal has ended, after saving: 130 for Ctrl-C, 143 for
@@ -36,25 +37,60 @@ pub fn is_signal_status(status: i32) -> bool {
 
 /// Makes the first Ctrl-C, SIGTERM or SIGHUP a request to save and end; the second one ends the process
 /// at once.
+///
+/// # Errors
+/// A signal that came while [`give_up_on_signals`] held is answered now.
 pub fn on_signals() -> Result<(), Failure> {
-    watch(ask)
+    act_on_signals(ask)
 }
 
-/// Makes Ctrl-C, SIGTERM and SIGHUP remove the data folder that is being made, and end the process.
+/// Makes Ctrl-C, SIGTERM and SIGHUP remove the data folder that is being made, and end the process. Once
+/// the folder is in its place, the first one lets the process report that, and the second one ends it at
+/// once.
 pub fn give_up_on_signals() -> Result<(), Failure> {
-    watch(give_up)
+    act_on_signals(give_up)
 }
 
-/// Calls `act` with the number of each signal, on a thread of its own.
+/// What each signal calls with its number; none while nobody watches.
+static ACTION: Mutex<Option<fn(u8)>> = Mutex::new(None);
+
+/// Replaces what each signal calls, on a thread of its own that begins at the first use.
+fn act_on_signals(act: fn(u8)) -> Result<(), Failure> {
+    match replace_action(act)? {
+        None => watch(),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Replaces what each signal calls, and gives what it called before. Fails if a signal has come already,
+/// which would be lost.
+fn replace_action(act: fn(u8)) -> Result<Option<fn(u8)>, Failure> {
+    // The thread holds it while it acts, so a signal comes wholly before this or after it.
+    let mut action = ACTION.lock().unwrap_or_else(PoisonError::into_inner);
+    match signal_status() {
+        None => Ok(action.replace(act)),
+        Some(status) => Err(Failure::Stopped(status)),
+    }
+}
+
+/// Takes a signal as it is to be taken now.
+fn take(signal: u8) {
+    let action = ACTION.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(act) = *action {
+        act(signal);
+    }
+}
+
+/// Takes each signal, on a thread of its own.
 #[cfg(unix)]
-fn watch(act: fn(u8)) -> Result<(), Failure> {
+fn watch() -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut wanted = vec![SIGINT, SIGTERM];
     if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
-    let wait = move || signals.forever().for_each(|signal| act(signal as u8));
+    let wait = move || signals.forever().for_each(|signal| take(signal as u8));
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(wait)?;
@@ -71,16 +107,17 @@ fn is_ignored(signal: i32) -> bool {
     ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// Calls `act` at each Ctrl-C, on a thread of its own.
+/// Takes each Ctrl-C, on a thread of its own.
 #[cfg(not(unix))]
-fn watch(act: fn(u8)) -> Result<(), Failure> {
+fn watch() -> Result<(), Failure> {
     const INTERRUPT: u8 = 2;
-    ctrlc::set_handler(move || act(INTERRUPT))?;
+    ctrlc::set_handler(|| take(INTERRUPT))?;
     Ok(())
 }
 
 /// Ends the process without the data folder that is being made.
 fn give_up(signal: u8) {
+    end_at_second(signal);
     data::give_up_folders(|| {
         // A progress bar may stand on the last line.
         let start = if std::io::stderr().is_terminal() {
@@ -89,17 +126,26 @@ fn give_up(signal: u8) {
             ""
         };
         print_message(&format!("{start}stopped by a signal: nothing was made"));
-        std::process::exit((SIGNAL_STATUS + signal).into());
+        end(signal);
     });
 }
 
 /// Takes a signal.
 fn ask(signal: u8) {
-    if SIGNAL.swap(signal, Ordering::Relaxed) != 0 {
-        std::process::exit((SIGNAL_STATUS + signal).into());
-    }
+    end_at_second(signal);
     STOP.store(true, Ordering::Relaxed);
     print_message("\nsaving a checkpoint and stopping; press Ctrl-C once more to stop at once");
+}
+
+/// Notes a signal; the second one ends the process.
+fn end_at_second(signal: u8) {
+    if SIGNAL.swap(signal, Ordering::Relaxed) != 0 {
+        end(signal);
+    }
+}
+
+fn end(signal: u8) -> ! {
+    std::process::exit((SIGNAL_STATUS + signal).into());
 }
 
 /// Makes the end of standard input a request to save and end.
@@ -112,4 +158,34 @@ pub fn at_end_of_input() {
         while !matches!(input.read(&mut [0; 64]), Ok(0) | Err(_)) {}
         STOP.store(true, Ordering::Relaxed);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One test, because the process has one action and one signal.
+    #[test]
+    fn the_action_is_replaced_and_no_signal_is_lost() {
+        static TAKEN: Mutex<Vec<(&str, u8)>> = Mutex::new(Vec::new());
+        let taken = || std::mem::take(&mut *TAKEN.lock().unwrap());
+        let preparing: fn(u8) = |signal| TAKEN.lock().unwrap().push(("preparing", signal));
+        let training: fn(u8) = |signal| {
+            SIGNAL.store(signal, Ordering::Relaxed);
+            TAKEN.lock().unwrap().push(("training", signal));
+        };
+        take(1);
+        assert_eq!(taken(), []);
+        assert!(replace_action(preparing).unwrap().is_none());
+        take(2);
+        assert_eq!(taken(), [("preparing", 2)]);
+        assert!(replace_action(training).unwrap().is_some());
+        take(15);
+        assert_eq!(taken(), [("training", 15)]);
+        // What begins now must not begin, because it was asked to end.
+        let replaced = replace_action(preparing);
+        assert!(matches!(replaced, Err(Failure::Stopped(143))));
+        take(1);
+        assert_eq!(taken(), [("training", 1)]);
+    }
 }

@@ -319,6 +319,39 @@ fn signals_leave_nothing_behind() {
     assert_eq!(meta.expect("the older folder stays"), "{}");
 }
 
+/// The first signal after the folder is in its place lets the program report that; the second ends it.
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_a_report_that_nobody_reads() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    // A report of more bytes than any pipe holds without a reader: 64 KiB.
+    let name = "n".repeat(200);
+    for number in 0..1000 {
+        write(folder, &format!("in/{name}-{number}.txt"), "some words");
+    }
+    let prepare = ["data", "prepare", "in", "--out", "data", "--json"];
+    let mut child = ldrop(folder, &prepare)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let (meta, hidden) = (
+        folder.join("data/meta.json"),
+        folder.join(".data.preparing"),
+    );
+    let ended = wait_until(&mut child, "the data folder", || {
+        meta.exists() && !hidden.exists()
+    });
+    assert!(ended.is_none(), "{ended:?}");
+    let first = ["-s", "INT", &child.id().to_string()];
+    let sent = std::process::Command::new("kill").args(first).status();
+    assert!(sent.expect("kill runs").success());
+    // If the first one had ended the program, the status would be 130. Of two signals that wait, that of
+    // the lower number is taken first.
+    send(&mut child, "TERM", 143);
+    assert!(meta.exists());
+}
+
 #[test]
 fn arguments_that_cannot_work_are_errors_of_usage() {
     let place = tempfile::tempdir().expect("a folder");

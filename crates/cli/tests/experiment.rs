@@ -8,7 +8,7 @@ use std::process::Child;
 
 use kernels::random::Philox;
 use serde_json::Value;
-use support::{failure, last_step, ldrop, run, start, terminate, wait_until};
+use support::{failure, last_step, ldrop, run, send, start, terminate, wait_until};
 
 const KILLS: u64 = 8;
 
@@ -88,6 +88,27 @@ const RUNS: [&str; 4] = [
     "learned/seed-2",
     "baseline/seed-2",
 ];
+
+#[test]
+fn a_signal_while_the_text_is_prepared_leaves_none_of_it() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder, STUDY);
+    // Nobody writes into this pipe, so the experiment waits for its text.
+    let text = folder.join("text.txt");
+    std::fs::remove_file(&text).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(&text).status();
+    assert!(made.expect("mkfifo runs").success());
+    let hidden = folder.join("out/.data.preparing");
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let mut child = start(folder, &["experiment", "study.toml", "--out", "out"]);
+        let new = hidden.join("new");
+        let ended = wait_until(&mut child, "the hidden folder", || new.exists());
+        assert!(ended.is_none(), "{ended:?}");
+        send(&mut child, signal, status);
+        assert!(!hidden.exists() && !folder.join("out/data").exists());
+    }
+}
 
 #[test]
 fn arms_and_seeds_become_a_report() {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use data::folder::{META_FILE, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE};
 use data::{DataFolder, Split, sample, windows};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{parts, place, tokenizer};
 
@@ -30,7 +29,7 @@ pub fn run(bytes: &[u8]) {
             ("VALIDATION", validation),
             ("TOKENIZER", tokenizer),
         ];
-        place::file(META_FILE, &with_hashes(meta, &files));
+        place::file(META_FILE, &parts::with_hashes(meta, &files));
     }
     place::file(TOKENIZER_FILE, tokenizer);
     place::file(VALIDATION_FILE, validation);
@@ -44,17 +43,6 @@ pub fn run(bytes: &[u8]) {
             assert!(named, "no file name in: {message}");
         }
     }
-}
-
-fn with_hashes(meta: &[u8], files: &[(&str, &[u8]); 3]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(meta) else {
-        return meta.to_vec();
-    };
-    let replace = |text: String, (name, contents): &(&str, &[u8])| {
-        let hash = format!("{:032x}", xxh3_128(contents));
-        text.replace(&format!("HASH-OF-{name}"), &hash)
-    };
-    files.iter().fold(text.to_owned(), replace).into_bytes()
 }
 
 fn check(data: &DataFolder, bytes: &[u8]) {

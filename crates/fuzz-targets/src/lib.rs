@@ -1,5 +1,6 @@
-//! For each reader of bytes that come from elsewhere, a function that takes any bytes and checks what
-//! must hold: no panic, an error that names the file, and the invariants in each module's documentation.
+//! For each of most readers of bytes that come from elsewhere, a function that takes any bytes and checks
+//! what must hold: no panic, an error that names the file, and the invariants in each module's documentation.
+//! `docs/notes/fuzzing.md` names the readers without one.
 //!
 //! `fuzz/` runs these functions under libFuzzer, which also bounds memory and time. A test of this crate
 //! runs them on the [`seeds`] and on the inputs in `fuzz/seeds`, without a fuzzer.
@@ -9,6 +10,7 @@ mod documents;
 pub mod experiment;
 pub mod json_lines;
 pub mod json_values;
+pub mod merge;
 pub mod metrics;
 pub mod model_folder;
 pub mod panics;
@@ -38,7 +40,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 13] = [
+pub const ALL: [Target; 14] = [
     Target {
         name: "data_folder",
         run: data_folder::run,
@@ -62,6 +64,12 @@ pub const ALL: [Target; 13] = [
         run: json_values::run,
         seeds: seeds::texts::json_lines,
         words: words::json,
+    },
+    Target {
+        name: "merge",
+        run: merge::run,
+        seeds: seeds::folders::merge,
+        words: words::none,
     },
     Target {
         name: "metrics",

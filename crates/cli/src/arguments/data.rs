@@ -171,7 +171,23 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, share};
+    use clap::ValueEnum;
+    use data::sources::{FileFormat, OnError};
+
+    use super::{ErrorAction, SourceFormat, bytes, share};
+
+    /// Shards store these names, and messages give them.
+    #[test]
+    fn choices_are_named_as_they_are_typed() {
+        for format in SourceFormat::value_variants() {
+            let typed = format.to_possible_value().expect("it can be typed");
+            assert_eq!(FileFormat::from(*format).to_string(), typed.get_name());
+        }
+        for action in ErrorAction::value_variants() {
+            let typed = action.to_possible_value().expect("it can be typed");
+            assert_eq!(OnError::from(*action).to_string(), typed.get_name());
+        }
+    }
 
     #[test]
     fn shares_for_validation() {

@@ -29,6 +29,7 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let folder = run_folder(&arguments)?;
     let config = configuration(&arguments, &folder, common)?;
     if is_quickstart(&arguments, &config) && !arguments.resume {
+        stop::give_up_on_signals()?;
         quickstart::prepare_text(&config.data.path, common)?;
     }
     let data = DataFolder::open(&config.data.path)?;

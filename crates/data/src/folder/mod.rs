@@ -17,7 +17,7 @@ pub(crate) use tokens::hexadecimal;
 
 use crate::error::DataError;
 use crate::shards::SHARD_FILE;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerError, read_file};
 
 /// File name of the training part in a data folder.
 pub const TRAIN_FILE: &str = "train.bin";
@@ -102,7 +102,7 @@ impl DataFolder {
             path: path.into(),
             meta,
         };
-        folder.check_tokenizer_file()?;
+        folder.tokenizer_contents()?;
         folder.check_hashes(CHECKED_AT_OPEN)?;
         Ok(folder)
     }
@@ -156,12 +156,11 @@ impl DataFolder {
     /// # Errors
     /// `tokenizer.json` is missing or damaged, or is not the one that made the tokens.
     pub fn tokenizer(&self) -> Result<Tokenizer, DataError> {
-        if self.meta.tokenizer_hash.is_none() {
+        let Some(contents) = self.tokenizer_contents()? else {
             return Ok(Tokenizer::gpt2());
-        }
-        self.check_tokenizer_file()?;
+        };
         let path = self.path.join(TOKENIZER_FILE);
-        let tokenizer = Tokenizer::from_file(&path)?;
+        let tokenizer = Tokenizer::from_contents(&path, &contents)?;
         let description =
             |vocabulary, kind, end| format!("{vocabulary} tokens ({kind}, end-of-text {end:?})");
         let meta = &self.meta;
@@ -220,35 +219,56 @@ impl DataFolder {
             if tokens.len() * self.meta.token_type.size() <= longest
                 && let Some(expected) = &part.hash
             {
-                check_hash(tokens.path(), expected, tokens.hash())?;
+                check_hash(tokens.path(), expected, tokens.hash(), META_FILE)?;
             }
         }
         Ok(())
     }
 
-    fn check_tokenizer_file(&self) -> Result<(), DataError> {
+    /// The contents of `tokenizer.json`, which have the hash of the description. None if it states no hash.
+    fn tokenizer_contents(&self) -> Result<Option<Vec<u8>>, DataError> {
         let Some(expected) = &self.meta.tokenizer_hash else {
-            return Ok(());
+            return Ok(None);
         };
-        let path = self.path.join(TOKENIZER_FILE);
-        let contents = std::fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => DataError::Missing {
-                path: self.path.clone(),
-                missing: TOKENIZER_FILE,
-            },
-            _ => DataError::read(&path)(error),
-        })?;
-        check_hash(&path, expected, hexadecimal(xxh3_128(&contents)))
+        match read_tokenizer(&self.path, expected, META_FILE) {
+            Err(DataError::Tokenizer(TokenizerError::Read { source, .. }))
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Err(DataError::Missing {
+                    path: self.path.clone(),
+                    missing: TOKENIZER_FILE,
+                })
+            }
+            read => read.map(Some),
+        }
     }
 }
 
-fn check_hash(path: &Path, expected: &str, found: String) -> Result<(), DataError> {
+/// The contents of the `tokenizer.json` in a folder, which must have the hash that `description` states.
+pub(crate) fn read_tokenizer(
+    folder: &Path,
+    hash: &str,
+    description: &str,
+) -> Result<Vec<u8>, DataError> {
+    let path = folder.join(TOKENIZER_FILE);
+    let contents = read_file(&path)?;
+    check_hash(&path, hash, hexadecimal(xxh3_128(&contents)), description)?;
+    Ok(contents)
+}
+
+/// Compares the hash of a file with the one that `description` states.
+pub(crate) fn check_hash(
+    path: &Path,
+    expected: &str,
+    found: String,
+    description: &str,
+) -> Result<(), DataError> {
     if expected == found {
         return Ok(());
     }
     Err(DataError::Damaged {
         path: path.into(),
-        expected: format!("hash {expected}, as `meta.json` says"),
+        expected: format!("hash {expected}, as `{description}` says"),
         found,
     })
 }

@@ -143,6 +143,38 @@ fn what_is_missing_is_named() {
     ));
 }
 
+/// What is hashed is what is used, so a folder whose tokenizer changes after it was opened is refused.
+#[test]
+fn a_tokenizer_that_changes_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    prepared(folder.path(), b"text", b"more");
+    let data = DataFolder::open(folder.path()).unwrap();
+    let other = Tokenizer::characters(&"abc".chars().collect());
+    other.save(folder.path().join(TOKENIZER_FILE)).unwrap();
+    let error = data.tokenizer().unwrap_err().to_string();
+    assert!(
+        error.contains("tokenizer.json is damaged: expected hash"),
+        "{error}"
+    );
+    assert!(error.contains("as `meta.json` says"), "{error}");
+}
+
+/// Reading `/dev/zero` would never end.
+#[cfg(unix)]
+#[test]
+fn a_tokenizer_without_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    prepared(folder.path(), b"text", b"more");
+    let path = folder.path().join(TOKENIZER_FILE);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let error = error_of(folder.path());
+    assert!(
+        error.contains("tokenizer.json") && error.contains("it has more than 268435456 bytes"),
+        "{error}"
+    );
+}
+
 #[test]
 fn token_files_of_another_length_are_refused() {
     let folder = tempfile::tempdir().unwrap();

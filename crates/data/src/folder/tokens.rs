@@ -105,14 +105,39 @@ impl Tokens {
                 }
             }
         }
-        match into.iter().position(|&id| u64::from(id) >= self.vocabulary) {
+        self.check_ids(start, into.iter().copied())
+    }
+
+    fn check_ids(&self, start: usize, ids: impl Iterator<Item = u32>) -> Result<(), DataError> {
+        let mut numbered = ids.enumerate();
+        match numbered.find(|&(_, id)| u64::from(id) >= self.vocabulary) {
             None => Ok(()),
-            Some(index) => Err(DataError::Damaged {
+            Some((index, id)) => Err(DataError::Damaged {
                 path: self.path.clone(),
                 expected: format!("ids below the vocabulary, {}", self.vocabulary),
-                found: format!("{} as token {}", into[index], start + index),
+                found: format!("{id} as token {}", start + index),
             }),
         }
+    }
+
+    /// The bytes of `count` tokens from `start` on.
+    ///
+    /// # Errors
+    /// There are not that many, or an id is not below the vocabulary.
+    pub(crate) fn checked(&self, start: u64, count: u64) -> Result<&[u8], DataError> {
+        let bytes = self.raw(start, count)?;
+        let start = start as usize;
+        match self.token_type {
+            TokenType::U16 => {
+                let ids = bytes.as_chunks().0.iter();
+                self.check_ids(start, ids.map(|id| u16::from_le_bytes(*id).into()))?;
+            }
+            TokenType::U32 => {
+                let ids = bytes.as_chunks().0.iter();
+                self.check_ids(start, ids.map(|id| u32::from_le_bytes(*id)))?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// The bytes of `count` tokens from `start` on, unchecked.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::join::{Join, Place, total};
+use super::join::Place;
 use super::{Contents, MergeOptions, given_tokenizer, is_datatrove, make_folder};
 use crate::error::DataError;
 use crate::folder::{TokenType, Tokens};
@@ -20,8 +20,6 @@ use crate::progress::Progress;
 use crate::sources::{LeftOut, Reason, SourceRecord};
 use crate::tokenizer::Tokenizer;
 
-/// Tokens that are read at once.
-const BLOCK: u64 = 1 << 16;
 /// The longest `NAME.ds.metadata` that is read.
 const LONGEST_METADATA: u64 = 1 << 16;
 
@@ -74,12 +72,12 @@ fn merge_files(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepar
     progress.begin("checking", Some(bytes));
     for file in &files {
         let mut documents = 0;
-        file.documents(lengths.end_of_text, |start, tokens| {
-            if tokens == 0 {
+        file.documents(lengths.end_of_text, |place| {
+            if place.tokens == 0 {
                 contents.left_out.add(Reason::NoText, "");
             } else {
                 documents += 1;
-                contents.text_bytes += file.text_bytes(start, tokens, &length)?;
+                contents.text_bytes += place.text_bytes(&length)?;
             }
             Ok(())
         })?;
@@ -90,30 +88,12 @@ fn merge_files(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepar
     progress.end();
     make_folder(options, &tokenizer, contents, progress, |join| {
         files.iter().try_for_each(|file| {
-            file.documents(lengths.end_of_text, |start, tokens| {
-                write(file, start, tokens, join, &length)
+            file.documents(lengths.end_of_text, |place| match place.tokens {
+                0 => Ok(()),
+                _ => join.tokens(place, &length),
             })
         })
     })
-}
-
-fn write(
-    file: &TokenizedFile,
-    start: u64,
-    tokens: u64,
-    join: &mut Join<'_>,
-    length: &dyn Fn(u32) -> u64,
-) -> Result<(), DataError> {
-    if tokens == 0 {
-        return Ok(());
-    }
-    let place = Place {
-        file: &file.tokens,
-        start,
-        tokens,
-        text_bytes: file.text_bytes(start, tokens, length)?,
-    };
-    join.tokens(place, length)
 }
 
 /// The bytes of text of each token.
@@ -197,12 +177,11 @@ impl TokenizedFile {
         (self.tokens.len() * self.token_type.size()) as u64
     }
 
-    /// Calls `document` with the first token and the number of tokens of each document, without an
-    /// end-of-text at its end.
+    /// Calls `document` with the tokens of each document, without an end-of-text at its end.
     fn documents(
         &self,
         end_of_text: Option<u32>,
-        mut document: impl FnMut(u64, u64) -> Result<(), DataError>,
+        mut document: impl FnMut(Place<'_>) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
         let damaged = |expected: String, found: String| DataError::Damaged {
             path: self.index.clone(),
@@ -235,7 +214,11 @@ impl TokenizedFile {
                 self.tokens.window((end - 1) as usize, &mut last)?;
                 tokens -= u64::from(Some(last[0]) == end_of_text);
             }
-            document(start, tokens)?;
+            document(Place {
+                file: &self.tokens,
+                start,
+                tokens,
+            })?;
             start = end;
         }
         if start != all {
@@ -245,24 +228,6 @@ impl TokenizedFile {
             ));
         }
         Ok(())
-    }
-
-    /// Bytes of text of these tokens; checks every id.
-    fn text_bytes(
-        &self,
-        start: u64,
-        tokens: u64,
-        length: &dyn Fn(u32) -> u64,
-    ) -> Result<u64, DataError> {
-        let mut ids = Vec::new();
-        let (mut done, mut bytes) = (0, 0);
-        while done < tokens {
-            ids.resize((tokens - done).min(BLOCK) as usize, 0);
-            self.tokens.window((start + done) as usize, &mut ids)?;
-            bytes += total(&ids, length);
-            done += ids.len() as u64;
-        }
-        Ok(bytes)
     }
 
     /// Its record among the sources.

@@ -1,5 +1,7 @@
 //! Joins documents that are tokens already to the two parts of a data folder.
 
+use std::cmp::Ordering;
+
 use crate::error::DataError;
 use crate::folder::{Part, Tokens};
 use crate::prepare::encode::{Encoding, TokenFile};
@@ -9,6 +11,8 @@ use crate::progress::{Progress, Silent};
 
 /// Tokens that are read at once.
 const BLOCK: u64 = 1 << 16;
+/// Bytes of decoded text that are held, but for the last token.
+const LONGEST_TEXT: usize = 1 << 20;
 /// Bytes of text between two reports of progress.
 const REPORTED: u64 = 1 << 20;
 
@@ -20,8 +24,34 @@ pub(super) struct Place<'a> {
     pub start: u64,
     /// The number of tokens.
     pub tokens: u64,
-    /// Bytes of text that they stand for.
-    pub text_bytes: u64,
+}
+
+impl Place<'_> {
+    /// Bytes of text of all tokens; checks every id. `length` gives the bytes of text of a token.
+    pub fn text_bytes(&self, length: &dyn Fn(u32) -> u64) -> Result<u64, DataError> {
+        let mut bytes = 0;
+        self.blocks(&mut |ids| {
+            bytes += total(ids, length);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Calls `take` with the tokens, block by block; checks every id.
+    fn blocks(
+        &self,
+        take: &mut dyn FnMut(&[u32]) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        let mut ids = Vec::new();
+        let mut done = 0;
+        while done < self.tokens {
+            ids.resize((self.tokens - done).min(BLOCK) as usize, 0);
+            self.file.window((self.start + done) as usize, &mut ids)?;
+            done += ids.len() as u64;
+            take(&ids)?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes documents one after another and writes each to its part.
@@ -63,14 +93,20 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Takes a document that this program encoded. `line_feed` puts a line feed before its text.
-    /// Its tokens are copied, unless the text is changed or divided.
-    pub fn text(&mut self, place: Place<'_>, line_feed: bool) -> Result<(), DataError> {
-        let text_bytes = place.text_bytes + u64::from(line_feed);
+    /// Takes a document of `text_bytes` bytes that this program encoded. `line_feed` puts a line feed before
+    /// its text. Its tokens are copied, unless the text is changed or divided.
+    pub fn text(
+        &mut self,
+        place: Place<'_>,
+        text_bytes: u64,
+        line_feed: bool,
+    ) -> Result<(), DataError> {
+        let own_bytes = text_bytes;
+        let text_bytes = own_bytes + u64::from(line_feed);
         let left_in_training = self.train_bytes.saturating_sub(self.position);
         let part = if left_in_training >= text_bytes { 0 } else { 1 };
         if line_feed || (part == 1 && left_in_training > 0) {
-            let spool = self.decode(place, line_feed)?;
+            let spool = self.decode(place, own_bytes, line_feed)?;
             let first = spool.character_boundary(left_in_training.min(text_bytes))?;
             let mut segments = spool.segments(first)?;
             for (file, first) in self.files.iter_mut().zip([true, false]) {
@@ -95,44 +131,49 @@ impl<'a> Join<'a> {
         place: Place<'_>,
         length: &dyn Fn(u32) -> u64,
     ) -> Result<(), DataError> {
-        let end = self.position + place.text_bytes;
-        let mut part = usize::from(self.train_bytes < end && self.position >= self.train_bytes);
-        let mut position = self.position;
-        let mut ids = Vec::new();
+        let mut part = match self.position.cmp(&self.train_bytes) {
+            Ordering::Less => 0,
+            // A document without text belongs to what is before it.
+            Ordering::Equal => usize::from(place.text_bytes(length)? > 0),
+            Ordering::Greater => 1,
+        };
+        let begin = self.position;
+        let mut position = begin;
         let mut bytes = Vec::new();
-        let mut done = 0;
-        while done < place.tokens {
-            ids.resize((place.tokens - done).min(BLOCK) as usize, 0);
-            place.file.window((place.start + done) as usize, &mut ids)?;
-            done += ids.len() as u64;
-            let mut rest = ids.as_slice();
-            if part == 0 && position + total(rest, length) > self.train_bytes {
-                let mut fits = |id: u32| {
-                    let fits = position + length(id) <= self.train_bytes;
-                    position += if fits { length(id) } else { 0 };
-                    fits
-                };
-                let first = rest.iter().take_while(|&&id| fits(id)).count();
-                self.append(0, &rest[..first], &mut bytes, length)?;
-                rest = &rest[first..];
-                part = 1;
+        place.blocks(&mut |ids| {
+            let mut in_training = 0;
+            let before = position;
+            while part == 0
+                && let Some(&id) = ids.get(in_training)
+            {
+                if position + length(id) > self.train_bytes {
+                    part = 1;
+                } else {
+                    position += length(id);
+                    in_training += 1;
+                }
             }
-            position += total(rest, length);
-            self.append(part, rest, &mut bytes, length)?;
-        }
-        self.end_document(part, place.text_bytes)
+            let (train, validation) = ids.split_at(in_training);
+            self.append(0, train, position - before, &mut bytes)?;
+            let text_bytes = total(validation, length);
+            self.append(1, validation, text_bytes, &mut bytes)?;
+            position += text_bytes;
+            Ok(())
+        })?;
+        self.end_document(part, position - begin)
     }
 
+    /// Appends tokens of so many bytes of text to a part. `bytes` is room for theirs.
     fn append(
         &mut self,
         part: usize,
         ids: &[u32],
+        text_bytes: u64,
         bytes: &mut Vec<u8>,
-        length: &dyn Fn(u32) -> u64,
     ) -> Result<(), DataError> {
         bytes.clear();
         self.encoding.append(ids, bytes);
-        self.files[part].write(bytes, total(ids, length))
+        self.files[part].write(bytes, text_bytes)
     }
 
     /// Puts end-of-text behind a document that another one follows.
@@ -153,13 +194,18 @@ impl<'a> Join<'a> {
         Ok(())
     }
 
-    /// The text of a document, in a temporary file.
-    fn decode(&self, place: Place<'_>, line_feed: bool) -> Result<Spool, DataError> {
+    /// The text of a document of `text_bytes` bytes, in a temporary file.
+    fn decode(
+        &self,
+        place: Place<'_>,
+        text_bytes: u64,
+        line_feed: bool,
+    ) -> Result<Spool, DataError> {
         let damaged = |found: String| DataError::Damaged {
             path: place.file.path().into(),
             expected: format!(
-                "UTF-8 text of {} bytes in the {} tokens from token {} on",
-                place.text_bytes, place.tokens, place.start
+                "UTF-8 text of {text_bytes} bytes in the {} tokens from token {} on",
+                place.tokens, place.start
             ),
             found,
         };
@@ -171,32 +217,31 @@ impl<'a> Join<'a> {
         if line_feed {
             spool.push("\n", true)?;
         }
-        let mut ids = Vec::new();
+        let mut found = 0;
         let mut bytes = Vec::new();
-        let mut done = 0;
-        while done < place.tokens {
-            ids.resize((place.tokens - done).min(BLOCK) as usize, 0);
-            place.file.window((place.start + done) as usize, &mut ids)?;
-            done += ids.len() as u64;
-            bytes.extend(self.encoding.tokenizer.decode_bytes(&ids));
-            let text = match std::str::from_utf8(&bytes) {
-                Ok(text) => text,
-                // The next block completes the last character.
-                Err(error) if error.error_len().is_none() && done < place.tokens => {
-                    std::str::from_utf8(&bytes[..error.valid_up_to()]).expect("valid up to there")
+        place.blocks(&mut |ids| {
+            // Token by token: of a damaged file, a block may stand for any amount of text.
+            for &id in ids {
+                let token = self.encoding.tokenizer.token_bytes(id).unwrap_or_default();
+                found += token.len() as u64;
+                if found > text_bytes {
+                    return Err(damaged("more of it".into()));
                 }
-                Err(error) => return Err(damaged(error.to_string())),
-            };
-            spool.push(text, true)?;
-            let taken = text.len();
-            bytes.drain(..taken);
+                bytes.extend_from_slice(token);
+                if bytes.len() >= LONGEST_TEXT {
+                    push_characters(&mut bytes, &mut spool, &damaged)?;
+                }
+            }
+            Ok(())
+        })?;
+        push_characters(&mut bytes, &mut spool, &damaged)?;
+        if !bytes.is_empty() {
+            return Err(damaged("a character that does not end".into()));
         }
-        let spool = spool.finish()?;
-        let found = spool.bytes - u64::from(line_feed);
-        if found != place.text_bytes {
+        if found < text_bytes {
             return Err(damaged(format!("{found} bytes")));
         }
-        Ok(spool)
+        spool.finish()
     }
 
     /// Flushes both parts and describes them.
@@ -206,7 +251,24 @@ impl<'a> Join<'a> {
     }
 }
 
+/// Moves all whole characters of `bytes` into a spool. The tokens that follow complete the last one.
+fn push_characters(
+    bytes: &mut Vec<u8>,
+    spool: &mut SpoolWriter,
+    damaged: &dyn Fn(String) -> DataError,
+) -> Result<(), DataError> {
+    let whole = match std::str::from_utf8(bytes) {
+        Ok(text) => text.len(),
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(error) => return Err(damaged(error.to_string())),
+    };
+    let text = std::str::from_utf8(&bytes[..whole]).expect("valid up to there");
+    spool.push(text, true)?;
+    bytes.drain(..whole);
+    Ok(())
+}
+
 /// Bytes of text of all these tokens.
-pub(super) fn total(ids: &[u32], length: &dyn Fn(u32) -> u64) -> u64 {
+fn total(ids: &[u32], length: &dyn Fn(u32) -> u64) -> u64 {
     ids.iter().map(|&id| length(id)).sum()
 }

@@ -10,7 +10,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
-use crate::folder::{META_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE};
+use crate::folder::{META_FILE, TRAIN_FILE, VALIDATION_FILE};
 use crate::prepare::encode::{Encoding, TokenFile};
 use crate::prepare::staging::Staging;
 use crate::prepare::{self, Prepared};
@@ -156,11 +156,7 @@ fn make_folder(
     }
     let staging = Staging::begin(&options.out)?;
     let folder = staging.new_folder();
-    let encoding = Encoding {
-        tokenizer,
-        token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
-        separator: tokenizer.end_of_text().filter(|_| contents.separated),
-    };
+    let encoding = Encoding::new(tokenizer, contents.separated);
     let create = |name| TokenFile::create(folder.join(name), encoding.token_type);
     let mut join = Join::new(
         &encoding,
@@ -180,7 +176,7 @@ fn make_folder(
         sources: contents.sources,
         left_out: contents.left_out.counts(),
     };
-    let meta = prepare::write_tokenizer(&folder, &encoding, parts, described)?;
+    let meta = prepare::describe(&folder, &encoding, parts, described)?;
     let bytes = contents.text_bytes;
     prepare::check_training_part(&options.out, &meta, bytes, options.validation)?;
     prepare::write_file(&folder.join(META_FILE), &meta.to_json())?;

@@ -1,15 +1,13 @@
 //! Encodes text into token files, on all threads and in order.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::Xxh3;
 
+use super::hashed_file::HashedFile;
 use super::spool::{Segment, Segments};
 use crate::error::DataError;
-use crate::folder::{Part, TokenType, hexadecimal};
+use crate::folder::{Part, TokenType};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
 
@@ -29,7 +27,17 @@ pub(crate) struct Encoding<'a> {
     pub separator: Option<u32>,
 }
 
-impl Encoding<'_> {
+impl<'a> Encoding<'a> {
+    /// The encoding of a tokenizer, with its end-of-text (if it has one) between documents if they are to be
+    /// `separated`.
+    pub fn new(tokenizer: &'a Tokenizer, separated: bool) -> Self {
+        Self {
+            tokenizer,
+            token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
+            separator: tokenizer.end_of_text().filter(|_| separated),
+        }
+    }
+
     fn encode(&self, chunk: &[Segment]) -> Encoded {
         let mut bytes = Vec::new();
         let mut tokens = Vec::with_capacity(chunk.len());
@@ -166,10 +174,8 @@ struct Encoded {
 
 /// A token file that is being written.
 pub(crate) struct TokenFile {
-    path: PathBuf,
-    file: BufWriter<File>,
+    file: HashedFile,
     token_type: TokenType,
-    hasher: Xxh3,
     bytes: u64,
     text_bytes: u64,
 }
@@ -177,12 +183,9 @@ pub(crate) struct TokenFile {
 impl TokenFile {
     /// Creates the file.
     pub fn create(path: PathBuf, token_type: TokenType) -> Result<Self, DataError> {
-        let file = File::create(&path).map_err(DataError::write(&path))?;
         Ok(Self {
-            file: BufWriter::new(file),
-            path,
+            file: HashedFile::create(path)?,
             token_type,
-            hasher: Xxh3::new(),
             bytes: 0,
             text_bytes: 0,
         })
@@ -190,26 +193,17 @@ impl TokenFile {
 
     /// Appends the bytes of tokens that stand for `text_bytes` bytes of text.
     pub fn write(&mut self, bytes: &[u8], text_bytes: u64) -> Result<(), DataError> {
-        self.hasher.update(bytes);
         self.text_bytes += text_bytes;
         self.bytes += bytes.len() as u64;
-        self.file
-            .write_all(bytes)
-            .map_err(DataError::write(&self.path))
+        self.file.write(bytes)
     }
 
     /// Flushes to the disk and gives the description of the file.
     pub fn finish(self) -> Result<Part, DataError> {
-        let failed = DataError::write(&self.path);
-        let file = self
-            .file
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(failed)?;
         Ok(Part {
             tokens: self.bytes / self.token_type.size() as u64,
             text_bytes: Some(self.text_bytes),
-            hash: Some(hexadecimal(self.hasher.digest128())),
+            hash: Some(self.file.finish()?),
         })
     }
 }

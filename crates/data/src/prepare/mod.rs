@@ -5,6 +5,7 @@
 //! needs room for all of it.
 
 pub(crate) mod encode;
+pub(crate) mod hashed_file;
 pub(crate) mod spool;
 pub(crate) mod staging;
 #[cfg(test)]
@@ -19,12 +20,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::DataError;
 use crate::folder::{
-    FORMAT, META_FILE, Meta, Part, TOKENIZER_FILE, TRAIN_FILE, TokenType, VALIDATION_FILE,
-    hexadecimal,
+    FORMAT, META_FILE, Meta, Part, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE, hexadecimal,
 };
 use crate::progress::Progress;
 use crate::sources::{
-    Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceRecord,
+    Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceError, SourceRecord,
     read_documents,
 };
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerChoice, TokenizerOrigin};
@@ -169,9 +169,9 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, DataError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(thread_count(threads))
         .build()
-        .map_err(|error| DataError::Read {
-            path: "a new thread".into(),
-            source: std::io::Error::other(error),
+        .map_err(|error| {
+            let reason = std::io::Error::other(error);
+            SourceError::Thread { reason }.into()
         })
 }
 
@@ -228,11 +228,7 @@ fn encode(
         Resolved::Existing(tokenizer) => tokenizer,
         Resolved::Trained(kind) => train(kind, spool, train_bytes, &pool, progress)?,
     };
-    let encoding = Encoding {
-        tokenizer: &tokenizer,
-        token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
-        separator: tokenizer.end_of_text().filter(|_| options.end_of_text),
-    };
+    let encoding = Encoding::new(&tokenizer, options.end_of_text);
     progress.begin("encoding", Some(spool.bytes));
     let mut segments = spool.segments(train_bytes)?;
     let train = encoding.write_part(&mut segments, folder.join(TRAIN_FILE), &pool, progress)?;
@@ -240,7 +236,7 @@ fn encode(
     let path = folder.join(VALIDATION_FILE);
     let validation = encoding.write_part(&mut segments, path, &pool, progress)?;
     progress.end();
-    write_tokenizer(&folder, &encoding, [train, validation], contents)
+    describe(&folder, &encoding, [train, validation], contents)
 }
 
 /// What a data folder is made of.
@@ -251,21 +247,19 @@ pub(crate) struct Contents {
 }
 
 /// Writes the tokenizer beside its tokens, and describes the folder.
-pub(crate) fn write_tokenizer(
+pub(crate) fn describe(
     folder: &Path,
     encoding: &Encoding<'_>,
     [train, validation]: [Part; 2],
     contents: Contents,
 ) -> Result<Meta, DataError> {
     let tokenizer = encoding.tokenizer;
-    let tokenizer_json = tokenizer.to_json();
-    write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
     Ok(Meta {
         format: FORMAT,
         program: PROGRAM.into(),
         token_type: encoding.token_type,
         tokenizer: tokenizer.kind(),
-        tokenizer_hash: Some(hexadecimal(xxh3_128(tokenizer_json.as_bytes()))),
+        tokenizer_hash: Some(write_tokenizer(folder, tokenizer)?),
         vocabulary: tokenizer.vocabulary() as u64,
         end_of_text: tokenizer.end_of_text(),
         separated: encoding.separator.is_some(),
@@ -275,6 +269,13 @@ pub(crate) fn write_tokenizer(
         sources: contents.sources,
         left_out: contents.left_out,
     })
+}
+
+/// Writes `tokenizer.json`, and gives its hash.
+pub(crate) fn write_tokenizer(folder: &Path, tokenizer: &Tokenizer) -> Result<String, DataError> {
+    let json = tokenizer.to_json();
+    write_file(&folder.join(TOKENIZER_FILE), &json)?;
+    Ok(hexadecimal(xxh3_128(json.as_bytes())))
 }
 
 /// Makes a tokenizer of this kind; trains it on the first `train_bytes` of the text if it needs training.

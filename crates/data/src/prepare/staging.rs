@@ -44,7 +44,8 @@ fn building() -> MutexGuard<'static, Building> {
 /// Removes all that this process has under construction and calls `end`, which is to end the process:
 /// the threads that build may wait until it does. It is for a program that a signal stops.
 ///
-/// Does nothing if a folder has been put in place already: the work is then done but for its report.
+/// Does nothing if a folder has been put in place already: the work is then done but for its report, and
+/// for removing an older folder.
 pub fn give_up_folders(end: impl FnOnce()) {
     let building = building();
     if building.finished {
@@ -68,6 +69,8 @@ pub(crate) struct Staging {
     out: PathBuf,
     /// The folder beside it with the lock and all temporary files.
     folder: PathBuf,
+    /// Whether the new folder is in its place.
+    finished: bool,
     _lock: File,
 }
 
@@ -105,6 +108,7 @@ impl Staging {
         let staging = Self {
             folder,
             out,
+            finished: false,
             _lock: lock,
         };
         staging.clear()?;
@@ -128,7 +132,7 @@ impl Staging {
     ///
     /// # Errors
     /// The folder cannot be moved; `out` is then unchanged.
-    pub fn finish(self) -> Result<(), DataError> {
+    pub fn finish(mut self) -> Result<(), DataError> {
         let new = self.new_folder();
         sync_folder(&new)?;
         check_replaceable(&self.out)?;
@@ -140,6 +144,7 @@ impl Staging {
             fs::rename(&new, &self.out).map_err(written)?;
         }
         building.finished = true;
+        self.finished = true;
         drop(building);
         sync_folder(parent_of(&self.out))
     }
@@ -158,10 +163,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let mut building = building();
+        // An older folder can take long to remove. Meanwhile a signal is told that all is done.
+        let steps = (!self.finished).then(building);
         // A failure here has no consequence: the next process tries again.
         let _ = fs::remove_dir_all(&self.folder);
-        building.folders.retain(|folder| *folder != self.folder);
+        drop(steps);
+        building().folders.retain(|folder| *folder != self.folder);
     }
 }
 
@@ -183,21 +190,18 @@ fn check_replaceable(out: &Path) -> Result<(), DataError> {
         names.push(entry.map_err(DataError::read(out))?.file_name());
     }
     names.sort();
-    let ours = [
-        TRAIN_FILE,
-        VALIDATION_FILE,
-        META_FILE,
-        TOKENIZER_FILE,
-        TOKENS_FILE,
-        DOCUMENTS_FILE,
-        SHARD_FILE,
-    ];
-    let described = names
-        .iter()
-        .any(|name| name == META_FILE || name == SHARD_FILE);
+    let holds = |file: &str| names.iter().any(|name| name == file);
+    // Each kind of folder is known by its description; the names of its other files are common ones.
+    let ours: &[&str] = if holds(META_FILE) {
+        &[META_FILE, TRAIN_FILE, VALIDATION_FILE, TOKENIZER_FILE]
+    } else if holds(SHARD_FILE) {
+        &[SHARD_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE]
+    } else {
+        &[]
+    };
     let foreign = names
         .iter()
-        .find(|&name| !described || ours.iter().all(|our| name != our));
+        .find(|&name| ours.iter().all(|our| name != our));
     match foreign {
         None => Ok(()),
         Some(name) => Err(DataError::Occupied {
@@ -392,6 +396,38 @@ mod tests {
             Err(DataError::Occupied { .. })
         ));
         assert_eq!(names(root.path()), ["data", "file", "other"]);
+    }
+
+    #[test]
+    fn files_of_the_other_kind_of_folder_are_foreign() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("data");
+        let data = [META_FILE, TRAIN_FILE, VALIDATION_FILE, TOKENIZER_FILE];
+        let shard = [SHARD_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE];
+        for (kind, others, foreign) in [(data, shard, &shard[..3]), (shard, data, &data[..3])] {
+            for other in others {
+                fs::create_dir(&out).unwrap();
+                for file in kind {
+                    fs::write(out.join(file), "old").unwrap();
+                }
+                fs::write(out.join(other), "of another program").unwrap();
+                let begun = Staging::begin(&out);
+                if foreign.contains(&other) {
+                    assert!(matches!(begun, Err(DataError::Occupied { .. })), "{other}");
+                } else {
+                    begun.unwrap();
+                }
+                assert!(out.join(other).exists());
+                fs::remove_dir_all(&out).unwrap();
+            }
+        }
+        // Two files are enough to look like one of ours.
+        fs::create_dir(&out).unwrap();
+        for file in [META_FILE, TOKENS_FILE] {
+            fs::write(out.join(file), "of another program").unwrap();
+        }
+        let error = Staging::begin(&out).unwrap_err().to_string();
+        assert!(error.contains(TOKENS_FILE), "{error}");
     }
 
     #[cfg(unix)]

@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::Mutex;
 
 use super::*;
-use crate::folder::{DataFolder, Split};
+use crate::folder::{DataFolder, Split, TokenType};
 use crate::progress::Silent;
 
 fn file(folder: &Path, name: &str, text: &str) -> Source {

@@ -10,20 +10,15 @@
 //! - `tokenizer.json`.
 
 mod description;
+mod options;
 mod read;
-
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 pub use description::{SHARD_FORMAT, ShardDescription};
 pub(crate) use read::{DocumentLengths, ShardFolder};
 
 use crate::error::DataError;
-use crate::folder::{TOKENIZER_FILE, TokenType, hexadecimal};
 use crate::prepare::encode::{Encoding, TokenFile};
+use crate::prepare::hashed_file::HashedFile;
 use crate::prepare::staging::Staging;
 use crate::prepare::{self, PrepareOptions};
 use crate::progress::Progress;
@@ -72,12 +67,8 @@ pub fn prepare_shard(
         &mut |how, sink| sources::read_shard(shard, &options.sources, how, progress, sink),
     )?;
     let folder = staging.new_folder();
-    let encoding = Encoding {
-        tokenizer: &tokenizer,
-        token_type: TokenType::for_vocabulary(tokenizer.vocabulary()),
-        separator: tokenizer.end_of_text().filter(|_| options.end_of_text),
-    };
-    let mut lengths = LengthsFile::create(folder.join(DOCUMENTS_FILE))?;
+    let encoding = Encoding::new(&tokenizer, options.end_of_text);
+    let mut lengths = HashedFile::create(folder.join(DOCUMENTS_FILE))?;
     let mut file = TokenFile::create(folder.join(TOKENS_FILE), encoding.token_type)?;
     let pool = prepare::pool(options.threads)?;
     progress.begin("encoding", Some(spool.bytes));
@@ -87,26 +78,21 @@ pub fn prepare_shard(
         &mut file,
         &pool,
         progress,
-        &mut |text, tokens| lengths.push(text, tokens),
+        &mut |text_bytes, tokens| {
+            let document = DocumentLengths { text_bytes, tokens };
+            lengths.write(&document.to_bytes())
+        },
     )?;
     progress.end();
-    let tokenizer_json = tokenizer.to_json();
-    prepare::write_file(&folder.join(TOKENIZER_FILE), &tokenizer_json)?;
     let description = ShardDescription {
         format: SHARD_FORMAT,
         program: prepare::PROGRAM.into(),
         shard,
         files: inputs,
-        options: BTreeMap::from([
-            ("text_column".into(), options.text_column.clone()),
-            ("end_of_text".into(), options.end_of_text.to_string()),
-            ("language_variant".into(), options.language_variant.clone()),
-            ("format".into(), format!("{:?}", options.format)),
-            ("on_error".into(), format!("{:?}", options.on_error)),
-        ]),
+        options: options::common(options),
         token_type: encoding.token_type,
         tokenizer: tokenizer.kind(),
-        tokenizer_hash: hexadecimal(xxh3_128(tokenizer_json.as_bytes())),
+        tokenizer_hash: prepare::write_tokenizer(&folder, &tokenizer)?,
         vocabulary: tokenizer.vocabulary() as u64,
         end_of_text: tokenizer.end_of_text(),
         separated: encoding.separator.is_some(),
@@ -120,43 +106,4 @@ pub fn prepare_shard(
     prepare::write_file(&folder.join(SHARD_FILE), &description.to_json())?;
     staging.finish()?;
     Ok(description)
-}
-
-/// Writes the lengths of documents.
-struct LengthsFile {
-    path: std::path::PathBuf,
-    file: BufWriter<File>,
-    hasher: Xxh3,
-}
-
-impl LengthsFile {
-    fn create(path: std::path::PathBuf) -> Result<Self, DataError> {
-        let file = File::create(&path).map_err(DataError::write(&path))?;
-        Ok(Self {
-            file: BufWriter::new(file),
-            path,
-            hasher: Xxh3::new(),
-        })
-    }
-
-    fn push(&mut self, text_bytes: u64, tokens: u64) -> Result<(), DataError> {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&text_bytes.to_le_bytes());
-        bytes[8..].copy_from_slice(&tokens.to_le_bytes());
-        self.hasher.update(&bytes);
-        self.file
-            .write_all(&bytes)
-            .map_err(DataError::write(&self.path))
-    }
-
-    /// Flushes to the disk and gives the hash.
-    fn finish(self) -> Result<String, DataError> {
-        let failed = DataError::write(&self.path);
-        let file = self
-            .file
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(failed)?;
-        Ok(hexadecimal(self.hasher.digest128()))
-    }
 }

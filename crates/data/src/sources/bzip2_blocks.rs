@@ -5,8 +5,8 @@
 //! The check sum of each block is part of that stream; that of all blocks of a stream is compared here.
 //!
 //! This works for every intact file. At the first thing that is not as expected (damage, a cut-off file,
-//! bytes after the last stream, or a block that contains the 48 bits by chance), the file is decoded again
-//! from its beginning, block by block, and what was delivered before is skipped. So the result, the
+//! one that cannot be read, bytes after the last stream, or a block that contains the 48 bits by chance), the
+//! file is decoded again from its beginning, block by block, and what was delivered before is skipped. So the result, the
 //! errors and their places are those of the serial decoder.
 
 use std::collections::VecDeque;
@@ -22,8 +22,9 @@ use super::members::{Members, TrailingBytes};
 use super::workers::{Pending, Workers};
 use crate::progress::Progress;
 
-/// What a block begins with, and what the end of a stream begins with: digits of pi, and of its root.
-const MARKS: [u64; 2] = [0x3141_5926_5359, 0x1772_4538_5090];
+/// What a block begins with, and what the end of a stream begins with: digits of pi, and of its root. Each
+/// has 48 bits.
+pub(super) const MARKS: [u64; 2] = [0x3141_5926_5359, 0x1772_4538_5090];
 const BLOCK: u64 = MARKS[0];
 const MARK_BITS: usize = 48;
 /// Bits of a check sum.
@@ -109,7 +110,7 @@ impl<'a> BlockDecoder<'a> {
     fn advance(&mut self) -> std::io::Result<bool> {
         // One more than there are workers, so that none waits for the delivery.
         while self.parts.len() <= self.workers.count() && !self.scanner.ended {
-            let part = self.scanner.next(&self.workers)?;
+            let part = self.scanner.next(&self.workers);
             self.parts.push_back(part);
         }
         let Some(Part { raw, content }) = self.parts.pop_front() else {
@@ -227,19 +228,20 @@ impl Scanner {
     }
 
     /// The next part; a block is decoded by a worker.
-    fn next(&mut self, workers: &Workers) -> std::io::Result<Part> {
+    fn next(&mut self, workers: &Workers) -> Part {
         // Parts that were given away are not needed any more.
         let whole = self.bit / 8;
         self.bytes.drain(..whole);
         self.bit %= 8;
-        let content = self.content(workers)?;
+        // Parts before this one are still to be delivered, so an error waits for its turn.
+        let content = self.content(workers).unwrap_or(Content::Unclear);
         self.ended = matches!(content, Content::Finished | Content::Unclear);
         let end = match content {
             Content::Finished | Content::Unclear => self.bytes.len(),
             _ => self.bit / 8,
         };
         let raw = self.bytes[..end].to_vec();
-        Ok(Part { raw, content })
+        Part { raw, content }
     }
 
     fn content(&mut self, workers: &Workers) -> std::io::Result<Content> {

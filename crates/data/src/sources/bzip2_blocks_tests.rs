@@ -109,10 +109,84 @@ fn workers_decode_what_the_serial_decoder_does() {
     }
 }
 
+/// Decodes the file at `path`, and calls `before` with the decoder after the first block of `first` bytes.
+/// Gives the bytes, and whether the serial decoder was needed.
+fn decoded(
+    path: &Path,
+    workers: Workers,
+    first: usize,
+    before: impl FnOnce(&mut BlockDecoder<'_>),
+) -> (Vec<u8>, bool) {
+    let meter = SharedMeter::default();
+    let trailing = TrailingBytes::default();
+    let opened = BlockDecoder::new(path, workers, Rc::clone(&meter), (0, &Silent), trailing);
+    let mut decoder = opened.unwrap();
+    let mut decoded = vec![0; first];
+    decoder.read_exact(&mut decoded).unwrap();
+    before(&mut decoder);
+    decoder.read_to_end(&mut decoded).unwrap();
+    assert_eq!(meter.borrow().bytes, fs::metadata(path).unwrap().len());
+    (decoded, decoder.serial.is_some())
+}
+
+/// Each block lists the bytes that it uses, in three maps of 16 bits for the bytes from 0x40 on. For these
+/// bytes the maps are the mark of a block.
 #[test]
 fn a_block_that_contains_a_mark_is_decoded_whole() {
-    // A block stores noise nearly as it is, but no text makes the mark appear in it at will. So the mark
-    // is put where the scanner looks and the decoder does not: into what follows the last stream.
+    let used = b"BCGIOQSTWZ]^acfgiklo";
+    // No byte follows itself: a run's length would be one more byte.
+    let mut at = 0;
+    let steps = (0..250_000_u64).map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40);
+    let text: Vec<u8> = steps
+        .map(|step| {
+            at = (at + 1 + step as usize % (used.len() - 1)) % used.len();
+            used[at]
+        })
+        .collect();
+    let file = compressed(&text, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.bz2");
+    fs::write(&path, &file).unwrap();
+    let mut scanner = Scanner::new(File::open(&path).unwrap());
+    // After the head of the stream and the block's mark, which is the only one that is meant.
+    assert_eq!(scanner.find_mark(32).unwrap(), Some(32));
+    assert_eq!(scanner.find_mark(33).unwrap(), Some(153));
+    let serial = outcome(&path, None);
+    assert!(serial.0 == text);
+    for threads in [1, 2] {
+        Workers::with(threads, |workers| {
+            assert!(outcome(&path, Some(&workers)) == serial);
+            assert!(decoded(&path, workers, 0, |_| ()) == (text.clone(), true));
+        })
+        .unwrap();
+    }
+}
+
+/// The first blocks are delivered, and what comes later is left to the serial decoder.
+#[test]
+fn an_error_of_reading_waits_for_its_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.bz2");
+    // Of noise, so that the scanner has not read all of it when the first block is delivered.
+    let text: Vec<u8> = (0..2_000_000_u64)
+        .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 51) as u8)
+        .collect();
+    fs::write(&path, compressed(&text, 1)).unwrap();
+    for threads in [1, 3] {
+        Workers::with(threads, |workers| {
+            let found = decoded(&path, workers, 1, |decoder| {
+                assert!(!decoder.scanner.at_end);
+                // A folder can be opened, but not read.
+                decoder.scanner.file = File::open(folder.path()).unwrap();
+            });
+            assert!(found == (text.clone(), true), "{threads}");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn what_follows_the_last_stream_may_look_like_a_block() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.bz2");
     let text = content(250_000, 7);
@@ -157,16 +231,7 @@ fn intact_files_are_decoded_once() {
     ]
     .concat();
     fs::write(&path, &file).unwrap();
-    Workers::with(2, |workers| {
-        let meter = SharedMeter::default();
-        let trailing = TrailingBytes::default();
-        let opened = BlockDecoder::new(&path, workers, Rc::clone(&meter), (0, &Silent), trailing);
-        let mut decoder = opened.unwrap();
-        let mut decoded = Vec::new();
-        decoder.read_to_end(&mut decoded).unwrap();
-        assert!(decoded == [text.clone(), text.clone()].concat());
-        assert!(decoder.serial.is_none());
-        assert_eq!(meter.borrow().bytes, file.len() as u64);
-    })
-    .unwrap();
+    let twice = [text.clone(), text.clone()].concat();
+    let found = Workers::with(2, |workers| decoded(&path, workers, 0, |_| ()));
+    assert!(found.unwrap() == (twice, false));
 }

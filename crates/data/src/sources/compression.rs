@@ -1,5 +1,7 @@
 //! The compression of a file, from its first bytes and from its name.
 
+use super::bzip2_blocks::MARKS;
+
 /// The compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
@@ -57,9 +59,8 @@ impl Compression {
 
 /// Whether bytes begin with the mark of a block of bzip2 or with that of a stream's end.
 fn is_bzip2_block(bytes: &[u8]) -> bool {
-    const BLOCK: &[u8] = &[0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
-    const END: &[u8] = &[0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
-    bytes.starts_with(BLOCK) || bytes.starts_with(END)
+    let starts = |mark: u64| bytes.starts_with(&mark.to_be_bytes()[2..]);
+    MARKS.into_iter().any(starts)
 }
 
 #[cfg(test)]

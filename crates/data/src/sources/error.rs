@@ -25,6 +25,12 @@ pub enum SourceError {
         /// The operating system's message.
         reason: std::io::Error,
     },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {reason}; use fewer with --threads")]
+    Thread {
+        /// The operating system's message.
+        reason: std::io::Error,
+    },
     /// The file has no bytes, packed or unpacked.
     #[error("{path} is empty: name a file with text")]
     Empty {
@@ -184,7 +190,7 @@ pub enum SourceError {
     Parquet {
         /// The file.
         path: PathBuf,
-        /// The row, counted from one; 0 if the file's metadata is invalid.
+        /// The row, counted from one. What concerns the whole file is reported at row 1.
         row: u64,
         /// The problem.
         reason: String,

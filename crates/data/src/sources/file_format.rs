@@ -283,10 +283,8 @@ pub(super) fn decide(
         (Named::Json, _) => None,
         (_, Content::SqlDump) => None,
         (_, Content::Text) => Some(Format::PlainText),
-        (Named::Html, Content::Html | Content::Xml { .. }) => Some(Format::PlainText),
         (Named::Code | Named::Html, Content::JsonLines { lines }) if *lines >= 2 => None,
-        (Named::Code, _) => Some(Format::PlainText),
-        (Named::Html, _) => Some(Format::PlainText),
+        (Named::Code | Named::Html, _) => Some(Format::PlainText),
         (Named::Text | Named::Nothing, _) => None,
     };
     let lies = compression == Compression::None && named_compression != Compression::None;

@@ -1,12 +1,17 @@
 //! The configurations that a dataset's card (`README.md`) lists in its YAML header, with the patterns of
 //! their files.
 
+use yaml_rust2::parser::{Event, Parser};
+use yaml_rust2::scanner::{Marker, ScanError};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::hub_splits::training_split;
 
 /// The largest header that is parsed.
 const LARGEST_HEADER: usize = 4 * 1024 * 1024;
+
+/// The deepest nesting of lists and maps. Cards have about five levels.
+const DEEPEST: usize = 50;
 
 /// A configuration of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +60,8 @@ pub(super) fn configurations(card: &str) -> Result<Vec<Configuration>, CardError
         let reason = format!("the YAML header is larger than {LARGEST_HEADER} bytes");
         return Err(wrong(0, reason));
     }
-    if let Some(at) = anchor(header) {
-        let line = header[..at].matches('\n').count() + 1;
-        return Err(wrong(line, "anchors of YAML are not read".to_owned()));
-    }
-    let documents = YamlLoader::load_from_str(header)
-        .map_err(|error| wrong(error.marker().line(), format!("not YAML: {}", error.info())))?;
+    check(header)?;
+    let documents = YamlLoader::load_from_str(header).map_err(not_yaml)?;
     let list = line_of(&|line| line.starts_with("configs")).unwrap_or(0);
     match documents.first().map(|document| &document["configs"]) {
         None | Some(Yaml::BadValue | Yaml::Null) => Ok(Vec::new()),
@@ -94,20 +95,50 @@ fn header(card: &str) -> Option<&str> {
     None
 }
 
-/// Where YAML names a part to repeat it, which can make little text enormous. In the middle of a text, as
-/// in `Q &A`, the sign means nothing.
-fn anchor(yaml: &str) -> Option<usize> {
-    let begins_value = |at: usize| {
-        let before = yaml[..at].trim_end_matches([' ', '\t']);
-        let word = before.rsplit(char::is_whitespace).next().unwrap_or("");
-        before.len() < at && word.starts_with(['!', '&'])
-            || before.is_empty()
-            || before.ends_with(['\n', '\r', '[', '{', ',', ':', '-', '?'])
+/// Refuses what could make little YAML enormous when it is loaded: deep nesting, which the loader follows on
+/// the stack, and anchors, by which a part is repeated.
+fn check(yaml: &str) -> Result<(), CardError> {
+    let wrong = |marker: &Marker, reason: String| CardError {
+        line: line_in_card(marker),
+        reason,
     };
-    let is_name = |at: usize| yaml[at + 1..].starts_with(|c: char| !c.is_whitespace());
-    yaml.match_indices('&')
-        .map(|(at, _)| at)
-        .find(|&at| is_name(at) && begins_value(at))
+    let mut parser = Parser::new_from_str(yaml);
+    let mut depth = 0_usize;
+    loop {
+        let (event, marker) = parser.next_token().map_err(not_yaml)?;
+        let anchor = match event {
+            Event::StreamEnd => return Ok(()),
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                depth += 1;
+                anchor
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                depth = depth.saturating_sub(1);
+                0
+            }
+            Event::Scalar(_, _, anchor, _) | Event::Alias(anchor) => anchor,
+            _ => 0,
+        };
+        if anchor != 0 {
+            return Err(wrong(&marker, "anchors of YAML are not read".to_owned()));
+        }
+        if depth > DEEPEST {
+            let reason = format!("lists and maps are nested more than {DEEPEST} deep");
+            return Err(wrong(&marker, reason));
+        }
+    }
+}
+
+fn not_yaml(error: ScanError) -> CardError {
+    CardError {
+        line: line_in_card(error.marker()),
+        reason: format!("not YAML: {}", error.info()),
+    }
+}
+
+/// The line before the header is `---`.
+fn line_in_card(marker: &Marker) -> usize {
+    marker.line() + 1
 }
 
 fn configuration(entry: &Yaml) -> Result<Configuration, String> {
@@ -411,7 +442,46 @@ mod tests {
             assert!(error.reason.contains(part), "{header}: {error:?}");
             assert_eq!(error.line, line, "{header}: {error:?}");
         }
-        let found = configurations("---\npretty_name: Q &A\nconfigs:\n- config_name: a\n---\n");
-        assert_eq!(found.map(|found| found.len()), Ok(1));
+        // Signs within a text mean nothing.
+        for other in [
+            "pretty_name: Q &A",
+            "about: |\n  Questions\n  &Answers, and *more*\n  - &a b",
+            "about: '- &x'",
+            "# &x",
+        ] {
+            let card = format!("---\n{other}\nconfigs:\n- config_name: a\n---\n");
+            let found = configurations(&card);
+            assert_eq!(found.map(|found| found.len()), Ok(1), "{other}");
+        }
+    }
+
+    /// The loader would follow each of these on the stack.
+    #[test]
+    fn deep_nesting_is_refused() {
+        let lists =
+            |count: usize| format!("---\nconfigs:\nother:\n  {}a\n---\n", "- ".repeat(count));
+        // The map around them is one level.
+        assert_eq!(configurations(&lists(49)), Ok(Vec::new()));
+        let flow = |count: usize| format!("---\nconfigs: {}\n---\n", "[".repeat(count));
+        let maps = |count: usize| format!("---\nconfigs: {}\n---\n", "{a: ".repeat(count));
+        let keys = |count: usize| {
+            let lines = (0..count).map(|depth| format!("{}configs:\n", " ".repeat(depth)));
+            format!("---\n{}---\n", lines.collect::<String>())
+        };
+        for (card, line) in [
+            (lists(50), 4),
+            (lists(2_000_000), 4),
+            (flow(100), 2),
+            (maps(100), 2),
+            (keys(2_000), 52),
+        ] {
+            let error = configurations(&card).unwrap_err();
+            assert!(error.reason.contains("more than 50 deep"), "{error:?}");
+            assert_eq!(error.line, line, "{}", card.len());
+        }
+        // Brackets have a limit in the parser too.
+        for card in [flow(4_000_000), maps(1_000_000)] {
+            assert_eq!(configurations(&card).unwrap_err().line, 2);
+        }
     }
 }

@@ -66,7 +66,11 @@ pub(super) fn select(files: Vec<String>, wanted: &Wanted<'_>) -> Result<Divided,
                     config.name
                 ));
             }
-            let other = rest.into_iter().filter(|file| any(&other, file)).collect();
+            // A pattern such as `data/*` takes files of several formats.
+            let (train, mut worse) = best_format(train, rank);
+            let mut other: Vec<String> =
+                rest.into_iter().filter(|file| any(&other, file)).collect();
+            other.append(&mut worse);
             Ok(Divided { train, other })
         }
         ConfiguredFiles::Folder(folder) => {
@@ -313,6 +317,37 @@ mod tests {
                 .unwrap_err()
                 .contains("20231101.ab")
         );
+    }
+
+    #[test]
+    fn a_pattern_of_several_formats_gives_the_best() {
+        let card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    \
+                    path: data/*\n  - split: test\n    path: test/*\n---\n";
+        let card = hub_card::configurations(card).expect("valid");
+        let files = [
+            "data/a.jsonl",
+            "data/a.parquet",
+            "data/b.parquet",
+            "data/notes.txt",
+            "test/a.parquet",
+        ];
+        for (format, train, other) in [
+            (
+                FileFormat::Auto,
+                &files[1..3],
+                &["test/a.parquet", "data/a.jsonl", "data/notes.txt"][..],
+            ),
+            (FileFormat::Json, &["data/a.jsonl", "data/notes.txt"], &[]),
+        ] {
+            let wanted = Wanted {
+                config: None,
+                format,
+                card: &card,
+            };
+            let found = selected(&files, &wanted).expect("there are such files");
+            assert_eq!(found.train, train, "{format:?}");
+            assert_eq!(found.other, other, "{format:?}");
+        }
     }
 
     #[test]

@@ -227,28 +227,28 @@ pub(super) fn open<'a>(
         };
         read_error(path, &Error::other(failure))
     };
-    let decompressed: Box<dyn Read + 'a> = match compression {
-        Compression::None => Box::new(raw),
-        Compression::Bzip2 if details.is_file() && workers.is_some() => {
+    let decompressed: Box<dyn Read + 'a> = match (compression, workers) {
+        (Compression::None, _) => Box::new(raw),
+        (Compression::Bzip2, Some(workers)) if details.is_file() => {
             drop(raw);
             *meter.borrow_mut() = before;
             let shown = compression::MAGIC_BYTES.min(details.len() as usize) as u64;
             let decoder = BlockDecoder::new(
                 path,
-                workers.expect("there are some").clone(),
+                workers.clone(),
                 Rc::clone(meter),
                 (shown, progress),
                 Rc::clone(&trailing),
             );
             Box::new(decoder.map_err(failed)?)
         }
-        Compression::Bzip2 => {
+        (Compression::Bzip2, _) => {
             Box::new(Members::<_, BzDecoder<_>>::new(raw, Rc::clone(&trailing)).map_err(fail)?)
         }
-        Compression::Gzip => {
+        (Compression::Gzip, _) => {
             Box::new(Members::<_, GzDecoder<_>>::new(raw, Rc::clone(&trailing)).map_err(fail)?)
         }
-        Compression::Zstd => {
+        (Compression::Zstd, _) => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(failed)?;
             decoder.window_log_max(LARGEST_WINDOW).map_err(failed)?;
             Box::new(decoder)

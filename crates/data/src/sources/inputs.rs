@@ -17,6 +17,16 @@ pub(super) struct Places {
     pub(super) hub: HubSettings,
 }
 
+impl Places {
+    /// The places that the environment names.
+    pub(super) fn from_environment() -> Self {
+        Self {
+            cargo_home: cargo_registry::cargo_home(),
+            hub: HubSettings::from_environment(),
+        }
+    }
+}
+
 /// An input with its own record, or something that is left out.
 pub(super) enum Input {
     /// A file that the user named.
@@ -36,15 +46,30 @@ impl Input {
     /// What all machines see of the input; none if it is no file.
     pub(super) fn listed(&self) -> Option<ListedFile> {
         let last = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
-        let (name, bytes) = match self {
-            Self::File(path) | Self::InFolder(path) => (last(path), Some(file_bytes(path))),
-            Self::Cargo(files) => ("cargo".to_owned(), Some(files.bytes)),
-            Self::ModularAddition(modulus) => (format!("modular-addition:{modulus}"), Some(1)),
-            // The size of a file is known only where it has been downloaded.
-            Self::Hub(file) => (file.name(), None),
+        let name = match self {
+            Self::File(path) | Self::InFolder(path) => last(path),
+            Self::Cargo(_) => "cargo".to_owned(),
+            Self::ModularAddition(modulus) => format!("modular-addition:{modulus}"),
+            Self::Hub(file) => file.name(),
             Self::LeftOut { .. } => return None,
         };
+        let bytes = match self {
+            // Without a file it takes part in the division as if it had one.
+            Self::ModularAddition(_) => Some(1),
+            _ => self.bytes(),
+        };
         Some(ListedFile { name, bytes })
+    }
+
+    /// The bytes that are read; none if they are not known on all machines.
+    fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::File(path) | Self::InFolder(path) => Some(file_bytes(path)),
+            Self::Cargo(files) => Some(files.bytes),
+            Self::ModularAddition(_) | Self::LeftOut { .. } => Some(0),
+            // The size of a file is known only where it has been downloaded.
+            Self::Hub(_) => None,
+        }
     }
 }
 
@@ -145,7 +170,8 @@ pub(super) fn read_all<E: From<SourceError>>(
     for group in inputs.chunk_by(|one, other| is_local(one) && is_local(other)) {
         let local = is_local(&group[0]);
         if local {
-            progress.begin("read", Some(group.iter().map(local_bytes).sum()));
+            let bytes = group.iter().filter_map(Input::bytes);
+            progress.begin("read", Some(bytes.sum()));
         }
         let outcome = pipeline.read(group.len(), &|number, producer| {
             read_input(&group[number], options, progress, producer)
@@ -158,14 +184,6 @@ pub(super) fn read_all<E: From<SourceError>>(
         }
     }
     Ok(())
-}
-
-fn local_bytes(input: &Input) -> u64 {
-    match input {
-        Input::File(path) | Input::InFolder(path) => file_bytes(path),
-        Input::Cargo(files) => files.bytes,
-        Input::ModularAddition(_) | Input::Hub(_) | Input::LeftOut { .. } => 0,
-    }
 }
 
 fn file_bytes(path: &Path) -> u64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// The number of examples that are kept for each reason: the first ones.
-const EXAMPLES: usize = 10;
+pub(super) const EXAMPLES: usize = 10;
 
 /// The number of different template names that are counted. Names that appear later are not.
 const TEMPLATE_NAMES: usize = 100_000;
@@ -41,7 +41,7 @@ pub enum Reason {
     TrailingBytes,
     /// A folder that this program wrote: a data folder, a run, a model, a report.
     OwnFolder,
-    /// A file of a dataset that belongs to another split or configuration, or holds no data.
+    /// A file of a dataset that belongs to another split than the one that is read, or has another format.
     OtherSplit,
 }
 
@@ -62,7 +62,7 @@ impl Reason {
             Self::NotFetched => "files that Git LFS has not fetched (run `git lfs pull`)",
             Self::TrailingBytes => "files with other bytes after their compressed end",
             Self::OwnFolder => "files and folders that this program wrote",
-            Self::OtherSplit => "files of other splits or without data",
+            Self::OtherSplit => "files of other splits or formats",
         }
     }
 }
@@ -94,6 +94,13 @@ impl LeftOut {
         tally.count += 1;
         if !example.is_empty() && tally.examples.len() < EXAMPLES {
             tally.examples.push(example.to_owned());
+        }
+    }
+
+    /// Counts cases without a name.
+    pub(super) fn add_many(&mut self, reason: Reason, count: u64) {
+        if count > 0 {
+            self.reasons.entry(reason).or_default().count += count;
         }
     }
 
@@ -180,13 +187,15 @@ mod tests {
             second.add(Reason::Redirect, &format!("b{number}"));
         }
         second.add(Reason::NoText, "");
+        second.add_many(Reason::NoText, 2);
+        second.add_many(Reason::BrokenLink, 0);
         first.add_template("cite");
         second.add_template("cite");
         second.add_template("age");
         first.append(&second);
         assert_eq!(
             first.counts(),
-            BTreeMap::from([(Reason::Redirect, 16), (Reason::NoText, 1)])
+            BTreeMap::from([(Reason::Redirect, 16), (Reason::NoText, 3)])
         );
         let examples = &first.reasons[&Reason::Redirect].examples;
         assert_eq!(examples.len(), 10);

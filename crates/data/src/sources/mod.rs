@@ -31,9 +31,11 @@ mod parquet_counts;
 mod parquet_footer;
 mod parquet_pages;
 mod parquet_rows;
+mod parquet_small_column;
 mod parquet_thrift;
 mod pipeline;
 mod plain_text;
+mod read_options;
 mod records;
 mod shard;
 mod text_file;
@@ -49,10 +51,10 @@ use serde::{Deserialize, Serialize};
 
 pub use error::SourceError;
 pub use left_out::{LeftOut, Reason, Tally};
+pub use read_options::{FileFormat, OnError, ReadOptions};
 pub use shard::{InvalidShard, Shard};
 
 use crate::progress::{Progress, Silent};
-use hub::HubSettings;
 
 /// A source of text, as a user names it on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,79 +144,14 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// How the files of sources are to be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FileFormat {
-    /// As their names and contents say; an error where these differ.
-    #[default]
-    Auto,
-    /// Plain text.
-    Text,
-    /// One JSON object on each line.
-    JsonLines,
-    /// A JSON array of objects, or objects one after another.
-    Json,
-    /// Parquet.
-    Parquet,
-    /// Dumps of MediaWiki.
-    Wikipedia,
-}
-
-/// What happens to a record that cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// It is an error.
-    #[default]
-    Stop,
-    /// It is left out and counted.
-    Skip,
-}
-
-/// How sources are read.
-#[derive(Debug, Clone)]
-pub struct ReadOptions {
-    /// Name of the column (Parquet) or key (JSON lines) that holds the text.
-    pub text_column: String,
-    /// The format of all files of paths and of datasets.
-    pub format: FileFormat,
-    /// What happens to a record of JSON or Parquet that cannot be read.
-    pub on_error: OnError,
-    /// A folder that is no source although it may lie within one: the one that is being prepared.
-    pub out: Option<PathBuf>,
-    /// Number of threads that turn raw input into text; at least one is used. As many more, at most four,
-    /// read files ahead.
-    pub threads: usize,
-    /// The variant that is chosen where a wiki's text gives several, for example `zh-tw` or `sr-el`; if
-    /// empty, the first one of the wiki's language.
-    pub language_variant: String,
-    /// Stop, at a character boundary, after this many bytes of text from all sources together.
-    pub max_text_bytes: Option<u64>,
-}
-
-impl Default for ReadOptions {
-    /// The column `text`, all processors, no limit.
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            text_column: "text".to_owned(),
-            format: FileFormat::Auto,
-            on_error: OnError::Stop,
-            out: None,
-            threads,
-            language_variant: String::new(),
-            max_text_bytes: None,
-        }
-    }
-}
-
-/// Non-empty plain text.
+/// Plain text, not only white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The text, or the next piece of it.
     pub text: String,
     /// Whether the next document continues this one. A plain text file of several megabytes comes in
     /// pieces, which are cut after a line break and before a character other than white space, if
-    /// there is such a place.
+    /// there is such a place. The last piece may be empty.
     pub continues: bool,
 }
 
@@ -244,10 +181,7 @@ pub fn read_documents<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut), E> {
-    let places = inputs::Places {
-        cargo_home: cargo_registry::cargo_home(),
-        hub: HubSettings::from_environment(),
-    };
+    let places = inputs::Places::from_environment();
     read_from(&places, sources, options, progress, sink)
 }
 
@@ -260,10 +194,7 @@ pub(crate) fn read_shard<E: From<SourceError>>(
     progress: &dyn Progress,
     sink: &mut dyn FnMut(Document) -> Result<(), E>,
 ) -> Result<(Vec<SourceRecord>, LeftOut, String), E> {
-    let places = inputs::Places {
-        cargo_home: cargo_registry::cargo_home(),
-        hub: HubSettings::from_environment(),
-    };
+    let places = inputs::Places::from_environment();
     // What is left out before it is read may differ from machine to machine: the results of earlier
     // preparations. The first shard counts it.
     let (mut files, left_out): (Vec<_>, Vec<_>) = inputs::expand(&places, sources, options)?

@@ -9,6 +9,7 @@ use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 
 use super::parquet_pages::LARGEST_PAGE;
+use super::parquet_thrift;
 
 /// Bytes that the decoder reserves for each length.
 const LENGTH_BYTES: u64 = 4;
@@ -16,6 +17,8 @@ const LENGTH_BYTES: u64 = 4;
 /// A reader of pages that refuses pages with false counts.
 pub(super) struct CheckedPages {
     pub(super) pages: Box<dyn PageReader>,
+    /// The data pages that are still to be read, at most; all if there is no such number.
+    pub(super) left: Option<usize>,
     /// The highest definition level of the column; it has no repetition levels.
     pub(super) present: i16,
 }
@@ -30,7 +33,15 @@ impl Iterator for CheckedPages {
 
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
+        if self.left == Some(0) {
+            return Ok(None);
+        }
         let page = self.pages.get_next_page()?;
+        if let Some(left) = &mut self.left
+            && matches!(page, Some(Page::DataPage { .. } | Page::DataPageV2 { .. }))
+        {
+            *left -= 1;
+        }
         if let Some(page) = &page
             && !counts_are_possible(page, self.present)
         {
@@ -141,18 +152,8 @@ impl Bytes<'_> {
         (self.at <= self.bytes.len()).then_some(())
     }
 
-    /// A number in base 128, the lowest digits first.
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        parquet_thrift::number(self.bytes, &mut self.at)
     }
 }
 

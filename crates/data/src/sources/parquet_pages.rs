@@ -1,12 +1,13 @@
 //! Checks the sizes that the pages of a Parquet column claim, before its decoder reserves memory for
 //! them.
 //!
-//! A page begins with a header in Thrift's compact protocol. Of its fields only the sizes and the
-//! number of dictionary entries are looked at; everything else is skipped.
+//! A page begins with a header in Thrift's compact protocol. Of its fields only the sizes, the numbers
+//! of texts and their encoding are looked at; everything else is skipped.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
+use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::parquet_thrift::Thrift;
@@ -21,18 +22,48 @@ const LARGEST_HEADER: u64 = 16 * 1024 * 1024;
 /// Bytes that are read at first: nearly every header is shorter.
 const FIRST_READ: u64 = 512;
 
-/// The bytes that the shortest text takes in a dictionary page: its length.
-const SHORTEST_ENTRY: u64 = 4;
+/// The bytes that the shortest text takes in a dictionary or in a page of plain texts: its length.
+pub(super) const SHORTEST_ENTRY: u64 = 4;
+
+/// What the pages of a column of a row group hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pages {
+    /// Rows, with those that have no text.
+    pub(super) rows: u64,
+    /// The most bytes that the pages, and the texts in them, take after decompression. The texts of
+    /// `references` are not in it: only the dictionary says how long they are.
+    pub(super) bytes: u64,
+    /// The first data pages whose texts are numbers in a dictionary.
+    pub(super) references: usize,
+}
+
+impl Pages {
+    /// Adds a data page. `before` are the data pages before it.
+    fn add(&mut self, page: &DataPage, unpacked: u64, dictionary: u64, before: usize) {
+        let is = |encoding: Encoding| page.encoding == encoding as i64;
+        self.rows = self.rows.saturating_add(page.values);
+        if is(Encoding::PLAIN) || is(Encoding::DELTA_LENGTH_BYTE_ARRAY) {
+            return;
+        }
+        let is_reference = is(Encoding::PLAIN_DICTIONARY) || is(Encoding::RLE_DICTIONARY);
+        if is_reference && self.references == before {
+            self.references += 1;
+            return;
+        }
+        // Each text can repeat all of the page or of the dictionary.
+        let texts = page.values.saturating_mul(unpacked.max(dictionary));
+        self.bytes = self.bytes.saturating_add(texts);
+    }
+}
 
 /// Checks all pages of a column of a row group. The error is the problem.
-pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(), String> {
+pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<Pages, String> {
     let claims = |what: &str| format!("the file is damaged: {what}");
     let length = file.metadata().map_err(|error| error.to_string())?.len();
+    // Where the decoder begins, even if the data pages come first.
     let start = column
         .dictionary_page_offset()
-        .filter(|&offset| offset > 0)
-        .unwrap_or(i64::MAX)
-        .min(column.data_page_offset());
+        .unwrap_or(column.data_page_offset());
     let end = u64::try_from(start)
         .ok()
         .zip(u64::try_from(column.compressed_size()).ok())
@@ -40,6 +71,7 @@ pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(),
         .filter(|&end| end <= length)
         .ok_or_else(|| claims("a column reaches beyond the end of the file"))?;
     let mut at = start as u64;
+    let (mut pages, mut data_pages, mut dictionary) = (Pages::default(), 0, 0);
     while at < end {
         let header = read_header(&mut file, at, end).map_err(|what| claims(&what))?;
         let (Ok(packed), Ok(unpacked)) =
@@ -64,8 +96,16 @@ pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<(),
             return Err(claims("a page reaches beyond the end of its column"));
         }
         at += packed;
+        pages.bytes = pages.bytes.saturating_add(unpacked);
+        if header.entries.is_some() {
+            dictionary = dictionary.max(unpacked);
+        }
+        if let Some(page) = header.data {
+            pages.add(&page, unpacked, dictionary, data_pages);
+            data_pages += 1;
+        }
     }
-    Ok(())
+    Ok(pages)
 }
 
 /// What is looked at in a header.
@@ -77,6 +117,15 @@ struct Header {
     unpacked: i64,
     /// Texts in a dictionary page.
     entries: Option<i64>,
+    data: Option<DataPage>,
+}
+
+/// What is looked at of a page that is no dictionary.
+#[derive(Debug, PartialEq, Eq)]
+struct DataPage {
+    /// Rows, with those that have no text.
+    values: u64,
+    encoding: i64,
 }
 
 fn read_header(file: &mut &File, at: u64, end: u64) -> Result<Header, String> {
@@ -96,38 +145,90 @@ fn read_header(file: &mut &File, at: u64, end: u64) -> Result<Header, String> {
     }
 }
 
-/// Parses a header; none if it is invalid or goes on beyond `bytes`.
+/// Parses a header; none if it is invalid or goes on beyond `bytes`. The decoder takes a field by its
+/// number, whatever its kind, so another kind than the specified one is invalid.
 fn parse_header(bytes: &[u8]) -> Option<Header> {
+    const KIND: i16 = 1;
     const UNPACKED: i16 = 2;
     const PACKED: i16 = 3;
+    const DATA: i16 = 5;
     const DICTIONARY: i16 = 7;
+    const DATA_V2: i16 = 8;
     let mut thrift = Thrift::new(bytes);
     let mut header = Header::default();
+    let (mut page_kind, mut first, mut second) = (0, None, None);
     let mut id = 0;
     while let Some(kind) = thrift.field(&mut id)? {
         match (id, kind) {
-            (UNPACKED, Thrift::I32) => header.unpacked = thrift.integer()?,
-            (PACKED, Thrift::I32) => header.packed = thrift.integer()?,
+            (KIND, Thrift::I32) => page_kind = thrift.short_integer()?,
+            (UNPACKED, Thrift::I32) => header.unpacked = thrift.short_integer()?,
+            (PACKED, Thrift::I32) => header.packed = thrift.short_integer()?,
+            (DATA, Thrift::STRUCT) => first = Some(numbers(&mut thrift, 2)?),
+            (DATA_V2, Thrift::STRUCT) => second = Some(numbers(&mut thrift, 4)?),
             (DICTIONARY, Thrift::STRUCT) => {
-                let mut inner = 0;
-                while let Some(kind) = thrift.field(&mut inner)? {
-                    if (inner, kind) == (1, Thrift::I32) {
-                        header.entries = Some(thrift.integer()?);
-                    } else {
-                        thrift.skip(kind, 1)?;
-                    }
-                }
+                header.entries = Some(numbers(&mut thrift, 2)?.0);
             }
+            (KIND..=PACKED | DATA | DICTIONARY | DATA_V2, _) => return None,
             _ => thrift.skip(kind, 0)?,
         }
+    }
+    let data = match page_kind {
+        0 => first,
+        3 => second,
+        // An index or a dictionary.
+        _ => None,
+    };
+    if let Some((values, encoding)) = data {
+        let values = u64::try_from(values).ok()?;
+        header.data = Some(DataPage { values, encoding });
     }
     header.length = thrift.position() as u64;
     Some(header)
 }
 
+/// Reads the part of a header for one kind of page: its number of texts, which is field 1, and their
+/// encoding, which is field `encoding`.
+fn numbers(thrift: &mut Thrift<'_>, encoding: i16) -> Option<(i64, i64)> {
+    let mut found = (0, 0);
+    let mut id = 0;
+    while let Some(kind) = thrift.field(&mut id)? {
+        match (id, kind) {
+            (1, Thrift::I32) => found.0 = thrift.short_integer()?,
+            (id, Thrift::I32) if id == encoding => found.1 = thrift.short_integer()?,
+            (id, _) if id == 1 || id == encoding => return None,
+            _ => thrift.skip(kind, 1)?,
+        }
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::SchemaDescriptor;
+
     use super::*;
+
+    /// A column of `size` bytes whose dictionary and data pages begin at these offsets.
+    fn column(dictionary: Option<i64>, data: i64, size: usize) -> ColumnChunkMetaData {
+        let schema = "message rows { REQUIRED BYTE_ARRAY text (UTF8); }";
+        let schema = parse_message_type(schema).expect("the schema is good");
+        let schema = SchemaDescriptor::new(Arc::new(schema));
+        ColumnChunkMetaData::builder(schema.column(0))
+            .set_dictionary_page_offset(dictionary)
+            .set_data_page_offset(data)
+            .set_total_compressed_size(size as i64)
+            .build()
+            .expect("a column")
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("a file");
+        std::io::Write::write_all(&mut file, bytes).expect("written");
+        file
+    }
 
     /// A field with the next id, or the one after `skipped` ids.
     fn field(skipped: u8, kind: u8) -> u8 {
@@ -150,6 +251,7 @@ mod tests {
             packed: 200,
             unpacked: 300,
             entries: Some(7),
+            data: None,
         };
         assert_eq!(
             parse_header(&[&header[..], b"data"].concat()),
@@ -158,6 +260,116 @@ mod tests {
         for end in 0..header.len() {
             assert_eq!(parse_header(&header[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn the_check_begins_where_the_decoder_does() {
+        // Type 0 (data), 2 bytes of 2.
+        let good = [
+            field(0, 5),
+            0,
+            field(0, 5),
+            4,
+            field(0, 5),
+            4,
+            0,
+            b'a',
+            b'b',
+        ];
+        // 2^31 - 1 bytes of none, and two bytes less to fill.
+        let huge = [
+            field(0, 5),
+            0,
+            field(0, 5),
+            0xFE,
+            0xFF,
+            0xFF,
+            0xFF,
+            0x0F,
+            field(0, 5),
+        ];
+        let file = file(&[b"PAR1", &good[..], &huge, &[0, 0]].concat());
+        let at = 4 + good.len() as i64;
+        let (sound, size) = (|column| check(&file, &column), good.len());
+        assert!(sound(column(None, 4, size)).is_ok());
+        assert!(sound(column(Some(4), at, size)).is_ok());
+        for column in [column(Some(at), 4, size + 2), column(None, at, size + 2)] {
+            let problem = sound(column).unwrap_err();
+            assert!(problem.contains("claims 2147483647 bytes"), "{problem}");
+        }
+        // No page begins with the mark of the file.
+        assert!(sound(column(Some(0), 4, size)).is_err());
+    }
+
+    #[test]
+    fn data_pages_say_how_many_texts_they_hold_and_how() {
+        let sizes = [field(0, 5), 4, field(0, 5), 6];
+        // 5 texts in DELTA_BYTE_ARRAY (7); for the second version after numbers of nulls and rows.
+        let first = [field(0, 5), 10, field(0, 5), 14, field(0, 5), 6, 0];
+        let second = [
+            field(0, 5),
+            10,
+            field(0, 5),
+            0,
+            field(0, 5),
+            10,
+            field(0, 5),
+            14,
+            0,
+        ];
+        let page = |kind: u8, part: &[u8]| {
+            let header = [&[field(0, 5), kind * 2], &sizes[..], part, &[0]].concat();
+            parse_header(&header).map(|header| header.data)
+        };
+        let expected = Some(Some(DataPage {
+            values: 5,
+            encoding: 7,
+        }));
+        let [first, second] = [(1, &first[..]), (4, &second)]
+            .map(|(skipped, part)| [&[field(skipped, 12)], part].concat());
+        assert_eq!(page(0, &first), expected);
+        assert_eq!(page(3, &second), expected);
+        // The other part is that of another kind of page.
+        assert_eq!(page(3, &first), Some(None));
+        assert_eq!(page(0, &second), Some(None));
+        // 2^31 and -1 texts.
+        let claimed = |number: &[u8]| [&[field(1, 12), field(0, 5)], number, &[0]].concat();
+        assert_eq!(page(0, &claimed(&[0x80, 0x80, 0x80, 0x80, 0x10])), None);
+        assert_eq!(page(0, &claimed(&[1])), None);
+        // The decoder would take a number of 64 bits for one of 32.
+        assert_eq!(page(0, &[field(1, 12), field(0, 6), 10, 0]), None);
+        assert_eq!(page(0, &[field(1, 5), 10]), None);
+    }
+
+    #[test]
+    fn texts_that_are_repeated_count_as_often() {
+        let mut pages = Pages::default();
+        let page = |values, encoding: Encoding| DataPage {
+            values,
+            encoding: encoding as i64,
+        };
+        for (number, (values, encoding, unpacked)) in [
+            (3, Encoding::RLE_DICTIONARY, 10),
+            (4, Encoding::PLAIN_DICTIONARY, 10),
+            (5, Encoding::PLAIN, 100),
+            (6, Encoding::DELTA_LENGTH_BYTE_ARRAY, 100),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            pages.add(&page(values, encoding), unpacked, 50, number);
+        }
+        let mut expected = Pages {
+            rows: 18,
+            bytes: 0,
+            references: 2,
+        };
+        assert_eq!(pages, expected);
+        // The whole page or the whole dictionary for each text.
+        pages.add(&page(7, Encoding::DELTA_BYTE_ARRAY), 100, 50, 4);
+        pages.add(&page(8, Encoding::RLE_DICTIONARY), 10, 50, 5);
+        (expected.rows, expected.bytes) = (33, 7 * 100 + 8 * 50);
+        assert_eq!(pages, expected);
     }
 
     #[test]

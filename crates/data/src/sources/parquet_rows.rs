@@ -1,41 +1,32 @@
 //! One text column of a Parquet file.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use bytes::buf::{Buf, Reader};
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::reader::{
-    ChunkReader, FileReader, Length, SerializedFileReader, SerializedPageReader,
-};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::compression::Compression;
 use super::input_stream::{self, InputStream, SharedMeter, read_error};
-use super::left_out::Reason;
+use super::left_out::{self, Reason};
+use super::members::TrailingBytes;
 use super::parquet_counts::CheckedPages;
 use super::parquet_footer::{self, Footer};
 use super::parquet_pages;
+use super::parquet_small_column::SmallColumn;
 use super::pipeline::{Emit, Halt, RawDocument};
 use super::records::Records;
 use super::{ReadOptions, SourceError};
 use crate::progress::{Progress, Silent};
 
 /// Rows that are decoded together.
-const BATCH_ROWS: usize = 64;
-
-/// The largest column of a row group that a worker decodes as a whole, in bytes before and after
-/// decompression. A larger one is decoded page by page on the reading thread.
-const LARGEST_GROUP: u64 = 8 * 1024 * 1024;
+pub(super) const BATCH_ROWS: usize = 64;
 
 /// The number of columns that an error names.
 const COLUMNS_NAMED: usize = 20;
@@ -44,7 +35,8 @@ const COLUMNS_NAMED: usize = 20;
 const ENCRYPTED: &str = "the file is encrypted; write it without encryption first";
 
 /// Reads one document from each row of the file that `stream` has begun to read. Null texts are skipped.
-/// Memory holds a few row groups if they are small, else one page of the column. `shown` is the part of the progress that is shown already.
+/// Memory holds a few row groups if they are small, else one page of the column. `shown` is the part of
+/// the progress that is shown already.
 pub(super) fn read(
     stream: InputStream<'_>,
     shown: u64,
@@ -54,6 +46,7 @@ pub(super) fn read(
     emit: &mut Emit<'_>,
 ) -> Result<(), Halt> {
     let (path, compression) = (stream.path.clone(), stream.compression);
+    let trailing = stream.trailing_bytes();
     drop(stream);
     // What was read of a pipe is gone.
     if !std::fs::metadata(&path).is_ok_and(|details| details.is_file()) {
@@ -63,7 +56,7 @@ pub(super) fn read(
         }
         .into());
     }
-    let file = seekable(&path, compression, meter)?;
+    let file = seekable(&path, compression, meter, &trailing)?;
     let raw_bytes = meter.borrow().bytes;
     let mut rows = Rows {
         records: Records {
@@ -92,11 +85,13 @@ fn guarded(rows: &mut Rows, read: impl FnOnce(&mut Rows) -> Result<(), Halt>) ->
 }
 
 /// Opens a file. Parquet is read from the end, so a compressed file is first unpacked to a temporary
-/// one. In both cases the meter counts all raw bytes.
+/// one. In both cases the meter counts all raw bytes. `trailing` gets the number of those behind the last
+/// compressed stream.
 fn seekable(
     path: &Path,
     compression: Compression,
     meter: &SharedMeter,
+    trailing: &TrailingBytes,
 ) -> Result<File, SourceError> {
     let failed = |reason| SourceError::Read {
         path: path.to_owned(),
@@ -120,6 +115,7 @@ fn seekable(
         }
         std::io::Write::write_all(&mut unpacked, &buffer[..read]).map_err(failed)?;
     }
+    trailing.set(stream.trailing_bytes().get());
     unpacked.rewind().map_err(failed)?;
     Ok(unpacked)
 }
@@ -178,33 +174,37 @@ impl Rows {
             if details.num_rows() == 0 {
                 continue;
             }
+            let rows = row_count(details);
+            let chunk = details.column(index);
+            let pages = parquet_pages::check(&file, chunk).map_err(|reason| {
+                let is_encrypted = parquet_footer::has_encrypted_columns(&file);
+                self.wrong(if is_encrypted {
+                    ENCRYPTED.to_owned()
+                } else {
+                    reason
+                })
+            })?;
             if is_null {
-                for _ in 0..row_count(details) {
-                    self.emit_row(None, emit)?;
-                    self.row += 1;
+                if pages.rows != rows {
+                    let found = pages.rows;
+                    let reason =
+                        format!("a row group claims {rows} rows, and its pages hold {found}");
+                    return Err(self.wrong(reason).into());
                 }
+                self.leave_out(rows, emit)?;
                 shown.advance(self.row, total);
                 continue;
             }
-            if let Err(reason) = parquet_pages::check(&file, details.column(index)) {
-                let is_encrypted = parquet_footer::has_encrypted_columns(&file);
-                let reason = if is_encrypted {
-                    ENCRYPTED.into()
-                } else {
-                    reason
-                };
-                return Err(self.wrong(reason).into());
-            }
-            if let Some(column) = self.small_column(&mut file, details, index)? {
-                let rows = column.rows;
+            let small = SmallColumn::read(&mut file, chunk, &pages, rows);
+            if let Some(column) = small.map_err(|error| self.wrong(error))? {
                 let mut part = Self {
                     records: self.records.clone(),
                     row: self.row,
                 };
                 emit(RawDocument::Deferred {
-                    bytes: column.bytes.len(),
+                    bytes: column.length(),
                     convert: Box::new(move |emit| {
-                        guarded(&mut part, |part| part.read_small(column, emit))
+                        guarded(&mut part, |part| part.read_small(&column, emit))
                     }),
                 })?;
                 self.row = self.row.saturating_add(rows);
@@ -217,11 +217,15 @@ impl Rows {
             let pages = group
                 .get_column_page_reader(index)
                 .map_err(|error| self.wrong(error))?;
-            let description = details.column(index).column_descr_ptr();
+            let description = chunk.column_descr_ptr();
             let present = description.max_def_level();
-            let pages = CheckedPages { pages, present };
+            let pages = CheckedPages {
+                pages,
+                left: None,
+                present,
+            };
             let column = get_column_reader(description, Box::new(pages));
-            self.read_group(column, present, row_count(details), emit, &mut |row| {
+            self.read_group(column, present, rows, emit, &mut |row| {
                 shown.advance(row, total);
             })?;
         }
@@ -229,46 +233,9 @@ impl Rows {
         Ok(())
     }
 
-    /// The column of a row group in memory, if it is small.
-    fn small_column(
-        &self,
-        file: &mut File,
-        details: &RowGroupMetaData,
-        index: usize,
-    ) -> Result<Option<SmallColumn>, SourceError> {
-        let column = details.column(index);
-        // Negative sizes are found later.
-        let is_small = |bytes: i64| u64::try_from(bytes).is_ok_and(|bytes| bytes <= LARGEST_GROUP);
-        if !is_small(column.uncompressed_size()) || !is_small(column.compressed_size()) {
-            return Ok(None);
-        }
-        let (start, length) = column.byte_range();
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(start))
-            .and_then(|_| file.take(length).read_to_end(&mut bytes))
-            .map_err(|error| self.wrong(error))?;
-        Ok(Some(SmallColumn {
-            start,
-            bytes: bytes.into(),
-            details: details.clone(),
-            index,
-            rows: row_count(details),
-        }))
-    }
-
-    fn read_small(&mut self, column: SmallColumn, emit: &mut Emit<'_>) -> Result<(), Halt> {
-        let (details, index, rows) = (column.details.clone(), column.index, column.rows);
-        let chunk = details.column(index);
-        let pages = SerializedPageReader::new(Arc::new(column), chunk, rows as usize, None)
-            .map_err(|error| self.wrong(error))?;
-        let description = chunk.column_descr_ptr();
-        let present = description.max_def_level();
-        let pages = CheckedPages {
-            pages: Box::new(pages),
-            present,
-        };
-        let reader = get_column_reader(description, Box::new(pages));
-        self.read_group(reader, present, rows, emit, &mut |_| {})
+    fn read_small(&mut self, column: &SmallColumn, emit: &mut Emit<'_>) -> Result<(), Halt> {
+        let reader = column.reader(None).map_err(|error| self.wrong(error))?;
+        self.read_group(reader, column.present(), column.rows, emit, &mut |_| {})
     }
 
     /// Reads a row group. A row has a text if its level is `present`. `progress` gets the row.
@@ -285,6 +252,7 @@ impl Rows {
         };
         let column: &mut ColumnReaderImpl<ByteArrayType> = &mut column;
         let end = self.row.saturating_add(rows);
+        let wrong_end = format!("the row group should end at row {end}");
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         loop {
             levels.clear();
@@ -297,6 +265,9 @@ impl Rows {
             }
             let mut values = values.drain(..);
             for offset in 0..records {
+                if self.row == end {
+                    return Err(self.wrong(wrong_end).into());
+                }
                 // A column that cannot be null has no levels.
                 let is_present = levels.get(offset).is_none_or(|&level| level == present);
                 let value = if is_present { values.next() } else { None };
@@ -308,15 +279,29 @@ impl Rows {
         if self.row == end {
             Ok(())
         } else {
-            Err(self
-                .wrong(format!("the row group should end at row {end}"))
-                .into())
+            Err(self.wrong(wrong_end).into())
         }
+    }
+
+    /// Leaves out rows without text, at once: a few bytes can hold billions.
+    fn leave_out(&mut self, rows: u64, emit: &mut Emit<'_>) -> Result<(), Halt> {
+        let named = rows.min(left_out::EXAMPLES as u64);
+        for _ in 0..named {
+            self.emit_row(None, emit)?;
+            self.row = self.row.saturating_add(1);
+        }
+        let count = rows - named;
+        self.row = self.row.saturating_add(count);
+        emit(RawDocument::ManyLeftOut {
+            reason: Reason::NoText,
+            count,
+        })
     }
 
     fn emit_row(&self, value: Option<ByteArray>, emit: &mut Emit<'_>) -> Result<(), Halt> {
         let Some(value) = value else {
-            let example = format!("{}, row {}", self.records.path.display(), self.row + 1);
+            let row = self.row.saturating_add(1);
+            let example = format!("{}, row {row}", self.records.path.display());
             return self.records.left_out(Reason::NoText, example, emit);
         };
         match std::str::from_utf8(value.data()) {
@@ -393,7 +378,7 @@ impl Rows {
     fn wrong(&self, reason: impl ToString) -> SourceError {
         SourceError::Parquet {
             path: self.records.path.clone(),
-            row: self.row + 1,
+            row: self.row.saturating_add(1),
             reason: reason.to_string(),
         }
     }
@@ -404,47 +389,6 @@ fn row_count(details: &RowGroupMetaData) -> u64 {
     u64::try_from(details.num_rows()).unwrap_or(0)
 }
 
-/// The bytes of a column of a row group, at their place in the file.
-struct SmallColumn {
-    start: u64,
-    bytes: Bytes,
-    details: RowGroupMetaData,
-    index: usize,
-    rows: u64,
-}
-
-impl SmallColumn {
-    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
-        start
-            .checked_sub(self.start)
-            .and_then(|at| usize::try_from(at).ok())
-            .filter(|&at| at <= self.bytes.len())
-            .map(|at| self.bytes.slice(at..))
-            .ok_or_else(|| ParquetError::General("a page lies outside of its column".into()))
-    }
-}
-
-impl Length for SmallColumn {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl ChunkReader for SmallColumn {
-    type T = Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(self.from(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let bytes = self.from(start)?;
-        if length > bytes.len() {
-            return Err(ParquetError::EOF(format!(
-                "a page of {length} bytes has only {} in its column",
-                bytes.len()
-            )));
-        }
-        Ok(bytes.slice(..length))
-    }
-}
+#[cfg(test)]
+#[path = "parquet_rows_tests.rs"]
+mod tests;

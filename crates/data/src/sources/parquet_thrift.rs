@@ -26,21 +26,19 @@ impl<'a> Thrift<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        number(self.bytes, &mut self.at)
     }
 
     /// A number whose lowest bit is its sign.
     pub(super) fn integer(&mut self) -> Option<i64> {
         let number = self.number()?;
         Some((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    /// A number that has to fit 32 bits. The decoder would take the lowest of more.
+    pub(super) fn short_integer(&mut self) -> Option<i64> {
+        let number = self.integer()?;
+        i32::try_from(number).is_ok().then_some(number)
     }
 
     /// Begins the next field of a structure: gives its kind and changes `id`. The inner value is none at
@@ -125,4 +123,19 @@ impl<'a> Thrift<'a> {
         }
         Some(())
     }
+}
+
+/// Reads the number that begins at `at`, in base 128 with the lowest digits first, as Thrift and the delta
+/// encodings write it.
+pub(super) fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }

@@ -40,6 +40,8 @@ pub(super) enum RawDocument {
     Deferred { bytes: usize, convert: Convert },
     /// Something that does not become text; `example` names it, or is empty.
     LeftOut { reason: Reason, example: String },
+    /// Many things that do not become text, without names.
+    ManyLeftOut { reason: Reason, count: u64 },
 }
 
 /// Emits documents on a worker.
@@ -117,6 +119,7 @@ impl Producer {
                 RawDocument::Text { text, .. } => text.len(),
                 RawDocument::WikipediaPage { wikitext, .. } => wikitext.len(),
                 RawDocument::LeftOut { example, .. } => example.len(),
+                RawDocument::ManyLeftOut { .. } => 0,
             };
             self.batch.push(document);
             if self.batch_bytes >= BATCH_BYTES {
@@ -214,15 +217,15 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
             // So many for each reader that the file whose turn it is keeps all workers busy.
             let batches = BATCHES_PER_WORKER * self.threads;
             let (inputs, queues) = sync_channel(readers);
-            let begin = Mutex::new((0, inputs));
+            let begin = Arc::new(Mutex::new((0, inputs)));
             std::thread::scope(|scope| {
                 for _ in 0..readers {
-                    let (begin, workers) = (&begin, workers.clone());
+                    let (begin, workers) = (Arc::clone(&begin), workers.clone());
                     std::thread::Builder::new()
                         .name("read".to_owned())
                         .spawn_scoped(scope, move || {
                             while let Some((input, mut producer)) =
-                                next_input(begin, count, batches, &workers)
+                                next_input(&begin, count, batches, &workers)
                             {
                                 if let Err(Halt::Failed(error)) = read(input, &mut producer) {
                                     // A consumer that has stopped does not receive the error.
@@ -230,13 +233,14 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
                                 }
                             }
                         })
-                        .map_err(thread_error)?;
+                        .map_err(|reason| SourceError::Thread { reason })?;
                 }
-                drop(workers);
+                // The readers alone begin inputs and give tasks now. If they all panic, the queues end.
+                drop((begin, workers));
                 self.consume(count, queues)
             })
         })
-        .map_err(thread_error)?
+        .map_err(|reason| SourceError::Thread { reason })?
     }
 
     /// Passes documents to the sink until the queues end or there is enough text.
@@ -298,25 +302,25 @@ impl<'a, E: From<SourceError>> Pipeline<'a, E> {
 
     /// Passes on a document. Says whether more text is wanted.
     fn pass(&mut self, mut document: Document) -> Result<bool, E> {
-        if !self.inside && is_blank(&document) {
-            self.left_out.add(Reason::NoText, "");
+        if leave_out_blank(&document, self.inside, &mut self.left_out) {
             return Ok(true);
+        }
+        let is_last = document.text.len() as u64 >= self.left;
+        if is_last {
+            let end = document.text.floor_char_boundary(self.left as usize);
+            document.text.truncate(end);
+            // What the sink has begun is ended, if need be by an empty text.
+            document.continues = false;
+            if is_blank(&document, self.inside) {
+                return Ok(false);
+            }
         }
         let begins = u64::from(!self.inside);
         self.record().documents += begins;
-        if document.text.len() as u64 >= self.left {
-            let end = document.text.floor_char_boundary(self.left as usize);
-            document.text.truncate(end);
-            document.continues = false;
-            if !document.text.is_empty() {
-                (self.sink)(document)?;
-            }
-            return Ok(false);
-        }
         self.left -= document.text.len() as u64;
         self.inside = document.continues;
         (self.sink)(document)?;
-        Ok(true)
+        Ok(!is_last)
     }
 }
 
@@ -355,8 +359,7 @@ pub(super) fn run_here(
         let converted = convert(vec![raw]);
         left_out.append(&converted.left_out);
         for document in converted.documents {
-            if !inside && is_blank(&document) {
-                left_out.add(Reason::NoText, "");
+            if leave_out_blank(&document, inside, &mut left_out) {
                 continue;
             }
             inside = document.continues;
@@ -372,16 +375,18 @@ pub(super) fn run_here(
     }
 }
 
-/// Whether there is no text in a document that nothing continues.
-fn is_blank(document: &Document) -> bool {
-    !document.continues && document.text.trim().is_empty()
+/// Counts a document without text as left out. Says whether it is one.
+fn leave_out_blank(document: &Document, inside: bool, left_out: &mut LeftOut) -> bool {
+    let is_blank = is_blank(document, inside);
+    if is_blank {
+        left_out.add(Reason::NoText, "");
+    }
+    is_blank
 }
 
-fn thread_error(reason: std::io::Error) -> SourceError {
-    SourceError::Read {
-        path: "a new thread".into(),
-        reason,
-    }
+/// Whether a document, which is a piece of one if it stands `inside`, is whole and has no text.
+fn is_blank(document: &Document, inside: bool) -> bool {
+    !inside && !document.continues && document.text.trim().is_empty()
 }
 
 fn convert(batch: Vec<RawDocument>) -> Converted {
@@ -398,45 +403,40 @@ fn convert(batch: Vec<RawDocument>) -> Converted {
 impl Converted {
     fn take(&mut self, raw: RawDocument) -> Result<(), Halt> {
         match raw {
-            RawDocument::Deferred { convert, .. } => convert(&mut |raw| self.take(raw)),
-            raw => {
-                let document = to_document(raw, &mut self.left_out);
-                self.documents.extend(document);
-                Ok(())
+            RawDocument::Text { text, continues } => {
+                self.documents.push(Document { text, continues });
             }
+            RawDocument::WikipediaPage {
+                site,
+                title,
+                wikitext,
+            } => self.take_page(&site, &title, &wikitext),
+            RawDocument::Deferred { convert, .. } => return convert(&mut |raw| self.take(raw)),
+            RawDocument::LeftOut { reason, example } => self.left_out.add(reason, &example),
+            RawDocument::ManyLeftOut { reason, count } => self.left_out.add_many(reason, count),
         }
+        Ok(())
     }
-}
 
-fn to_document(raw: RawDocument, left_out: &mut LeftOut) -> Option<Document> {
-    match raw {
-        RawDocument::Text { text, continues } => Some(Document { text, continues }),
-        RawDocument::WikipediaPage {
-            site,
-            title,
-            wikitext,
-        } => match wikitext::article(&site, &title, &wikitext) {
+    fn take_page(&mut self, site: &Site, title: &str, wikitext: &str) {
+        match wikitext::article(site, title, wikitext) {
             Ok(Article {
                 text,
                 unknown_templates,
             }) => {
                 for name in &unknown_templates {
-                    left_out.add_template(name);
+                    self.left_out.add_template(name);
                 }
-                Some(Document {
+                self.documents.push(Document {
                     text,
                     continues: false,
-                })
+                });
             }
-            Err(reason) => {
-                left_out.add(reason, &title);
-                None
-            }
-        },
-        RawDocument::LeftOut { reason, example } => {
-            left_out.add(reason, &example);
-            None
+            Err(reason) => self.left_out.add(reason, title),
         }
-        RawDocument::Deferred { .. } => None,
     }
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! The threads that convert what the reading threads read.
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -35,16 +35,19 @@ impl Workers {
     pub(super) fn with<T>(count: usize, work: impl FnOnce(Workers) -> T) -> std::io::Result<T> {
         let count = count.max(1);
         let (queue, tasks) = sync_channel::<Task>(TASKS_PER_WORKER * count);
-        let tasks = Mutex::new(tasks);
+        let tasks = Arc::new(Mutex::new(tasks));
         std::thread::scope(|scope| {
             // It is dropped here in any case, so that the workers end.
             let queue = Workers { queue, count };
             for _ in 0..count {
+                let tasks = Arc::clone(&tasks);
                 std::thread::Builder::new()
                     .name("convert".to_owned())
                     .stack_size(STACK_BYTES)
-                    .spawn_scoped(scope, || take(&tasks))?;
+                    .spawn_scoped(scope, move || take(&tasks))?;
             }
+            // Only the workers receive now. If they all panic, giving a task fails; it does not wait.
+            drop(tasks);
             Ok(work(queue))
         })
     }
@@ -64,7 +67,7 @@ impl Workers {
             // Whoever has stopped does not receive the result.
             let _ = sender.send(task());
         };
-        // A queue without workers drops the task, and with it the sender of the result.
+        // Where all workers have panicked, the task is dropped, and with it the sender of the result.
         let _ = self.queue.send(Box::new(task));
         Pending(result)
     }
@@ -72,7 +75,7 @@ impl Workers {
 
 fn take(tasks: &Mutex<Receiver<Task>>) {
     loop {
-        // Poisoned means that another worker panicked; the scope reports that.
+        // The lock is held only while a task is received, so a task that panics does not poison it.
         let Ok(queue) = tasks.lock() else { return };
         let Ok(task) = queue.recv() else { return };
         drop(queue);

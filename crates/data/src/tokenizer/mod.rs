@@ -149,19 +149,16 @@ impl Tokenizer {
     /// The file cannot be read, is damaged, or holds a tokenizer of another kind.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
         let path = path.as_ref();
-        let read = |source| TokenizerError::Read {
-            path: path.into(),
-            source,
-        };
+        Self::from_contents(path, &read_file(path)?)
+    }
+
+    /// The tokenizer of a `tokenizer.json` that [`read_file`] read; `path` is for messages.
+    pub(crate) fn from_contents(path: &Path, contents: &[u8]) -> Result<Self, TokenizerError> {
         let invalid = |reason| TokenizerError::Invalid {
             path: path.into(),
             reason,
         };
-        let contents = read_at_most(path, LARGEST_FILE)
-            .map_err(read)?
-            .ok_or_else(|| invalid(format!("it has more than {LARGEST_FILE} bytes")))?;
-        let contents =
-            std::str::from_utf8(&contents).map_err(|error| invalid(error.to_string()))?;
+        let contents = std::str::from_utf8(contents).map_err(|error| invalid(error.to_string()))?;
         match definition::parse(contents).map_err(invalid)? {
             Definition::Byte => Ok(Self::byte()),
             Definition::Characters(characters) => Ok(Self::from_characters(characters)),
@@ -284,6 +281,18 @@ impl Tokenizer {
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.tokens.get(id)
     }
+}
+
+/// Reads a `tokenizer.json` of at most [`LARGEST_FILE`] bytes.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, TokenizerError> {
+    let contents = read_at_most(path, LARGEST_FILE).map_err(|source| TokenizerError::Read {
+        path: path.into(),
+        source,
+    })?;
+    contents.ok_or_else(|| TokenizerError::Invalid {
+        path: path.into(),
+        reason: format!("it has more than {LARGEST_FILE} bytes"),
+    })
 }
 
 /// Writes a file beside its place, flushes it to the disk and renames it into place.

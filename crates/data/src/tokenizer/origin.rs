@@ -6,9 +6,7 @@ use std::str::FromStr;
 
 use super::choice::{TokenizerChoice, UnknownTokenizer};
 use super::{Tokenizer, TokenizerError};
-
-/// The file of a tokenizer in a data, run or model folder.
-const FILE: &str = "tokenizer.json";
+use crate::folder::TOKENIZER_FILE;
 
 /// A tokenizer that is made, or one that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +57,18 @@ fn file(path: &Path) -> PathBuf {
     if !path.is_dir() {
         return path.into();
     }
-    let own = path.join(FILE);
+    let own = path.join(TOKENIZER_FILE);
     if own.exists() {
         return own;
     }
     ["best", "latest"]
         .iter()
         .filter_map(|pointer| std::fs::read_to_string(path.join(pointer)).ok())
-        .map(|name| path.join("checkpoints").join(name.trim()).join(FILE))
+        .map(|name| {
+            path.join("checkpoints")
+                .join(name.trim())
+                .join(TOKENIZER_FILE)
+        })
         .find(|file| file.exists())
         .unwrap_or(own)
 }
@@ -144,10 +146,10 @@ mod tests {
         let checkpoint = run.join("checkpoints/step-00000002");
         for folder in [&model, &checkpoint] {
             std::fs::create_dir_all(folder).unwrap();
-            letters.save(folder.join(FILE)).unwrap();
+            letters.save(folder.join(TOKENIZER_FILE)).unwrap();
         }
         std::fs::write(run.join("latest"), "step-00000002\n").unwrap();
-        for path in [model.join(FILE), model, run] {
+        for path in [model.join(TOKENIZER_FILE), model, run] {
             let Resolved::Existing(found) = TokenizerOrigin::File(path).resolve().unwrap() else {
                 panic!("a file holds a tokenizer");
             };

@@ -114,6 +114,24 @@ fn what_follows_the_last_stream() {
             Some(part) => assert!(found[0].contains(part), "{name}: {found:?}"),
         }
     }
+    // Parquet is read from its end, once all is unpacked.
+    let rows = parquet(&[Some("a text")], parquet::basic::Compression::SNAPPY);
+    for (name, pack) in [
+        (
+            "rows.parquet.gz",
+            crate::support::gzip as fn(&[u8]) -> Vec<u8>,
+        ),
+        ("rows.parquet.bz2", crate::support::bzip2),
+    ] {
+        let path = write(folder.path(), name, &[&pack(&rows)[..], b"xx"].concat());
+        let (texts, left_out) = texts_and_left_out(&path, &ReadOptions::default());
+        assert_eq!(texts, ["a text"], "{name}");
+        let found = examples(&left_out, Reason::TrailingBytes);
+        assert!(
+            found.len() == 1 && found[0].contains("2 bytes"),
+            "{name}: {found:?}"
+        );
+    }
     // The beginning of one more stream is not garbage, and zstd ignores none.
     for (name, packed) in [
         ("begun.gz", [&gzip[..], b"\x1f"].concat()),
@@ -165,7 +183,8 @@ fn a_large_distance_is_bridged() {
     encoder.window_log(28).expect("a setting");
     std::io::Write::write_all(&mut encoder, text.as_bytes()).expect("compress");
     let packed = encoder.finish().expect("compress");
-    assert!(packed.len() < text.len() * 6 / 10 / 2 * 2);
+    // Digits alone take four tenths of their bytes.
+    assert!(packed.len() < text.len() * 3 / 10);
     let path = write(folder.path(), "far.txt.zst", &packed);
     assert!(texts(&path).concat() == text);
 }

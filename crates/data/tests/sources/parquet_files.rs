@@ -186,17 +186,15 @@ fn without_rows(schema: &str) -> Vec<u8> {
     bytes
 }
 
-/// So writers store a part of a dataset in which every text is missing.
-#[test]
-fn a_column_of_nulls_is_rows_without_text() {
-    let folder = tempfile::tempdir().expect("temporary folder");
+/// A file with row groups of nulls, as writers store a part of a dataset in which every text is missing.
+fn nulls(groups: &[usize]) -> Vec<u8> {
     let nulls = "message rows { OPTIONAL INT32 text (UNKNOWN); }";
     let schema = Arc::new(parse_message_type(nulls).expect("the schema is good"));
     let mut bytes = Vec::new();
     let properties = Arc::new(WriterProperties::builder().build());
     let mut writer =
         SerializedFileWriter::new(&mut bytes, schema, properties).expect("begin the file");
-    for rows in [2, 1] {
+    for &rows in groups {
         let mut group = writer.next_row_group().expect("begin the row group");
         let mut column = group.next_column().expect("a column").expect("a column");
         column
@@ -207,12 +205,52 @@ fn a_column_of_nulls_is_rows_without_text() {
         group.close().expect("end the row group");
     }
     writer.close().expect("end the file");
-    write(folder.path(), "rows.parquet", &bytes);
+    bytes
+}
+
+#[test]
+fn a_column_of_nulls_is_rows_without_text() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    write(folder.path(), "rows.parquet", &nulls(&[2, 1]));
     write(folder.path(), "z.txt", b"one");
     let (found, left_out) = texts_and_left_out(folder.path(), &ReadOptions::default());
     assert_eq!(found, ["one"]);
     let found = examples(&left_out, Reason::NoText);
     assert!(found.len() == 3 && found[2].ends_with("row 3"), "{found:?}");
+    write(folder.path(), "rows.parquet", &nulls(&[2, 100_000]));
+    let (_, left_out) = texts_and_left_out(folder.path(), &ReadOptions::default());
+    assert_eq!(left_out.counts()[&Reason::NoText], 100_002);
+    let found = examples(&left_out, Reason::NoText);
+    assert!(
+        found.len() == 10 && found[9].ends_with("row 10"),
+        "{found:?}"
+    );
+}
+
+/// A row group of 3 nulls claims 2^62 of them, which a loop would count for years.
+#[test]
+fn claimed_rows_are_not_counted() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut bytes = nulls(&[3]);
+    // In the description, field 3 of the row group; field 5, the place of its bytes, follows. Numbers are
+    // doubled.
+    let rows = [0x16, 6, 0x26];
+    let at: Vec<usize> = (0..bytes.len() - 3)
+        .filter(|&at| bytes[at..at + 3] == rows)
+        .collect();
+    assert_eq!(at.len(), 1);
+    let claimed = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01];
+    bytes.splice(at[0] + 1..at[0] + 2, claimed);
+    let length_at = bytes.len() - 8;
+    let length: [u8; 4] = bytes[length_at..length_at + 4].try_into().expect("four");
+    let length = u32::from_le_bytes(length) + 9;
+    bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    let message = message_of(&folder, &bytes);
+    assert!(
+        message.contains("rows.parquet, row 1")
+            && message.contains("claims 4611686018427387904 rows, and its pages hold 3"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use data::folder::{META_FILE, TOKENIZER_FILE, TRAIN_FILE, VALIDATION_FILE};
 use data::progress::Silent;
-use data::sources::Source;
-use data::{DataFolder, PrepareOptions, Tokenizer, TokenizerChoice, prepare};
+use data::shards::{DOCUMENTS_FILE, SHARD_FILE, TOKENS_FILE};
+use data::sources::{Shard, Source};
+use data::{
+    DataFolder, PrepareOptions, Tokenizer, TokenizerChoice, TokenizerOrigin, prepare, prepare_shard,
+};
 
 use crate::{parts, place};
 
@@ -69,6 +72,76 @@ pub(crate) fn data_folder() -> Vec<Vec<u8>> {
     .map(input)
     .collect();
     seeds.push(parts::join(&[b"", b"", &[4, 1, 0, 2, 0, 7, 0, 80, 196]]));
+    place::clear();
+    seeds
+}
+
+/// A shard of each small tokenizer, and files of datatrove.
+pub(crate) fn merge() -> Vec<Vec<u8>> {
+    place::clear();
+    let lines: String = TEXT
+        .lines()
+        .chain(["", "crab: 🦀"])
+        .map(|line| format!("{}\n", serde_json::json!({ "text": line })))
+        .collect();
+    let text = place::file("text.jsonl", lines.as_bytes());
+    let out = place::folder().join("shard");
+    let pairs = Tokenizer::train(280, &[TEXT.to_owned()]).expect("a possible size");
+    let pairs_file = place::file("pairs.json", pairs.to_json().as_bytes());
+    let letters = Tokenizer::characters(&lines.chars().collect()).to_json();
+    let letters = place::file("letters.json", letters.as_bytes());
+    let shard = |tokenizer: TokenizerOrigin| {
+        let options = PrepareOptions {
+            tokenizer,
+            threads: 1,
+            ..PrepareOptions::new(vec![Source::Path(text.clone())], &out)
+        };
+        let whole = Shard {
+            number: 1,
+            count: 1,
+        };
+        let shard = prepare_shard(&options, whole, &Silent).expect("the text can be prepared");
+        let read = |file| std::fs::read(out.join(file)).expect("it was written");
+        let mut description = String::from_utf8(read(SHARD_FILE)).expect("JSON is text");
+        let tokens_hash = shard.tokens.hash.as_ref().expect("files have hashes");
+        for (name, hash) in [
+            ("TOKENIZER", &shard.tokenizer_hash),
+            ("DOCUMENTS", &shard.documents_hash),
+            ("TOKENS", tokens_hash),
+        ] {
+            description = description.replace(hash.as_str(), &format!("HASH-OF-{name}"));
+        }
+        // The path of the temporary folder differs from run to run.
+        description = description.replace(&*text.to_string_lossy(), "text.jsonl");
+        let count = u8::try_from(shard.documents).expect("few documents");
+        let rest = [&[count][..], &read(DOCUMENTS_FILE), &read(TOKENS_FILE)].concat();
+        parts::join(&[description.as_bytes(), &read(TOKENIZER_FILE), &rest])
+    };
+    let mut seeds: Vec<Vec<u8>> = [
+        TokenizerOrigin::Kind(TokenizerChoice::Byte),
+        TokenizerOrigin::File(letters),
+        TokenizerOrigin::File(pairs_file),
+    ]
+    .into_iter()
+    .map(shard)
+    .collect();
+    // Two documents; the first one ends in end-of-text.
+    let end_of_text = pairs.end_of_text().expect("pairs have it") as u16;
+    let ends = [3u64, 5].map(u64::to_le_bytes).concat();
+    for (tokenizer, end, metadata) in [
+        (&pairs, end_of_text, "pairs.json|2\n5\n"),
+        (&pairs, end_of_text, ""),
+        (&Tokenizer::byte(), 10, ""),
+    ] {
+        let tokens = [104, 105, end, 72, 105].map(u16::to_le_bytes).concat();
+        let rest = [&[2][..], &ends, &tokens].concat();
+        let tokenizer = tokenizer.to_json();
+        seeds.push(parts::join(&[
+            metadata.as_bytes(),
+            tokenizer.as_bytes(),
+            &rest,
+        ]));
+    }
     place::clear();
     seeds
 }

@@ -56,6 +56,7 @@ pub(crate) fn parquet() -> Vec<Vec<u8>> {
         written(WriterProperties::builder().set_compression(Compression::SNAPPY)),
         written(WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()))),
         written(plain().set_compression(Compression::GZIP(Default::default()))),
+        written(plain().set_compression(Compression::BROTLI(Default::default()))),
         written(plain().set_compression(Compression::LZ4_RAW)),
         written(plain().set_writer_version(WriterVersion::PARQUET_2_0)),
         encoded(Encoding::DELTA_BYTE_ARRAY),

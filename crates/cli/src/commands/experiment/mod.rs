@@ -40,9 +40,10 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     // Two processes would do the same runs.
     let _lock = RunFolder::lock(&out)?;
     experiment.check_preparation(&out)?;
+    stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
-    let precision = common.precision.map(PrecisionName::choice).transpose()?;
     stop::on_signals()?;
+    let precision = common.precision.map(PrecisionName::choice).transpose()?;
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
