@@ -290,6 +290,21 @@ max_tokens = 50
     ] {
         assert!(before.contains(part), "{part}: {before}");
     }
+    // The arms were timed in alternation, so they can be compared; thresholds were not, but one arm's.
+    let together = |run: &str, place: usize| -> Value {
+        let path = folder.join("out/runs").join(run).join("measurements.json");
+        let text = std::fs::read_to_string(path).expect("measurements");
+        let all: Value = serde_json::from_str(&text).expect("JSON");
+        all[place]["together"].clone()
+    };
+    let both = serde_json::json!(["learned", "baseline"]);
+    for run in ["learned/seed-1", "baseline/seed-1"] {
+        assert_eq!(
+            [together(run, 0), together(run, 1)],
+            [both.clone(), both.clone()]
+        );
+    }
+    assert!(together("learned/seed-1", 2).is_null());
     // Nothing is measured twice, and measurements that are no longer planned are removed.
     run(folder, &command);
     assert_eq!(report(), before);

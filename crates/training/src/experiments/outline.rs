@@ -226,17 +226,21 @@ pub enum Column {
     DenseDecodeSpeed,
     /// Ratio of the two speeds of decoding.
     DecodeSpeedUp,
+    /// Ratio of the speed of decoding to that of the first arm's model with the same seed.
+    DecodeSpeedUpOverFirst,
     /// Speed of reading a prompt without dropped values.
     PrefillSpeed,
     /// Speed of reading a prompt if everything is computed.
     DensePrefillSpeed,
     /// Ratio of the two speeds of reading a prompt.
     PrefillSpeedUp,
+    /// Ratio of the speed of reading a prompt to that of the first arm's model with the same seed.
+    PrefillSpeedUpOverFirst,
 }
 
 impl Column {
     /// All columns, in their usual order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Runs,
         Self::TrainLoss,
         Self::PublishedTrainLoss,
@@ -256,9 +260,11 @@ impl Column {
         Self::DecodeSpeed,
         Self::DenseDecodeSpeed,
         Self::DecodeSpeedUp,
+        Self::DecodeSpeedUpOverFirst,
         Self::PrefillSpeed,
         Self::DensePrefillSpeed,
         Self::PrefillSpeedUp,
+        Self::PrefillSpeedUpOverFirst,
     ];
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::arm::{Arm, Family};
 use super::mask_tables;
+use super::speeds::benchmark;
 use super::spread::Spread;
 use crate::experiments::{Chart, ChartKind};
 
@@ -179,7 +180,7 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
 
 /// The speed of the trained model, without what is dropped.
 fn speed(arm: &Arm, kind: &str) -> Option<Spread> {
-    arm.over_seeds(|run| run.measured(kind, &["sparse", "tokens_per_second"]))
+    benchmark(kind).speed(arm, "sparse")
 }
 
 fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {

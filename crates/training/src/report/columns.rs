@@ -2,6 +2,7 @@
 
 use super::arm::Arm;
 use super::run_record::RunRecord;
+use super::speeds::benchmark;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Column, Table};
@@ -33,10 +34,18 @@ impl Column {
             Self::TokensPerSecond => ("tokens_per_second", "Training, tokens/s"),
             Self::DecodeSpeed => ("decode_speed", "Decode, tokens/s"),
             Self::DenseDecodeSpeed => ("dense_decode_speed", "Dense decode, tokens/s"),
-            Self::DecodeSpeedUp => ("decode_speed_up", "Decode, speed-up"),
+            Self::DecodeSpeedUp => ("decode_speed_up", "Decode, speed-up over dense"),
+            Self::DecodeSpeedUpOverFirst => (
+                "decode_speed_up_over_first",
+                "Decode, speed-up over the first arm",
+            ),
             Self::PrefillSpeed => ("prefill_speed", "Prefill, tokens/s"),
             Self::DensePrefillSpeed => ("dense_prefill_speed", "Dense prefill, tokens/s"),
-            Self::PrefillSpeedUp => ("prefill_speed_up", "Prefill, speed-up"),
+            Self::PrefillSpeedUp => ("prefill_speed_up", "Prefill, speed-up over dense"),
+            Self::PrefillSpeedUpOverFirst => (
+                "prefill_speed_up_over_first",
+                "Prefill, speed-up over the first arm",
+            ),
         }
     }
 
@@ -87,12 +96,14 @@ impl Column {
                 let speed = arm.over_seeds(|run| run.tokens_per_second());
                 Cell::spread(speed, Unit::Count)
             }
-            Self::DecodeSpeed => measured(arm, "decode", &["sparse", "tokens_per_second"]),
-            Self::DenseDecodeSpeed => measured(arm, "decode", &["dense", "tokens_per_second"]),
+            Self::DecodeSpeed => speed(arm, "decode", "sparse"),
+            Self::DenseDecodeSpeed => speed(arm, "decode", "dense"),
             Self::DecodeSpeedUp => speed_up(arm, "decode"),
-            Self::PrefillSpeed => measured(arm, "prefill", &["sparse", "tokens_per_second"]),
-            Self::DensePrefillSpeed => measured(arm, "prefill", &["dense", "tokens_per_second"]),
+            Self::DecodeSpeedUpOverFirst => speed_up_over(arm, first, "decode"),
+            Self::PrefillSpeed => speed(arm, "prefill", "sparse"),
+            Self::DensePrefillSpeed => speed(arm, "prefill", "dense"),
             Self::PrefillSpeedUp => speed_up(arm, "prefill"),
+            Self::PrefillSpeedUpOverFirst => speed_up_over(arm, first, "prefill"),
         }
     }
 }
@@ -119,9 +130,8 @@ fn difference(arm: &Arm, other: &Arm) -> Option<Spread> {
     })
 }
 
-fn measured(arm: &Arm, kind: &str, keys: &[&str]) -> Cell {
-    let speed = arm.over_seeds(|run| run.measured(kind, keys));
-    Cell::spread(speed, Unit::Count)
+fn speed(arm: &Arm, kind: &str, engine: &str) -> Cell {
+    Cell::spread(benchmark(kind).speed(arm, engine), Unit::Count)
 }
 
 /// Sparse against dense; without masks both are the same engine.
@@ -129,8 +139,12 @@ fn speed_up(arm: &Arm, kind: &str) -> Cell {
     let masked = arm
         .model()
         .is_some_and(|model| model.learned_dropout.is_some());
-    let ratio = arm.over_seeds(|run| run.measured(kind, &["speed_up"]));
+    let ratio = benchmark(kind).speed_up_over_dense(arm);
     Cell::spread(ratio.filter(|_| masked), Unit::Factor)
+}
+
+fn speed_up_over(arm: &Arm, first: &Arm, kind: &str) -> Cell {
+    Cell::spread(benchmark(kind).speed_up_over(arm, first), Unit::Factor)
 }
 
 /// A table with a row for each of these arms.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::arm::Arm;
 use super::page::{Page, escaped};
 use super::run_record::RunRecord;
-use super::{Report, SPREAD_NOTE, Section};
+use super::{Report, Section};
 use crate::experiments::Status;
 
 /// The whole page.
@@ -35,7 +35,10 @@ impl Page {
             self.element("h3", &table.title);
             self.table(&table);
         }
-        self.raw(&format!("<p class=\"note\">{}</p>", escaped(SPREAD_NOTE)));
+        self.raw(&format!(
+            "<p class=\"note\">{}</p>",
+            escaped(&section.spread_notes())
+        ));
         self.charts(section.plots());
         self.search(section);
         self.configuration(section);

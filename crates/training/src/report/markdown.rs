@@ -1,6 +1,6 @@
 //! A report as Markdown: its tables, what they were computed with, and how to repeat them.
 
-use super::{Report, SPREAD_NOTE, Section, search};
+use super::{Report, Section, search};
 
 /// The whole report.
 pub(super) fn document(report: &Report) -> String {
@@ -30,7 +30,7 @@ fn section(section: &Section, level: &str) -> String {
     for table in section.tables() {
         text += &format!("\n{level}# {}\n\n{}", table.title, table.markdown());
     }
-    text += &format!("\n{SPREAD_NOTE}\n");
+    text += &format!("\n{}\n", section.spread_notes());
     for (arm, run) in section.runs() {
         if let Some(error) = &run.failure {
             let seed = run.config.seed;

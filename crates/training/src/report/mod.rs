@@ -14,6 +14,7 @@ mod page;
 mod picture;
 mod run_record;
 mod search;
+mod speeds;
 mod spread;
 mod table;
 mod thresholds;
@@ -166,6 +167,18 @@ impl Section {
         asked.chain(thresholds).chain(masks).collect()
     }
 
+    /// What the ± of the tables means.
+    fn spread_notes(&self) -> String {
+        let has_speeds = self.runs().any(|(_, run)| {
+            let mut measured = run.measurements.0.iter();
+            measured.any(|of| matches!(of.kind(), "decode" | "prefill"))
+        });
+        match has_speeds {
+            true => format!("{SPREAD_NOTE} {ROUNDS_NOTE}"),
+            false => SPREAD_NOTE.into(),
+        }
+    }
+
     /// The charts that the outline asks for, or the usual ones; without those that would be empty.
     pub fn plots(&self) -> Vec<Plot> {
         let usual = charts::defaults(&self.arms);
@@ -274,3 +287,8 @@ fn quoted(path: &Path) -> String {
 /// What the ± of the tables means.
 const SPREAD_NOTE: &str = "Mean ± sample standard deviation over the seeds (n − 1 in the \
                            denominator); a single run has none. Losses are in nats per token.";
+
+/// The same for measured speeds, which tables have beside it.
+const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± the standard deviation over the \
+                           rounds; a speed-up over the first arm is that of models with the same seed, timed \
+                           in alternation.";

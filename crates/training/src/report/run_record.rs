@@ -197,14 +197,6 @@ impl RunRecord {
         (masks && units).then(|| flops::executed_per_token(&model, used))
     }
 
-    /// A number that was measured of the trained model, without thresholds; `kind` as in
-    /// [`Measurement::kind`](crate::experiments::Measurement::kind).
-    pub fn measured(&self, kind: &str, keys: &[&str]) -> Option<f64> {
-        let mut all = self.measurements.0.iter();
-        all.find(|of| of.kind() == kind && of.sparsity.is_none())?
-            .number(keys)
-    }
-
     /// Mean speed: all tokens over all the time that was spent on training steps.
     pub fn tokens_per_second(&self) -> Option<f64> {
         let (mut before, mut tokens, mut seconds) = (0.0, 0.0, 0.0);

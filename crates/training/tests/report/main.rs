@@ -16,4 +16,5 @@ mod pictures_in_browser;
 mod search;
 #[cfg(unix)]
 mod search_in_browser;
+mod speeds;
 mod study;

@@ -47,6 +47,9 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
+    if let (Some(speed), Some(threads)) = (&mut experiment.outline.speed, common.threads) {
+        speed.threads = Some(threads);
+    }
     experiment.outline.write(&out)?;
     let ended = do_runs(&experiment, runs.clone(), &out, work)?;
     let measured = match stop::stopped() {
