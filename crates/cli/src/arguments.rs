@@ -71,6 +71,7 @@ pub enum Command {
   ldrop train --config configs/seed/shift-0.toml --set train.batch=10 --set train.accumulate=80
   ldrop train --config configs/sparse/hidden-groups.toml --from runs/dense
   ldrop train --out runs/shift-0 --resume
+  ldrop train --out runs/shift-0 --resume --allow-changes --set train.optimizer.learning_rate=3e-4
 
 Ctrl-C saves a checkpoint and ends; --resume continues the run from it, to the same result.")]
 pub struct TrainArguments {
@@ -93,6 +94,10 @@ pub struct TrainArguments {
     /// Continue the run in the run folder
     #[arg(long)]
     pub resume: bool,
+    /// With --resume: let --set and --config change the optimizer, the schedule, clipping, dropout,
+    /// the penalty and noise_steps of the run from here on; the optimizer's state is kept
+    #[arg(long, requires = "resume")]
+    pub allow_changes: bool,
     /// Seed of the weights, the batches and all noise, up to 9223372036854775807; overrides seed
     #[arg(long, value_name = "N", value_parser = training_seed)]
     pub seed: Option<u64>,

@@ -426,3 +426,37 @@ fn terminated_it_saves_and_goes_on() {
     let page = std::fs::read_to_string(folder.join("killed/report.html")).expect("a report");
     assert!(page.contains("4 runs are not done yet"));
 }
+
+/// Evaluations after steps 5 and 10, of which the second is not better by enough.
+#[test]
+fn runs_that_end_early_are_finished() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let stop = "train.steps = 30\ntrain.stop = { patience = 1, threshold = 100.0 }\n\
+                train.schedule.warmup = 40";
+    prepare(folder, &STUDY.replace("train.steps = 30", stop));
+    let command = ["experiment", "study.toml", "--out", "out", "--json"];
+    let ended = lines(&run(folder, &command).stdout);
+    assert_eq!(ended.len(), 4);
+    for of in &ended {
+        assert_eq!(
+            (&of["state"], &of["step"]),
+            (&"finished".into(), &10.into())
+        );
+        assert_eq!(of["early_end"]["reason"], "patience");
+    }
+    let metrics = || {
+        let file = |run: &str| folder.join("out/runs").join(run).join("metrics.jsonl");
+        RUNS.map(|run| std::fs::read_to_string(file(run)).expect("metrics"))
+    };
+    let before = metrics();
+    assert_eq!(lines(&run(folder, &command).stdout), ended);
+    assert_eq!(metrics(), before);
+    let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
+    let early = "Learned dropout, seed 2: stopped early at step 10: no validation loss lower by more \
+                 than 100 in 1 evaluation.";
+    assert!(page.contains(early));
+    let config = folder.join("out/runs/learned/seed-1/config.toml");
+    let config = std::fs::read_to_string(config).expect("a configuration");
+    assert!(config.contains("warmup = 30\n"), "{config}");
+}

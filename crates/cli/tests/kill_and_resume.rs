@@ -9,6 +9,19 @@ use std::process::Child;
 use kernels::random::Philox;
 use support::{interrupt, last_step, prepare, run, start, terminate, wait_until};
 
+/// The options of a resumed run that is short.
+const GO_ON: [&str; 3] = ["--resume", "--set", "train.steps=60"];
+
+/// The options of the same with another learning rate from there on.
+const CHANGE: [&str; 6] = [
+    "--resume",
+    "--set",
+    "train.steps=60",
+    "--allow-changes",
+    "--set",
+    "train.optimizer.learning_rate=5e-4",
+];
+
 const KILLS: u64 = 20;
 
 const STEPS: u64 = 300;
@@ -32,7 +45,12 @@ fn train_undisturbed(folder: &Path, out: &str) {
 }
 
 fn last_checkpoint(folder: &Path, out: &str) -> [Vec<u8>; 2] {
-    let checkpoint = folder.join(out).join("checkpoints/step-00000300");
+    checkpoint(folder, out, STEPS)
+}
+
+fn checkpoint(folder: &Path, out: &str, step: u64) -> [Vec<u8>; 2] {
+    let checkpoints = folder.join(out).join("checkpoints");
+    let checkpoint = checkpoints.join(format!("step-{step:08}"));
     ["model.safetensors", "optimizer.safetensors"]
         .map(|file| std::fs::read(checkpoint.join(file)).expect("the last checkpoint"))
 }
@@ -105,4 +123,72 @@ fn terminated_and_resumed() {
         );
         assert!(last_checkpoint(folder, out) == last_checkpoint(folder, "whole"));
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// The run ends as if it had been changed, or as if it had not: as its configuration says.
+#[test]
+fn killed_while_a_change_is_recorded() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let mut child = start_or_resume(folder, "begun");
+    let latest = folder.join("begun/latest");
+    let ended = wait_until(&mut child, "the first checkpoint", || latest.exists());
+    assert!(ended.is_none(), "the run ended before its first checkpoint");
+    interrupt(&mut child);
+    let copy = |name: &str| copy_folder(&folder.join("begun"), &folder.join(name));
+    let train = |name: &str, options: &[&str]| {
+        run(folder, &[&["train", "--out", name], options].concat());
+        checkpoint(folder, name, 60)
+    };
+    copy("unchanged");
+    copy("changed");
+    let unchanged = train("unchanged", &GO_ON);
+    let changed = train("changed", &CHANGE);
+    assert!(changed != unchanged);
+    let mut changes = 0;
+    for kill in 0..8 {
+        let name = format!("killed-{kill}");
+        copy(&name);
+        let config = folder.join(&name).join("config.toml");
+        let is_recorded = || {
+            let text = std::fs::read_to_string(&config).expect("a configuration");
+            text.contains("[[changes]]")
+        };
+        let mut child = start(folder, &[&["train", "--out", &name], &CHANGE[..]].concat());
+        // Half of the kills are to come as soon as the change is recorded, the others at any moment.
+        if kill % 2 == 0 {
+            let ended = wait_until(&mut child, "the record of the change", is_recorded);
+            assert!(
+                ended.is_none(),
+                "the run ended before kill {kill}: {ended:?}"
+            );
+        } else {
+            std::thread::sleep(std::time::Duration::from_millis(5 * kill));
+        }
+        child.kill().expect("a child");
+        child.wait().expect("a child");
+        let is_changed = is_recorded();
+        changes += u64::from(is_changed);
+        let expected = if is_changed { &changed } else { &unchanged };
+        assert!(train(&name, &GO_ON) == *expected, "kill {kill}");
+        let metrics = folder.join(&name).join("metrics.jsonl");
+        let metrics = std::fs::read_to_string(metrics).expect("metrics");
+        let lines = metrics.matches("{\"kind\":\"changes\"").count();
+        assert_eq!(lines, usize::from(is_changed), "kill {kill}");
+    }
+    assert!(changes >= 4, "{changes}");
 }

@@ -5,6 +5,7 @@
 
 pub mod checkpoints;
 pub mod config;
+pub mod early_stop;
 pub mod evaluation;
 pub mod experiments;
 pub mod flops;

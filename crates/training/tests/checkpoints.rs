@@ -29,7 +29,7 @@ fn model() -> TransformerConfig {
 fn optimizer() -> AdamW {
     AdamW::new(&OptimizerConfig {
         learning_rate: 1.0,
-        minimum_learning_rate: 0.0,
+        minimum_learning_rate: Some(0.0),
         betas: [0.9, 0.95],
         weight_decay: 0.1,
         epsilon: 1e-8,
@@ -197,7 +197,7 @@ fn an_unused_optimizer_is_written_and_read() {
     optimizer().write(&path).unwrap();
     let config = OptimizerConfig {
         learning_rate: 1.0,
-        minimum_learning_rate: 0.0,
+        minimum_learning_rate: Some(0.0),
         betas: [0.9, 0.95],
         weight_decay: 0.1,
         epsilon: 1e-8,

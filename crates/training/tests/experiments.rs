@@ -343,7 +343,12 @@ fn a_changed_arm_is_reported_with_both_values() {
 fn a_run_is_finished_when_it_is_evaluated_and_saved() {
     let place = tempfile::tempdir().unwrap();
     let run: PathBuf = place.path().into();
-    assert_eq!(status(&run, 2), Status::Waiting);
+    let of_steps = |steps: u64| {
+        let overrides = [format!("train.steps={steps}")];
+        let config = RunConfig::parse(BASE, Path::new("base.toml"), &overrides).unwrap();
+        status(&run, &config.train)
+    };
+    assert_eq!(of_steps(2), Status::Waiting);
     let step = |step: u64| {
         format!(
             "{{\"kind\":\"step\",\"step\":{step},\"tokens\":1,\"loss\":1.0,\"learning_rate\":0.1,\
@@ -354,21 +359,21 @@ fn a_run_is_finished_when_it_is_evaluated_and_saved() {
                       \"validation_loss\":1.0,\"best\":true}\n";
     let metrics = run.join("metrics.jsonl");
     std::fs::write(&metrics, step(1) + "{\"kind\":\"st").unwrap();
-    assert_eq!(status(&run, 2), Status::Begun(1));
+    assert_eq!(of_steps(2), Status::Begun(1));
     std::fs::write(&metrics, step(1) + &step(2) + evaluation).unwrap();
     assert_eq!(
-        status(&run, 2),
+        of_steps(2),
         Status::Finished,
         "of old runs the metrics are enough"
     );
-    assert_eq!(status(&run, 3), Status::Begun(2));
+    assert_eq!(of_steps(3), Status::Begun(2));
     // Killed before the last checkpoint was complete.
     std::fs::create_dir(run.join("checkpoints")).unwrap();
-    assert_eq!(status(&run, 2), Status::Begun(2));
+    assert_eq!(of_steps(2), Status::Begun(2));
     std::fs::write(run.join("latest"), "step-00000002\n").unwrap();
-    assert_eq!(status(&run, 2), Status::Finished);
+    assert_eq!(of_steps(2), Status::Finished);
     std::fs::write(run.join(FAILURE_FILE), "out of memory\n").unwrap();
-    assert_eq!(status(&run, 2), Status::Failed("out of memory".into()));
+    assert_eq!(of_steps(2), Status::Failed("out of memory".into()));
 }
 
 /// The experiment files of the repository are valid with every key.

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use learned_dropout_training::config::{Change, StopConfig};
+use learned_dropout_training::early_stop::{EarlyEnd, EndReason};
 use learned_dropout_training::metrics::{
-    EnvironmentMetrics, EvaluationMetrics, EventFile, LayerMetrics, MaskMetrics, Metrics,
-    MetricsFile, MetricsLog, StepMetrics,
+    EndMetrics, EnvironmentMetrics, EvaluationMetrics, EventFile, LayerMetrics, MaskMetrics,
+    Metrics, MetricsFile, MetricsLog, StepMetrics,
 };
 
 fn step(step: u64, loss: f64) -> Metrics {
@@ -50,7 +52,36 @@ fn lines_have_the_documented_keys() {
     let mut file = MetricsFile::open(&path, 0).unwrap();
     file.append(&step(1, 0.1 + 0.2)).unwrap();
     file.append(&evaluation(1)).unwrap();
+    let change = Change {
+        step: 1,
+        before: [("train.clip".to_string(), toml::Value::Float(1.0))].into(),
+        after: [("train.clip".to_string(), toml::Value::Float(2.0))].into(),
+    };
+    file.append(&Metrics::Changes(change)).unwrap();
+    let end = EarlyEnd {
+        reason: EndReason::Minutes,
+        steps: 9,
+        stop: StopConfig {
+            minutes: Some(2.0),
+            ..StopConfig::default()
+        },
+    };
+    file.append(&Metrics::End(EndMetrics::new(1, &end)))
+        .unwrap();
     let lines = lines(&path);
+    assert_eq!(
+        lines[2],
+        serde_json::json!({
+            "kind": "changes", "step": 1, "before": {"train.clip": 1.0}, "after": {"train.clip": 2.0},
+        })
+    );
+    assert_eq!(
+        lines[3],
+        serde_json::json!({
+            "kind": "end", "step": 1, "explanation": "2 minutes of training have passed",
+            "reason": "minutes", "steps": 9, "stop": {"threshold": 0.0, "minutes": 2.0},
+        })
+    );
     assert_eq!(lines[0]["kind"], "step");
     assert_eq!(lines[0]["loss"], 0.1 + 0.2);
     assert_eq!(lines[0]["model_flops_utilization"], serde_json::Value::Null);

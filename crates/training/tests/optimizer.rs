@@ -8,7 +8,7 @@ use model::tensor_spec::{TensorRole, TensorSpec};
 fn config() -> OptimizerConfig {
     OptimizerConfig {
         learning_rate: 1.0,
-        minimum_learning_rate: 0.0,
+        minimum_learning_rate: Some(0.0),
         betas: [0.9, 0.95],
         weight_decay: 0.1,
         epsilon: 1e-8,

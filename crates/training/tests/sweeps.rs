@@ -73,7 +73,7 @@ fn arms_have_all_combinations_of_their_lists() {
     assert_eq!((short.steps, full.steps), (4, 6));
     assert_eq!(
         (short.schedule.decay_steps, full.schedule.decay_steps),
-        (4, 6)
+        (Some(4), Some(6))
     );
     assert_eq!(
         (short.evaluate.sample.tokens, full.evaluate.sample.tokens),
@@ -81,7 +81,7 @@ fn arms_have_all_combinations_of_their_lists() {
     );
     assert_eq!((short.checkpoint.keep, full.checkpoint.keep), (1, 2));
     assert_eq!(full.optimizer.learning_rate, 2e-3);
-    assert_eq!(full.optimizer.minimum_learning_rate, 2e-4);
+    assert_eq!(full.optimizer.minimum_learning_rate, Some(2e-4));
     assert_eq!(candidate.full.model.dropout, 0.5);
     assert_eq!(candidate.full.seed, 3);
     assert_eq!(experiment.configs[2].train.schedule.warmup, 0);
@@ -249,16 +249,16 @@ model.dropout = [1.5]
 name = 'a'
 [[arm]]
 name = 'b'
-set.train.schedule.warmup = 5
+set.train.schedule = { kind = 'wsd', decay_start = 5 }
 ";
     let problems = read(text).map(|_| ()).unwrap_err();
     let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
-    // 3 divides 12, but not 8. The dropout is impossible with everything. Only the second arm's warm-up is
-    // too long for the search.
+    // 3 divides 12, but not 8. The dropout is impossible with everything. Only the second arm's decay
+    // begins too late for the search.
     for (line, expected) in lines.iter().zip([
         "line 6: with dropout 1.5, heads 3, width 8: `model.heads` is 3: expected a divisor",
         "line 8: `model.dropout` is 1.5: expected",
-        "line 13: arm `b`: in the search, `train.schedule.warmup` is 5: expected at most",
+        "line 13: arm `b`: in the search, `train.schedule.decay_start` is 5: expected",
     ]) {
         assert!(line.starts_with(expected), "{line}\n{problems}");
     }

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use inference::{Engine, GenerateOptions, SamplingOptions};
 use serde::Serialize;
 use training::config::RunConfig;
-use training::metrics::EvaluationMetrics;
+use training::metrics::{EndMetrics, EvaluationMetrics};
 use training::report::{Format, REPORT_FILE, Report};
 use training::trainer::{
     Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Started, Stepped, Trainer,
@@ -44,10 +44,10 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     if arguments.stop_at_end_of_input {
         stop::at_end_of_input();
     }
-    let mut trainer = if arguments.resume {
-        Trainer::resume(setup, &folder)?
-    } else {
-        Trainer::new(setup, &folder)?
+    let mut trainer = match (arguments.resume, arguments.allow_changes) {
+        (false, _) => Trainer::new(setup, &folder)?,
+        (true, false) => Trainer::resume(setup, &folder)?,
+        (true, true) => Trainer::resume_changed(setup, &folder)?,
     };
     trainer.record_environment(machine::environment(common))?;
     let mut view = View::new(common.quiet);
@@ -210,6 +210,9 @@ impl Observer for View {
         if let Some(folder) = started.resumed_from {
             self.show_message(&format!("resumed from {}", folder.display()));
         }
+        for note in started.notes {
+            self.show_message(&format!("note: {note}"));
+        }
         self.show_message(&format!(
             "{} parameters, {} tokens per step, {} steps",
             thousands(started.model.parameters() as u64),
@@ -284,6 +287,7 @@ struct Summary<'a> {
     step: u64,
     tokens: u64,
     stopped: bool,
+    early_end: Option<EndMetrics>,
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
     kept: Option<f64>,
@@ -300,6 +304,7 @@ fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Res
         step: outcome.state.step,
         tokens: outcome.state.tokens,
         stopped: outcome.stopped,
+        early_end: outcome.early_end(),
         train_loss: last.map(|metrics| metrics.train_loss),
         validation_loss: last.map(|metrics| metrics.validation_loss),
         kept: last
@@ -319,6 +324,9 @@ fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Res
 }
 
 fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
+    if let Some(end) = &summary.early_end {
+        print(&end.to_string())?;
+    }
     let state = if summary.stopped {
         "stopped"
     } else {

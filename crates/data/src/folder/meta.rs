@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::small_file::read_at_most;
 use crate::sources::{Reason, SourceRecord};
-use crate::tokenizer::TokenizerChoice;
+use crate::tokenizer::{TokenizerChoice, existing};
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -69,6 +69,7 @@ pub struct Meta {
     /// The type of stored tokens.
     pub token_type: TokenType,
     /// The kind of tokenizer.
+    #[serde(deserialize_with = "existing")]
     pub tokenizer: TokenizerChoice,
     /// XXH3-128 of `tokenizer.json` in hexadecimal. Unknown for folders of nanoGPT.
     pub tokenizer_hash: Option<String>,

@@ -239,3 +239,23 @@ fn stages_are_reported_to_their_end() {
     assert_eq!(last[1].0, "training tokenizer");
     assert_eq!(*last[0], ("encoding".into(), Some(500), 500));
 }
+
+/// A byte-level encoding of another program may have the 256 bytes alone.
+#[test]
+fn a_foreign_encoding_of_any_size_gives_a_folder_that_can_be_opened() {
+    let root = tempfile::tempdir().unwrap();
+    let source = file(root.path(), "a.txt", "plain text, nothing else");
+    let path = root.path().join("tokenizer.json");
+    let bytes = Tokenizer::byte().to_json();
+    let divided = bytes.replace("\"use_regex\": false", "\"use_regex\": true");
+    assert_ne!(divided, bytes);
+    std::fs::write(&path, divided).unwrap();
+    let out = root.path().join("data");
+    let mut options = PrepareOptions::new(vec![source], out.clone());
+    options.tokenizer = path.to_str().unwrap().parse().unwrap();
+    options.validation = 0.0;
+    prepare(&options, &Silent).unwrap();
+    let data = DataFolder::open(out).unwrap();
+    assert_eq!(data.meta().tokenizer, TokenizerChoice::Bpe(256));
+    assert_eq!(data.meta().train.tokens, 24);
+}

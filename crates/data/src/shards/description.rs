@@ -9,7 +9,7 @@ use crate::error::DataError;
 use crate::folder::{LARGEST_DESCRIPTION, Part, TokenType};
 use crate::small_file::read_at_most;
 use crate::sources::{LeftOut, Shard, SourceRecord};
-use crate::tokenizer::TokenizerChoice;
+use crate::tokenizer::{TokenizerChoice, existing};
 
 /// The version of the format of shards that this program writes and reads.
 pub const SHARD_FORMAT: u32 = 1;
@@ -31,6 +31,7 @@ pub struct ShardDescription {
     /// The type of stored tokens.
     pub token_type: TokenType,
     /// The kind of tokenizer.
+    #[serde(deserialize_with = "existing")]
     pub tokenizer: TokenizerChoice,
     /// XXH3-128 of `tokenizer.json` in hexadecimal.
     pub tokenizer_hash: String,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 /// The fewest tokens of a trained byte-pair encoding: one for each byte, and end-of-text.
@@ -84,6 +85,19 @@ impl TryFrom<String> for TokenizerChoice {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
+    }
+}
+
+/// Reads the kind of a tokenizer that exists. A byte-pair encoding that another program made may have
+/// fewer tokens (no end-of-text) or more than one that this program trains.
+///
+/// # Errors
+/// The text names no kind.
+pub(crate) fn existing<'de, D: Deserializer<'de>>(from: D) -> Result<TokenizerChoice, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.strip_prefix("bpe:").map(str::parse) {
+        Some(Ok(tokens)) => Ok(TokenizerChoice::Bpe(tokens)),
+        _ => text.parse().map_err(D::Error::custom),
     }
 }
 

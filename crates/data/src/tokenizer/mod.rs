@@ -22,6 +22,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub(crate) use choice::existing;
 pub use choice::{LARGEST_BPE, SMALLEST_BPE, TokenizerChoice, UnknownTokenizer};
 pub(crate) use origin::Resolved;
 pub use origin::TokenizerOrigin;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::error::CheckpointError;
+use crate::early_stop::StopState;
 
 /// File name of the state in a checkpoint folder.
 pub const STATE_FILE: &str = "trainer_state.json";
@@ -39,6 +40,9 @@ pub struct TrainerState {
     /// The next step's coefficient of the feed-forwards' auxiliary loss; none unless it adapts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auxiliary_coefficient: Option<f64>,
+    /// What is needed to end the run early.
+    #[serde(default, skip_serializing_if = "StopState::is_empty")]
+    pub stop: StopState,
     /// Fingerprints of the data.
     pub data: DataFingerprint,
     /// Hash of the configuration's keys that affect the weights.

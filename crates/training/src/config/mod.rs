@@ -10,7 +10,7 @@
 //! writes it. To add a setting to a table:
 //!
 //! 1. Add a field with a doc comment. `[train]` and the tables in it are in
-//!    `train.rs`; `[model]` and the tables in it are in the crate `model`. If the struct has
+//!    `train.rs`, `schedule.rs` and `stop.rs`; `[model]` and the tables in it are in the crate `model`. If the struct has
 //!    `#[serde(default)]`, the default of the field is in its `Default`. In other structs the field has
 //!    its own `#[serde(default)]`, is an `Option`, or is required.
 //! 2. If not every value is possible, add a line to the struct's `check`, such as
@@ -31,8 +31,10 @@
 //!   of an experiment change the tree.
 //! - `deserialize` reads a tree into any serde type, up to the first problem. `reading` uses it to collect
 //!   all problems, and `keys` to determine the keys of a type.
-//! - `run` and `train` hold the tables.
+//! - `run`, `train`, `schedule` and `stop` hold the tables; `changes` what was changed when a run was
+//!   resumed.
 
+pub(crate) mod changes;
 mod deserialize;
 pub(crate) mod document;
 pub(crate) mod keys;
@@ -40,12 +42,15 @@ pub(crate) mod nearest;
 pub(crate) mod problem;
 pub(crate) mod reading;
 mod run;
+mod schedule;
+mod stop;
 mod train;
 
+pub use changes::Change;
 pub use model::ModelConfig;
 pub use problem::{ConfigError, Origin, Problem};
 pub(crate) use run::DEFAULT_SEED;
 pub use run::{DataConfig, RunConfig};
-pub use train::{
-    CheckpointConfig, EvaluateConfig, OptimizerConfig, SampleConfig, ScheduleConfig, TrainConfig,
-};
+pub use schedule::{DecayShape, ScheduleConfig, ScheduleKind};
+pub use stop::StopConfig;
+pub use train::{CheckpointConfig, EvaluateConfig, OptimizerConfig, SampleConfig, TrainConfig};

@@ -1,11 +1,16 @@
 //! Suggestions for unknown words: the most similar known one.
 
+use std::collections::BTreeSet;
+
 /// Least similarity of a suggestion to the unknown word, from 0 to 1.
 const ALIKE: f64 = 0.6;
 
 /// Least similarity of a suggestion from another table. It is higher, since both the table and the key would
 /// be wrong.
 const ALIKE_ELSEWHERE: f64 = 0.85;
+
+/// The most suggestions in one message.
+const MOST_SUGGESTED: usize = 2;
 
 /// The longest word that is compared with others, in bytes: a limit far above real keys and names. The time
 /// of a comparison grows with the length of both words.
@@ -47,14 +52,13 @@ pub(crate) fn suggestion(found: &str, known: &[&str]) -> String {
 
 /// The message about an unknown key of the table `table` (empty: the top level).
 ///
-/// Suggests the nearest key of that table, otherwise a key of that name in another table (the outermost one
-/// if there are several), otherwise all keys of the table. `everywhere` has the full paths of all keys and
-/// tables.
+/// Suggests the nearest key of that table, otherwise keys of that name elsewhere, otherwise all keys of the
+/// table. `everywhere` has the full paths of all keys and tables.
 pub(super) fn unknown_key(
     table: &str,
     key: &str,
     known: &[&str],
-    everywhere: impl Fn() -> std::collections::BTreeSet<String>,
+    everywhere: impl Fn() -> BTreeSet<String>,
 ) -> String {
     let full = |key: &str| {
         if table.is_empty() {
@@ -67,25 +71,49 @@ pub(super) fn unknown_key(
     if let Some(near) = nearest(key, known) {
         return format!("{unknown}; did you mean `{}`?", full(near));
     }
-    let of_path = |path: &str| likeness(key, path.rsplit('.').next().unwrap_or_default());
-    let elsewhere = everywhere()
-        .into_iter()
-        .map(|path| (of_path(&path), path))
-        .filter(|&(likeness, _)| likeness >= ALIKE_ELSEWHERE)
-        .max_by(|(left, one), (right, other)| {
-            let depth = |path: &str| path.matches('.').count();
-            let likeness = left.total_cmp(right);
-            likeness.then_with(|| depth(other).cmp(&depth(one)))
-        });
-    match elsewhere {
+    let elsewhere = nearest_elsewhere(table, key, &everywhere());
+    match elsewhere.as_slice() {
+        [] if known.is_empty() => format!("{unknown}; there are no keys here"),
+        [] => format!("{unknown}; the keys here are {}", quoted(known)),
         // A common mistake is to write a top-level key below the header of a table.
-        Some((_, path)) if !path.contains('.') => {
+        [path] if !path.contains('.') => {
             format!("{unknown}; did you mean `{path}` at the top of the file?")
         }
-        Some((_, path)) => format!("{unknown}; did you mean `{path}`?"),
-        None if known.is_empty() => format!("{unknown}; there are no keys here"),
-        None => format!("{unknown}; the keys here are {}", quoted(known)),
+        paths => format!("{unknown}; did you mean `{}`?", paths.join("` or `")),
     }
+}
+
+/// The keys outside a table that an unknown key in it may stand for.
+///
+/// A name that several tables have, such as `kind`, means something only together with its table. It is
+/// looked for in the tables inside this one and around it, and not in unrelated ones. More than
+/// [`MOST_SUGGESTED`] keys are no help, and give none.
+fn nearest_elsewhere(table: &str, key: &str, everywhere: &BTreeSet<String>) -> Vec<String> {
+    let alike = |path: &&String| likeness(key, table_and_name(path).1);
+    let best = everywhere.iter().map(|path| alike(&path));
+    let best = best.fold(ALIKE_ELSEWHERE, f64::max);
+    let found = everywhere.iter().filter(|path| alike(path) >= best);
+    let mut found: Vec<&String> = found.collect();
+    if found.len() > 1 {
+        let is_related =
+            |path: &str| is_within(path, table) || is_within(table, table_and_name(path).0);
+        found.retain(|path| is_related(path));
+    }
+    if found.len() > MOST_SUGGESTED {
+        found.clear();
+    }
+    found.into_iter().cloned().collect()
+}
+
+/// The table (empty: the top level) and the name of a key, from its full path.
+fn table_and_name(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
+/// Whether a full path is that of a table (empty: the top level) or leads into it.
+fn is_within(path: &str, table: &str) -> bool {
+    let rest = path.strip_prefix(table);
+    table.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Words for a message, in backticks and separated by commas.

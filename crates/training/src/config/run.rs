@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use model::{Checks, ModelConfig};
 use serde::{Deserialize, Serialize};
 
+use super::changes;
 use super::document::{self, Node, read_text};
 use super::keys::{keys_of, values_of};
 use super::problem::{ConfigError, Problem};
@@ -58,6 +59,7 @@ impl RunConfig {
     pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut document =
             document::parse(text).map_err(|problems| ConfigError::invalid(path, problems))?;
+        changes::remove(&mut document);
         let mut problems: Vec<Problem> = overrides
             .iter()
             .filter_map(|typed| document::set(&mut document, typed).err())

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use model::problem::{Allowed, Checks, above};
 use serde::{Deserialize, Serialize};
 
+use super::schedule::{ScheduleConfig, ScheduleKind};
+use super::stop::StopConfig;
 use crate::precision::PrecisionChoice;
 
-const MOST_STEPS: u64 = 1 << 30;
+pub(super) const MOST_STEPS: u64 = 1 << 30;
 const MOST_PER_STEP: usize = 1 << 16;
 /// Micro-batches are numbered by the step of random keys, which has 40 bits.
 const MOST_MICRO_BATCHES: u64 = 1 << 40;
-/// The warm-up of the published runs, the default for runs that are long enough.
-const DEFAULT_WARMUP: u64 = 300;
 
 /// The settings of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct TrainConfig {
     /// Checkpoints.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// When the run ends before its last step.
+    #[serde(default, skip_serializing_if = "StopConfig::is_never")]
+    pub stop: StopConfig,
 }
 
 fn default_accumulate() -> usize {
@@ -65,14 +68,11 @@ impl TrainConfig {
     /// Fills in the defaults that depend on other settings. `given` tells whether a key of this table is
     /// set.
     pub(super) fn fill_in(&mut self, given: impl Fn(&str) -> bool) {
-        if !given("optimizer.minimum_learning_rate") {
-            self.optimizer.minimum_learning_rate = self.optimizer.learning_rate / 10.0;
-        }
-        if !given("schedule.warmup") {
-            self.schedule.warmup = DEFAULT_WARMUP.min(self.steps / 10);
-        }
-        if !given("schedule.decay_steps") {
-            self.schedule.decay_steps = self.steps;
+        self.schedule.fill_in(self.steps, given("schedule.warmup"));
+        let optimizer = &mut self.optimizer;
+        if optimizer.minimum_learning_rate.is_none() {
+            let default = self.schedule.kind.default_minimum(optimizer.learning_rate);
+            optimizer.minimum_learning_rate = default;
         }
         if !given("checkpoint.every") {
             self.checkpoint.every = self.evaluate.every;
@@ -93,10 +93,32 @@ impl TrainConfig {
             self.accumulate,
             format!("expected steps times accumulate to be below {MOST_MICRO_BATCHES}"),
         );
-        checks.table("optimizer", |checks| self.optimizer.check(checks));
+        let kind = self.schedule.kind;
+        checks.table("optimizer", |checks| self.optimizer.check(checks, kind));
         checks.table("schedule", |checks| self.schedule.check(checks));
         checks.table("evaluate", |checks| self.evaluate.check(checks));
         checks.table("checkpoint", |checks| self.checkpoint.check(checks));
+        checks.table("stop", |checks| self.stop.check(checks));
+    }
+
+    /// Shortens a warm-up that is longer than the schedule. Gives a note about it; none if it is not
+    /// longer.
+    ///
+    /// A run does this when it begins, and stores the shorter warm-up.
+    pub fn shorten_warmup(&mut self) -> Option<String> {
+        let (end, key) = match self.schedule.decay_steps {
+            Some(end) => (end, "train.schedule.decay_steps"),
+            None => (self.steps, "train.steps"),
+        };
+        let warmup = std::mem::replace(&mut self.schedule.warmup, end);
+        if warmup <= end {
+            self.schedule.warmup = warmup;
+            return None;
+        }
+        Some(format!(
+            "the warm-up is shortened to {end} steps: train.schedule.warmup is {warmup}, more than \
+             {key}, {end}"
+        ))
     }
 }
 
@@ -106,8 +128,10 @@ impl TrainConfig {
 pub struct OptimizerConfig {
     /// The highest learning rate, after the warm-up.
     pub learning_rate: f64,
-    /// The learning rate at the end of the cosine; a tenth of the highest if left out.
-    pub minimum_learning_rate: f64,
+    /// The learning rate at the end of the schedule. If left out, a tenth of the highest for a cosine and
+    /// 0 for "wsd". None for a constant rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum_learning_rate: Option<f64>,
     /// Decay of the first and the second moment, each in [0, 1).
     pub betas: [f64; 2],
     /// Decoupled weight decay of parameters with two or more dimensions.
@@ -119,10 +143,9 @@ pub struct OptimizerConfig {
 impl Default for OptimizerConfig {
     /// The published runs' optimizer.
     fn default() -> Self {
-        let learning_rate = 9e-4;
         Self {
-            learning_rate,
-            minimum_learning_rate: learning_rate / 10.0,
+            learning_rate: 9e-4,
+            minimum_learning_rate: None,
             betas: [0.9, 0.95],
             weight_decay: 0.1,
             epsilon: 1e-8,
@@ -131,50 +154,28 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    fn check(&self, checks: &mut Checks) {
+    fn check(&self, checks: &mut Checks, schedule: ScheduleKind) {
         let (highest, lowest) = (self.learning_rate, self.minimum_learning_rate);
         checks.range("learning_rate", highest, above(0.0));
+        let key = "minimum_learning_rate";
+        let value = lowest.map(|lowest| lowest.to_string());
+        schedule.check_unused(checks, ("optimizer", key), value);
         // If the highest learning rate is not a number, report only that.
-        let in_order = (0.0..=highest).contains(&lowest) || !highest.is_finite();
-        checks.ensure(
-            in_order && lowest.is_finite(),
-            "minimum_learning_rate",
-            lowest,
-            "expected a number from 0 to the learning rate",
-        );
+        let in_order = |lowest| (0.0..=highest).contains(&lowest) || !highest.is_finite();
+        if let Some(lowest) = lowest.filter(|_| schedule != ScheduleKind::Constant) {
+            checks.ensure(
+                in_order(lowest) && lowest.is_finite(),
+                key,
+                lowest,
+                "expected a number from 0 to the learning rate",
+            );
+        }
         for beta in self.betas {
             let decays = Allowed::from(0.0..1.0).called("two numbers");
             checks.range("betas", beta, decays);
         }
         checks.range("weight_decay", self.weight_decay, 0.0..);
         checks.range("epsilon", self.epsilon, above(0.0));
-    }
-}
-
-/// The schedule of the learning rate; see [`crate::schedule`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ScheduleConfig {
-    /// Steps of the linear warm-up; if left out, a tenth of the run's steps, but at most 300.
-    pub warmup: u64,
-    /// The step at which the cosine reaches the minimum; the last one if left out.
-    pub decay_steps: u64,
-}
-
-impl ScheduleConfig {
-    fn check(&self, checks: &mut Checks) {
-        checks.range("warmup", self.warmup, 0..=MOST_STEPS);
-        checks.range("decay_steps", self.decay_steps, 1..=MOST_STEPS);
-        let decay_steps = self.decay_steps;
-        checks.ensure(
-            self.warmup <= decay_steps,
-            "warmup",
-            self.warmup,
-            format!(
-                "expected at most decay_steps, {decay_steps}; lower it, or leave it out for a tenth \
-                 of the steps"
-            ),
-        );
     }
 }
 

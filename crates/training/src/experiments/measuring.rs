@@ -88,7 +88,7 @@ impl Experiment {
         &self,
         run: &PlannedRun,
     ) -> Result<Vec<PlannedMeasurement>, MeasurementsError> {
-        if status(&run.folder, run.config.train.steps) != Status::Finished {
+        if status(&run.folder, &run.config.train) != Status::Finished {
             return Ok(Vec::new());
         }
         let outline = &self.outline;

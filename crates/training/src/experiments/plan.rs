@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DATA_FOLDER, DataChoice, Experiment, RUNS_FOLDER};
 use crate::checkpoints::{FOLDER as CHECKPOINTS, LATEST};
-use crate::config::{ConfigError, RunConfig};
+use crate::config::{ConfigError, RunConfig, TrainConfig};
 use crate::metrics::Metrics;
 use crate::precision::PrecisionChoice;
 use crate::run_data;
@@ -125,6 +125,7 @@ impl PlannedRun {
         let stored = RunConfig::read(&path, &[])?;
         let mut wanted = self.config.clone();
         // A run stores the values that it decided on when it began.
+        wanted.train.shorten_warmup();
         wanted.model.vocabulary = wanted.model.vocabulary.or(stored.model.vocabulary);
         if wanted.train.precision == PrecisionChoice::Auto {
             wanted.train.precision = stored.train.precision;
@@ -170,23 +171,28 @@ impl PlannedRun {
     }
 }
 
-/// How far the run in a folder has got, if it has `steps` steps in all.
-pub fn status(folder: &Path, steps: u64) -> Status {
+/// How far the run in a folder has got, if it trains with these settings.
+///
+/// A run is finished after its last step, or when `[train.stop]` has ended it before.
+pub fn status(folder: &Path, train: &TrainConfig) -> Status {
     if let Ok(error) = std::fs::read_to_string(folder.join(FAILURE_FILE)) {
         return Status::Failed(error.trim().into());
     }
     let Ok(metrics) = std::fs::read_to_string(folder.join(METRICS_FILE)) else {
         return Status::Waiting;
     };
-    let (mut step, mut evaluated) = (0, 0);
+    let (mut step, mut evaluated, mut end) = (0, 0, None);
     for line in metrics.lines() {
         match serde_json::from_str(line) {
             Ok(Metrics::Step(metrics)) => step = metrics.step,
             Ok(Metrics::Evaluation(metrics)) => evaluated = metrics.step,
+            Ok(Metrics::End(metrics)) => end = Some(metrics),
             _ => {}
         }
     }
-    if evaluated >= steps && is_saved(folder, steps) {
+    let end = end.filter(|end| end.holds(train, step));
+    let last = end.map_or(train.steps, |end| end.step);
+    if evaluated >= last && is_saved(folder, last) {
         Status::Finished
     } else {
         Status::Begun(step)

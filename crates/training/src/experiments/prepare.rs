@@ -170,6 +170,7 @@ pub(super) fn decided(
         vocabularies.insert(path, vocabulary);
         // Where the file names another vocabulary, the run itself reports that it does not fit.
         config.model.vocabulary.get_or_insert(vocabulary as usize);
+        config.train.shorten_warmup();
         if let Some(precision) = precision {
             config.train.precision = precision;
         }

@@ -17,6 +17,7 @@ use super::outline::{ArmOutline, Chart, Outline, Published, Table};
 use super::outline_check::{MOST_ARMS, MOST_CHARTS, MOST_TABLES, is_folder_name};
 use super::search::Search;
 use super::{DefaultBase, Experiment};
+use crate::config::changes;
 use crate::config::document::{Node, Value, parse, read_text};
 use crate::config::keys::{keys_of, with_tables};
 use crate::config::nearest::{nearest, suggestion};
@@ -239,6 +240,8 @@ impl Reader<'_> {
             },
         };
         let mut base = parse(&text).map_err(|problems| ConfigError::invalid(&name, problems))?;
+        // It may be the stored configuration of a run.
+        changes::remove(&mut base);
         base.relocate(&name);
         Ok(Some(base))
     }

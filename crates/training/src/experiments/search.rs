@@ -235,8 +235,8 @@ fn search_folder(out: &Path, arm: &str, number: u32, seed: u64) -> PathBuf {
 impl SearchRun {
     /// Whether the run failed in a search that is over: it is not tried again, because the choice stands.
     pub fn stays_failed(&self, is_over: bool) -> bool {
-        let steps = self.run.config.train.steps;
-        is_over && matches!(status(&self.run.folder, steps), Status::Failed(_))
+        let run = &self.run;
+        is_over && matches!(status(&run.folder, &run.config.train), Status::Failed(_))
     }
 
     /// Deletes the checkpoints of the finished run. Its metrics are enough for a search, and the weights of

@@ -12,6 +12,7 @@ pub struct MetricsFile {
     path: PathBuf,
     file: File,
     environment: Option<EnvironmentMetrics>,
+    changes: usize,
 }
 
 impl MetricsFile {
@@ -40,12 +41,18 @@ impl MetricsFile {
             path: path.into(),
             file,
             environment: valid.environment,
+            changes: valid.changes,
         })
     }
 
     /// The last line about the machine that computes the run.
     pub fn environment(&self) -> Option<&EnvironmentMetrics> {
         self.environment.as_ref()
+    }
+
+    /// Number of lines about changes of the configuration.
+    pub fn changes(&self) -> usize {
+        self.changes
     }
 
     /// Adds a line.
@@ -58,8 +65,10 @@ impl MetricsFile {
         self.file
             .write_all(&line)
             .map_err(MetricsError::at(&self.path))?;
-        if let Metrics::Environment(environment) = metrics {
-            self.environment = Some(environment.clone());
+        match metrics {
+            Metrics::Environment(environment) => self.environment = Some(environment.clone()),
+            Metrics::Changes(_) => self.changes += 1,
+            _ => {}
         }
         Ok(())
     }
@@ -79,6 +88,7 @@ struct ValidLines {
     /// In bytes.
     length: u64,
     environment: Option<EnvironmentMetrics>,
+    changes: usize,
 }
 
 /// Finds the complete lines about steps up to `step`.
@@ -94,6 +104,7 @@ fn valid_lines(file: &File, step: u64) -> std::io::Result<ValidLines> {
         match metrics {
             None => return Ok(valid),
             Some(Metrics::Environment(environment)) => valid.environment = Some(environment),
+            Some(Metrics::Changes(_)) => valid.changes += 1,
             Some(_) => {}
         }
         valid.length += length as u64;

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use model::Site;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Change, TrainConfig};
+use crate::early_stop::EarlyEnd;
+
 pub use feed_forward::{FeedForwardLayerMetrics, FeedForwardMetrics};
 pub use json_lines::MetricsFile;
 pub use tensorboard::EventFile;
@@ -46,6 +49,10 @@ pub enum Metrics {
     Sample(SampleMetrics),
     /// The machine that computed the following lines; written when it is not that of the lines before.
     Environment(EnvironmentMetrics),
+    /// A change of the configuration when the run was resumed.
+    Changes(Change),
+    /// The end of the run before its last step.
+    End(EndMetrics),
 }
 
 impl Metrics {
@@ -56,6 +63,8 @@ impl Metrics {
             Self::Evaluation(metrics) => metrics.step,
             Self::Sample(metrics) => metrics.step,
             Self::Environment(metrics) => metrics.step,
+            Self::Changes(change) => change.step,
+            Self::End(metrics) => metrics.step,
         }
     }
 }
@@ -120,6 +129,43 @@ pub struct SampleMetrics {
     pub step: u64,
     /// The prompt and its continuation.
     pub text: String,
+}
+
+/// The end of a run before its last step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndMetrics {
+    /// Number of completed optimizer steps.
+    pub step: u64,
+    /// The reason in words.
+    pub explanation: String,
+    /// The reason, and the settings that decided it.
+    #[serde(flatten)]
+    pub end: EarlyEnd,
+}
+
+impl EndMetrics {
+    /// The end of a run after `step` steps.
+    pub fn new(step: u64, end: &EarlyEnd) -> Self {
+        Self {
+            step,
+            explanation: end.to_string(),
+            end: end.clone(),
+        }
+    }
+
+    /// Whether a run with these settings, whose metrics reach up to `last_step`, stays ended.
+    pub fn holds(&self, train: &TrainConfig, last_step: u64) -> bool {
+        self.end.holds(train) && last_step <= self.step
+    }
+}
+
+impl std::fmt::Display for EndMetrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            step, explanation, ..
+        } = self;
+        write!(formatter, "stopped early at step {step}: {explanation}")
+    }
 }
 
 /// The machine that computes a run.
@@ -278,6 +324,23 @@ impl MetricsLog {
             return Ok(());
         }
         self.write(&Metrics::Environment(environment))
+    }
+
+    /// Adds lines about those of a run's changes, all in their order, that have none yet: a killed process
+    /// may not have written them. `step` steps are completed now.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_changes(&mut self, changes: &[Change], step: u64) -> Result<(), MetricsError> {
+        for change in changes.iter().skip(self.lines.changes()) {
+            // The run may go on from an older checkpoint than the one that was changed. No line may be
+            // about a later step than the lines after it.
+            self.write(&Metrics::Changes(Change {
+                step: change.step.min(step),
+                ..change.clone()
+            }))?;
+        }
+        Ok(())
     }
 
     /// Flushes to the disk. Called before a checkpoint is written, so that no checkpoint is ahead of the

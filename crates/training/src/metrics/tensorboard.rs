@@ -76,6 +76,10 @@ impl EventFile {
             Metrics::Sample(sample) => {
                 return self.append_text(sample.step, "sample", &sample.text);
             }
+            Metrics::Changes(change) => {
+                return self.append_text(change.step, "changes", &change.to_string());
+            }
+            Metrics::End(end) => return self.append_text(end.step, "end", &end.to_string()),
             // TensorBoard has no event for this.
             Metrics::Environment(_) => return Ok(()),
         };

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::arm::Arm;
 use super::page::{Page, escaped};
+use super::run_notes::run_notes;
 use super::run_record::RunRecord;
 use super::{Report, Section};
 use crate::experiments::Status;
@@ -31,6 +32,9 @@ impl Page {
             }
         }
         self.failures(section);
+        for note in run_notes(section) {
+            self.raw(&format!("<p class=\"note\">{}</p>", escaped(&note)));
+        }
         for table in section.tables() {
             self.element("h3", &table.title);
             self.table(&table);

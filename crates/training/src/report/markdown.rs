@@ -1,5 +1,6 @@
 //! A report as Markdown: its tables, what they were computed with, and how to repeat them.
 
+use super::run_notes::run_notes;
 use super::{Report, Section, search};
 
 /// The whole report.
@@ -40,6 +41,9 @@ fn section(section: &Section, level: &str) -> String {
                 error.replace('\n', " ")
             );
         }
+    }
+    for note in run_notes(section) {
+        text += &format!("\n{note}\n");
     }
     text += &search::markdown(section, level);
     let differences = section.differences();

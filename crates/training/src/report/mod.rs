@@ -12,6 +12,7 @@ mod mask_page;
 mod mask_tables;
 mod page;
 mod picture;
+mod run_notes;
 mod run_record;
 mod search;
 mod speeds;

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::ReportError;
-use crate::config::RunConfig;
+use crate::config::{Change, RunConfig};
 use crate::experiments::{FAILURE_FILE, Measurements, Status};
 use crate::flops;
-use crate::metrics::UsedShares;
+use crate::metrics::{EndMetrics, UsedShares};
 use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
 
 /// A run: its configuration and what its metrics say. Unknown metrics are passed over, and what
@@ -34,6 +34,10 @@ pub struct RunRecord {
     pub measurements: Measurements,
     /// The error that its last attempt ended with.
     pub failure: Option<String>,
+    /// The changes of its configuration when it was resumed.
+    pub changes: Vec<Change>,
+    /// How it ended before its last step; see [`RunRecord::early_end`].
+    end: Option<EndMetrics>,
 }
 
 /// What is shown of a line about a step.
@@ -124,6 +128,8 @@ impl RunRecord {
             environments: Vec::new(),
             measurements: Measurements::read(folder),
             failure: failure.map(|error| error.trim().to_string()),
+            changes: Vec::new(),
+            end: None,
         };
         let path = folder.join(METRICS_FILE);
         let metrics = match std::fs::read_to_string(&path) {
@@ -155,6 +161,8 @@ impl RunRecord {
             }),
             Some("evaluation") => self.evaluations.push(EvaluationPoint::from_line(line)),
             Some("sample") => self.samples.push((step, text("text"))),
+            Some("changes") => self.changes.extend(Change::deserialize(line)),
+            Some("end") => self.end = EndMetrics::deserialize(line).ok(),
             Some("environment") => {
                 let environment = Environment {
                     program: text("program"),
@@ -175,11 +183,25 @@ impl RunRecord {
         match &self.failure {
             Some(error) => Status::Failed(error.clone()),
             None if evaluated >= self.config.train.steps => Status::Finished,
+            None if self.early_end().is_some() => Status::Finished,
             None => Status::Begun(step),
         }
     }
 
-    /// Whether all its steps are done.
+    /// The last step that its metrics tell of.
+    pub fn last_step(&self) -> u64 {
+        let step = self.steps.last().map_or(0, |last| last.step);
+        step.max(self.end.as_ref().map_or(0, |end| end.step))
+    }
+
+    /// How `[train.stop]` ended it before its last step; none if it did not, or the run went on since.
+    pub fn early_end(&self) -> Option<&EndMetrics> {
+        let step = self.steps.last().map_or(0, |last| last.step);
+        let end = self.end.as_ref();
+        end.filter(|end| end.holds(&self.config.train, step))
+    }
+
+    /// Whether all its steps are done, or it ended early.
     pub fn is_finished(&self) -> bool {
         self.status() == Status::Finished
     }

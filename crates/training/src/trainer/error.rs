@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use model::ConfigProblem;
 
+use super::changeable::{changeable_in_words, is_changeable};
 use crate::checkpoints::CheckpointError;
 use crate::config::ConfigError;
 use crate::metrics::MetricsError;
@@ -44,15 +45,15 @@ pub enum TrainError {
     Metrics(#[from] MetricsError),
     /// A run was to be resumed with another configuration.
     #[error(
-        "{}: the configuration differs from the run's own in {}; resume with the run's values, or \
-         start a new run in another folder",
+        "{}: the configuration differs from the run's own in {}; resume with the run's values, or {}",
         path.display(),
-        keys.join(", ")
+        keys.join(", "),
+        instead_of_the_same_values(keys)
     )]
     ConfigChanged {
         /// The run folder.
         path: PathBuf,
-        /// The keys whose values differ.
+        /// The keys whose values differ; if changes are allowed, those that may not change.
         keys: Vec<String>,
     },
     /// `config.toml` differs from the configuration that a checkpoint was trained with.
@@ -134,6 +135,17 @@ pub(super) fn finite(
         value,
         checkpoint: last_checkpoint.map(Into::into),
     })
+}
+
+/// What to do if the values of these keys are to change when a run is resumed.
+fn instead_of_the_same_values(keys: &[String]) -> String {
+    if keys.iter().all(|key| is_changeable(key)) {
+        return "allow the change with --allow-changes".into();
+    }
+    format!(
+        "start a new run in another folder. What may change, with --allow-changes: {}",
+        changeable_in_words()
+    )
 }
 
 fn last_checkpoint_in_words(checkpoint: Option<&PathBuf>) -> String {

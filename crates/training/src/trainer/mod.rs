@@ -1,6 +1,7 @@
 //! The training loop.
 
 mod auxiliary;
+mod changeable;
 mod error;
 mod evaluation;
 mod gradients;
@@ -23,14 +24,16 @@ use model::weights::Weights;
 
 use crate::checkpoints::{Best, Checkpoint, Checkpoints, DamagedCheckpoint, TrainerState};
 use crate::config::RunConfig;
+use crate::early_stop::{EarlyEnd, EndReason};
 use crate::flops;
 use crate::metrics::{
-    EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics, MetricsLog, SampleMetrics,
-    StepMetrics,
+    EndMetrics, EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics, MetricsLog,
+    SampleMetrics, StepMetrics,
 };
 use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
 
+pub use changeable::CHANGEABLE;
 pub use error::TrainError;
 pub use kept_share::{KeptShareError, set_kept_share};
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
@@ -64,6 +67,10 @@ pub struct Trainer<'a> {
     damaged: Vec<DamagedCheckpoint>,
     /// Time and tokens of the steps since the last line of metrics.
     since_logged: (Duration, u64),
+    /// Seconds of training before it began or went on here, and when that was.
+    clock: (f64, Instant),
+    /// What the caller should know about the configuration, in sentences.
+    notes: Vec<String>,
     folder: RunFolder,
 }
 
@@ -72,7 +79,8 @@ pub struct Trainer<'a> {
 pub struct Outcome {
     /// The run's state at the end.
     pub state: TrainerState,
-    /// Whether it was stopped before its last step.
+    /// Whether it was stopped before its last step, and is to be resumed. A run that ended early as
+    /// `[train.stop]` says is not.
     pub stopped: bool,
     /// The last checkpoint.
     pub latest: Option<PathBuf>,
@@ -80,8 +88,17 @@ pub struct Outcome {
     pub best: Option<PathBuf>,
 }
 
+impl Outcome {
+    /// How the run ended before its last step as `[train.stop]` says; none if it did not.
+    pub fn early_end(&self) -> Option<EndMetrics> {
+        let end = self.state.stop.ended.as_ref();
+        end.map(|end| EndMetrics::new(self.state.step, end))
+    }
+}
+
 impl Trainer<'_> {
-    /// Trains until the last step, or until a stop is requested.
+    /// Trains until the last step, until the run ends early as `[train.stop]` says, or until a stop is
+    /// requested.
     ///
     /// # Errors
     /// The loss or a gradient is not finite, the data is damaged, or a file cannot be written.
@@ -94,13 +111,18 @@ impl Trainer<'_> {
             tokens_per_step: self.config.tokens_per_step(),
             resumed_from: self.last_checkpoint.as_deref(),
             damaged: &self.damaged,
+            notes: &self.notes,
         });
+        self.clock = (self.state.stop.seconds.unwrap_or(0.0), Instant::now());
         loop {
             if self.evaluation_is_due() {
                 self.evaluate(hooks)?;
             }
             let stopped = hooks.stopped();
-            let finished = self.state.step >= self.config.train.steps;
+            let mut finished = self.state.step >= self.config.train.steps;
+            if !stopped && !finished {
+                finished = self.ends_early()?;
+            }
             if stopped || finished || self.checkpoint_is_due() {
                 self.save(hooks)?;
             }
@@ -113,8 +135,44 @@ impl Trainer<'_> {
 
     fn evaluation_is_due(&self) -> bool {
         let (step, train) = (self.state.step, &self.config.train);
-        let due = step.is_multiple_of(train.evaluate.every) || step >= train.steps;
+        let is_last = step >= train.steps || self.early_end().is_some();
+        let due = step.is_multiple_of(train.evaluate.every) || is_last;
         step > 0 && due && self.state.evaluated != Some(step)
+    }
+
+    /// What ends the run before its last step, after at least one step; nothing if it goes on.
+    fn early_end(&self) -> Option<EndReason> {
+        let stop = &self.config.train.stop;
+        let reason = self.state.stop.reason(stop, self.seconds());
+        reason.filter(|_| self.state.step > 0)
+    }
+
+    /// Seconds of training, with those before the run was resumed.
+    fn seconds(&self) -> f64 {
+        let (before, began) = self.clock;
+        before + began.elapsed().as_secs_f64()
+    }
+
+    /// Whether the run has ended before its last step, which it does only after an evaluation. Records
+    /// the end if it is now.
+    fn ends_early(&mut self) -> Result<bool, TrainError> {
+        let (step, train) = (self.state.step, &self.config.train);
+        if self.state.stop.ended.is_some() {
+            return Ok(true);
+        }
+        let is_evaluated = self.state.evaluated == Some(step);
+        let Some(reason) = self.early_end().filter(|_| is_evaluated) else {
+            return Ok(false);
+        };
+        let end = EarlyEnd {
+            reason,
+            steps: train.steps,
+            stop: train.stop.clone(),
+        };
+        self.metrics
+            .write(&Metrics::End(EndMetrics::new(step, &end)))?;
+        self.state.stop.ended = Some(end);
+        Ok(true)
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -241,8 +299,12 @@ impl Trainer<'_> {
         let Some(found) = found else { return Ok(()) };
         self.check(step, "evaluated training loss", found.train_loss)?;
         self.check(step, "validation loss", found.validation_loss)?;
-        let best = self.state.best.as_ref();
-        let best = best.is_none_or(|best| found.validation_loss < best.validation_loss);
+        let lowest = self.state.best.as_ref().map(|best| best.validation_loss);
+        let best = lowest.is_none_or(|lowest| found.validation_loss < lowest);
+        let stop = &self.config.train.stop;
+        self.state
+            .stop
+            .evaluated(stop, found.validation_loss, lowest);
         if best {
             self.state.best = Some(Best {
                 step,
@@ -290,6 +352,10 @@ impl Trainer<'_> {
     fn save(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
         if self.saved.as_ref() == Some(&self.state) {
             return Ok(());
+        }
+        // Only then, because the time would make the states of equal runs differ.
+        if self.config.train.stop.minutes.is_some() {
+            self.state.stop.seconds = Some(self.seconds());
         }
         let weights = self.model.to_weights();
         let broken = weights

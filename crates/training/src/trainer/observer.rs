@@ -24,6 +24,8 @@ pub struct Started<'a> {
     pub resumed_from: Option<&'a Path>,
     /// Newer checkpoints that are damaged and were not used.
     pub damaged: &'a [DamagedCheckpoint],
+    /// What the run changed or decided in its configuration, and why it does not go on, in sentences.
+    pub notes: &'a [String],
 }
 
 /// The event of a completed step.

@@ -1,7 +1,7 @@
 //! Begins a run: a new one, or from a checkpoint.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use data::folder::{DataFolder, Split};
@@ -13,27 +13,19 @@ use model::model_folder;
 use model::weights::{self, Weights};
 
 use super::Trainer;
+use super::changeable::{fingerprint, fingerprints, is_changeable, is_harmless};
 use super::error::TrainError;
 use super::origin;
 use super::windows::Windows;
 use crate::checkpoints::{
-    CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState, hex,
+    CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState,
 };
-use crate::config::RunConfig;
-use crate::metrics::MetricsLog;
+use crate::config::{Change, RunConfig, ScheduleKind, changes};
+use crate::metrics::{EndMetrics, MetricsLog};
 use crate::optimizer::AdamW;
 use crate::precision::PrecisionChoice;
 use crate::run_data;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
-
-/// Keys that may differ when a run is resumed: none of them affects the weights.
-const HARMLESS: [&str; 5] = [
-    "data.path",
-    "train.steps",
-    "train.log_every",
-    "train.evaluate.",
-    "train.checkpoint.",
-];
 
 /// The parts that a run begins with.
 pub struct Setup<'a> {
@@ -49,7 +41,8 @@ pub struct Setup<'a> {
 
 impl Setup<'_> {
     /// The stored configuration of a run, with overrides, for resuming it. A relative path of its data
-    /// is replaced by one that holds in the working folder.
+    /// is replaced by one that holds in the working folder. Where the overrides choose a kind of
+    /// schedule, stored values that it does not use are left out.
     ///
     /// # Errors
     /// There is no run, or its configuration or the overrides are invalid; all problems are reported.
@@ -58,7 +51,9 @@ impl Setup<'_> {
         if !path.exists() {
             return Err(RunFolderError::Empty { path: run.into() }.into());
         }
-        let mut config = RunConfig::read(&path, overrides)?;
+        let mut all = unused_by_new_schedule(overrides);
+        all.extend_from_slice(overrides);
+        let mut config = RunConfig::read(&path, &all)?;
         let is_stored = |typed: &String| !typed.trim_start().starts_with("data");
         if overrides.iter().all(is_stored) {
             config.data.path = run_data::find(run, &config.data.path);
@@ -90,6 +85,17 @@ impl Setup<'_> {
     }
 }
 
+/// What a run begins or goes on with, besides its setup.
+#[derive(Default)]
+struct Beginning {
+    newest: Newest,
+    /// The weights of `train.from`.
+    origin: Option<Weights>,
+    /// All changes of the configuration since the run began.
+    changes: Vec<Change>,
+    notes: Vec<String>,
+}
+
 impl<'a> Trainer<'a> {
     /// Begins a new run, and writes its configuration into its folder.
     ///
@@ -99,34 +105,63 @@ impl<'a> Trainer<'a> {
     pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
-        let origin = origin::weights(&setup.config, &model_config, setup.data)?;
+        let beginning = Beginning {
+            origin: origin::weights(&setup.config, &model_config, setup.data)?,
+            notes: setup.config.train.shorten_warmup().into_iter().collect(),
+            ..Beginning::default()
+        };
         let folder = RunFolder::create(run)?;
         setup.config.data.path =
             run_data::to_store(run, &setup.config.data.path, setup.data.path());
         setup.config.write(&folder.config())?;
-        Self::begin(setup, model_config, folder, Newest::default(), origin)
+        Self::begin(setup, model_config, folder, beginning)
     }
 
     /// Resumes a run from its newest intact checkpoint, or from its beginning if it has no checkpoint
     /// yet. It ends with the same bits as if it had never stopped.
     ///
     /// The configuration may differ from the stored one in `train.steps`, `train.log_every`,
-    /// `train.evaluate`, `train.checkpoint` and `data.path`; it becomes the stored one. The
+    /// `train.evaluate`, `train.checkpoint`, `train.stop` and `data.path`; it becomes the stored one. The
     /// precision "auto" then means that of the run.
+    ///
+    /// A run that ended early goes on only if its steps or `train.stop` have changed since.
     ///
     /// # Errors
     /// There is no run, all its checkpoints are damaged, the configuration or the data is another
     /// one, the device does not have the run's precision, or a file cannot be written.
-    pub fn resume(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
+    pub fn resume(setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
+        Self::resume_if(setup, run, |_| false)
+    }
+
+    /// Resumes a run as [`resume`](Self::resume) does, but the configuration may also differ in the keys of
+    /// [`CHANGEABLE`](super::CHANGEABLE). The state of the optimizer is kept. The change is recorded in
+    /// `config.toml` and in the metrics.
+    ///
+    /// # Errors
+    /// As for [`resume`](Self::resume), or a key differs that may not change.
+    pub fn resume_changed(setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
+        Self::resume_if(setup, run, is_changeable)
+    }
+
+    fn resume_if(
+        mut setup: Setup<'a>,
+        run: &Path,
+        may_change: impl Fn(&str) -> bool,
+    ) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
         let folder = RunFolder::open(run)?;
         let mut stored = RunConfig::read(&folder.config(), &[])?;
+        let mut changes = changes::read(&folder.config())?;
         if stored.train.precision == PrecisionChoice::Auto {
             // A run stores the precision that it decided on; this one is older than the key.
             stored.train.precision = PrecisionChoice::F32;
         }
         if setup.config.train.precision == PrecisionChoice::Auto {
             setup.config.train.precision = stored.train.precision;
+        }
+        let mut notes = Vec::new();
+        if setup.config.train.schedule.warmup != stored.train.schedule.warmup {
+            notes.extend(setup.config.train.shorten_warmup());
         }
         setup.config.data.path = match setup.config.data.path {
             _ if run_data::is_same(run, &stored.data.path, setup.data.path()) => {
@@ -137,45 +172,61 @@ impl<'a> Trainer<'a> {
         let mut keys = stored.differing_keys(&setup.config);
         let differs = !keys.is_empty();
         keys.retain(|key| !is_harmless(key));
-        if !keys.is_empty() {
+        if keys.iter().any(|key| !may_change(key)) {
+            keys.retain(|key| !may_change(key));
             return Err(TrainError::ConfigChanged {
                 path: run.into(),
                 keys,
             });
         }
         let mut newest = Checkpoints::open(run)?.newest()?;
-        match &newest.intact {
-            Some((checkpoint, state)) => {
-                let (done, steps) = (state.step, setup.config.train.steps);
-                if done > steps {
-                    return Err(TrainError::StepsDone { done, steps });
-                }
-                setup.check(checkpoint, state)?;
-            }
-            None if newest.damaged.is_empty() => {}
-            None => {
-                return Err(TrainError::AllDamaged {
-                    newest: newest.damaged.remove(0).error,
-                });
-            }
+        if newest.intact.is_none() && !newest.damaged.is_empty() {
+            return Err(TrainError::AllDamaged {
+                newest: newest.damaged.remove(0).error,
+            });
         }
-        let origin = match newest.intact {
-            Some(_) => None,
+        let done = newest.intact.as_ref().map_or(0, |(_, state)| state.step);
+        let steps = setup.config.train.steps;
+        if done > steps {
+            return Err(TrainError::StepsDone { done, steps });
+        }
+        if !keys.is_empty() {
+            let change = Change::new(done, &keys, &stored, &setup.config);
+            notes.push(format!("changed after step {done}: {change}"));
+            changes.push(change);
+        }
+        let origin = match &newest.intact {
+            Some((checkpoint, state)) => {
+                setup.check(checkpoint, state, &changes)?;
+                None
+            }
             None => origin::weights(&setup.config, &model_config, setup.data)?,
         };
         if differs {
-            setup.config.write(&folder.config())?;
+            // With this the change is made. What else tells of it follows from this file.
+            changes::write(&folder.config(), &setup.config, changes.clone())?;
         }
-        Self::begin(setup, model_config, folder, newest, origin)
+        let beginning = Beginning {
+            newest,
+            origin,
+            changes,
+            notes,
+        };
+        Self::begin(setup, model_config, folder, beginning)
     }
 
     fn begin(
         setup: Setup<'a>,
         model_config: TransformerConfig,
         folder: RunFolder,
-        newest: Newest,
-        origin: Option<Weights>,
+        beginning: Beginning,
     ) -> Result<Self, TrainError> {
+        let Beginning {
+            newest,
+            origin,
+            changes,
+            mut notes,
+        } = beginning;
         let tokenizer = setup.data.tokenizer()?.to_json();
         let checkpoints = Checkpoints::open(folder.path())?;
         let Setup {
@@ -186,7 +237,7 @@ impl<'a> Trainer<'a> {
         } = setup;
         let precision = config.train.precision.on(&device)?;
         let autodiff = device.clone().autodiff();
-        let (model, optimizer, state) = match &newest.intact {
+        let (model, optimizer, mut state) = match &newest.intact {
             None => (
                 match origin {
                     Some(weights) => Transformer::from_weights(&model_config, &weights, &autodiff),
@@ -211,7 +262,16 @@ impl<'a> Trainer<'a> {
                 (model, optimizer, state.clone())
             }
         };
-        let metrics = MetricsLog::open(&folder.metrics(), &folder.tensorboard(), state.step)?;
+        state.config = fingerprint(&config);
+        state.stop.resume(&config.train);
+        if let Some(end) = &state.stop.ended {
+            let end = EndMetrics::new(state.step, end);
+            notes.push(format!(
+                "the run has {end}; to go on, change train.stop or raise train.steps"
+            ));
+        }
+        let mut metrics = MetricsLog::open(&folder.metrics(), &folder.tensorboard(), state.step)?;
+        metrics.write_changes(&changes, state.step)?;
         let (last_checkpoint, saved) = newest.intact.unzip();
         Ok(Self {
             windows: Windows {
@@ -222,6 +282,8 @@ impl<'a> Trainer<'a> {
             },
             end_of_text: data.meta().end_of_text,
             since_logged: (Duration::ZERO, 0),
+            clock: (0.0, Instant::now()),
+            notes,
             damaged: newest.damaged,
             config,
             model_config,
@@ -261,10 +323,16 @@ impl Setup<'_> {
         Ok(model)
     }
 
-    /// Fails if a checkpoint was trained with another configuration or on other data.
-    fn check(&self, checkpoint: &Path, state: &TrainerState) -> Result<(), TrainError> {
+    /// Fails if a checkpoint was trained with another configuration, which these changes do not explain,
+    /// or on other data.
+    fn check(
+        &self,
+        checkpoint: &Path,
+        state: &TrainerState,
+        changes: &[Change],
+    ) -> Result<(), TrainError> {
         let fresh = initial_state(&self.config, self.data);
-        if state.config != fresh.config {
+        if !fingerprints(&self.config, changes).contains(&state.config) {
             return Err(TrainError::ConfigEdited {
                 checkpoint: checkpoint.into(),
             });
@@ -281,29 +349,26 @@ impl Setup<'_> {
 
 /// The state of a run before its first step.
 fn initial_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
-    let mut essential = config.values();
-    essential.retain(|key, _| !is_harmless(key));
-    if config.train.precision == PrecisionChoice::F32 {
-        // Checkpoints that are older than the key do not have it.
-        essential.remove("train.precision");
-    }
-    let text: String = essential
-        .iter()
-        .map(|(key, value)| format!("{key} = {value}\n"))
-        .collect();
     TrainerState {
         seed: config.seed,
         data: DataFingerprint {
             train: data.split(Split::Train).fingerprint(),
             validation: data.split(Split::Validation).fingerprint(),
         },
-        config: hex(xxhash_rust::xxh3::xxh3_64(text.as_bytes())),
+        config: fingerprint(config),
         ..TrainerState::default()
     }
 }
 
-fn is_harmless(key: &str) -> bool {
-    HARMLESS
-        .iter()
-        .any(|harmless| key == *harmless || (harmless.ends_with('.') && key.starts_with(harmless)))
+/// Overrides that remove what a kind of schedule does not use, if these overrides choose one.
+fn unused_by_new_schedule(overrides: &[String]) -> Vec<String> {
+    let chosen = |typed: &String| {
+        let (key, value) = typed.split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        let mut kinds = ScheduleKind::ALL.into_iter();
+        kinds.find(|kind| key.trim() == "train.schedule.kind" && kind.name() == value)
+    };
+    let kind = overrides.iter().rev().find_map(chosen);
+    let unused = kind.map_or(&[][..], ScheduleKind::unused_keys);
+    unused.iter().map(|key| format!("train.{key}=")).collect()
 }

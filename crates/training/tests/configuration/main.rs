@@ -1,6 +1,7 @@
 //! Run configurations: what they resolve to, and how their problems are told.
 
 mod arbitrary;
+mod schedules;
 mod shipped;
 
 use std::path::{Path, PathBuf};
@@ -46,10 +47,13 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.train.clip, None);
     assert_eq!(config.train.precision, PrecisionChoice::Auto);
     assert_eq!(config.train.optimizer.learning_rate, 9e-4);
-    assert_eq!(config.train.optimizer.minimum_learning_rate, 9e-4 / 10.0);
+    assert_eq!(
+        config.train.optimizer.minimum_learning_rate,
+        Some(9e-4 / 10.0)
+    );
     assert_eq!(config.train.optimizer.betas, [0.9, 0.95]);
     assert_eq!(config.train.schedule.warmup, 5);
-    assert_eq!(config.train.schedule.decay_steps, 50);
+    assert_eq!(config.train.schedule.decay_steps, Some(50));
     assert_eq!(config.train.checkpoint.every, config.train.evaluate.every);
     assert_eq!(config.tokens_per_step(), 16);
 }
@@ -81,6 +85,55 @@ fn unknown_keys_name_the_nearest_known_one() {
         );
     }
     assert_eq!(found.len(), 6, "{found:#?}");
+}
+
+/// A name that several tables have means something only with its table.
+#[test]
+fn suggestions_stay_in_related_tables() {
+    for (typed, expected) in [
+        (
+            "train.optimizer.kind=adamw",
+            "unknown key `train.optimizer.kind`; the keys here are `learning_rate`, \
+             `minimum_learning_rate`, `betas`, `weight_decay`, `epsilon`",
+        ),
+        (
+            "train.kind=cosine",
+            "unknown key `train.kind`; did you mean `train.schedule.kind`?",
+        ),
+        (
+            "train.every=3",
+            "unknown key `train.every`; did you mean `train.checkpoint.every` or \
+             `train.evaluate.every`?",
+        ),
+        (
+            "train.evaluate.warmup=3",
+            "unknown key `train.evaluate.warmup`; the keys here are ",
+        ),
+        (
+            "train.schedule.learning_rate=3",
+            "unknown key `train.schedule.learning_rate`; did you mean \
+             `train.optimizer.learning_rate`?",
+        ),
+        (
+            "train.schedule.steps=3",
+            "unknown key `train.schedule.steps`; did you mean `train.steps`?",
+        ),
+        (
+            "model.learned_dropout.kind=linear",
+            "unknown key `model.learned_dropout.kind`; did you mean \
+             `model.learned_dropout.function.kind` or `model.learned_dropout.penalty.kind`?",
+        ),
+        (
+            "train.schedule.kind=linear",
+            "`train.schedule.kind` is \"linear\": expected one of `cosine`, `wsd`, `constant`",
+        ),
+    ] {
+        let found = problems(SMALL, &[typed]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        let message = found[0].strip_prefix(&format!("--set {typed}: "));
+        let message = message.unwrap_or(&found[0]);
+        assert!(message.starts_with(expected), "{message}\n{expected}");
+    }
 }
 
 #[test]
@@ -304,6 +357,8 @@ fn every_value_has_a_known_key() {
             "model.vocabulary=4",
             "train.from=model",
             "train.clip=1.0",
+            "train.schedule={kind=\"wsd\"}",
+            "train.stop={patience=3, minutes=5}",
             "model.feed_forward={kind=\"mixture-of-experts\", hidden=3}",
             "model.learned_dropout={rank=2, group=2, noise_steps=9, gradient=\"kept-only\"}",
             "model.learned_dropout.function={kind=\"fourier\", terms=3}",

@@ -220,3 +220,42 @@ fn a_folder_of_something_else_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn reports_tell_of_early_ends_and_of_changes() {
+    let (place, _) = study();
+    let run = place.path().join("runs/baseline/seed-1");
+    let metrics = run.join("metrics.jsonl");
+    let lines = std::fs::read_to_string(&metrics).expect("metrics");
+    let lines: Vec<&str> = lines.lines().collect();
+    // The run ends after the evaluation at step 30, of its 40 steps.
+    let is_early = |line: &&&str| {
+        let line: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        line.is_some_and(|line| line["step"].as_u64() <= Some(30))
+    };
+    let mut early: Vec<&str> = lines.iter().filter(is_early).copied().collect();
+    early.push(
+        r#"{"kind":"changes","step":20,"before":{"train.clip":1.0},"after":{"train.clip":2.0}}"#,
+    );
+    early.push(
+        r#"{"kind":"end","step":30,"explanation":"no new lowest validation loss in 2 evaluations","reason":"patience","steps":40,"stop":{"patience":2,"threshold":0.0}}"#,
+    );
+    std::fs::write(&metrics, early.join("\n")).expect("written");
+    let changed = "Baseline, seed 1: changed after step 20: train.clip from 1.0 to 2.0.";
+    let ended = "Baseline, seed 1: stopped early at step 30: no new lowest validation loss in 2 \
+                 evaluations.";
+    // The end is not that of the run's configuration: it was to go on.
+    let before = report(&[place.path()]).write(Format::Markdown);
+    assert!(before.contains(changed) && !before.contains("stopped early"));
+    assert!(before.contains("| Baseline | 1/2 |"), "{before}");
+    let config = run.join("config.toml");
+    let text = std::fs::read_to_string(&config).expect("a configuration");
+    let text = format!("{text}\n[train.stop]\npatience = 2\n");
+    std::fs::write(&config, text).expect("written");
+    let after = report(&[place.path()]);
+    let page = after.write(Format::Html);
+    let after = after.write(Format::Markdown);
+    assert!(after.contains(ended) && page.contains(ended), "{after}");
+    assert!(page.contains(changed));
+    assert!(after.contains("| Baseline | 2/2 |"), "{after}");
+}

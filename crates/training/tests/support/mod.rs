@@ -95,9 +95,20 @@ impl Place {
     }
 
     pub fn resume(&self, run: &Path, overrides: &[&str]) -> Result<Trainer<'_>, TrainError> {
+        Trainer::resume(self.stored_setup(run, overrides)?, run)
+    }
+
+    pub fn resume_changed(
+        &self,
+        run: &Path,
+        overrides: &[&str],
+    ) -> Result<Trainer<'_>, TrainError> {
+        Trainer::resume_changed(self.stored_setup(run, overrides)?, run)
+    }
+
+    fn stored_setup(&self, run: &Path, overrides: &[&str]) -> Result<Setup<'_>, TrainError> {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-        let config = Setup::stored_config(run, &overrides)?;
-        Trainer::resume(self.setup(config), run)
+        Ok(self.setup(Setup::stored_config(run, &overrides)?))
     }
 }
 

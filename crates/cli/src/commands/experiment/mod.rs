@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use training::experiments::{DefaultBase, Experiment, Outline, PlannedRun};
+use training::metrics::EndMetrics;
 use training::report::{Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::{CONFIG_FILE, RunFolder};
 
@@ -43,6 +44,9 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
     stop::on_signals()?;
+    if !common.quiet {
+        show_shortened_warmups(&experiment);
+    }
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
@@ -83,6 +87,16 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
     Ok(experiment.prepare_data(out, common.threads(), &progress)?)
 }
 
+/// Tells which arms have a warm-up that is longer than their schedule.
+fn show_shortened_warmups(experiment: &Experiment) {
+    let arms = experiment.outline.arms.iter();
+    for (arm, config) in arms.zip(&experiment.configs) {
+        if let Some(note) = config.train.clone().shorten_warmup() {
+            print_message(&format!("{}: note: {note}", arm.label));
+        }
+    }
+}
+
 fn do_runs(
     experiment: &Experiment,
     runs: Vec<PlannedRun>,
@@ -114,6 +128,7 @@ struct EndedRun<'a> {
     arm: &'a str,
     seed: u64,
     state: &'static str,
+    early_end: Option<EndMetrics>,
     step: u64,
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
@@ -135,7 +150,8 @@ impl<'a> EndedRun<'a> {
                 None => "finished",
                 Some(_) => "failed",
             },
-            step: record.steps.last().map_or(0, |last| last.step),
+            early_end: record.early_end().cloned(),
+            step: record.last_step(),
             train_loss: last.and_then(|last| last.train_loss),
             validation_loss: last.and_then(|last| last.validation_loss),
             kept: last.and_then(|last| last.kept),

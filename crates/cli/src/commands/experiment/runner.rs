@@ -64,12 +64,8 @@ impl<'a> Runner<'a> {
     ) -> Result<Self, Failure> {
         let jobs = usize::from(jobs);
         let progress = Progress::new(&runs, phase, common.quiet);
-        let is_finished = |run: &PlannedRun| {
-            matches!(
-                status(&run.folder, run.config.train.steps),
-                Status::Finished
-            )
-        };
+        let is_finished =
+            |run: &PlannedRun| status(&run.folder, &run.config.train) == Status::Finished;
         let (finished, waiting): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_finished);
         Ok(Self {
             threads: match common.threads {
@@ -189,7 +185,7 @@ impl<'a> Runner<'a> {
                 continue;
             };
             let run = self.running.remove(index).run;
-            let is_finished = status(&run.folder, run.config.train.steps) == Status::Finished;
+            let is_finished = status(&run.folder, &run.config.train) == Status::Finished;
             if exit.success() && is_finished {
                 self.show_message(&format!("{}: {}", run.name, outcome(&run)));
                 ended.push(Ended::new(&run, None));
@@ -248,7 +244,9 @@ fn outcome(run: &PlannedRun) -> String {
     let kept = last.and_then(|last| last.kept);
     let loss = loss.map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
     let kept = kept.map_or(String::new(), |kept| format!(", kept {:.1}%", kept * 100.0));
-    format!("finished{loss}{kept}")
+    let end = record.as_ref().and_then(|record| record.early_end());
+    let end = end.map_or("finished".into(), ToString::to_string);
+    format!("{end}{loss}{kept}")
 }
 
 /// The last error that a process printed, or else how it ended.

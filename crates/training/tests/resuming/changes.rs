@@ -1,0 +1,217 @@
+//! Runs that go on with another configuration.
+
+use std::path::Path;
+
+use learned_dropout_training::checkpoints::OPTIMIZER_FILE;
+use learned_dropout_training::config::{Change, RunConfig, ScheduleKind};
+use learned_dropout_training::metrics::Metrics;
+use learned_dropout_training::trainer::TrainError;
+
+use crate::support::{Place, finish, train};
+use crate::{learning_rates, metrics};
+
+const CONSTANT: [&str; 2] = ["train.schedule.kind=constant", "train.schedule.warmup=0"];
+
+const LOWER: [&str; 1] = ["train.optimizer.learning_rate=0.005"];
+
+/// Begins a run with a constant rate of 0.01, and stops it after step 3.
+fn begin(place: &Place, run: &Path) {
+    let mut trainer = place.start(run, &CONSTANT).unwrap();
+    assert!(train(&mut trainer, Some(3)).0.unwrap().stopped);
+}
+
+fn changes(run: &Path) -> Vec<Change> {
+    let change = |line: Metrics| match line {
+        Metrics::Changes(change) => Some(change),
+        _ => None,
+    };
+    metrics(run).into_iter().filter_map(change).collect()
+}
+
+/// The weights and the optimizer's state after the last step.
+fn result(run: &Path) -> [Vec<u8>; 2] {
+    let folder = run.join("checkpoints/step-00000006");
+    ["model.safetensors", OPTIMIZER_FILE].map(|file| std::fs::read(folder.join(file)).unwrap())
+}
+
+/// The same rates come from a decay of no length, in one run that was never changed: all of the state but
+/// the rate is therefore that of before.
+#[test]
+fn a_changed_rate_holds_from_the_next_step_on_and_the_moments_stay() {
+    let place = Place::new();
+    let (changed, whole) = (place.run("changed"), place.run("whole"));
+    begin(&place, &changed);
+    drop(finish(place.resume_changed(&changed, &LOWER).unwrap()));
+    let steps = [
+        "train.schedule.kind=wsd",
+        "train.schedule.warmup=0",
+        "train.schedule.decay_start=2",
+        "train.schedule.decay_steps=2",
+        "train.optimizer.minimum_learning_rate=0.005",
+    ];
+    drop(finish(place.start(&whole, &steps).unwrap()));
+    let expected = [0.01, 0.01, 0.01, 0.005, 0.005, 0.005];
+    let rates = learning_rates(&changed);
+    assert!(
+        rates.iter().map(|(_, rate)| *rate).eq(expected),
+        "{rates:?}"
+    );
+    assert_eq!(rates, learning_rates(&whole));
+    assert!(result(&changed) == result(&whole));
+}
+
+#[test]
+fn a_change_is_recorded_in_the_configuration_and_in_the_metrics() {
+    let place = Place::new();
+    let run = place.run("run");
+    begin(&place, &run);
+    let typed = ["train.optimizer.learning_rate=0.005", "train.clip="];
+    drop(finish(place.resume_changed(&run, &typed).unwrap()));
+    let found = changes(&run);
+    let [change] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(change.step, 3);
+    assert_eq!(
+        change.to_string(),
+        "train.clip from 1.0 to unset, train.optimizer.learning_rate from 0.01 to 0.005"
+    );
+    let text = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    let end = "\n[[changes]]\nstep = 3\n\n[changes.before]\n\"train.clip\" = 1.0\n\
+               \"train.optimizer.learning_rate\" = 0.01\n\n[changes.after]\n\
+               \"train.optimizer.learning_rate\" = 0.005\n";
+    assert!(text.ends_with(end), "{text}");
+    let config = RunConfig::read(&run.join("config.toml"), &[]).unwrap();
+    assert_eq!(config.train.optimizer.learning_rate, 0.005);
+    assert_eq!(config.train.clip, None);
+
+    // Other changes keep it, and a second one comes after it.
+    drop(place.resume(&run, &["train.steps=8"]).unwrap());
+    drop(place.resume_changed(&run, &["model.dropout=0.2"]).unwrap());
+    let steps: Vec<u64> = changes(&run).iter().map(|change| change.step).collect();
+    assert_eq!(steps, [3, 6]);
+    let mut trainer = place.resume(&run, &[]).unwrap();
+    assert_eq!(train(&mut trainer, None).0.unwrap().state.step, 8);
+    drop(trainer);
+    assert_eq!(changes(&run).len(), 2);
+    // What is neither the configuration nor one of its past is still found.
+    let text = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    let edited = text.replace("weight_decay = 0.1", "weight_decay = 0.2");
+    std::fs::write(run.join("config.toml"), edited).unwrap();
+    assert!(matches!(
+        place.resume(&run, &[]),
+        Err(TrainError::ConfigEdited { .. })
+    ));
+}
+
+#[test]
+fn what_may_not_change_is_named_and_what_may_is_listed() {
+    let place = Place::new();
+    let run = place.run("run");
+    begin(&place, &run);
+    let before = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    let typed = ["train.batch=3", "train.optimizer.learning_rate=0.005"];
+    let refused = |changed: bool, typed: &[&str]| {
+        let resumed = match changed {
+            true => place.resume_changed(&run, typed),
+            false => place.resume(&run, typed),
+        };
+        resumed.err().unwrap().to_string()
+    };
+    let message = refused(true, &typed);
+    for part in [
+        "differs from the run's own in train.batch; ",
+        "start a new run in another folder",
+        "with --allow-changes: train.optimizer.*, train.schedule.*, train.clip, model.dropout, \
+         model.learned_dropout.penalty.*, model.learned_dropout.noise_steps",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let message = refused(false, &typed);
+    let keys = "own in train.batch, train.optimizer.learning_rate; ";
+    assert!(message.contains(keys), "{message}");
+    let message = refused(false, &LOWER);
+    let advice = "or allow the change with --allow-changes";
+    assert!(message.ends_with(advice), "{message}");
+    let after = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_kill_while_a_change_is_recorded_leaves_a_run_that_resumes() {
+    let place = Place::new();
+    let whole = place.run("whole");
+    begin(&place, &whole);
+    let files = finish(place.resume_changed(&whole, &LOWER).unwrap());
+
+    // Killed after the configuration was written, and before the line of metrics.
+    let run = place.run("before-metrics");
+    begin(&place, &run);
+    let lines = std::fs::read(run.join("metrics.jsonl")).unwrap();
+    drop(place.resume_changed(&run, &LOWER).unwrap());
+    std::fs::write(run.join("metrics.jsonl"), lines).unwrap();
+    assert_eq!(finish(place.resume(&run, &[]).unwrap()), files);
+    assert_eq!(changes(&run), changes(&whole));
+    // The same command again changes nothing more.
+    drop(place.resume_changed(&run, &LOWER).unwrap());
+    assert_eq!(changes(&run), changes(&whole));
+
+    // Killed before the first checkpoint after the change.
+    let run = place.run("before-checkpoint");
+    begin(&place, &run);
+    drop(place.resume_changed(&run, &LOWER).unwrap());
+    assert_eq!(finish(place.resume(&run, &[]).unwrap()), files);
+
+    // The checkpoint that was changed is lost: the change holds from an older one on. Its line is about
+    // that step, so that no later line is removed with it.
+    let run = place.run("older");
+    begin(&place, &run);
+    drop(place.resume_changed(&run, &LOWER).unwrap());
+    let newest = run.join("checkpoints/step-00000003/model.safetensors");
+    std::fs::write(newest, "").unwrap();
+    let mut trainer = place.resume(&run, &[]).unwrap();
+    assert_eq!(trainer.state().step, 2);
+    assert!(!train(&mut trainer, None).0.unwrap().stopped);
+    drop(trainer);
+    assert_eq!(changes(&run)[0].step, 2);
+    let rates = learning_rates(&run);
+    let expected = [0.01, 0.01, 0.005, 0.005, 0.005, 0.005];
+    assert!(
+        rates.iter().map(|(_, rate)| *rate).eq(expected),
+        "{rates:?}"
+    );
+}
+
+#[test]
+fn another_kind_of_schedule_leaves_out_what_it_does_not_use() {
+    let place = Place::new();
+    let run = place.run("run");
+    let mut trainer = place.start(&run, &[]).unwrap();
+    train(&mut trainer, Some(3)).0.unwrap();
+    drop(trainer);
+    let trainer = place.resume_changed(&run, &["train.schedule.kind=\"constant\""]);
+    drop(finish(trainer.unwrap()));
+    assert_eq!(
+        changes(&run)[0].to_string(),
+        "train.optimizer.minimum_learning_rate from 0.001 to unset, \
+         train.schedule.decay_steps from 6 to unset, train.schedule.kind from unset to \"constant\""
+    );
+    let config = RunConfig::read(&run.join("config.toml"), &[]).unwrap();
+    assert_eq!(config.train.schedule.kind, ScheduleKind::Constant);
+    assert_eq!(learning_rates(&run)[3..], [(4, 0.01), (5, 0.01), (6, 0.01)]);
+}
+
+#[test]
+fn a_warm_up_that_is_too_long_is_shortened_and_stays_so() {
+    let place = Place::new();
+    let run = place.run("run");
+    let long = ["train.schedule.kind=constant", "train.schedule.warmup=50"];
+    let mut trainer = place.start(&run, &long).unwrap();
+    assert_eq!(trainer.config().train.schedule.warmup, 6);
+    train(&mut trainer, Some(3)).0.unwrap();
+    drop(trainer);
+    // The schedule does not change when the run becomes longer.
+    drop(finish(place.resume(&run, &["train.steps=8"]).unwrap()));
+    let expected = (1..=8).map(|step| (step, 1e-2 * step.min(7) as f64 / 7.0));
+    assert!(learning_rates(&run).into_iter().eq(expected));
+}

@@ -1,0 +1,28 @@
+//! Runs of a tiny model that end early, and runs that go on with another configuration.
+
+mod changes;
+mod early_stop;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::Path;
+
+use learned_dropout_training::metrics::Metrics;
+
+/// The lines of a run's metrics.
+fn metrics(run: &Path) -> Vec<Metrics> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The number and the learning rate of each logged step.
+fn learning_rates(run: &Path) -> Vec<(u64, f64)> {
+    let rate = |line: Metrics| match line {
+        Metrics::Step(step) => Some((step.step, step.learning_rate)),
+        _ => None,
+    };
+    metrics(run).into_iter().filter_map(rate).collect()
+}
