@@ -203,10 +203,9 @@ mod tests {
 
     #[test]
     fn a_table_that_fits_is_shown_whole() {
-        let expected = "\
-                                                       Executed
-                                 Validation               FLOPs
-Arm                                    loss    Kept  per token
+        let expected = "                                                      Executed
+                                 Validation          FLOPs per
+Arm                                    loss    Kept      token
 ──────────────────────────────────────────────────────────────
 baseline                              3.250  100.0%  1,234,567
 learned dropout of hidden units       3.125   25.0%    234,567
@@ -230,12 +229,11 @@ learned dropout of hidden units       3.125   25.0%    234,567
             (fit(&table(), 47).left_out, fit(&table(), 46).left_out),
             (0, 1)
         );
-        let expected = "\
-                Validation
+        let expected = "                Validation
 Arm                   loss
 ──────────────────────────
 baseline             3.250
-learned dropou…      3.125
+learned dropo…       3.125
 ";
         let narrow = fit(&table(), 26);
         assert_eq!((narrow.text.as_str(), narrow.left_out), (expected, 2));

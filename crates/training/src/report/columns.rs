@@ -1,6 +1,7 @@
 //! The columns that a table of arms can have.
 
 use super::arm::Arm;
+use super::headline::headline;
 use super::run_record::RunRecord;
 use super::speeds::benchmark;
 use super::spread::Spread;
@@ -155,13 +156,21 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
         return DataTable::default();
     };
     let mut columns = table.columns.clone();
+    let mut further = Vec::new();
     if columns.is_empty() {
         let known = |column: &Column| {
             arms.iter()
                 .any(|arm| column.cell(arm, first, table.target) != Cell::Empty)
         };
         columns = Column::ALL.into_iter().filter(known).collect();
+        let is_further = |column: &&Column| !is_narrow(**column, &arms);
+        let keys = columns.iter().filter(is_further);
+        further = keys.map(|column| column.names().0.to_string()).collect();
     }
+    let headline = columns
+        .contains(&Column::ValidationLoss)
+        .then(|| headline(&arms, first, "validation loss", |end| end.validation_loss))
+        .flatten();
     let names = |name: fn((&'static str, &'static str)) -> &'static str, first: &str| {
         let columns = columns
             .iter()
@@ -188,6 +197,24 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
         headings,
         keys: names(|names| names.0, "arm"),
         rows: arms.iter().map(row).collect(),
+        headline,
+        further,
+    }
+}
+
+/// Whether a table of which no columns are asked for shows this one at once.
+fn is_narrow(column: Column, arms: &[&Arm]) -> bool {
+    match column {
+        // The headline says how many seeds there are, if all is well.
+        Column::Runs => arms.iter().any(|arm| arm.finished().count() < arm.planned),
+        Column::ValidationLoss
+        | Column::Kept
+        | Column::ExecutedFlops
+        | Column::DecodeSpeedUp
+        | Column::DecodeSpeedUpOverFirst
+        | Column::PrefillSpeedUp
+        | Column::PrefillSpeedUpOverFirst => true,
+        _ => false,
     }
 }
 
@@ -221,5 +248,6 @@ pub(super) fn differences(arms: &[Arm]) -> DataTable {
         headings: head("Key", labels),
         keys: head("key", names),
         rows: keys.iter().copied().map(row).collect(),
+        ..DataTable::default()
     }
 }

@@ -37,7 +37,15 @@ impl Page {
         }
         for table in section.tables() {
             self.element("h3", &table.title);
-            self.table(&table);
+            if let Some(headline) = &table.headline {
+                self.raw(&format!("<p class=\"headline\">{}</p>", escaped(headline)));
+            }
+            self.table(&table.narrow());
+            if !table.further.is_empty() {
+                self.raw("<details><summary>All columns</summary>");
+                self.table(&table);
+                self.raw("</details>");
+            }
         }
         self.raw(&format!(
             "<p class=\"note\">{}</p>",

@@ -207,6 +207,7 @@ fn table(columns: &[(&str, &str)], rows: Vec<Vec<Cell>>) -> DataTable {
             .map(|(_, heading)| (*heading).into())
             .collect(),
         rows,
+        ..DataTable::default()
     }
 }
 

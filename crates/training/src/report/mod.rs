@@ -6,6 +6,7 @@ mod arm;
 mod charts;
 mod columns;
 mod error;
+mod headline;
 mod html;
 mod markdown;
 mod mask_page;
@@ -45,8 +46,11 @@ pub const REPORT_FILE: &str = "report.html";
 pub enum Format {
     /// A web page of one file.
     Html,
-    /// Markdown: the tables.
-    Markdown,
+    /// Markdown: the tables, with all their columns or without those that few want to see.
+    Markdown {
+        /// Whether with all columns.
+        all_columns: bool,
+    },
     /// Comma-separated values: the first table of each section.
     Csv,
 }
@@ -164,8 +168,13 @@ impl Section {
         let thresholds = threshold.and_then(|plan| thresholds::table(&self.arms, plan));
         let masks = self.outline.masks.as_ref();
         let masks = masks.map_or(Vec::new(), |_| mask_tables::tables(&self.arms));
-        let asked = asked.iter().map(table);
-        asked.chain(thresholds).chain(masks).collect()
+        let mut asked: Vec<DataTable> = asked.iter().map(table).collect();
+        let mut said = HashSet::new();
+        for table in &mut asked {
+            // Tables of the same arms come to the same.
+            table.headline = table.headline.take().filter(|of| said.insert(of.clone()));
+        }
+        asked.into_iter().chain(thresholds).chain(masks).collect()
     }
 
     /// What the ± of the tables means.
@@ -174,10 +183,12 @@ impl Section {
             let mut measured = run.measurements.0.iter();
             measured.any(|of| matches!(of.kind(), "decode" | "prefill"))
         });
-        match has_speeds {
-            true => format!("{SPREAD_NOTE} {ROUNDS_NOTE}"),
-            false => SPREAD_NOTE.into(),
-        }
+        let mut arms = self.arms.iter();
+        let has_seeds = self.arms.len() > 1 && arms.any(|arm| arm.finished().count() > 1);
+        let mut notes = vec![SPREAD_NOTE];
+        notes.extend(has_seeds.then_some(POOLED_NOTE));
+        notes.extend(has_speeds.then_some(ROUNDS_NOTE));
+        notes.join(" ")
     }
 
     /// The charts that the outline asks for, or the usual ones; without those that would be empty.
@@ -289,7 +300,11 @@ fn quoted(path: &Path) -> String {
 const SPREAD_NOTE: &str = "Mean ± sample standard deviation over the seeds (n − 1 in the \
                            denominator); a single run has none. Losses are in nats per token.";
 
-/// The same for measured speeds, which tables have beside it.
+/// What the spread of a headline is.
+const POOLED_NOTE: &str = "The spread by which arms are compared is the standard deviation over their seeds, \
+                           pooled over both; arms that are nearer than that are called tied.";
+
+/// What the ± of measured speeds means.
 const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± the standard deviation over the \
                            rounds; a speed-up over the first arm is that of models with the same seed, timed \
                            in alternation.";

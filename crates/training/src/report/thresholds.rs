@@ -31,6 +31,7 @@ pub(super) fn table(arms: &[Arm], plan: &ThresholdPlan) -> Option<DataTable> {
             .map(|(_, heading)| heading.to_string())
             .collect(),
         rows,
+        ..DataTable::default()
     })
 }
 

@@ -29,7 +29,7 @@ fn study() -> (tempfile::TempDir, Report) {
 #[test]
 fn tables_have_the_means_and_spreads() {
     let (_place, report) = study();
-    let markdown = report.write(Format::Markdown);
+    let markdown = report.write(Format::Markdown { all_columns: true });
     let line = |start: &str| {
         let line = markdown.lines().find(|line| line.starts_with(start));
         line.unwrap_or_else(|| panic!("{start}: {markdown}"))
@@ -49,6 +49,27 @@ fn tables_have_the_means_and_spreads() {
     assert!(markdown.contains("Failed: Broken, seed 1: step 11: the loss is NaN"));
     assert!(markdown.contains("- ldrop 9, A processor, 2 threads\n- precision f32\n"));
     assert!(markdown.contains("$ ldrop experiment 'study file.toml' --out "));
+}
+
+/// Of the third arm no run is finished, so their number is shown too.
+#[test]
+fn a_table_of_which_no_columns_are_asked_for_is_narrow() {
+    let (_place, report) = study();
+    let markdown = report.write(Format::Markdown { all_columns: false });
+    for line in [
+        "| Arm | Runs | Validation loss | Kept | Executed FLOPs per token |",
+        "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 ± 0 |",
+        "| Broken | 0/2, 1 failed | – | – | – |",
+        "Further columns (`--all-columns`): Train loss, Published train loss, Published validation loss, \
+         Difference from the first arm, Lowest validation loss, Published kept, Parameters, Dense FLOPs per \
+         token, FLOPs per token for masks, Tokens, Training, tokens/s.",
+    ] {
+        assert!(markdown.contains(line), "{line}: {markdown}");
+    }
+    let page = report.write(Format::Html);
+    assert_eq!(page.matches("<summary>All columns</summary>").count(), 1);
+    let narrow = page.find("Executed FLOPs").expect("a column");
+    assert!(page.find("Lowest validation loss").expect("a column") > narrow);
 }
 
 /// Losses of the learned arm: 3.3, 3.2, 3.1, 3.0 at steps 10 to 40, and 0.2 more for the second seed,
@@ -245,7 +266,7 @@ fn reports_tell_of_early_ends_and_of_changes() {
     let ended = "Baseline, seed 1: stopped early at step 30: no new lowest validation loss in 2 \
                  evaluations.";
     // The end is not that of the run's configuration: it was to go on.
-    let before = report(&[place.path()]).write(Format::Markdown);
+    let before = report(&[place.path()]).write(Format::Markdown { all_columns: true });
     assert!(before.contains(changed) && !before.contains("stopped early"));
     assert!(before.contains("| Baseline | 1/2 |"), "{before}");
     let config = run.join("config.toml");
@@ -254,7 +275,7 @@ fn reports_tell_of_early_ends_and_of_changes() {
     std::fs::write(&config, text).expect("written");
     let after = report(&[place.path()]);
     let page = after.write(Format::Html);
-    let after = after.write(Format::Markdown);
+    let after = after.write(Format::Markdown { all_columns: true });
     assert!(after.contains(ended) && page.contains(ended), "{after}");
     assert!(page.contains(changed));
     assert!(after.contains("| Baseline | 2/2 |"), "{after}");

@@ -4,6 +4,7 @@
 mod browser;
 mod content;
 mod executed;
+mod headlines;
 #[cfg(unix)]
 mod in_browser;
 #[cfg(unix)]
