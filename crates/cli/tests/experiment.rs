@@ -265,7 +265,8 @@ max_tokens = 50
         all.iter().map(words).collect()
     };
     let bench = ["decode --tokens 3", "prefill --tokens 4"];
-    let bench = bench.map(|kind| format!("bench {kind} --rounds 1"));
+    // The file says nothing of threads, so it is those of the command line.
+    let bench = bench.map(|kind| format!("bench {kind} --rounds 1 --threads 2"));
     let mut learned = bench.to_vec();
     learned.push("inspect --max-tokens 50".into());
     assert_eq!(kinds("learned/seed-1"), learned);

@@ -109,6 +109,8 @@ pub struct Chart {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChartKind {
+    /// Validation and training loss of the evaluations against steps.
+    Loss,
     /// Validation loss of the evaluations against steps.
     #[default]
     ValidationLoss,
@@ -116,6 +118,12 @@ pub enum ChartKind {
     TrainLoss,
     /// Loss of the batches of training steps against steps.
     StepLoss,
+    /// Learning rate against steps.
+    LearningRate,
+    /// Norm of the gradient against steps.
+    GradientNorm,
+    /// Speed of training against steps.
+    Throughput,
     /// Share of ones in the rounded masks against steps, on the validation split.
     Kept,
     /// Share of ones at the end of training, layer by layer.
@@ -136,10 +144,14 @@ pub enum ChartKind {
 
 impl ChartKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
+        Self::Loss,
         Self::ValidationLoss,
         Self::TrainLoss,
         Self::StepLoss,
+        Self::LearningRate,
+        Self::GradientNorm,
+        Self::Throughput,
         Self::Kept,
         Self::KeptByLayer,
         Self::KeptByPosition,
@@ -153,9 +165,13 @@ impl ChartKind {
     /// Its name in experiment files.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Loss => "loss",
             Self::ValidationLoss => "validation-loss",
             Self::TrainLoss => "train-loss",
             Self::StepLoss => "step-loss",
+            Self::LearningRate => "learning-rate",
+            Self::GradientNorm => "gradient-norm",
+            Self::Throughput => "throughput",
             Self::Kept => "kept",
             Self::KeptByLayer => "kept-by-layer",
             Self::KeptByPosition => "kept-by-position",

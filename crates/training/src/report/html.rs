@@ -52,6 +52,7 @@ impl Page {
             escaped(&section.spread_notes())
         ));
         self.charts(section.plots());
+        self.course(section);
         self.search(section);
         self.configuration(section);
         self.samples(section);
@@ -60,6 +61,20 @@ impl Page {
         let commands = section.commands().join("\n");
         self.raw(&format!("<pre><code>{}</code></pre>", escaped(&commands)));
         self.raw("</section>");
+    }
+
+    /// Charts of how the training went, folded up where arms are compared.
+    fn course(&mut self, section: &Section) {
+        let plots = section.course_plots();
+        if plots.is_empty() {
+            return;
+        }
+        let titles: Vec<&str> = plots.iter().map(|plot| plot.title.as_str()).collect();
+        let titles = escaped(&format!("Training: {}", titles.join(", ").to_lowercase()));
+        let open = if section.arms.len() == 1 { " open" } else { "" };
+        self.raw(&format!("<details{open}><summary>{titles}</summary>"));
+        self.charts(plots);
+        self.raw("</details>");
     }
 
     /// Runs that failed, with their errors, and how many are not done.

@@ -5,6 +5,7 @@
 mod arm;
 mod charts;
 mod columns;
+mod course;
 mod error;
 mod headline;
 mod html;
@@ -200,6 +201,15 @@ impl Section {
         };
         let plot = |chart| charts::plot(&self.arms, chart);
         asked.iter().filter_map(plot).collect()
+    }
+
+    /// The charts of learning rate, gradient and speed that the outline does not ask for.
+    pub fn course_plots(&self) -> Vec<Plot> {
+        let charts = charts::course(&self.outline.charts);
+        let plots = charts.iter();
+        plots
+            .filter_map(|chart| charts::plot(&self.arms, chart))
+            .collect()
     }
 
     /// The first chart of a kind, as the outline wants it or else with all arms; without a kind the

@@ -49,6 +49,10 @@ pub struct StepPoint {
     pub tokens: Option<f64>,
     /// Loss of the step's batches.
     pub loss: Option<f64>,
+    /// The learning rate.
+    pub learning_rate: Option<f64>,
+    /// Norm of the gradient, before clipping.
+    pub gradient_norm: Option<f64>,
     /// Speed since the line before.
     pub tokens_per_second: Option<f64>,
 }
@@ -157,6 +161,8 @@ impl RunRecord {
                 step,
                 tokens: line["tokens"].as_f64(),
                 loss: line["loss"].as_f64(),
+                learning_rate: line["learning_rate"].as_f64(),
+                gradient_norm: line["gradient_norm"].as_f64(),
                 tokens_per_second: line["tokens_per_second"].as_f64(),
             }),
             Some("evaluation") => self.evaluations.push(EvaluationPoint::from_line(line)),

@@ -116,8 +116,7 @@ fn charts_are_means_over_the_seeds() {
     assert_eq!(
         titles,
         [
-            "Validation loss",
-            "Train loss",
+            "Loss",
             "Kept activations",
             "Kept activations by layer",
             "Validation loss against computation"
@@ -137,16 +136,59 @@ fn charts_are_means_over_the_seeds() {
         &first.points[0],
         &[10.0, 3.4, 3.4 - deviation, 3.4 + deviation],
     );
+    assert_eq!((first.part, first.thin), (Some("validation"), false));
+    let training = &plots[0].series[1];
+    assert_eq!((training.part, training.thin), (Some("training"), true));
+    assert_eq!((training.style, training.points.len()), (first.style, 4));
+    near(
+        &training.points[0],
+        &[10.0, 2.9, 2.9 - deviation, 2.9 + deviation],
+    );
     // Only of the arms with masks; at the end 0.25 and 0.5, the layers 0.05 up and down.
-    let layers = &plots[3].series[0];
+    let layers = &plots[2].series[0];
     let deviation = 0.031_25_f64.sqrt();
     near(
         &layers.points[0],
         &[0.0, 0.425, 0.425 - deviation, 0.425 + deviation],
     );
-    assert_eq!(plots[4].series.len(), 2);
-    assert_eq!(plots[4].series[1].points[0][..2], [316.0, 3.3]);
-    assert_eq!(plots[4].series[1].style, 1, "the same style in every chart");
+    assert_eq!(plots[3].series.len(), 2);
+    assert_eq!(plots[3].series[1].points[0][..2], [316.0, 3.3]);
+    assert_eq!(plots[3].series[1].style, 1, "the same style in every chart");
+}
+
+/// A step has 5 · 4 = 20 tokens. The first twenty steps, at 100 tokens a second, take a fifth of a second
+/// each, the next twenty, at 300, a fifteenth; the broken arm's ten steps take 2 seconds. Old runs tell
+/// the time too, because it comes from the speeds, and what happens between the lines does not count.
+#[test]
+fn steps_have_their_tokens_and_their_time() {
+    let (_place, report) = study();
+    let plots = report.sections[0].plots();
+    for series in &plots[0].series[..4] {
+        let tokens = series.tokens.as_ref().expect("tokens");
+        assert_eq!(tokens, &[200.0, 400.0, 600.0, 800.0]);
+        let seconds = series.seconds.as_ref().expect("seconds");
+        for (found, expected) in seconds
+            .iter()
+            .zip([2.0, 4.0, 4.0 + 2.0 / 3.0, 4.0 + 4.0 / 3.0])
+        {
+            assert!((found - expected).abs() < 1e-9, "{seconds:?}");
+        }
+    }
+    assert!(plots[2].series[0].seconds.is_none(), "layers are not steps");
+    let course = report.sections[0].course_plots();
+    let titles: Vec<&str> = course.iter().map(|plot| plot.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        ["Learning rate", "Norm of the gradient", "Speed of training"]
+    );
+    let rates = &course[0].series[1];
+    assert_eq!((rates.name.as_str(), rates.points.len()), ("Baseline", 40));
+    assert_eq!(rates.points[19], [20.0, 5e-4]);
+    let speeds = &course[2].series[0].points;
+    assert_eq!(
+        (&speeds[19][..], &speeds[20][..]),
+        (&[20.0, 100.0][..], &[21.0, 300.0][..])
+    );
 }
 
 #[test]

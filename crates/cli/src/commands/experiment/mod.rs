@@ -4,6 +4,7 @@ mod measure;
 mod progress;
 mod runner;
 mod search;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -170,12 +171,7 @@ fn finish(
 ) -> Result<(), Failure> {
     let report = out.join(REPORT_FILE);
     if !common.json {
-        let markdown = Report::read(&[out.to_path_buf()])?;
-        for section in &markdown.sections {
-            for table in section.tables() {
-                print(&table.markdown())?;
-            }
-        }
+        tables::print_results(out)?;
         print(&format!("report  {}", report.display()))?;
     }
     if stop::stopped() {
