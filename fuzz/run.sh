@@ -54,13 +54,14 @@ run_target() {
     if [ -d "fuzz/seeds/$target" ]; then folders+=("fuzz/seeds/$target"); fi
     local most=320
     case $target in text_file | wikipedia_dump | json_*) most=2100 ;; esac
-    # Only this target starts threads. The memory of a thread that has just ended looks lost.
+    # These targets start threads. The memory of a thread that has just ended looks lost.
     local leaks=1
-    if [ "$target" = text_file ]; then leaks=0; fi
+    case $target in text_file | merge) leaks=0 ;; esac
     local dictionary=()
     if [ -f "fuzz/corpus/$target.dict" ]; then dictionary=("-dict=fuzz/corpus/$target.dict"); fi
     local status=0
-    "fuzz/target/$2/release/$target" "${folders[@]}" "${dictionary[@]}" \
+    # The option covers the inputs, the variable the end of the process.
+    ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks "fuzz/target/$2/release/$target" "${folders[@]}" "${dictionary[@]}" \
         -max_total_time=$((60 * $3)) -rss_limit_mb=1024 -malloc_limit_mb=$most -detect_leaks=$leaks -timeout=10 -max_len=65536 \
         -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 \
         >"fuzz/artifacts/$target.log" 2>&1 || status=$?

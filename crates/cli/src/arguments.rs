@@ -143,6 +143,10 @@ pub struct EvalArguments {
     /// Stop after about this many tokens
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
+    /// Write a line of JSON for each predicted token to this file: position, token, text, loss in nats, and
+    /// the kept share where the model has masks
+    #[arg(long, value_name = "FILE")]
+    pub per_token: Option<PathBuf>,
     /// Small inputs that are taken as 0.
     #[command(flatten)]
     pub threshold: ThresholdArguments,

@@ -126,6 +126,16 @@ impl Progress for Stages {
     }
 }
 
+/// A length of time in seconds, minutes or hours, with one digit after the point.
+pub fn length_of_time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        ..100.0 => format!("{seconds:.1} s"),
+        ..6000.0 => format!("{:.1} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
 /// A whole number with separators between thousands: 15,335,424.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -141,11 +151,22 @@ pub fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{printable, thousands};
+    use std::time::Duration;
+
+    use super::{length_of_time, printable, thousands};
 
     #[test]
     fn control_characters_are_not_shown() {
         assert_eq!(printable("a\n\tb\u{1b}[2Jé"), "a\n\tb\u{FFFD}[2Jé");
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        let shown = |seconds: f64| length_of_time(Duration::from_secs_f64(seconds));
+        assert_eq!(shown(0.04), "0.0 s");
+        assert_eq!(shown(99.5), "99.5 s");
+        assert_eq!(shown(150.0), "2.5 min");
+        assert_eq!(shown(9000.0), "2.5 h");
     }
 
     #[test]

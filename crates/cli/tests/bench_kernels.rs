@@ -68,6 +68,7 @@ fn every_kernel_is_measured() {
             ("group product backward", 4 * 3 * 24 * 16),
             ("mask mean forward", 4 * 24 * 16),
             ("mask mean backward", 4 * 2 * 24 * 16),
+            ("mask statistics", 4 * 24 * 16),
             ("mask of 4 cosines forward", 4 * 2 * 24 * 16),
             ("mask of 4 cosines backward", 4 * 3 * 24 * 16),
             ("GELU forward", 4 * 2 * 24 * 64),

@@ -51,7 +51,7 @@ fn timeless(folder: &Path, run: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(metrics).expect("metrics");
     let line = |line: &str| {
         let mut line: Value = serde_json::from_str(line).expect("JSON");
-        for key in ["tokens_per_second", "model_flops_utilization"] {
+        for key in ["time", "tokens_per_second", "model_flops_utilization"] {
             line[key] = Value::Null;
         }
         line.get_mut("mask").into_iter().for_each(remove_changed);

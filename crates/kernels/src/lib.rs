@@ -20,6 +20,7 @@ pub mod layer_norm;
 pub mod level;
 pub mod linear;
 pub mod mask;
+pub mod mask_statistics;
 pub mod math;
 pub mod matrix;
 pub mod memory;

@@ -10,7 +10,7 @@ use std::f32::consts::LOG2_E;
 use rayon::prelude::*;
 
 use crate::level::levelled;
-use crate::math::{cos_sin, is_reduced};
+use crate::math::{cos_sin, is_reduced, log2};
 use crate::partial_sums::add_partial_sums;
 use crate::random::Philox;
 use crate::scratch::{Scratch, scratch};
@@ -50,9 +50,25 @@ pub enum Moment {
     Kept,
 }
 
+impl Moment {
+    /// The derivative with respect to `M`.
+    #[inline(always)]
+    fn slope(self, mask: f32) -> f32 {
+        match self {
+            Self::Squared => mask,
+            Self::Linear => 1.0,
+            Self::Entropy => -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E,
+            Self::Kept => 0.0,
+        }
+    }
+}
+
+/// Values of one task, where masks have no rows. A multiple of 4, as [`ROWS`] is.
+const VALUES: usize = 1 << 14;
+
 /// Rows of one task, and of one partial sum: the order of additions does not depend on the number
 /// of threads. A multiple of 4, so that chunks begin with whole blocks of random numbers.
-const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 64;
 
 /// Rows that go through all steps together, so that they stay in a near cache. A multiple of 4 that
 /// divides [`ROWS`].
@@ -143,7 +159,7 @@ fn masks_and_slopes<'a, 'b>(
 }
 
 /// Writes the masks of whole rows of channels.
-fn write<'a>(masks: &'a mut [Uninit], attended: &[f32], shift: &[f32]) -> &'a mut [f32] {
+pub(crate) fn write<'a>(masks: &'a mut [Uninit], attended: &[f32], shift: &[f32]) -> &'a mut [f32] {
     let width = shift.len();
     check(masks.len(), attended, shift);
     let rows = masks.chunks_exact_mut(width);
@@ -175,7 +191,7 @@ pub fn values(output: &mut [f32], attended: &[f32], shift: &[f32]) {
 }
 
 /// Replaces kept masks by 1 and others by 0; NaN stays NaN. `start` is the position of the first one.
-fn round(masks: &mut [f32], keep: Keep, start: usize) {
+pub(crate) fn round(masks: &mut [f32], keep: Keep, start: usize) {
     match keep {
         Keep::Threshold(threshold) => {
             for mask in masks {
@@ -214,7 +230,7 @@ levelled! {
     }
 }
 
-fn check(elements: usize, attended: &[f32], shift: &[f32]) {
+pub(crate) fn check(elements: usize, attended: &[f32], shift: &[f32]) {
     assert_eq!(attended.len(), elements, "one attended value per element");
     assert!(
         !shift.is_empty() && elements.is_multiple_of(shift.len()),
@@ -245,7 +261,7 @@ pub fn product(x: &[f32], attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f3
 
 levelled! {
     /// Adds each row of `rows` to `sums`.
-    fn add_rows(sums: &mut [f32], rows: &[f32]) {
+    pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
         for row in rows.chunks_exact(sums.len()) {
             for (sum, value) in sums.iter_mut().zip(row) {
                 *sum += value;
@@ -329,6 +345,16 @@ pub fn rounded(attended: &[f32], shift: &[f32], keep: Keep) -> Vec<f32> {
     })
 }
 
+/// `round(M)` for the values of any mask: 1 where one is kept, 0 elsewhere. NaN where `M` is NaN.
+pub fn rounded_values(masks: &[f32], keep: Keep) -> Vec<f32> {
+    from_chunks(masks.len(), VALUES, |index, output| {
+        let first = index * VALUES;
+        let output = output.write_copy_of_slice(&masks[first..first + output.len()]);
+        round(output, keep, first);
+        output
+    })
+}
+
 /// The gradients of [`rounded`] with respect to `attended` and to the shift. They pass straight
 /// through the rounding: `dM/dz · gradient`, and its sum over the rows.
 ///
@@ -377,6 +403,31 @@ pub fn mean(attended: &[f32], shift: &[f32], moment: Moment) -> f32 {
     (partial.iter().sum::<f64>() / attended.len() as f64) as f32
 }
 
+/// The mean of a moment over the values of any mask.
+///
+/// # Panics
+/// If the mask is empty.
+pub fn value_mean(masks: &[f32], moment: Moment) -> f32 {
+    assert!(!masks.is_empty(), "a mean of nothing");
+    let sums = masks.par_chunks(VALUES).map(|masks| sum(masks, moment));
+    let sums: Vec<f64> = sums.collect();
+    (sums.iter().sum::<f64>() / masks.len() as f64) as f32
+}
+
+/// The gradient of [`value_mean`] with respect to the values, times `gradient`.
+pub fn value_mean_backward(masks: &[f32], moment: Moment, gradient: f32) -> Vec<f32> {
+    let factor = gradient / masks.len() as f32;
+    from_chunks(masks.len(), VALUES, |index, output| {
+        let first = index * VALUES;
+        let masks = &masks[first..first + output.len()];
+        for (output, &mask) in output.iter_mut().zip(masks) {
+            output.write(factor * moment.slope(mask));
+        }
+        // SAFETY: the slices are as long, so there is a value for each element.
+        unsafe { output.assume_init_mut() }
+    })
+}
+
 /// The gradients of [`mean`] with respect to `attended` and to the shift, times `gradient`.
 ///
 /// # Panics
@@ -399,7 +450,7 @@ pub fn mean_backward(
             Moment::Linear => {}
             Moment::Entropy => {
                 for (&mask, slope) in masks.iter().zip(&mut *dattended) {
-                    *slope *= -(mask + 1e-9).log2() - mask / (mask + 1e-9) * LOG2_E;
+                    *slope *= moment.slope(mask);
                 }
             }
             Moment::Kept => dattended.fill(0.0),
@@ -419,10 +470,22 @@ fn sum(masks: &[f32], moment: Moment) -> f64 {
     match moment {
         Moment::Squared => 0.5 * sum_of_squares_chunk(masks),
         Moment::Linear => masks.iter().map(|&mask| f64::from(mask)).sum(),
-        Moment::Entropy => {
-            let entropy = |&mask: &f32| f64::from(-mask * (mask + 1e-9).log2());
-            masks.iter().map(entropy).sum()
-        }
+        Moment::Entropy => entropy_sum(masks),
         Moment::Kept => masks.iter().filter(|&&mask| mask >= 0.5).count() as f64,
+    }
+}
+
+levelled! {
+    /// The sum of `−M log₂(M + 1e-9)` over masks; NaN if one of them is.
+    pub(crate) fn entropy_sum(masks: &[f32]) -> f64 {
+        let entropy = |mask: f32| f64::from(-mask * log2::<FUSED>(mask + 1e-9));
+        let mut sums = [0.0; 16];
+        let (chunks, rest) = masks.as_chunks::<16>();
+        for chunk in chunks {
+            for (sum, &mask) in sums.iter_mut().zip(chunk) {
+                *sum += entropy(mask);
+            }
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|&mask| entropy(mask)).sum::<f64>()
     }
 }

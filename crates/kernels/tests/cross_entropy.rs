@@ -1,13 +1,13 @@
 //! The output layer with its loss against its definition in f64, with bounds that follow from the
 //! rounding of operands.
 
-use learned_dropout_kernels::cross_entropy::{Shape, linear_cross_entropy};
+use learned_dropout_kernels::cross_entropy::{Shape, linear_cross_entropy, token_losses};
 use learned_dropout_kernels::product::Precision;
 use proptest::prelude::*;
 
 mod common;
 use common::bounded::{BF16, Bounded, assert_bounded, product, softmax};
-use common::{at_every_level, cases, on_any_threads, values};
+use common::{TOLERANCE, assert_close, at_every_level, cases, on_any_threads, values};
 
 /// A layer in f64.
 struct Naive<'a> {
@@ -155,5 +155,43 @@ proptest! {
             (tokens, vocabulary)
         };
         assert_losses(Shape { tokens, width, vocabulary }, rising, rounds);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn losses_of_tokens(tokens in 1usize..300, width in 1usize..40, vocabulary in 1usize..700) {
+        let shape = Shape { tokens, width, vocabulary };
+        let (hidden, weight) = (values(tokens * width, 5), values(vocabulary * width, 6));
+        let targets: Vec<u32> = (0..tokens).map(|i| (i * 31 % vocabulary) as u32).collect();
+        let expected: Vec<f64> = hidden
+            .chunks(width)
+            .zip(&targets)
+            .map(|(hidden, &target)| {
+                let product = |row: &[f32]| -> f64 {
+                    let terms = row.iter().zip(hidden);
+                    terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+                };
+                let logits: Vec<f64> = weight.chunks(width).map(product).collect();
+                let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+                sum.ln() - logits[target as usize]
+            })
+            .collect();
+        at_every_level(|_| {
+            let losses = |precision| {
+                on_any_threads(|| token_losses(&hidden, &weight, &targets, shape, precision))
+            };
+            assert_close(&losses(Precision::F32), &expected, TOLERANCE, "losses");
+            for precision in [Precision::F32, Precision::Bf16] {
+                let losses = losses(precision);
+                assert_eq!(losses.len(), tokens);
+                let sum: f64 = losses.iter().map(|&loss| f64::from(loss)).sum();
+                let (mean, _) =
+                    linear_cross_entropy(&hidden, &weight, &targets, shape, false, precision);
+                assert_close(&[mean], &[sum / tokens as f64], 1e-6, "mean");
+            }
+        });
     }
 }

@@ -125,6 +125,29 @@ proptest! {
                 exact(&dattended).iter().enumerate().for_each(|(i, d)| sums[i % width] += d);
                 assert_close(&dshift, &sums, TOLERANCE, "shift");
             }
+            for (moment, expected, slope) in moments {
+                let mean = on_any_threads(|| mask::value_mean(&found, moment));
+                assert_close(&[mean], &[expected], TOLERANCE, "mean of values");
+                let thrice = 3.0 * count as f32;
+                let dmask = on_any_threads(|| mask::value_mean_backward(&found, moment, thrice));
+                let expected = found.iter().map(|&mask| {
+                    let slope = 3.0 * slope(mask.into());
+                    (slope, 1e-6 * slope.abs().max(1.0))
+                });
+                assert_within(&dmask, expected, "gradient of values");
+            }
+            assert_eq!(on_any_threads(|| mask::value_mean(&found, Moment::Kept)), kept);
+            let dmask = mask::value_mean_backward(&found, Moment::Kept, 1.0);
+            assert!(dmask.iter().all(|&slope| slope == 0.0));
+            let generator = Philox::new(11, 12);
+            for keep in [
+                Keep::Random(generator),
+                Keep::Threshold(0.4),
+                Keep::Narrowed { generator, spread: 0.5 },
+            ] {
+                let rounded = on_any_threads(|| mask::rounded(&attended, &shift, keep));
+                assert_eq!(on_any_threads(|| mask::rounded_values(&found, keep)), rounded);
+            }
             let (dattended, dshift) =
                 on_any_threads(|| mask::mean_backward(&attended, &shift, Moment::Kept, 1.0));
             assert!(dattended.iter().chain(&dshift).all(|&gradient| gradient == 0.0));

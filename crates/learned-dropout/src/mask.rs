@@ -7,11 +7,14 @@ use model::{MaskFunction, MaskGradient, Pass, Site};
 
 use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
-use crate::ops::{Moment, duplicated, grouped_product, mask_mean, masked_product, rounded_mask};
+use crate::ops::{
+    Keep, Moment, duplicated, grouped_product, mask_mean, mask_statistics, masked_product,
+    rounded_mask, rounded_values, value_mean, value_statistics,
+};
 use crate::penalty;
 use crate::rounding::round;
 use crate::rows::with_leading;
-use crate::statistics::{MaskHistory, MaskStatistics};
+use crate::statistics::{MaskHistory, MaskStatistics, without_graph};
 
 /// A mask that a [`LearnedDropout`](crate::LearnedDropout) has computed for a tensor of `D` dimensions.
 ///
@@ -106,13 +109,16 @@ impl UnroundedMask {
         let [attended, for_penalty] = duplicated(self.attended.clone());
         self.attended = attended;
         let kind = self.config.penalty;
-        match kind.moment().filter(|_| self.is_fused()) {
-            Some(moment) => mask_mean(for_penalty, self.learned.shift.clone(), moment),
-            None => {
-                let mean = penalty::mean(kind, self.compute(for_penalty));
-                self.rescaled_for_padding(mean)
-            }
+        let moment = kind.moment();
+        if let Some(moment) = moment.filter(|_| self.is_fused()) {
+            return mask_mean(for_penalty, self.learned.shift.clone(), moment);
         }
+        let mask = self.compute(for_penalty);
+        let mean = match moment {
+            Some(moment) => value_mean(mask, moment),
+            None => penalty::mean(kind, mask),
+        };
+        self.rescaled_for_padding(mean)
     }
 
     /// Rescales a mean over all tokens, to which padding adds 0, to a mean over the tokens without
@@ -132,11 +138,32 @@ impl UnroundedMask {
         }
     }
 
+    /// Whether `M` is left to the kernels, which compute it where they need it.
+    fn is_computed_by_kernels(&self) -> bool {
+        self.is_fused() && self.computed.is_none()
+    }
+
+    /// By which rule elements count as kept, where the kernels have it.
+    fn keep_of_kept(&self) -> Option<Keep> {
+        match self.config.rounding.is_binary() {
+            true => self.config.rounding.keep(&self.pass, self.place()),
+            // The factors are not 0 and 1.
+            false => Some(Keep::Threshold(0.5)),
+        }
+    }
+
     fn kept(&self) -> Tensor<3> {
-        let mask = self.values().detach();
-        let scale = self.config.sigmoid_scale;
-        let rounding = self.config.rounding;
-        let kept = round(rounding, mask, scale, &self.pass, self.place()).kept;
+        let kept = match self.keep_of_kept() {
+            Some(keep) if self.is_computed_by_kernels() => {
+                let shift = self.learned.shift.clone().detach();
+                rounded_mask(self.attended.clone().detach(), shift, keep)
+            }
+            Some(keep) => rounded_values(self.values().detach(), keep),
+            None => {
+                let (mask, scale) = (self.values().detach(), self.config.sigmoid_scale);
+                round(self.config.rounding, mask, scale, &self.pass, self.place()).kept
+            }
+        };
         match &self.padding {
             Some(padding) => kept * padding.counts.clone(),
             None => kept,
@@ -146,17 +173,42 @@ impl UnroundedMask {
     /// The factors of the groups of channels, with the gradient of the rounding.
     fn multiplier(&self) -> Tensor<3> {
         let keep = self.config.rounding.keep(&self.pass, self.place());
-        match keep.filter(|_| self.is_fused() && self.computed.is_none()) {
-            Some(keep) => {
+        match keep {
+            Some(keep) if self.is_computed_by_kernels() => {
                 let shift = self.learned.shift.clone();
                 rounded_mask(self.attended.clone(), shift, keep)
             }
+            Some(keep) => rounded_values(self.values(), keep),
             None => {
                 let scale = self.config.sigmoid_scale;
                 let rounding = self.config.rounding;
                 round(rounding, self.values(), scale, &self.pass, self.place()).multiplier
             }
         }
+    }
+
+    /// The statistics and the sides, without padding, and the shape of what was measured.
+    fn measure(&self) -> ((Tensor<1>, Tensor<1>), [usize; 3]) {
+        let fused = self
+            .keep_of_kept()
+            .filter(|_| self.is_computed_by_kernels());
+        let mask = match fused {
+            Some(_) => self.attended.clone(),
+            None => self.without_padding(self.values()),
+        };
+        let (shape, mask) = (mask.dims(), without_graph(mask));
+        if shape.contains(&0) {
+            let zeros = |count: usize| Tensor::zeros([count], (&mask.device(), DType::F32));
+            return ((zeros(7), zeros(1)), shape);
+        }
+        let measured = match fused {
+            Some(keep) => mask_statistics(mask, without_graph(self.learned.shift.clone()), keep),
+            None => {
+                let kept = without_graph(self.without_padding(self.kept()));
+                value_statistics(mask, kept)
+            }
+        };
+        (measured, shape)
     }
 
     fn kept_only(&self) -> bool {
@@ -177,7 +229,7 @@ impl UnroundedMask {
                 let shift = self.learned.shift.clone();
                 masked_product(x, self.attended.clone(), shift, keep)
             }
-            None => x * self.multiplier().cast(dtype),
+            None => grouped_product(x, self.multiplier().cast(dtype), 1, false),
         }
     }
 
@@ -271,7 +323,7 @@ impl<const D: usize> Mask<D> {
         if unrounded.attended.shape().num_elements() == 0 {
             return Tensor::zeros([1], (&unrounded.attended.device(), DType::F32));
         }
-        if unrounded.is_fused() && unrounded.computed.is_none() {
+        if unrounded.is_computed_by_kernels() {
             let attended = unrounded.attended.clone().detach();
             return mask_mean(
                 attended,
@@ -279,18 +331,24 @@ impl<const D: usize> Mask<D> {
                 Moment::Kept,
             );
         }
-        let kept = unrounded.values().detach().greater_equal_elem(0.5).float();
-        unrounded.rescaled_for_padding(kept.cast(DType::F32).mean())
+        let kept = value_mean(unrounded.values().detach(), Moment::Kept);
+        unrounded.rescaled_for_padding(kept)
     }
 
     /// Measures the mask, without padding.
     ///
-    /// Compares it with the last mask of the module that was measured. The next call compares with this
-    /// one.
+    /// Compares it with the last mask of the module that was measured so. The next call compares with
+    /// this one.
     pub fn statistics(&self) -> MaskStatistics {
-        let [mask, kept] = [self.unrounded.values(), self.unrounded.kept()];
-        let [mask, kept] = [mask, kept].map(|values| self.unrounded.without_padding(values));
-        MaskStatistics::measure(mask, kept, &self.history)
+        let (measured, shape) = self.unrounded.measure();
+        MaskStatistics::new(measured, shape, Some(&self.history))
+    }
+
+    /// Measures the mask like [`statistics`](Self::statistics), but compares it with no other one:
+    /// `changed` is none.
+    pub fn statistics_alone(&self) -> MaskStatistics {
+        let (measured, shape) = self.unrounded.measure();
+        MaskStatistics::new(measured, shape, None)
     }
 
     /// Whether gradients reach the mask only through kept values.

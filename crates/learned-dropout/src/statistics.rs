@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use burn::tensor::{Bool, DType, Tensor};
+use burn::tensor::{DType, Tensor};
 
-use model::PenaltyKind;
-
-use crate::penalty;
+use crate::ops::differing_share;
 
 /// Statistics of one mask. They stay on the device until they are read.
 #[derive(Clone, Debug)]
@@ -41,47 +39,45 @@ pub struct MaskValues {
 /// Which values of the last measured mask were at least 0.5, to compute the share that changed.
 #[derive(Clone, Debug, Default)]
 pub struct MaskHistory {
-    sides: Arc<Mutex<Option<Tensor<3, Bool>>>>,
+    last: Arc<Mutex<Option<Sides>>>,
+}
+
+/// Which values of a mask are at least 0.5, as [`mask_statistics`](crate::ops::mask_statistics) gives
+/// them, and the shape of the mask.
+#[derive(Clone, Debug)]
+struct Sides {
+    words: Tensor<1>,
+    shape: [usize; 3],
 }
 
 impl MaskHistory {
     /// Stores the sides of a new mask and returns the share that differs from the last one's.
-    fn replace(&self, mask: &Tensor<3>) -> Option<Tensor<1>> {
-        let sides = mask.clone().greater_equal_elem(0.5);
-        let last = match self.sides.lock() {
+    fn replace(&self, sides: Sides) -> Option<Tensor<1>> {
+        let last = match self.last.lock() {
             Ok(mut guard) => guard.replace(sides.clone()),
             Err(poisoned) => poisoned.into_inner().replace(sides.clone()),
         };
-        last.filter(|last| last.dims() == sides.dims())
-            .map(|last| share(last.not_equal(sides)))
+        let last = last.filter(|last| last.shape == sides.shape)?;
+        let count = sides.shape.iter().product();
+        Some(differing_share(last.words, sides.words, count))
     }
 }
 
 impl MaskStatistics {
-    /// Measures a mask `M` and its rounded values `kept`, both `[batch, time, channels]`.
-    pub(crate) fn measure(mask: Tensor<3>, kept: Tensor<3>, history: &MaskHistory) -> Self {
-        let (mask, kept) = (mask.detach().inner_or_self(), kept.detach().inner_or_self());
-        let none = || Tensor::full([1], -1.0, (&mask.device(), DType::F32));
-        let changed = history.replace(&mask).unwrap_or_else(none);
-        let [batch, time, values] = kept.dims();
-        let by_value = kept.clone().reshape([batch * time, values]).sum_dim(0);
-        let by_value = by_value.reshape([values]);
-        // Counts are whole numbers: a bound between two of them is safe from rounding errors.
-        let nearly_all = (batch * time) as f64 - 0.5;
-        let values = Tensor::cat(
-            vec![
-                kept.mean(),
-                share(mask.clone().greater_elem(0.9)),
-                share(mask.clone().lower_elem(0.1)),
-                penalty::mean(PenaltyKind::Entropy, mask.clone()),
-                penalty::mean(PenaltyKind::Squared, mask),
-                share(by_value.clone().lower_elem(0.5)),
-                share(by_value.greater_elem(nearly_all)),
-                changed,
-            ],
-            0,
-        );
-        Self { values }
+    /// The statistics and the sides of a mask of this shape, as
+    /// [`mask_statistics`](crate::ops::mask_statistics) gives them. With a history, the mask is compared with
+    /// the last one and becomes the last one.
+    pub(crate) fn new(
+        (statistics, words): (Tensor<1>, Tensor<1>),
+        shape: [usize; 3],
+        history: Option<&MaskHistory>,
+    ) -> Self {
+        let changed = history.and_then(|history| history.replace(Sides { words, shape }));
+        let none = || Tensor::full([1], -1.0, (&statistics.device(), DType::F32));
+        let changed = changed.unwrap_or_else(none);
+        Self {
+            values: Tensor::cat(vec![statistics, changed], 0),
+        }
     }
 
     /// Reads statistics from the device.
@@ -136,22 +132,12 @@ impl MaskValues {
     }
 }
 
-/// The share of elements that are true, `[1]`.
-fn share<const D: usize>(elements: Tensor<D, Bool>) -> Tensor<1> {
-    elements.float().cast(DType::F32).mean()
-}
-
 /// Removes the autodiff graph, if there is one.
-trait InnerOrSelf {
-    fn inner_or_self(self) -> Self;
-}
-
-impl InnerOrSelf for Tensor<3> {
-    fn inner_or_self(self) -> Self {
-        if self.device().is_autodiff() {
-            self.inner()
-        } else {
-            self
-        }
+pub(crate) fn without_graph<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let tensor = tensor.detach();
+    if tensor.device().is_autodiff() {
+        tensor.inner()
+    } else {
+        tensor
     }
 }

@@ -23,6 +23,7 @@ use crate::mask_sources::{MaskInputs, duplicate};
 use crate::norm::LayerNorm;
 use crate::ops::{
     Precision, duplicated, linear_cross_entropy, sum_of_two, sum_with_shared, tied_rows,
+    token_losses,
 };
 use crate::statistics::MaskStatistics;
 
@@ -271,6 +272,20 @@ impl Transformer {
             .reshape([batch * time, width])
             .matmul(self.token_embedding.weight.val().transpose())
             .reshape([batch, time, self.config.vocabulary])
+    }
+
+    /// The cross-entropy of each of the `targets`, in nats, from a forward pass: both `[batch, time]`. Without
+    /// gradient.
+    pub fn token_losses(&self, forward: &Forward, targets: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, time] = targets.dims();
+        let hidden = forward.hidden.clone();
+        let losses = token_losses(
+            hidden.reshape([batch * time, self.config.width]),
+            forward.output.clone(),
+            targets.reshape([batch * time]),
+            self.precision,
+        );
+        losses.reshape([batch, time])
     }
 
     /// The loss of predicting `targets` from `ids`, both `[batch, time]`.

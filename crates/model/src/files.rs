@@ -1,7 +1,7 @@
 //! Writing files atomically, so that a file is either complete or absent, and reading small ones.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 /// Reads a file that has at most `most` bytes. Memory stays bounded whatever the path leads to, even a
@@ -25,15 +25,31 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the operating system reports. `path` never holds a partly written file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_in_parts(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomically`] of what `write` writes part by part, so that it need not fit into memory.
+///
+/// # Errors
+/// What `write` or the operating system reports. `path` never holds a partly written file, and keeps
+/// what it had before.
+pub fn write_in_parts<T, E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<T, E>,
+) -> Result<T, E> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let mut file = readable_by_others().tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut writer = BufWriter::new(file.as_file_mut());
+    let result = write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder)
+    sync_folder(folder)?;
+    Ok(result)
 }
 
 /// By default only their owner can read temporary files. The renamed file should have the permissions of
@@ -66,6 +82,25 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_half_way_leaves_the_file_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let number = write_in_parts(&path, |file| -> io::Result<u8> {
+            file.write_all(b"12")?;
+            file.write_all(b"345")?;
+            Ok(7)
+        });
+        assert_eq!(number.unwrap(), 7);
+        let failed = write_in_parts(&path, |file| -> io::Result<()> {
+            file.write_all(b"6")?;
+            Err(io::Error::other("no more"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        assert_eq!(std::fs::read(&path).unwrap(), b"12345");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_file_of_just_the_size_is_read() {

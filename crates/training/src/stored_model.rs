@@ -209,7 +209,7 @@ impl StoredModel {
         let mut folders = path.ancestors().take(3);
         let run = folders.find(|folder| folder.join(CONFIG_FILE).is_file());
         run.map(|run| {
-            let config = RunConfig::read(&run.join(CONFIG_FILE), &[])?;
+            let config = RunConfig::read_stored(&run.join(CONFIG_FILE), &[])?;
             Ok(DataFolder::open(run_data::find(run, &config.data.path))?)
         })
         .transpose()

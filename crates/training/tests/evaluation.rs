@@ -2,17 +2,18 @@
 
 mod support;
 
-use burn::tensor::Device;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
 use data::{DataFolder, Split, Tokenizer};
 use learned_dropout::Transformer;
 use learned_dropout_training::evaluation::thresholds::{ThresholdError, calibrate, executed_share};
 use learned_dropout_training::evaluation::{
-    Evaluation, EvaluationError, EvaluationOptions, evaluate,
+    Evaluation, EvaluationError, EvaluationOptions, TokenResult, evaluate, evaluate_tokens,
 };
 use learned_dropout_training::flops;
 use model::feed_forward::MixtureOfExperts;
 use model::initialization::initial_weights;
-use model::{CutInputs, FeedForwardConfig, MaskConfig, TransformerConfig};
+use model::{CutInputs, FeedForwardConfig, MaskConfig, Pass, TransformerConfig};
 use support::Place;
 
 fn config() -> TransformerConfig {
@@ -203,4 +204,149 @@ fn only_dense_models_have_thresholds() {
     assert!(matches!(error, Err(ThresholdError::NotDense(_))));
     let error = calibrate(&mut model(&config()), train, CutInputs::Hidden, 1.5);
     assert!(matches!(error, Err(ThresholdError::Sparsity { found }) if found == 1.5));
+}
+
+/// All results of tokens, with their texts.
+fn results(
+    model: &Transformer,
+    data: &DataFolder,
+    options: EvaluationOptions,
+) -> (Evaluation, Vec<TokenResult<'static>>) {
+    let tokenizer = data.tokenizer().unwrap();
+    let tokens = data.split(Split::Validation);
+    let mut results = Vec::new();
+    let mut each = |result: &TokenResult<'_>| {
+        results.push(TokenResult {
+            text: result.text.to_string().into(),
+            ..result.clone()
+        });
+        Ok(())
+    };
+    let found = evaluate_tokens(model, tokens, &tokenizer, options, &mut |_| {}, &mut each);
+    (found.unwrap(), results)
+}
+
+#[test]
+fn every_token_has_a_result_of_its_own() {
+    let place = Place::new();
+    let masked = TransformerConfig {
+        learned_dropout: Some(MaskConfig::default()),
+        ..config()
+    };
+    let model = model(&masked);
+    let options = EvaluationOptions {
+        batch: 3,
+        ..EvaluationOptions::default()
+    };
+    let (evaluation, results) = results(&model, place.data(), options);
+    let whole = evaluated(&model, place.data(), options).unwrap();
+    assert_eq!(evaluation.tokens, whole.tokens);
+    assert!((evaluation.loss - whole.loss).abs() < 1e-5);
+    assert!((evaluation.kept.unwrap() - whole.kept.unwrap()).abs() < 1e-5);
+    assert_eq!(
+        evaluation.bits_per_byte.is_some(),
+        whole.bits_per_byte.is_some()
+    );
+    // The tokens of the split, but the first one.
+    let split = place.data().split(Split::Validation);
+    let mut tokens = vec![0; split.len()];
+    split.window(0, &mut tokens).unwrap();
+    assert_eq!(results.len(), tokens.len() - 1);
+    let mean = results
+        .iter()
+        .map(|result| f64::from(result.loss))
+        .sum::<f64>();
+    assert!((mean / results.len() as f64 - evaluation.loss).abs() < 1e-6);
+    for (index, result) in results.iter().enumerate() {
+        assert_eq!(result.position, index as u64 + 1);
+        assert_eq!(result.token, tokens[index + 1]);
+        assert_eq!(result.text, char::from(result.token as u8).to_string());
+        assert_eq!(result.bytes, None);
+        assert!((0.0..=1.0).contains(&result.kept.unwrap()));
+    }
+    // The second window, from the logits.
+    let window: Vec<i32> = tokens[32..64].iter().map(|&id| id as i32).collect();
+    let ids = Tensor::from_data(TensorData::new(window, [1, 32]), &Device::flex());
+    let forward = model.forward(ids, &Pass::Evaluate);
+    let logarithms = log_softmax(model.logits(forward.hidden), 2).into_data();
+    let logarithms: Vec<f32> = logarithms.iter::<f32>().collect();
+    for place in 0..32 {
+        let result = &results[32 + place];
+        let expected = -logarithms[place * 256 + result.token as usize];
+        assert!(
+            (result.loss - expected).abs() < 1e-4,
+            "{result:?}: {expected}"
+        );
+        let kept = forward.masks.iter().map(|mask| {
+            let row = mask.kept().narrow(1, place, 1).mean().into_data();
+            row.iter::<f32>().next().unwrap()
+        });
+        let kept = kept.sum::<f32>() / forward.masks.len() as f32;
+        assert!((result.kept.unwrap() - kept).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_token_of_half_a_letter_shows_its_byte() {
+    let place = Place::new();
+    let line = |model: &Transformer, token: u32| {
+        let tokenizer = Tokenizer::byte();
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = [65, token]
+            .iter()
+            .flat_map(|&id| (id as u16).to_le_bytes())
+            .collect();
+        for file in ["tokenizer.json", "meta.json", "train.bin"] {
+            std::fs::copy(place.data().path().join(file), folder.path().join(file)).unwrap();
+        }
+        std::fs::write(folder.path().join("val.bin"), bytes).unwrap();
+        let meta = std::fs::read_to_string(folder.path().join("meta.json")).unwrap();
+        let mut meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
+        meta["validation"]["tokens"] = 2.into();
+        std::fs::write(folder.path().join("meta.json"), meta.to_string()).unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        let mut lines = Vec::new();
+        let mut each = |result: &TokenResult<'_>| {
+            lines.push(serde_json::to_string(result)?);
+            Ok(())
+        };
+        let (tokens, options) = (data.split(Split::Validation), EvaluationOptions::default());
+        evaluate_tokens(model, tokens, &tokenizer, options, &mut |_| {}, &mut each).unwrap();
+        lines
+    };
+    let model = ignorant(&config());
+    let loss = 256_f32.ln();
+    let expected = format!(r#"{{"position":1,"token":66,"text":"B","loss":{loss}}}"#);
+    assert_eq!(line(&model, 66), [expected]);
+    let expected = format!(r#"{{"position":1,"token":195,"text":"�","bytes":"c3","loss":{loss}}}"#);
+    assert_eq!(line(&model, 195), [expected]);
+}
+
+#[test]
+fn a_failing_receiver_ends_the_evaluation() {
+    let place = Place::new();
+    let tokenizer = place.data().tokenizer().unwrap();
+    let tokens = place.data().split(Split::Validation);
+    let mut left = 5;
+    let mut each = |_: &TokenResult<'_>| {
+        left -= 1;
+        match left {
+            0 => Err(std::io::Error::other("the disk is full")),
+            _ => Ok(()),
+        }
+    };
+    let error = evaluate_tokens(
+        &ignorant(&config()),
+        tokens,
+        &tokenizer,
+        EvaluationOptions::default(),
+        &mut |_| {},
+        &mut each,
+    );
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the results of the tokens cannot be written: the disk is full"
+    );
+    assert_eq!(left, 0);
 }

@@ -31,9 +31,9 @@ fn evaluation(step: u64) -> Metrics {
         step,
         train_loss: 1.5,
         validation_loss: 2.5,
+        sets: [("news".to_string(), 3.5)].into(),
         best: true,
-        mask: None,
-        feed_forward: None,
+        ..EvaluationMetrics::default()
     })
 }
 
@@ -68,7 +68,12 @@ fn lines_have_the_documented_keys() {
     };
     file.append(&Metrics::End(EndMetrics::new(1, &end)))
         .unwrap();
-    let lines = lines(&path);
+    let mut lines = lines(&path);
+    for line in &mut lines {
+        let time = line.as_object_mut().unwrap().remove("time");
+        // In seconds: 1.7e9 was in November 2023.
+        assert!(time.unwrap().as_f64().unwrap() > 1.7e9);
+    }
     assert_eq!(
         lines[2],
         serde_json::json!({
@@ -264,6 +269,7 @@ fn events_decode_to_what_was_written() {
     let (number, values) = scalars(&records[2]);
     assert_eq!(number, 300);
     assert!(values.contains(&("validation/loss".into(), 2.5)));
+    assert!(values.contains(&("news/loss".into(), 3.5)));
     let text = fields(&records[3]);
     let summary = fields(field(&text, 5).unwrap());
     let tensor = fields(field(&fields(&summary[0].1), 8).unwrap());

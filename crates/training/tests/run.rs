@@ -6,7 +6,9 @@ use std::path::Path;
 
 use learned_dropout_training::checkpoints::{BEST, LATEST};
 use learned_dropout_training::config::RunConfig;
-use learned_dropout_training::metrics::{EvaluationMetrics, Metrics, StepMetrics};
+use learned_dropout_training::metrics::{
+    EnvironmentMetrics, EvaluationMetrics, Metrics, StepMetrics,
+};
 use learned_dropout_training::run_folder::RunFolderError;
 use learned_dropout_training::trainer::{Setup, TrainError};
 use support::{Place, finish, train};
@@ -30,6 +32,10 @@ fn metrics(run: &Path) -> Vec<String> {
             Metrics::Step(step) => format!("{} {} {}", step.step, step.loss, step.gradient_norm),
             Metrics::Evaluation(of) => {
                 format!("{} {} {}", of.step, of.train_loss, of.validation_loss)
+            }
+            Metrics::Sample(sample) => format!("{} {}", sample.step, sample.text),
+            Metrics::Environment(of) => {
+                format!("{:?}", EnvironmentMetrics { time: None, ..of })
             }
             other => format!("{other:?}"),
         })

@@ -1,9 +1,14 @@
 //! `ldrop eval`.
 
+use std::io::Write;
+
 use data::{DataFolder, Split};
 use learned_dropout::Transformer;
+use model::files::write_in_parts;
 use training::evaluation::thresholds::{ThresholdError, calibrate, executed_share};
-use training::evaluation::{Evaluation, EvaluationOptions, evaluate};
+use training::evaluation::{
+    Evaluation, EvaluationError, EvaluationOptions, TokenResult, evaluate, evaluate_tokens,
+};
 use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
@@ -41,11 +46,31 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
         "{wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
         common.quiet,
     );
-    let evaluation = evaluate(&model, tokens, &tokenizer, options, &mut |done| {
-        bar.set_position(done);
-    });
+    let mut progress = |done| bar.set_position(done);
+    let evaluation = match &arguments.per_token {
+        None => evaluate(&model, tokens, &tokenizer, options, &mut progress),
+        Some(path) => write_in_parts(path, |file| {
+            let mut write = |result: &TokenResult<'_>| {
+                serde_json::to_writer(&mut *file, result)?;
+                file.write_all(b"\n")
+            };
+            evaluate_tokens(
+                &model,
+                tokens,
+                &tokenizer,
+                options,
+                &mut progress,
+                &mut write,
+            )
+        }),
+    };
     bar.finish_and_clear();
-    let mut evaluation = evaluation?;
+    let mut evaluation = evaluation.map_err(|error| match (error, &arguments.per_token) {
+        (EvaluationError::Receiver(error), Some(path)) => {
+            Failure::work(format!("{}: {error}", path.display()))
+        }
+        (error, _) => error.into(),
+    })?;
     if cut.is_some() {
         evaluation.executed = Some(executed_share(&mut model));
     }

@@ -1,5 +1,6 @@
 //! `ldrop train`.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -11,12 +12,14 @@ use training::config::RunConfig;
 use training::metrics::{EndMetrics, EvaluationMetrics};
 use training::report::{Format, REPORT_FILE, Report};
 use training::trainer::{
-    Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Started, Stepped, Trainer,
+    Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Spent, Started, Stepped, Trainer,
 };
 
 use crate::arguments::{Common, TrainArguments};
 use crate::failure::Failure;
-use crate::terminal::{print, print_json, print_message, printable, progress_bar, thousands};
+use crate::terminal::{
+    length_of_time, print, print_json, print_message, printable, progress_bar, thousands,
+};
 use crate::text_generation::{prompt_ids, stream_text};
 use crate::{machine, quickstart, stop};
 
@@ -241,6 +244,10 @@ impl Observer for View {
     }
 
     fn evaluated(&mut self, metrics: &EvaluationMetrics) {
+        let sets = metrics.sets.iter();
+        let sets: String = sets
+            .map(|(name, loss)| format!(", {name} {loss:.4}"))
+            .collect();
         let kept = metrics.mask.as_ref();
         let kept = kept.map_or(String::new(), |mask| {
             format!(", kept {:.1}%", mask.mean.kept * 100.0)
@@ -250,7 +257,7 @@ impl Observer for View {
             format!(", used {:.1}%", used.density * 100.0)
         });
         self.show_message(&format!(
-            "step {}: training loss {:.4}, validation loss {:.4}{kept}{used}{}",
+            "step {}: training loss {:.4}, validation loss {:.4}{sets}{kept}{used}{}",
             metrics.step,
             metrics.train_loss,
             metrics.validation_loss,
@@ -290,8 +297,12 @@ struct Summary<'a> {
     early_end: Option<EndMetrics>,
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
+    sets: Option<&'a BTreeMap<String, f64>>,
     kept: Option<f64>,
     tokens_per_second: Option<f64>,
+    seconds: Spent,
+    /// Of the seconds, from 0 to 1.
+    evaluation_share: f64,
     sample: Option<&'a str>,
     run: &'a Path,
     latest: Option<&'a Path>,
@@ -307,10 +318,13 @@ fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Res
         early_end: outcome.early_end(),
         train_loss: last.map(|metrics| metrics.train_loss),
         validation_loss: last.map(|metrics| metrics.validation_loss),
+        sets: last.map(|metrics| &metrics.sets),
         kept: last
             .and_then(|metrics| metrics.mask.as_ref())
             .map(|mask| mask.mean.kept),
         tokens_per_second: view.speed,
+        seconds: outcome.spent,
+        evaluation_share: outcome.spent.evaluation_share(),
         sample: view.sample.as_deref(),
         run: folder,
         latest: outcome.latest.as_deref(),
@@ -342,6 +356,9 @@ fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
             "training loss    {train:.4}\nvalidation loss  {validation:.4}"
         ))?;
     }
+    for (name, loss) in summary.sets.into_iter().flatten() {
+        print(&format!("{:<15}  {loss:.4}", format!("{name} loss")))?;
+    }
     if let Some(kept) = summary.kept {
         print(&format!(
             "kept             {:.1}% of the masked activations",
@@ -354,6 +371,13 @@ fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
             thousands(speed as u64)
         ))?;
     }
+    print(&format!(
+        "time             {} of training, {} of evaluations ({:.0}% of all), {} of checkpoints",
+        length_of_time(summary.seconds.training),
+        length_of_time(summary.seconds.evaluations),
+        summary.evaluation_share * 100.0,
+        length_of_time(summary.seconds.checkpoints),
+    ))?;
     if let Some(sample) = summary.sample {
         print(&format!("sample\n{}", indented(sample)))?;
     }

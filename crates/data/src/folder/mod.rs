@@ -17,7 +17,7 @@ pub(crate) use tokens::hexadecimal;
 
 use crate::error::DataError;
 use crate::shards::SHARD_FILE;
-use crate::tokenizer::{Tokenizer, TokenizerError, read_file};
+use crate::tokenizer::{Tokenizer, TokenizerChoice, TokenizerError, read_file};
 
 /// File name of the training part in a data folder.
 pub const TRAIN_FILE: &str = "train.bin";
@@ -161,24 +161,10 @@ impl DataFolder {
         };
         let path = self.path.join(TOKENIZER_FILE);
         let tokenizer = Tokenizer::from_contents(&path, &contents)?;
-        let description =
-            |vocabulary, kind, end| format!("{vocabulary} tokens ({kind}, end-of-text {end:?})");
         let meta = &self.meta;
-        let expected = description(meta.vocabulary, meta.tokenizer, meta.end_of_text);
-        let found = description(
-            tokenizer.vocabulary() as u64,
-            tokenizer.kind(),
-            tokenizer.end_of_text(),
-        );
-        if expected == found {
-            Ok(tokenizer)
-        } else {
-            Err(DataError::Damaged {
-                path,
-                expected,
-                found,
-            })
-        }
+        let stated = (meta.vocabulary, meta.tokenizer, meta.end_of_text);
+        check_tokenizer(path, &tokenizer, stated)?;
+        Ok(tokenizer)
     }
 
     /// A fingerprint for recognizing the same data, for example when training is resumed.
@@ -254,6 +240,28 @@ pub(crate) fn read_tokenizer(
     let contents = read_file(&path)?;
     check_hash(&path, hash, hexadecimal(xxh3_128(&contents)), description)?;
     Ok(contents)
+}
+
+/// Compares the tokenizer in a file with what a description states: its number of tokens, its kind and its
+/// end-of-text token.
+pub(crate) fn check_tokenizer(
+    path: PathBuf,
+    tokenizer: &Tokenizer,
+    stated: (u64, TokenizerChoice, Option<u32>),
+) -> Result<(), DataError> {
+    let vocabulary = tokenizer.vocabulary() as u64;
+    let found = (vocabulary, tokenizer.kind(), tokenizer.end_of_text());
+    if found == stated {
+        return Ok(());
+    }
+    let in_words = |(tokens, kind, end): (u64, TokenizerChoice, Option<u32>)| {
+        format!("{tokens} tokens ({kind}, end-of-text {end:?})")
+    };
+    Err(DataError::Damaged {
+        path,
+        expected: in_words(stated),
+        found: in_words(found),
+    })
 }
 
 /// Compares the hash of a file with the one that `description` states.

@@ -8,7 +8,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{DOCUMENTS_FILE, SHARD_FILE, ShardDescription, TOKENS_FILE};
 use crate::error::DataError;
-use crate::folder::{TOKENIZER_FILE, Tokens, check_hash, hexadecimal, read_tokenizer};
+use crate::folder::{
+    TOKENIZER_FILE, TokenType, Tokens, check_hash, check_tokenizer, hexadecimal, read_tokenizer,
+};
 use crate::tokenizer::Tokenizer;
 
 /// Bytes of a document's lengths in `documents.bin`.
@@ -53,12 +55,24 @@ impl ShardFolder {
         })
     }
 
-    /// Reads the tokenizer.
+    /// Reads the tokenizer, and compares it with the description. Otherwise ids could be merged that it
+    /// does not have, or tokens of another size than those of the merged folder.
     pub fn tokenizer(&self) -> Result<Tokenizer, DataError> {
-        let hash = &self.description.tokenizer_hash;
-        let contents = read_tokenizer(&self.path, hash, SHARD_FILE)?;
+        let stated = &self.description;
+        let contents = read_tokenizer(&self.path, &stated.tokenizer_hash, SHARD_FILE)?;
         let path = self.path.join(TOKENIZER_FILE);
-        Ok(Tokenizer::from_contents(&path, &contents)?)
+        let tokenizer = Tokenizer::from_contents(&path, &contents)?;
+        let about_it = (stated.vocabulary, stated.tokenizer, stated.end_of_text);
+        check_tokenizer(path, &tokenizer, about_it)?;
+        let token_type = TokenType::for_vocabulary(tokenizer.vocabulary());
+        if stated.token_type != token_type {
+            return Err(DataError::Damaged {
+                path: self.path.join(SHARD_FILE),
+                expected: format!("tokens of {} bytes", token_type.size()),
+                found: format!("tokens of {} bytes", stated.token_type.size()),
+            });
+        }
+        Ok(tokenizer)
     }
 
     /// The lengths of its documents. They have the hash and the sums that the description says, so adding

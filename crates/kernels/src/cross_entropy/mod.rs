@@ -90,6 +90,36 @@ pub fn linear_cross_entropy(
     ((sum / shape.tokens as f64) as f32, gradients)
 }
 
+/// The cross-entropy of each token, in nats: that of `softmax(hidden · weightᵀ)`, whose mean
+/// [`linear_cross_entropy`] gives.
+///
+/// # Panics
+/// If the lengths do not fit the shape, or a target is not below the vocabulary.
+pub fn token_losses(
+    hidden: &[f32],
+    weight: &[f32],
+    targets: &[u32],
+    shape: Shape,
+    precision: Precision,
+) -> Vec<f32> {
+    shape.check(hidden, weight, targets);
+    let packed = Weight::new(weight, shape, false, precision);
+    let chunk = shape.chunk(precision);
+    let hidden = hidden.chunks(chunk * shape.width);
+    let losses = hidden
+        .zip(targets.chunks(chunk))
+        .flat_map(|(hidden, targets)| {
+            let chunk = Chunk {
+                shape,
+                hidden,
+                targets,
+                scale: 1.0,
+            };
+            chunk.states(&packed, precision)
+        });
+    losses.map(|state| state.loss() as f32).collect()
+}
+
 /// Tokens whose exponentials are saved at the same time.
 struct Chunk<'a> {
     shape: Shape,
@@ -101,6 +131,12 @@ struct Chunk<'a> {
 impl Chunk<'_> {
     /// The sum of the losses.
     fn loss(&self, packed: &Weight, precision: Precision) -> f64 {
+        let states = self.states(packed, precision);
+        states.iter().map(Softmax::loss).sum()
+    }
+
+    /// The softmax of each token.
+    fn states(&self, packed: &Weight, precision: Precision) -> Vec<Softmax> {
         let (shape, count) = (self.shape, self.targets.len());
         let tile = tile_of_chunk(count, precision);
         let mut states = vec![Softmax::NOTHING; count];
@@ -121,7 +157,7 @@ impl Chunk<'_> {
                 };
                 part.sweep(packed, shape, places, None);
             });
-        states.iter().map(Softmax::loss).sum()
+        states
     }
 
     /// The sum of the losses. Writes the gradient of the hidden state to `dhidden`, and adds that

@@ -3,7 +3,7 @@
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Flex, backend_extension};
+use burn::backend::{Autodiff, AutodiffBackend, Flex, backend_extension};
 use burn::tensor::{Int, Tensor};
 use kernels::product::Precision;
 
@@ -24,6 +24,22 @@ pub fn linear_cross_entropy(
     precision: Precision,
 ) -> Tensor<1> {
     on_backend!(linear_cross_entropy(hidden, weight, targets; precision))
+}
+
+/// The cross-entropy of each token in nats, `[tokens]`: those whose mean [`linear_cross_entropy`] gives.
+/// Without gradient.
+///
+/// # Shapes
+/// - `hidden`: `[tokens, channels]`
+/// - `weight`: `[vocabulary, channels]`
+/// - `targets`: `[tokens]`, each below the vocabulary
+pub fn token_losses(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    targets: Tensor<1, Int>,
+    precision: Precision,
+) -> Tensor<1> {
+    on_backend!(token_losses(hidden, weight, targets; precision))
 }
 
 /// Cross-entropies on a backend.
@@ -50,6 +66,16 @@ pub trait CrossEntropyOps: ArithmeticOps {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         plain::linear_cross_entropy_with_gradients::<Self>(hidden, weight, targets)
     }
+
+    /// The cross-entropy of each token, `[tokens]`. Without gradient.
+    fn token_losses(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
+        plain::token_losses::<Self>(hidden, weight, targets)
+    }
 }
 
 pub mod plain {
@@ -63,17 +89,27 @@ pub mod plain {
         weight: FloatTensor<B>,
         targets: IntTensor<B>,
     ) -> FloatTensor<B> {
-        let logits = B::float_matmul(hidden, B::float_transpose(weight));
-        negative_mean_at::<B>(B::log_softmax(logits, 1), targets)
+        B::float_mean(token_losses::<B>(hidden, weight, targets))
     }
 
-    fn negative_mean_at<B: Backend>(
+    /// Plain body of the method of this name.
+    pub fn token_losses<B: Backend>(
+        hidden: FloatTensor<B>,
+        weight: FloatTensor<B>,
+        targets: IntTensor<B>,
+    ) -> FloatTensor<B> {
+        let logits = B::float_matmul(hidden, B::float_transpose(weight));
+        negative_at::<B>(B::log_softmax(logits, 1), targets)
+    }
+
+    fn negative_at<B: Backend>(
         logarithms: FloatTensor<B>,
         targets: IntTensor<B>,
     ) -> FloatTensor<B> {
         let [tokens, _] = logarithms.shape().dims();
         let targets = B::int_reshape(targets, Shape::new([tokens, 1]));
-        B::float_neg(B::float_mean(B::float_gather(1, logarithms, targets)))
+        let at_targets = B::float_gather(1, logarithms, targets);
+        B::float_neg(B::float_reshape(at_targets, Shape::new([tokens])))
     }
 
     /// Plain body of the method of this name.
@@ -87,7 +123,7 @@ pub mod plain {
         let dtype = hidden.dtype().into();
         let logits = B::float_matmul(hidden.clone(), B::float_transpose(weight.clone()));
         let logarithms = B::log_softmax(logits, 1);
-        let loss = negative_mean_at::<B>(logarithms.clone(), targets.clone());
+        let loss = B::float_mean(negative_at::<B>(logarithms.clone(), targets.clone()));
         let targets = B::int_reshape(targets, Shape::new([tokens, 1]));
         let minus_one = B::float_full(Shape::new([tokens, 1]), (-1.0).into(), &device, dtype);
         let probabilities = B::float_exp(logarithms);
@@ -99,6 +135,15 @@ pub mod plain {
     }
 }
 
+fn kernel_shape(hidden: &KernelInput, weight: &KernelInput) -> kernels::cross_entropy::Shape {
+    let ([tokens, width], [vocabulary, _]) = (hidden.dims(), weight.dims());
+    kernels::cross_entropy::Shape {
+        tokens,
+        width,
+        vocabulary,
+    }
+}
+
 /// The kernel's loss, and the gradients with respect to `hidden` and `weight` if they are wanted.
 fn by_kernel(
     hidden: &KernelInput,
@@ -107,12 +152,7 @@ fn by_kernel(
     with_gradients: bool,
     precision: Precision,
 ) -> (Float, Option<kernels::cross_entropy::Gradients>) {
-    let ([tokens, width], [vocabulary, _]) = (hidden.dims(), weight.dims());
-    let shape = kernels::cross_entropy::Shape {
-        tokens,
-        width,
-        vocabulary,
-    };
+    let shape = kernel_shape(hidden, weight);
     let (loss, gradients) = kernels::cross_entropy::linear_cross_entropy(
         hidden,
         weight,
@@ -160,6 +200,24 @@ impl CrossEntropyOps for Flex {
             None => plain::linear_cross_entropy_with_gradients::<Self>(hidden, weight, targets),
         }
     }
+
+    fn token_losses(
+        hidden: Float,
+        weight: Float,
+        targets: IntTensor<Self>,
+        precision: Precision,
+    ) -> Float {
+        match indices(&targets).filter(|_| are_f32(&[&hidden, &weight])) {
+            Some(targets) => {
+                let [hidden, weight] = [hidden, weight].map(KernelInput::new);
+                let shape = kernel_shape(&hidden, &weight);
+                vector(kernels::cross_entropy::token_losses(
+                    &hidden, &weight, &targets, shape, precision,
+                ))
+            }
+            None => plain::token_losses::<Self>(hidden, weight, targets),
+        }
+    }
 }
 
 #[cfg(feature = "gpu")]
@@ -184,5 +242,16 @@ impl<B: CrossEntropyOps, C: CheckpointStrategy> CrossEntropyOps for Autodiff<B, 
             },
             |gradient, saved| saved.map(|saved| B::scaled(saved, gradient.clone())),
         )
+    }
+
+    fn token_losses(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let (hidden, weight) = (hidden.into_primitive(), weight.into_primitive());
+        let losses = B::token_losses(hidden, weight, targets, precision);
+        <Self as AutodiffBackend>::from_inner(losses)
     }
 }

@@ -1,4 +1,5 @@
-//! Masks that are one cosine, `M = 0.5 cos(attended + shift) + 0.5`: rounded, multiplied and measured.
+//! Masks that are one cosine, `M = 0.5 cos(attended + shift) + 0.5`: rounded, multiplied and measured. Also
+//! the rounding and the means of any mask, from its values.
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
@@ -41,7 +42,17 @@ pub fn mask_mean(attended: Tensor<3>, shift: Tensor<1>, moment: Moment) -> Tenso
     on_backend!(mask_mean(attended, shift; moment))
 }
 
-/// Masks of one cosine on a backend.
+/// `round(M)` of any mask, zeros and ones, with straight-through gradients: `[batch, time, values]`.
+pub fn rounded_values(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
+    on_backend!(rounded_values(mask; keep))
+}
+
+/// The mean of a moment over the elements of any mask, `[batch, time, values]`: `[1]`.
+pub fn value_mean(mask: Tensor<3>, moment: Moment) -> Tensor<1> {
+    on_backend!(value_mean(mask; moment))
+}
+
+/// Masks on a backend. Those without `value` in their names are of masks of one cosine.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait MaskOps: Backend {
     /// `x · round(0.5 cos(attended + shift) + 0.5)`, all `[batch, time, channels]` but the shift,
@@ -106,6 +117,25 @@ pub trait MaskOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         plain::mask_mean_backward::<Self>(gradient, attended, shift, moment)
     }
+
+    /// `round(mask)` for a mask of `[batch, time, values]`. The gradient passes straight through.
+    fn rounded_values(mask: FloatTensor<Self>, keep: Keep) -> FloatTensor<Self> {
+        plain::rounded_values::<Self>(mask, keep)
+    }
+
+    /// The mean of a moment over the elements of a mask, `[1]`.
+    fn value_mean(mask: FloatTensor<Self>, moment: Moment) -> FloatTensor<Self> {
+        plain::value_mean::<Self>(mask, moment)
+    }
+
+    /// The gradient of [`value_mean`](Self::value_mean); `gradient` is `[1]`.
+    fn value_mean_backward(
+        gradient: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        moment: Moment,
+    ) -> FloatTensor<Self> {
+        plain::value_mean_backward::<Self>(gradient, mask, moment)
+    }
 }
 
 pub mod plain {
@@ -121,12 +151,15 @@ pub mod plain {
     use crate::ops::tokens::{per_channel, sum_over_tokens};
 
     /// `attended + shift`, with the shift repeated for every token.
-    fn shifted<B: Backend>(attended: FloatTensor<B>, shift: FloatTensor<B>) -> FloatTensor<B> {
+    pub(in crate::ops) fn shifted<B: Backend>(
+        attended: FloatTensor<B>,
+        shift: FloatTensor<B>,
+    ) -> FloatTensor<B> {
         let rank = attended.shape().num_dims();
         B::float_add(attended, per_channel::<B>(shift, rank))
     }
 
-    fn mask<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
+    pub(in crate::ops) fn mask<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
         B::float_add_scalar(
             B::float_mul_scalar(B::float_cos(shifted), 0.5.into()),
             0.5.into(),
@@ -149,7 +182,7 @@ pub mod plain {
     }
 
     /// 1 where the mask is kept, else 0.
-    fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
+    pub(in crate::ops) fn kept<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
         let settings = get_or_init_device_settings::<B>(&mask.device());
         let dtype = mask.dtype().into();
         let shape = mask.shape();
@@ -229,7 +262,16 @@ pub mod plain {
         shift: FloatTensor<B>,
         moment: Moment,
     ) -> FloatTensor<B> {
-        let mask = mask::<B>(shifted::<B>(attended, shift));
+        value_mean::<B>(mask::<B>(shifted::<B>(attended, shift)), moment)
+    }
+
+    /// Plain body of the method of this name.
+    pub fn rounded_values<B: Backend>(mask: FloatTensor<B>, keep: Keep) -> FloatTensor<B> {
+        kept::<B>(mask, keep)
+    }
+
+    /// Plain body of the method of this name.
+    pub fn value_mean<B: Backend>(mask: FloatTensor<B>, moment: Moment) -> FloatTensor<B> {
         let values = match moment {
             Moment::Squared => B::float_mul_scalar(B::float_mul(mask.clone(), mask), 0.5.into()),
             Moment::Linear => mask,
@@ -250,26 +292,35 @@ pub mod plain {
         moment: Moment,
     ) -> (FloatTensor<B>, FloatTensor<B>) {
         let z = shifted::<B>(attended, shift);
-        let count = z.shape().num_elements();
-        let rank = z.shape().num_dims();
-        let mask = mask::<B>(z.clone());
-        let slope = B::float_mul_scalar(mask_slope::<B>(z), (1.0 / count as f64).into());
+        let dmask = value_mean_backward::<B>(gradient, mask::<B>(z.clone()), moment);
+        let dattended = B::float_mul(mask_slope::<B>(z), dmask);
+        (dattended.clone(), sum_over_tokens::<B>(dattended))
+    }
+
+    /// Plain body of the method of this name.
+    pub fn value_mean_backward<B: Backend>(
+        gradient: FloatTensor<B>,
+        mask: FloatTensor<B>,
+        moment: Moment,
+    ) -> FloatTensor<B> {
+        let (count, rank) = (mask.shape().num_elements(), mask.shape().num_dims());
+        let (shape, device, dtype) = (mask.shape(), mask.device(), mask.dtype().into());
         let slope = match moment {
-            Moment::Squared => B::float_mul(slope, mask),
-            Moment::Linear => slope,
+            Moment::Squared => mask,
+            Moment::Linear => B::float_ones(shape, &device, dtype),
             Moment::Entropy => {
                 let moved = B::float_add_scalar(mask.clone(), 1e-9.into());
                 let ratio = B::float_div(mask, moved.clone());
                 let sum = B::float_add(B::float_log(moved), ratio);
-                B::float_mul(slope, B::float_mul_scalar(sum, (-LOG2_E).into()))
+                B::float_mul_scalar(sum, (-LOG2_E).into())
             }
-            Moment::Kept => B::float_zeros(slope.shape(), &slope.device(), slope.dtype().into()),
+            Moment::Kept => B::float_zeros(shape, &device, dtype),
         };
-        let dattended = B::float_mul(
+        let slope = B::float_mul_scalar(slope, (1.0 / count as f64).into());
+        B::float_mul(
             slope,
             B::float_reshape(gradient, Shape::from(vec![1; rank])),
-        );
-        (dattended.clone(), sum_over_tokens::<B>(dattended))
+        )
     }
 }
 
@@ -359,6 +410,30 @@ impl MaskOps for Flex {
             }
         }
     }
+
+    fn rounded_values(mask: Float, keep: Keep) -> Float {
+        match kernel_inputs([mask]) {
+            Ok([mask]) => tensor(kernels::mask::rounded_values(&mask, keep), mask.shape()),
+            Err([mask]) => plain::rounded_values::<Self>(mask, keep),
+        }
+    }
+
+    fn value_mean(mask: Float, moment: Moment) -> Float {
+        match kernel_inputs([mask]) {
+            Ok([mask]) => vector(vec![kernels::mask::value_mean(&mask, moment)]),
+            Err([mask]) => plain::value_mean::<Self>(mask, moment),
+        }
+    }
+
+    fn value_mean_backward(gradient: Float, mask: Float, moment: Moment) -> Float {
+        match kernel_inputs([gradient, mask]) {
+            Ok([gradient, mask]) => {
+                let dmask = kernels::mask::value_mean_backward(&mask, moment, gradient[0]);
+                tensor(dmask, mask.shape())
+            }
+            Err([gradient, mask]) => plain::value_mean_backward::<Self>(gradient, mask, moment),
+        }
+    }
 }
 
 #[cfg(feature = "gpu")]
@@ -403,6 +478,22 @@ impl<B: MaskOps, C: CheckpointStrategy> MaskOps for Autodiff<B, C> {
             move |gradient, [attended, shift]| {
                 B::mask_mean_backward(gradient, attended, shift, moment)
             },
+        )
+    }
+
+    fn rounded_values(mask: FloatTensor<Self>, keep: Keep) -> FloatTensor<Self> {
+        Tape::<B, C>::saving_nothing(
+            [mask],
+            |[mask]| B::rounded_values(mask, keep),
+            |gradient| [gradient],
+        )
+    }
+
+    fn value_mean(mask: FloatTensor<Self>, moment: Moment) -> FloatTensor<Self> {
+        Tape::<B, C>::saving_inputs(
+            [mask],
+            |[mask]| B::value_mean(mask, moment),
+            move |gradient, [mask]| [B::value_mean_backward(gradient, mask, moment)],
         )
     }
 }

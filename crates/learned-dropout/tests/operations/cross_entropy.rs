@@ -48,6 +48,37 @@ pub fn linear_cross_entropy(draw: &mut Draw) {
     .check();
 }
 
+pub fn token_losses(draw: &mut Draw) {
+    let (tokens, width, vocabulary) = (draw.size(1..80), draw.size(1..20), draw.size(1..300));
+    let targets: Vec<usize> = (0..tokens).map(|token| token * 7919 % vocabulary).collect();
+    Operation {
+        inputs: [
+            draw.normal([tokens, width]),
+            draw.normal([vocabulary, width]),
+        ],
+        operation: &|[hidden, weight]| {
+            let (hidden, weight) = (tensor(hidden), tensor(weight));
+            let targets = ids(&targets, &hidden);
+            let losses = ops::token_losses(hidden, weight, targets, Precision::F32);
+            [losses.into_dispatch()]
+        },
+        plain: &|[hidden, weight]| {
+            let targets = ids(&targets, &tensor::<2>(hidden.clone())).into_dispatch();
+            [plain::token_losses::<Dispatch>(hidden, weight, targets)]
+        },
+        plain_backward: None,
+        formula: &|[hidden, weight]| {
+            let (hidden, weight) = (tensor::<2>(hidden), tensor::<2>(weight));
+            let targets = ids(&targets, &hidden).reshape([tokens, 1]);
+            let logits = log_softmax(hidden.matmul(weight.transpose()), 1);
+            [(-logits.gather(1, targets))
+                .reshape([tokens])
+                .into_dispatch()]
+        },
+    }
+    .check();
+}
+
 /// With a single token its probability is 1 and the gradient is 0. The two sums that cancel have one term for
 /// each token and are at most as large as the largest factor; each term is rounded to 2⁻²⁴.
 #[test]

@@ -18,12 +18,12 @@ use crate::operation::{Operation, TOLERANCE};
 use crate::support::device;
 
 /// `M`.
-fn mask_formula(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
+pub fn mask_formula(attended: Tensor<3>, shift: Tensor<1>) -> Tensor<3> {
     ((attended + shift.unsqueeze()).cos() + 1.0) * 0.5
 }
 
 /// The threshold that value `index` of a mask must reach to be kept.
-fn threshold_of(keep: Keep, index: usize) -> f32 {
+pub fn threshold_of(keep: Keep, index: usize) -> f32 {
     let noise = |generator: Philox| unit(generator.number(index as u64));
     match keep {
         Keep::Threshold(threshold) => threshold,
@@ -33,7 +33,7 @@ fn threshold_of(keep: Keep, index: usize) -> f32 {
 }
 
 /// The rounded mask, with the gradient of the mask.
-fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
+pub fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
     let count = mask.dims().iter().product::<usize>();
     let bars = (0..count).map(|index| threshold_of(keep, index)).collect();
     let bars = constant(bars, mask.dims(), &mask);
@@ -42,7 +42,7 @@ fn rounded_formula(mask: Tensor<3>, keep: Keep) -> Tensor<3> {
 }
 
 /// A random rounding.
-fn any_keep(draw: &mut Draw) -> Keep {
+pub fn any_keep(draw: &mut Draw) -> Keep {
     match draw.size(0..3) {
         0 => Keep::Threshold(0.5),
         1 => Keep::Random(draw.generator()),
@@ -115,6 +115,19 @@ pub fn rounded_mask(draw: &mut Draw) {
     .check();
 }
 
+fn mean_formula(mask: Tensor<3>, moment: Moment) -> Tensor<1> {
+    match moment {
+        Moment::Squared => penalty::mean(PenaltyKind::Squared, mask),
+        Moment::Linear => penalty::mean(PenaltyKind::Linear, mask),
+        Moment::Entropy => penalty::mean(PenaltyKind::Entropy, mask),
+        Moment::Kept => {
+            let kept = rounded_formula(mask.clone(), Keep::Threshold(0.5));
+            // The result is in the graph, but its gradient is 0.
+            (kept.detach() + mask * 0.0).mean()
+        }
+    }
+}
+
 pub fn mask_mean(draw: &mut Draw) {
     let shape = [2, draw.size(1..60), draw.size(1..40)];
     let scale = draw.number(0.1..20.0);
@@ -136,18 +149,59 @@ pub fn mask_mean(draw: &mut Draw) {
             }),
             formula: &|[attended, shift]| {
                 let mask = mask_formula(tensor(attended), tensor(shift));
-                let mean = match moment {
-                    Moment::Squared => penalty::mean(PenaltyKind::Squared, mask),
-                    Moment::Linear => penalty::mean(PenaltyKind::Linear, mask),
-                    Moment::Entropy => penalty::mean(PenaltyKind::Entropy, mask),
-                    Moment::Kept => {
-                        let kept = rounded_formula(mask.clone(), Keep::Threshold(0.5));
-                        // The result is in the graph, but its gradient is 0.
-                        (kept.detach() + mask * 0.0).mean()
-                    }
-                };
-                [mean.into_dispatch()]
+                [mean_formula(mask, moment).into_dispatch()]
             },
+        }
+        .check();
+    }
+}
+
+/// The values of a mask, none so close to its threshold that rounding errors could decide.
+fn mask_values(draw: &mut Draw, shape: [usize; 3], keep: Keep) -> Input {
+    let generator = draw.generator();
+    draw.normal(shape).map_with_index(|index, _| {
+        let mask = unit(generator.number(index as u64));
+        let bound = threshold_of(keep, index);
+        if (mask - bound).abs() < 1e-4 {
+            1.0
+        } else {
+            mask
+        }
+    })
+}
+
+pub fn rounded_values(draw: &mut Draw) {
+    let shape = [draw.size(1..3), draw.size(1..90), draw.size(1..40)];
+    let keep = any_keep(draw);
+    Operation {
+        inputs: [mask_values(draw, shape, keep)],
+        operation: &|[mask]| [ops::rounded_values(tensor(mask), keep).into_dispatch()],
+        plain: &|[mask]| [plain::rounded_values::<Dispatch>(mask, keep)],
+        plain_backward: Some(&|[gradient], _| [gradient]),
+        formula: &|[mask]| [rounded_formula(tensor(mask), keep).into_dispatch()],
+    }
+    .check();
+}
+
+pub fn value_mean(draw: &mut Draw) {
+    let shape = [2, draw.size(1..60), draw.size(1..40)];
+    let mask = mask_values(draw, shape, Keep::Threshold(0.5));
+    for moment in [
+        Moment::Squared,
+        Moment::Linear,
+        Moment::Entropy,
+        Moment::Kept,
+    ] {
+        Operation {
+            inputs: [mask.clone()],
+            operation: &|[mask]| [ops::value_mean(tensor(mask), moment).into_dispatch()],
+            plain: &|[mask]| [plain::value_mean::<Dispatch>(mask, moment)],
+            plain_backward: Some(&|[gradient], [mask]| {
+                [plain::value_mean_backward::<Dispatch>(
+                    gradient, mask, moment,
+                )]
+            }),
+            formula: &|[mask]| [mean_formula(tensor(mask), moment).into_dispatch()],
         }
         .check();
     }

@@ -31,12 +31,13 @@
 //!   of an experiment change the tree.
 //! - `deserialize` reads a tree into any serde type, up to the first problem. `reading` uses it to collect
 //!   all problems, and `keys` to determine the keys of a type.
-//! - `run`, `train`, `schedule` and `stop` hold the tables; `changes` what was changed when a run was
-//!   resumed.
+//! - `run`, `train`, `evaluate`, `schedule` and `stop` hold the tables; `changes` what was changed when a
+//!   run was resumed.
 
 pub(crate) mod changes;
 mod deserialize;
 pub(crate) mod document;
+mod evaluate;
 pub(crate) mod keys;
 pub(crate) mod nearest;
 pub(crate) mod problem;
@@ -47,10 +48,11 @@ mod stop;
 mod train;
 
 pub use changes::Change;
+pub use evaluate::{EvaluateConfig, EvaluationBatches, EvaluationWindows, SampleConfig};
 pub use model::ModelConfig;
 pub use problem::{ConfigError, Origin, Problem};
 pub(crate) use run::DEFAULT_SEED;
 pub use run::{DataConfig, RunConfig};
 pub use schedule::{DecayShape, ScheduleConfig, ScheduleKind};
 pub use stop::StopConfig;
-pub use train::{CheckpointConfig, EvaluateConfig, OptimizerConfig, SampleConfig, TrainConfig};
+pub use train::{CheckpointConfig, OptimizerConfig, TrainConfig};

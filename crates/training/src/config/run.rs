@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes;
 use super::document::{self, Node, read_text};
+use super::evaluate::EvaluationWindows;
 use super::keys::{keys_of, values_of};
 use super::problem::{ConfigError, Problem};
 use super::reading::{Reading, add_check_problems, read};
@@ -15,6 +16,9 @@ use super::train::TrainConfig;
 
 /// Random seed of the published runs.
 pub(crate) const DEFAULT_SEED: u64 = 1337;
+
+/// The key of the windows of evaluations.
+const WINDOWS: &str = "train.evaluate.windows";
 
 /// All settings that determine a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +54,33 @@ impl RunConfig {
     /// The file cannot be read, or all problems of the file and of the overrides.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(&read_text(path)?, path, overrides)
+    }
+
+    /// Reads the configuration that a run stored, and applies overrides (`key=value`) in order.
+    ///
+    /// A configuration that is older than `train.evaluate.windows` means random ones.
+    ///
+    /// # Errors
+    /// The file cannot be read, or all problems of the file and of the overrides.
+    pub fn read_stored(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::read_with_windows(path, overrides, EvaluationWindows::Random)
+    }
+
+    /// [`read`](Self::read), but with these windows where the file names none.
+    pub(crate) fn read_with_windows(
+        path: &Path,
+        overrides: &[String],
+        windows: EvaluationWindows,
+    ) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        // What isn't valid TOML is reported below.
+        let names_none =
+            document::parse(&text).is_ok_and(|document| document.get(WINDOWS.split('.')).is_none());
+        let mut settings = overrides.to_vec();
+        if names_none && windows == EvaluationWindows::Random {
+            settings.insert(0, format!("{WINDOWS}=random"));
+        }
+        Self::parse(&text, path, &settings)
     }
 
     /// Reads a configuration from text; errors name it `path`.

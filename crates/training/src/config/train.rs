@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use model::problem::{Allowed, Checks, above};
 use serde::{Deserialize, Serialize};
 
+use super::evaluate::EvaluateConfig;
 use super::schedule::{ScheduleConfig, ScheduleKind};
 use super::stop::StopConfig;
 use crate::precision::PrecisionChoice;
 
 pub(super) const MOST_STEPS: u64 = 1 << 30;
-const MOST_PER_STEP: usize = 1 << 16;
+pub(super) const MOST_PER_STEP: usize = 1 << 16;
 /// Micro-batches are numbered by the step of random keys, which has 40 bits.
 const MOST_MICRO_BATCHES: u64 = 1 << 40;
 
@@ -176,58 +177,6 @@ impl OptimizerConfig {
         }
         checks.range("weight_decay", self.weight_decay, 0.0..);
         checks.range("epsilon", self.epsilon, above(0.0));
-    }
-}
-
-/// Evaluation during training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvaluateConfig {
-    /// Steps from one evaluation to the next; the last step is always evaluated.
-    pub every: u64,
-    /// Random batches of each split.
-    pub batches: u64,
-    /// The text sample written after each evaluation.
-    pub sample: SampleConfig,
-}
-
-impl Default for EvaluateConfig {
-    /// 200 batches of each split after every 500 steps.
-    fn default() -> Self {
-        Self {
-            every: 500,
-            batches: 200,
-            sample: SampleConfig::default(),
-        }
-    }
-}
-
-impl EvaluateConfig {
-    fn check(&self, checks: &mut Checks) {
-        checks.range("every", self.every, 1..=MOST_STEPS);
-        checks.range("batches", self.batches, 1..=MOST_STEPS);
-        let tokens = self.sample.tokens;
-        checks.range("sample.tokens", tokens, 0..=MOST_PER_STEP);
-    }
-}
-
-/// The text sample written after each evaluation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SampleConfig {
-    /// Text that the model continues; if empty, the model starts without a prompt.
-    pub prompt: String,
-    /// Number of tokens to write; 0 for no sample.
-    pub tokens: usize,
-}
-
-impl Default for SampleConfig {
-    /// 64 tokens without a prompt.
-    fn default() -> Self {
-        Self {
-            prompt: String::new(),
-            tokens: 64,
-        }
     }
 }
 

@@ -30,18 +30,22 @@
 //! ```
 
 pub mod thresholds;
+mod token_results;
+
+use std::io;
 
 use burn::tensor::Device;
 use data::error::DataError;
 use data::{Tokenizer, Tokens, Window, windows};
 use learned_dropout::Transformer;
-use learned_dropout::statistics::MaskValues;
 use model::{Pass, TransformerConfig};
 use serde::Serialize;
 
 use crate::flops;
 use crate::metrics::UsedShares;
 use crate::token_batch::{TokenBatch, read_scalar};
+pub use token_results::TokenResult;
+use token_results::{BatchResults, ForEachToken};
 
 /// How an evaluation reads the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,9 @@ pub enum EvaluationError {
     /// A batch of no windows was asked for.
     #[error("an evaluation needs at least one window in a batch")]
     EmptyBatch,
+    /// The receiver of the tokens' results failed.
+    #[error("the results of the tokens cannot be written: {0}")]
+    Receiver(#[from] io::Error),
 }
 
 /// How well a model predicted a text. It serializes to what `ldrop eval --json` prints.
@@ -139,6 +146,32 @@ pub fn evaluate(
     options: EvaluationOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Evaluation, EvaluationError> {
+    evaluate_batches(model, tokens, tokenizer, options, progress, None)
+}
+
+/// [`evaluate`], and gives the result of each token to `each`, in the order of the text.
+///
+/// # Errors
+/// Those of [`evaluate`], and that of `each`, which ends the evaluation.
+pub fn evaluate_tokens(
+    model: &Transformer,
+    tokens: &Tokens,
+    tokenizer: &Tokenizer,
+    options: EvaluationOptions,
+    progress: &mut dyn FnMut(u64),
+    each: &mut dyn FnMut(&TokenResult<'_>) -> io::Result<()>,
+) -> Result<Evaluation, EvaluationError> {
+    evaluate_batches(model, tokens, tokenizer, options, progress, Some(each))
+}
+
+fn evaluate_batches(
+    model: &Transformer,
+    tokens: &Tokens,
+    tokenizer: &Tokenizer,
+    options: EvaluationOptions,
+    progress: &mut dyn FnMut(u64),
+    mut each: Option<&mut ForEachToken<'_>>,
+) -> Result<Evaluation, EvaluationError> {
     let config = model.config();
     if options.batch == 0 {
         return Err(EvaluationError::EmptyBatch);
@@ -158,7 +191,8 @@ pub fn evaluate(
         let is_whole = window.inputs.len() == context;
         // Windows of one batch have one length; only the last window of a text may be shorter.
         if !is_whole || batch.len() == options.batch {
-            sums.add(model, &std::mem::take(&mut batch), tokenizer, &device);
+            let batch = std::mem::take(&mut batch);
+            sums.add(model, &batch, tokenizer, &device, each.as_deref_mut())?;
             progress(sums.tokens);
         }
         batch.push(window);
@@ -166,7 +200,7 @@ pub fn evaluate(
             break;
         }
     }
-    sums.add(model, &batch, tokenizer, &device);
+    sums.add(model, &batch, tokenizer, &device, each)?;
     progress(sums.tokens);
     Ok(sums.evaluation(config))
 }
@@ -180,10 +214,10 @@ fn device_of(model: &Transformer) -> Device {
 #[derive(Default)]
 struct Sums {
     loss: f64,
-    kept: f64,
+    /// Of the shares of mask values that are kept; none without masks.
+    kept: Option<f64>,
     tokens: u64,
     bytes: u64,
-    has_masks: bool,
     /// Of feed-forwards that do not use all of themselves.
     density: Option<f64>,
 }
@@ -195,30 +229,43 @@ impl Sums {
         batch: &[Window],
         tokenizer: &Tokenizer,
         device: &Device,
-    ) {
-        let Some(first) = batch.first() else { return };
+        each: Option<&mut ForEachToken<'_>>,
+    ) -> io::Result<()> {
+        let Some(first) = batch.first() else {
+            return Ok(());
+        };
         let shape = [batch.len(), first.inputs.len()];
         let inputs = batch.iter().flat_map(|window| &window.inputs);
-        let targets = batch.iter().flat_map(|window| &window.targets);
+        let targets = batch.iter().flat_map(|window| &window.targets).copied();
         let ids = TokenBatch::new(
             inputs.copied().collect(),
-            targets.clone().copied().collect(),
+            targets.clone().collect(),
             shape,
             device,
         );
-        let loss = model.loss(ids.inputs, ids.targets, &Pass::Evaluate);
         let count = (shape[0] * shape[1]) as u64;
-        self.loss += read_scalar(&loss.cross_entropy) * count as f64;
+        let activities = match each {
+            None => {
+                let loss = model.loss(ids.inputs, ids.targets, &Pass::Evaluate);
+                self.loss += read_scalar(&loss.cross_entropy) * count as f64;
+                let kept = loss.kept_at_inference();
+                self.add_kept(kept.map(|kept| read_scalar(&kept) * count as f64));
+                loss.activities
+            }
+            Some(each) => {
+                let forward = model.forward(ids.inputs, &Pass::Evaluate);
+                let results = BatchResults::new(model, &forward, ids.targets);
+                self.loss += sum(&results.losses);
+                self.add_kept(results.kept.as_deref().map(sum));
+                // The first token of the text is no target.
+                results.report(self.tokens + 1, targets.clone(), tokenizer, each)?;
+                forward.activities
+            }
+        };
         self.tokens += count;
-        let masks: Vec<MaskValues> = loss.statistics().iter().map(|mask| mask.read()).collect();
-        if let Some(mask) = MaskValues::mean(&masks) {
-            self.has_masks = true;
-            self.kept += f64::from(mask.kept) * count as f64;
-        }
-        if !loss.activities.is_empty() {
-            let layers = loss.activities.len() as f64;
-            let shares = loss
-                .activities
+        if !activities.is_empty() {
+            let layers = activities.len() as f64;
+            let shares = activities
                 .iter()
                 .map(|activity| activity.shares.clone().mean());
             let sum: f64 = shares.map(|share| read_scalar(&share)).sum();
@@ -226,9 +273,17 @@ impl Sums {
         }
         let end_of_text = tokenizer.end_of_text();
         self.bytes += targets
-            .filter(|&&id| Some(id) != end_of_text)
-            .map(|&id| tokenizer.token_bytes(id).map_or(0, <[u8]>::len) as u64)
+            .filter(|&id| Some(id) != end_of_text)
+            .map(|id| tokenizer.token_bytes(id).map_or(0, <[u8]>::len) as u64)
             .sum::<u64>();
+        Ok(())
+    }
+
+    /// Adds the kept shares of some tokens, if there are masks.
+    fn add_kept(&mut self, kept: Option<f64>) {
+        if let Some(kept) = kept {
+            *self.kept.get_or_insert(0.0) += kept;
+        }
     }
 
     fn evaluation(&self, config: &TransformerConfig) -> Evaluation {
@@ -239,7 +294,7 @@ impl Sums {
             perplexity: loss.exp(),
             bits_per_byte: (self.bytes > 0).then(|| bits / self.bytes as f64),
             tokens: self.tokens,
-            kept: self.has_masks.then(|| self.kept / self.tokens as f64),
+            kept: self.kept.map(|kept| kept / self.tokens as f64),
             executed: self.executed(config),
         }
     }
@@ -255,4 +310,8 @@ impl Sums {
             },
         })
     }
+}
+
+fn sum(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value)).sum()
 }

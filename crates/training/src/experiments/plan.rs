@@ -122,7 +122,7 @@ impl PlannedRun {
         if !path.exists() {
             return Ok(None);
         }
-        let stored = RunConfig::read(&path, &[])?;
+        let stored = RunConfig::read_stored(&path, &[])?;
         let mut wanted = self.config.clone();
         // A run stores the values that it decided on when it began.
         wanted.train.shorten_warmup();

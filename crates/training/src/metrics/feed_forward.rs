@@ -29,8 +29,14 @@ pub struct FeedForwardLayerMetrics {
 
 /// The mean; 0 without values.
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let count = values.clone().count().max(1);
-    values.sum::<f64>() / count as f64
+    weighted_mean(values.map(|value| (value, 1.0)))
+}
+
+/// The mean of values, each with its weight; 0 without values.
+fn weighted_mean(values: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+    let weights: f64 = values.clone().map(|(_, weight)| weight).sum();
+    let sum: f64 = values.map(|(value, weight)| value * weight).sum();
+    if weights > 0.0 { sum / weights } else { 0.0 }
 }
 
 impl FeedForwardLayerMetrics {
@@ -42,11 +48,18 @@ impl FeedForwardLayerMetrics {
         }
     }
 
-    fn of_batches(batches: &[&Self]) -> Self {
-        let experts = batches.first().map_or(0, |batch| batch.load.len());
-        let load = |expert: usize| mean(batches.iter().map(|batch| batch.load[expert]));
+    fn of_batches(batches: &[(&Self, f64)]) -> Self {
+        let experts = batches.first().map_or(0, |(batch, _)| batch.load.len());
+        let mean = |value: &dyn Fn(&Self) -> f64| {
+            weighted_mean(
+                batches
+                    .iter()
+                    .map(|(batch, weight)| (value(batch), *weight)),
+            )
+        };
+        let load = |expert: usize| mean(&|batch| batch.load[expert]);
         Self {
-            density: mean(batches.iter().map(|batch| batch.density)),
+            density: mean(&|batch| batch.density),
             load: (0..experts).map(load).collect(),
         }
     }
@@ -63,14 +76,20 @@ impl FeedForwardMetrics {
         })
     }
 
-    /// The mean of several batches' statistics of one model; none without any.
-    pub fn of_batches(batches: &[Self]) -> Option<Self> {
-        let layers = batches.first()?.layers.len();
+    /// The mean of several batches' statistics of one model, each with its weight; none without any.
+    pub fn of_batches(batches: &[(Self, f64)]) -> Option<Self> {
+        let layers = batches.first()?.0.layers.len();
         let layer = |index: usize| {
-            let of_batches: Vec<_> = batches.iter().map(|batch| &batch.layers[index]).collect();
+            let of_batches = batches.iter();
+            let of_batches: Vec<_> = of_batches
+                .map(|(batch, weight)| (&batch.layers[index], *weight))
+                .collect();
             FeedForwardLayerMetrics::of_batches(&of_batches)
         };
-        let auxiliary = mean(batches.iter().map(|batch| batch.auxiliary));
+        let auxiliary = batches
+            .iter()
+            .map(|(batch, weight)| (batch.auxiliary, *weight));
+        let auxiliary = weighted_mean(auxiliary);
         Self::of_layers(auxiliary, (0..layers).map(layer).collect())
     }
 
@@ -107,9 +126,15 @@ mod tests {
         let one = model([[1.0, 0.0], [0.5, 1.0]], 1.0);
         assert_eq!(one.layers[1].density, 0.75);
         assert_eq!(one.density, 0.625);
-        let mean = FeedForwardMetrics::of_batches(&[one, model([[0.0; 2]; 2], 3.0)]).unwrap();
+        let mean =
+            FeedForwardMetrics::of_batches(&[(one.clone(), 1.0), (model([[0.0; 2]; 2], 3.0), 1.0)])
+                .unwrap();
         assert_eq!((mean.density, mean.auxiliary), (0.3125, 2.0));
         assert_eq!(mean.layers[0].load, [0.5, 0.0]);
+        let thrice = [(one, 3.0), (model([[0.0; 2]; 2], 3.0), 1.0)];
+        let thrice = FeedForwardMetrics::of_batches(&thrice).unwrap();
+        assert_eq!((thrice.density, thrice.auxiliary), (0.46875, 1.5));
+        assert_eq!(thrice.layers[0].load, [0.75, 0.0]);
         let named = mean.chart_values("feed_forward");
         assert!(named.contains(&("feed_forward/load/layer_01/expert_01".into(), 0.5)));
         assert_eq!(FeedForwardMetrics::of_batches(&[]), None);

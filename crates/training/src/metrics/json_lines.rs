@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
 
 use super::{EnvironmentMetrics, Metrics, MetricsError};
 
@@ -55,12 +58,15 @@ impl MetricsFile {
         self.changes
     }
 
-    /// Adds a line.
+    /// Adds a line, with the present time.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn append(&mut self, metrics: &Metrics) -> Result<(), MetricsError> {
-        let mut line = serde_json::to_vec(metrics).expect("numbers and strings serialize");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let time = now.unwrap_or_default().as_secs_f64();
+        let line = Line { metrics, time };
+        let mut line = serde_json::to_vec(&line).expect("numbers and strings serialize");
         line.push(b'\n');
         self.file
             .write_all(&line)
@@ -80,6 +86,14 @@ impl MetricsFile {
     pub fn sync(&self) -> Result<(), MetricsError> {
         self.file.sync_data().map_err(MetricsError::at(&self.path))
     }
+}
+
+/// A line as it is written. The metrics themselves have no time yet.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    time: f64,
 }
 
 /// The beginning of a file that stays.

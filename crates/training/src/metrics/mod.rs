@@ -5,6 +5,7 @@ mod json_lines;
 mod tensorboard;
 mod used_shares;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::Site;
@@ -102,6 +103,9 @@ pub struct StepMetrics {
     /// Statistics of feed-forwards with experts or ReLU; none for dense ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_forward: Option<FeedForwardMetrics>,
+    /// When the line was written, in seconds since the beginning of 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
 }
 
 /// Metrics of an evaluation.
@@ -109,10 +113,16 @@ pub struct StepMetrics {
 pub struct EvaluationMetrics {
     /// Number of completed optimizer steps.
     pub step: u64,
-    /// Mean cross-entropy on random batches of the training split, in nats per token.
+    /// Tokens trained on since the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Mean cross-entropy on windows of the training split, in nats per token.
     pub train_loss: f64,
-    /// Mean cross-entropy on random batches of the validation split, in nats per token.
+    /// Mean cross-entropy on windows of the validation split, in nats per token.
     pub validation_loss: f64,
+    /// Mean cross-entropy on each of `train.evaluate.sets`, in nats per token.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, f64>,
     /// Whether the validation loss is the lowest of the run so far.
     pub best: bool,
     /// Statistics of the learned masks on the validation split; none without masks.
@@ -120,6 +130,9 @@ pub struct EvaluationMetrics {
     /// Statistics of feed-forwards with experts or ReLU on the validation split; none for dense ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_forward: Option<FeedForwardMetrics>,
+    /// When the line was written, in seconds since the beginning of 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
 }
 
 /// A text that the model generated.
@@ -129,6 +142,9 @@ pub struct SampleMetrics {
     pub step: u64,
     /// The prompt and its continuation.
     pub text: String,
+    /// When the line was written, in seconds since the beginning of 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
 }
 
 /// The end of a run before its last step.
@@ -181,13 +197,17 @@ pub struct EnvironmentMetrics {
     pub device: String,
     /// Number of threads.
     pub threads: usize,
+    /// When the line was written, in seconds since the beginning of 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
 }
 
 impl EnvironmentMetrics {
-    /// Whether both are the same machine and settings, whatever the step.
+    /// Whether both are the same machine and settings, whatever the step and the time.
     fn is_same_machine(&self, other: &Self) -> bool {
         let at_start = |environment: &Self| Self {
             step: 0,
+            time: None,
             ..environment.clone()
         };
         at_start(self) == at_start(other)
@@ -237,19 +257,20 @@ pub struct LayerMetrics {
 impl MaskMetrics {
     /// Statistics of a model from those of its masks; none without masks.
     pub fn of_layers(layers: Vec<LayerMetrics>) -> Option<Self> {
-        let mean = LayerMetrics::mean(&layers)?;
+        let equal: Vec<_> = layers.iter().map(|layer| (layer, 1.0)).collect();
+        let mean = LayerMetrics::mean(&equal)?;
         Some(Self { mean, layers })
     }
 
-    /// The mean of several batches' statistics; none without any.
-    pub fn of_batches(batches: &[Self]) -> Option<Self> {
-        let layers = batches.first()?.layers.len();
+    /// The mean of several batches' statistics, each with its weight; none without any.
+    pub fn of_batches(batches: &[(Self, f64)]) -> Option<Self> {
+        let layers = batches.first()?.0.layers.len();
         let layer = |index: usize| -> Option<LayerMetrics> {
-            let of_batches: Vec<LayerMetrics> = batches
+            let of_batches: Vec<(&LayerMetrics, f64)> = batches
                 .iter()
-                .filter_map(|batch| batch.layers.get(index).cloned())
+                .filter_map(|(batch, weight)| Some((batch.layers.get(index)?, *weight)))
                 .collect();
-            let first = of_batches.first()?;
+            let (first, _) = of_batches.first()?;
             Some(LayerMetrics {
                 site: first.site,
                 block: first.block,
@@ -261,11 +282,14 @@ impl MaskMetrics {
 }
 
 impl LayerMetrics {
-    fn mean(masks: &[Self]) -> Option<Self> {
+    /// The mean of statistics, each with its weight.
+    fn mean(masks: &[(&Self, f64)]) -> Option<Self> {
+        let weights: f64 = masks.iter().map(|(_, weight)| weight).sum();
         let mean = |value: &dyn Fn(&Self) -> f64| {
-            masks.iter().map(value).sum::<f64>() / masks.len() as f64
+            let terms = masks.iter().map(|(mask, weight)| weight * value(mask));
+            terms.sum::<f64>() / weights
         };
-        let changed: Option<Vec<f64>> = masks.iter().map(|mask| mask.changed).collect();
+        let is_known = masks.iter().all(|(mask, _)| mask.changed.is_some());
         (!masks.is_empty()).then(|| Self {
             site: None,
             block: None,
@@ -276,7 +300,7 @@ impl LayerMetrics {
             penalty: mean(&|mask| mask.penalty),
             never_kept: mean(&|mask| mask.never_kept),
             always_kept: mean(&|mask| mask.always_kept),
-            changed: changed.map(|values| values.iter().sum::<f64>() / values.len() as f64),
+            changed: is_known.then(|| mean(&|mask| mask.changed.unwrap_or_default())),
         })
     }
 }
@@ -302,7 +326,7 @@ impl MetricsLog {
         })
     }
 
-    /// Adds a line and the matching events.
+    /// Adds a line, with the present time, and the matching events.
     ///
     /// # Errors
     /// A file cannot be written.

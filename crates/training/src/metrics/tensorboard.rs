@@ -190,6 +190,8 @@ fn evaluation_values(metrics: &EvaluationMetrics) -> Vec<(String, f64)> {
         ("evaluation/train_loss".to_string(), metrics.train_loss),
         ("validation/loss".into(), metrics.validation_loss),
     ];
+    let sets = metrics.sets.iter();
+    values.extend(sets.map(|(name, &loss)| (format!("{name}/loss"), loss)));
     values.extend(
         metrics
             .mask

@@ -128,10 +128,7 @@ pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
     );
     if x.label == STEPS {
         for series in &mut series {
-            let arm = &arms[series.style];
-            let steps: Vec<f64> = series.points.iter().map(|point| point[0]).collect();
-            series.tokens = course::tokens(arm, &steps);
-            series.seconds = course::seconds(arm, &steps);
+            add_course(&arms[series.style], series);
         }
     }
     (!series.is_empty()).then(|| Plot {
@@ -157,7 +154,20 @@ fn lines(arm: &Arm, kind: ChartKind) -> Vec<(Option<&'static str>, Vec<Vec<f64>>
     }
 }
 
-fn series_of(arm: &Arm, style: usize, part: Option<&'static str>, points: Vec<Vec<f64>>) -> Series {
+/// The tokens and the time of points whose x is steps.
+pub(super) fn add_course(arm: &Arm, series: &mut Series) {
+    let steps: Vec<f64> = series.points.iter().map(|point| point[0]).collect();
+    series.tokens = course::tokens(arm, &steps);
+    series.seconds = course::seconds(arm, &steps);
+}
+
+/// A line of an arm.
+pub(super) fn series_of(
+    arm: &Arm,
+    style: usize,
+    part: Option<&'static str>,
+    points: Vec<Vec<f64>>,
+) -> Series {
     Series {
         name: arm.label.clone(),
         style,
@@ -258,7 +268,7 @@ fn speed(arm: &Arm, kind: &str) -> Option<Spread> {
     benchmark(kind).speed(arm, "sparse")
 }
 
-fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
+pub(super) fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
     let point = |(x, spread): (f64, Spread)| point(x, &spread);
     thinned(values.into_iter().map(point).collect())
 }

@@ -7,6 +7,7 @@ mod charts;
 mod columns;
 mod course;
 mod error;
+mod evaluation_sets;
 mod headline;
 mod html;
 mod markdown;
@@ -175,7 +176,9 @@ impl Section {
             // Tables of the same arms come to the same.
             table.headline = table.headline.take().filter(|of| said.insert(of.clone()));
         }
-        asked.into_iter().chain(thresholds).chain(masks).collect()
+        let sets = evaluation_sets::table(&self.arms);
+        let asked = asked.into_iter().chain(sets);
+        asked.chain(thresholds).chain(masks).collect()
     }
 
     /// What the ± of the tables means.
@@ -192,7 +195,8 @@ impl Section {
         notes.join(" ")
     }
 
-    /// The charts that the outline asks for, or the usual ones; without those that would be empty.
+    /// The charts that the outline asks for, or the usual ones, and those of further sets; without those
+    /// that would be empty.
     pub fn plots(&self) -> Vec<Plot> {
         let usual = charts::defaults(&self.arms);
         let asked = match self.outline.charts.as_slice() {
@@ -200,7 +204,8 @@ impl Section {
             asked => asked,
         };
         let plot = |chart| charts::plot(&self.arms, chart);
-        asked.iter().filter_map(plot).collect()
+        let sets = evaluation_sets::plots(&self.arms);
+        asked.iter().filter_map(plot).chain(sets).collect()
     }
 
     /// The charts of learning rate, gradient and speed that the outline does not ask for.

@@ -1,6 +1,6 @@
 //! A run as its folder tells it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use model::{FeedForwardConfig, Site};
@@ -66,6 +66,8 @@ pub struct EvaluationPoint {
     pub train_loss: Option<f64>,
     /// Loss on the validation split.
     pub validation_loss: Option<f64>,
+    /// Losses on further sets, by name.
+    pub sets: BTreeMap<String, f64>,
     /// Share of ones in the rounded masks, from 0 to 1.
     pub kept: Option<f64>,
     /// The same layer by layer.
@@ -84,10 +86,13 @@ impl EvaluationPoint {
             site => Site::deserialize(site).ok(),
         };
         let masks = layers().filter_map(|layer| Some((site(layer)?, layer["kept"].as_f64()?)));
+        let sets = line["sets"].as_object().into_iter().flatten();
+        let sets = sets.filter_map(|(name, loss)| Some((name.clone(), loss.as_f64()?)));
         Self {
             step: line["step"].as_u64().unwrap_or(0),
             train_loss: line["train_loss"].as_f64(),
             validation_loss: line["validation_loss"].as_f64(),
+            sets: sets.collect(),
             kept: mask["kept"].as_f64(),
             kept_by_layer: layers()
                 .filter_map(|layer| layer["kept"].as_f64())
@@ -125,7 +130,7 @@ impl RunRecord {
         let failure = std::fs::read_to_string(folder.join(FAILURE_FILE)).ok();
         let mut record = Self {
             folder: folder.into(),
-            config: RunConfig::read(&path, &[])?,
+            config: RunConfig::read_stored(&path, &[])?,
             steps: Vec::new(),
             evaluations: Vec::new(),
             samples: Vec::new(),

@@ -34,6 +34,30 @@ pub enum TrainError {
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] data::error::DataError),
+    /// A set of `train.evaluate.sets` cannot be read, or is too short for a window.
+    #[error("train.evaluate.sets.{name}: {error}")]
+    EvaluationSet {
+        /// The name of the set.
+        name: String,
+        /// What is wrong with its data.
+        error: data::error::DataError,
+    },
+    /// A set of `train.evaluate.sets` was made with another tokenizer than the run's data.
+    #[error(
+        "train.evaluate.sets.{name}: {} was prepared with another tokenizer than the run's data; its \
+         tokens mean other text to the model. Prepare the text again with `ldrop data prepare \
+         --tokenizer {}`",
+        path.display(),
+        training.display()
+    )]
+    OtherTokenizer {
+        /// The name of the set.
+        name: String,
+        /// Its data folder.
+        path: PathBuf,
+        /// The data folder of the run.
+        training: PathBuf,
+    },
     /// The run folder cannot be used.
     #[error(transparent)]
     RunFolder(#[from] RunFolderError),

@@ -1,14 +1,21 @@
-//! Evaluation during training: mean losses on random batches of both splits.
+//! Evaluation during training: mean losses on windows of both splits and of further sets.
+
+use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use data::folder::Split;
+use data::Tokens;
+use data::folder::{DataFolder, Split};
+use learned_dropout::mask::Mask;
+use learned_dropout::statistics::MaskStatistics;
 use learned_dropout::transformer::{Loss, Transformer};
 use model::Pass;
 
 use super::auxiliary::feed_forward_metrics;
 use super::error::TrainError;
+use super::evaluation_sets::EvaluationSet;
+use super::evaluation_windows::{Part, TextWindows};
 use super::observer::Hooks;
-use super::windows::Windows;
+use crate::config::RunConfig;
 use crate::metrics::{FeedForwardMetrics, LayerMetrics, MaskMetrics};
 use crate::token_batch::read_scalar;
 
@@ -16,62 +23,86 @@ use crate::token_batch::read_scalar;
 pub(super) struct Evaluation {
     pub(super) train_loss: f64,
     pub(super) validation_loss: f64,
+    /// The losses on the further sets.
+    pub(super) sets: BTreeMap<String, f64>,
     /// Of the validation split.
     pub(super) mask: Option<MaskMetrics>,
     /// Of the validation split.
     pub(super) feed_forward: Option<FeedForwardMetrics>,
 }
 
-/// Evaluates a model after `step` steps on `batches` batches of each split.
-///
-/// Gives nothing if the run is stopped meanwhile.
+/// What an evaluation evaluates.
+pub(super) struct Texts<'a> {
+    pub(super) config: &'a RunConfig,
+    /// Completed steps.
+    pub(super) step: u64,
+    pub(super) data: &'a DataFolder,
+    pub(super) sets: &'a [EvaluationSet],
+}
+
+impl Texts<'_> {
+    fn windows<'b>(&self, part: Part, tokens: &'b Tokens) -> TextWindows<'b> {
+        let validation = self.data.split(Split::Validation);
+        TextWindows::new(self.config, self.step, part, tokens, validation)
+    }
+}
+
+/// Evaluates a model. Gives nothing if the run is stopped meanwhile.
 pub(super) fn evaluate(
     model: &Transformer,
     device: &Device,
-    windows: &Windows<'_>,
-    (step, batches): (u64, u64),
+    texts: &Texts<'_>,
     hooks: &mut Hooks<'_>,
 ) -> Result<Option<Evaluation>, TrainError> {
-    let mut losses = [0.0; 2];
+    let train = texts.windows(Part::Train, texts.data.split(Split::Train));
+    let validation = texts.windows(Part::Validation, texts.data.split(Split::Validation));
+    let sets = texts.sets.iter().map(|set| {
+        let tokens = set.data.split(Split::Validation);
+        texts.windows(Part::Validation, tokens)
+    });
+    let all: Vec<TextWindows<'_>> = [train, validation].into_iter().chain(sets).collect();
+    let batches = all.iter().map(TextWindows::batches).sum();
+    let mut done = 0;
     let (mut masks, mut feed_forwards) = (Vec::new(), Vec::new());
-    for (index, split) in [Split::Train, Split::Validation].into_iter().enumerate() {
-        for number in 0..batches {
+    let mut losses = Vec::new();
+    for (index, windows) in all.iter().enumerate() {
+        let (mut sum, mut shares) = (0.0, 0.0);
+        for number in 0..windows.batches() {
             if hooks.stopped() {
                 return Ok(None);
             }
-            let batch = windows.evaluation(split, step, number, device)?;
+            let (batch, share) = windows.batch(number, device)?;
             let loss = model.loss(batch.inputs, batch.targets, &Pass::Evaluate);
-            losses[index] += read_scalar(&loss.cross_entropy);
-            if split == Split::Validation {
-                masks.extend(mask_metrics(&loss));
-                feed_forwards.extend(feed_forward_metrics(&loss));
+            sum += share * read_scalar(&loss.cross_entropy);
+            shares += share;
+            if index == 1 {
+                // The share that changed since the last batch has no meaning: batches are unrelated here.
+                let mask = mask_metrics(&loss, Mask::statistics_alone);
+                masks.extend(mask.map(|mask| (mask, share)));
+                feed_forwards.extend(feed_forward_metrics(&loss).map(|used| (used, share)));
             }
-            hooks
-                .observer
-                .evaluating(index as u64 * batches + number + 1, 2 * batches);
+            done += 1;
+            hooks.observer.evaluating(done, batches);
         }
+        losses.push(sum / shares);
     }
-    let [train_loss, validation_loss] = losses.map(|sum| sum / batches as f64);
-    let mut mask = MaskMetrics::of_batches(&masks);
-    // The share that changed since the last batch has no meaning: batches are unrelated here.
-    if let Some(mask) = &mut mask {
-        mask.layers
-            .iter_mut()
-            .chain([&mut mask.mean])
-            .for_each(|layer| layer.changed = None);
-    }
+    let names = texts.sets.iter().map(|set| set.name.clone());
     Ok(Some(Evaluation {
-        train_loss,
-        validation_loss,
-        mask,
+        train_loss: losses[0],
+        validation_loss: losses[1],
+        sets: names.zip(losses.split_off(2)).collect(),
+        mask: MaskMetrics::of_batches(&masks),
         feed_forward: FeedForwardMetrics::of_batches(&feed_forwards),
     }))
 }
 
 /// The statistics of a forward pass's masks; none without learned masks.
-pub(super) fn mask_metrics(loss: &Loss) -> Option<MaskMetrics> {
+pub(super) fn mask_metrics(
+    loss: &Loss,
+    measure: impl Fn(&Mask) -> MaskStatistics,
+) -> Option<MaskMetrics> {
     let layers = loss.masks.iter().map(|mask| {
-        let values = mask.statistics().read();
+        let values = measure(mask).read();
         LayerMetrics {
             site: Some(mask.site()),
             block: mask.site().is_in_blocks().then(|| mask.layer()),

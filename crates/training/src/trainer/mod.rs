@@ -4,10 +4,13 @@ mod auxiliary;
 mod changeable;
 mod error;
 mod evaluation;
+mod evaluation_sets;
+mod evaluation_windows;
 mod gradients;
 mod kept_share;
 mod observer;
 mod origin;
+mod spent;
 mod start;
 mod step;
 mod step_timing;
@@ -37,11 +40,13 @@ pub use changeable::CHANGEABLE;
 pub use error::TrainError;
 pub use kept_share::{KeptShareError, set_kept_share};
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
+pub use spent::Spent;
 pub use start::Setup;
 pub use step_timing::{StepTimer, StepTiming};
 
 use error::finite;
-use evaluation::evaluate;
+use evaluation::{Texts, evaluate};
+use evaluation_sets::EvaluationSet;
 use step::Step;
 use windows::Windows;
 
@@ -50,6 +55,7 @@ pub struct Trainer<'a> {
     config: RunConfig,
     model_config: TransformerConfig,
     windows: Windows<'a>,
+    sets: Vec<EvaluationSet>,
     /// Without autodiff.
     device: Device,
     precision: Precision,
@@ -67,6 +73,7 @@ pub struct Trainer<'a> {
     damaged: Vec<DamagedCheckpoint>,
     /// Time and tokens of the steps since the last line of metrics.
     since_logged: (Duration, u64),
+    spent: Spent,
     /// Seconds of training before it began or went on here, and when that was.
     clock: (f64, Instant),
     /// What the caller should know about the configuration, in sentences.
@@ -82,6 +89,8 @@ pub struct Outcome {
     /// Whether it was stopped before its last step, and is to be resumed. A run that ended early as
     /// `[train.stop]` says is not.
     pub stopped: bool,
+    /// What this process spent its time on.
+    pub spent: Spent,
     /// The last checkpoint.
     pub latest: Option<PathBuf>,
     /// The checkpoint with the lowest validation loss.
@@ -116,7 +125,10 @@ impl Trainer<'_> {
         self.clock = (self.state.stop.seconds.unwrap_or(0.0), Instant::now());
         loop {
             if self.evaluation_is_due() {
-                self.evaluate(hooks)?;
+                let began = Instant::now();
+                let evaluated = self.evaluate(hooks);
+                self.spent.evaluations += began.elapsed();
+                evaluated?;
             }
             let stopped = hooks.stopped();
             let mut finished = self.state.step >= self.config.train.steps;
@@ -124,7 +136,10 @@ impl Trainer<'_> {
                 finished = self.ends_early()?;
             }
             if stopped || finished || self.checkpoint_is_due() {
-                self.save(hooks)?;
+                let began = Instant::now();
+                let saved = self.save(hooks);
+                self.spent.checkpoints += began.elapsed();
+                saved?;
             }
             if stopped || finished {
                 return Ok(self.outcome(!finished));
@@ -239,7 +254,9 @@ impl Trainer<'_> {
             tokens: self.state.tokens,
             ..metrics
         };
-        self.report_step(began.elapsed(), metrics, values.mask, hooks)
+        let took = began.elapsed();
+        self.spent.training += took;
+        self.report_step(took, metrics, values.mask, hooks)
     }
 
     /// Adapts the penalty to the share that the current step kept. The step is not counted yet.
@@ -291,14 +308,22 @@ impl Trainer<'_> {
     fn evaluate(&mut self, hooks: &mut Hooks<'_>) -> Result<(), TrainError> {
         let step = self.state.step;
         let weights = self.model.to_weights();
-        let batches = self.config.train.evaluate.batches;
         // A separate model: the one in training remembers its last masks.
         let model = Transformer::from_weights(&self.model_config, &weights, &self.device)
             .with_precision(self.precision);
-        let found = evaluate(&model, &self.device, &self.windows, (step, batches), hooks)?;
+        let texts = Texts {
+            config: &self.config,
+            step,
+            data: self.windows.data,
+            sets: &self.sets,
+        };
+        let found = evaluate(&model, &self.device, &texts, hooks)?;
         let Some(found) = found else { return Ok(()) };
         self.check(step, "evaluated training loss", found.train_loss)?;
         self.check(step, "validation loss", found.validation_loss)?;
+        for &loss in found.sets.values() {
+            self.check(step, "loss on a set of train.evaluate.sets", loss)?;
+        }
         let lowest = self.state.best.as_ref().map(|best| best.validation_loss);
         let best = lowest.is_none_or(|lowest| found.validation_loss < lowest);
         let stop = &self.config.train.stop;
@@ -314,11 +339,14 @@ impl Trainer<'_> {
         self.state.evaluated = Some(step);
         let metrics = EvaluationMetrics {
             step,
+            tokens: Some(self.state.tokens),
             train_loss: found.train_loss,
             validation_loss: found.validation_loss,
+            sets: found.sets,
             best,
             mask: found.mask,
             feed_forward: found.feed_forward,
+            time: None,
         };
         hooks.observer.evaluated(&metrics);
         self.metrics.write(&Metrics::Evaluation(metrics))?;
@@ -342,8 +370,11 @@ impl Trainer<'_> {
             .observer
             .sampled(step, sample.as_deref().map_err(String::as_str));
         if let Ok(text) = sample {
-            self.metrics
-                .write(&Metrics::Sample(SampleMetrics { step, text }))?;
+            self.metrics.write(&Metrics::Sample(SampleMetrics {
+                step,
+                text,
+                time: None,
+            }))?;
         }
         Ok(())
     }
@@ -401,6 +432,7 @@ impl Trainer<'_> {
         Outcome {
             state: self.state.clone(),
             stopped,
+            spent: self.spent,
             latest: self.last_checkpoint.clone(),
             best: best.map(|name| self.folder.checkpoints().join(name)),
         }

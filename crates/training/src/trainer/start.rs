@@ -1,6 +1,6 @@
 //! Begins a run: a new one, or from a checkpoint.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -12,11 +12,12 @@ use model::layout::layout;
 use model::model_folder;
 use model::weights::{self, Weights};
 
-use super::Trainer;
 use super::changeable::{fingerprint, fingerprints, is_changeable, is_harmless};
 use super::error::TrainError;
+use super::evaluation_sets::{self, EvaluationSet};
 use super::origin;
 use super::windows::Windows;
+use super::{Spent, Trainer};
 use crate::checkpoints::{
     CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState,
 };
@@ -53,10 +54,18 @@ impl Setup<'_> {
         }
         let mut all = unused_by_new_schedule(overrides);
         all.extend_from_slice(overrides);
-        let mut config = RunConfig::read(&path, &all)?;
-        let is_stored = |typed: &String| !typed.trim_start().starts_with("data");
-        if overrides.iter().all(is_stored) {
+        let mut config = RunConfig::read_stored(&path, &all)?;
+        let is_stored = |table: &str| {
+            let mut typed = overrides.iter().map(|typed| typed.trim_start());
+            typed.all(|typed| !typed.starts_with(table))
+        };
+        if is_stored("data") {
             config.data.path = run_data::find(run, &config.data.path);
+        }
+        if is_stored("train.evaluate.sets") {
+            for path in config.train.evaluate.sets.values_mut() {
+                *path = run_data::find(run, path);
+            }
         }
         Ok(config)
     }
@@ -64,7 +73,8 @@ impl Setup<'_> {
     /// The configuration in `file`, with overrides, for resuming a run.
     ///
     /// Where `file` and the overrides leave the schedule to its defaults, which follow from the
-    /// number of steps, the schedule stays that of the run: so the steps may be raised.
+    /// number of steps, the schedule stays that of the run: so the steps may be raised. Where they do not
+    /// name the windows of evaluations, these stay as well.
     ///
     /// # Errors
     /// There is no run, or the configuration or the overrides are invalid; all problems are reported.
@@ -73,13 +83,15 @@ impl Setup<'_> {
         file: &Path,
         overrides: &[String],
     ) -> Result<RunConfig, TrainError> {
-        let mut config = RunConfig::read(file, overrides)?;
+        let stored = Self::stored_config(run, &[])?;
+        let windows = stored.train.evaluate.windows;
+        let mut config = RunConfig::read_with_windows(file, overrides, windows)?;
         let mut defaults = overrides.to_vec();
         defaults.push("train.schedule=".into());
         let has_default_schedule =
             RunConfig::read(file, &defaults)?.train.schedule == config.train.schedule;
         if has_default_schedule {
-            config.train.schedule = Self::stored_config(run, &[])?.train.schedule;
+            config.train.schedule = stored.train.schedule;
         }
         Ok(config)
     }
@@ -104,6 +116,7 @@ impl<'a> Trainer<'a> {
     /// the precision, or a file cannot be written.
     pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
+        let sets = evaluation_sets::open(&setup.config, setup.data, model_config.context)?;
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let beginning = Beginning {
             origin: origin::weights(&setup.config, &model_config, setup.data)?,
@@ -113,8 +126,14 @@ impl<'a> Trainer<'a> {
         let folder = RunFolder::create(run)?;
         setup.config.data.path =
             run_data::to_store(run, &setup.config.data.path, setup.data.path());
+        for (set, path) in sets
+            .iter()
+            .zip(setup.config.train.evaluate.sets.values_mut())
+        {
+            *path = run_data::to_store(run, path, set.data.path());
+        }
         setup.config.write(&folder.config())?;
-        Self::begin(setup, model_config, folder, beginning)
+        Self::begin(setup, model_config, sets, folder, beginning)
     }
 
     /// Resumes a run from its newest intact checkpoint, or from its beginning if it has no checkpoint
@@ -149,8 +168,9 @@ impl<'a> Trainer<'a> {
         may_change: impl Fn(&str) -> bool,
     ) -> Result<Self, TrainError> {
         let model_config = setup.model()?;
+        let sets = evaluation_sets::open(&setup.config, setup.data, model_config.context)?;
         let folder = RunFolder::open(run)?;
-        let mut stored = RunConfig::read(&folder.config(), &[])?;
+        let mut stored = RunConfig::read_stored(&folder.config(), &[])?;
         let mut changes = changes::read(&folder.config())?;
         if stored.train.precision == PrecisionChoice::Auto {
             // A run stores the precision that it decided on; this one is older than the key.
@@ -163,12 +183,20 @@ impl<'a> Trainer<'a> {
         if setup.config.train.schedule.warmup != stored.train.schedule.warmup {
             notes.extend(setup.config.train.shorten_warmup());
         }
-        setup.config.data.path = match setup.config.data.path {
-            _ if run_data::is_same(run, &stored.data.path, setup.data.path()) => {
-                stored.data.path.clone()
-            }
-            path => run_data::to_store(run, &path, setup.data.path()),
+        let path_to_store = |stored: Option<&PathBuf>, path: &Path, data: &DataFolder| match stored
+        {
+            Some(stored) if run_data::is_same(run, stored, data.path()) => stored.clone(),
+            _ => run_data::to_store(run, path, data.path()),
         };
+        setup.config.data.path =
+            path_to_store(Some(&stored.data.path), &setup.config.data.path, setup.data);
+        for (set, path) in sets
+            .iter()
+            .zip(setup.config.train.evaluate.sets.values_mut())
+        {
+            let stored = stored.train.evaluate.sets.get(&set.name);
+            *path = path_to_store(stored, path, &set.data);
+        }
         let mut keys = stored.differing_keys(&setup.config);
         let differs = !keys.is_empty();
         keys.retain(|key| !is_harmless(key));
@@ -212,12 +240,13 @@ impl<'a> Trainer<'a> {
             changes,
             notes,
         };
-        Self::begin(setup, model_config, folder, beginning)
+        Self::begin(setup, model_config, sets, folder, beginning)
     }
 
     fn begin(
         setup: Setup<'a>,
         model_config: TransformerConfig,
+        sets: Vec<EvaluationSet>,
         folder: RunFolder,
         beginning: Beginning,
     ) -> Result<Self, TrainError> {
@@ -280,6 +309,8 @@ impl<'a> Trainer<'a> {
                 batch: config.train.batch,
                 context: model_config.context,
             },
+            sets,
+            spent: Spent::default(),
             end_of_text: data.meta().end_of_text,
             since_logged: (Duration::ZERO, 0),
             clock: (0.0, Instant::now()),

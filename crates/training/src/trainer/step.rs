@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use data::error::DataError;
+use learned_dropout::mask::Mask;
 use learned_dropout::transformer::Transformer;
 use model::pass::NoiseKey;
 use model::penalty::Control;
@@ -121,9 +122,9 @@ impl Step<'_> {
             cross_entropy += read_scalar(&loss.cross_entropy) / count;
             self.check("loss", cross_entropy)?;
             if self.reads_masks && index + 1 == self.accumulate {
-                mask = mask_metrics(&loss);
+                mask = mask_metrics(&loss, Mask::statistics);
             }
-            feed_forwards.extend(feed_forward_metrics(&loss));
+            feed_forwards.extend(feed_forward_metrics(&loss).map(|used| (used, 1.0)));
             if self.target_kept.is_some()
                 && let Some(kept) = loss.kept_at_inference()
             {

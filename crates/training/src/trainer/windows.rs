@@ -1,4 +1,4 @@
-//! Random windows of tokens as tensors. Their places follow from the seed alone.
+//! Random windows of training tokens as tensors. Their places follow from the seed alone.
 
 use burn::tensor::Device;
 use data::error::DataError;
@@ -27,31 +27,15 @@ impl Windows<'_> {
             step: micro_batch,
         };
         let stream = key.stream(Purpose::TrainingWindows, 0);
-        self.draw(Split::Train, device, |window, bound| {
-            stream.below(window, bound)
-        })
-    }
-
-    /// A batch, with its number from 0, of the evaluation after `step` steps.
-    pub(super) fn evaluation(
-        &self,
-        split: Split,
-        step: u64,
-        batch: u64,
-        device: &Device,
-    ) -> Result<TokenBatch, DataError> {
-        let key = NoiseKey {
-            seed: self.seed,
-            step,
+        let mut window = 0;
+        let mut next = |bound| {
+            window += 1;
+            stream.below(window - 1, bound)
         };
-        let stream = key.stream(
-            Purpose::EvaluationWindows,
-            usize::from(split == Split::Validation),
-        );
-        let first = batch * self.batch as u64;
-        self.draw(split, device, |window, bound| {
-            stream.below(first + window, bound)
-        })
+        let tokens = self.data.split(Split::Train);
+        let drawn = data::batches::sample(tokens, self.batch, self.context, &mut next)?;
+        let shape = [self.batch, self.context];
+        Ok(TokenBatch::new(drawn.inputs, drawn.targets, shape, device))
     }
 
     /// Fails if a split is too short for a window.
@@ -60,22 +44,5 @@ impl Windows<'_> {
             data::batches::sample(self.data.split(split), 1, self.context, &mut |_| 0)?;
         }
         Ok(())
-    }
-
-    fn draw(
-        &self,
-        split: Split,
-        device: &Device,
-        random: impl Fn(u64, u64) -> u64,
-    ) -> Result<TokenBatch, DataError> {
-        let mut window = 0;
-        let mut next = |bound| {
-            window += 1;
-            random(window - 1, bound)
-        };
-        let drawn =
-            data::batches::sample(self.data.split(split), self.batch, self.context, &mut next)?;
-        let shape = [self.batch, self.context];
-        Ok(TokenBatch::new(drawn.inputs, drawn.targets, shape, device))
     }
 }

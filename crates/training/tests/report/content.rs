@@ -72,6 +72,64 @@ fn a_table_of_which_no_columns_are_asked_for_is_narrow() {
     assert!(page.find("Lowest validation loss").expect("a column") > narrow);
 }
 
+/// The losses of the seeds are 3.0 and 3.2 at the end, and 0.3 more at the first evaluation. On the set they
+/// are twice as large: 6.0 and 6.4, of which the deviation is 0.283.
+#[test]
+fn losses_on_further_sets_have_a_table_and_a_chart() {
+    let (place, before) = study();
+    let section = &before.sections[0];
+    let (tables, plots) = (section.tables().len(), section.plots().len());
+    for seed in [1, 2] {
+        let file = place
+            .path()
+            .join(format!("runs/learned/seed-{seed}/metrics.jsonl"));
+        let lines = std::fs::read_to_string(&file).expect("metrics");
+        let with_set = |line: &str| {
+            let Ok(mut line) = serde_json::from_str::<serde_json::Value>(line) else {
+                return line.to_string();
+            };
+            if line["kind"] == "evaluation" {
+                let loss = line["validation_loss"].as_f64().expect("a loss");
+                line["sets"] = serde_json::json!({"news": 2.0 * loss});
+            }
+            line.to_string()
+        };
+        let lines: Vec<String> = lines.lines().map(with_set).collect();
+        std::fs::write(&file, lines.join("\n")).expect("written");
+    }
+    let report = report(&[place.path()]);
+    let section = &report.sections[0];
+    let markdown = report.write(Format::Markdown { all_columns: true });
+    assert_eq!(section.tables().len(), tables + 1);
+    assert!(
+        markdown.contains("| Arm | Validation loss | news |"),
+        "{markdown}"
+    );
+    let line = "| Learned <dropout> & more | 3.100 ± 0.141 | 6.200 ± 0.283 |";
+    assert!(markdown.contains(line), "{markdown}");
+    assert!(
+        markdown.contains("| Baseline | 3.300 ± 0.000 | – |"),
+        "{markdown}"
+    );
+    assert!(
+        markdown.contains(
+            "\n\nLearned <dropout> & more: loss on news 6.200 ± 0.283. 2 seeds. Without a \
+                           finished run: Baseline and Broken.\n\n| Arm | Validation loss | news |"
+        ),
+        "{markdown}"
+    );
+    let found = section.plots();
+    assert_eq!(found.len(), plots + 1);
+    let chart = found.last().expect("a chart");
+    assert_eq!(chart.title, "Loss on news");
+    let tokens = chart.series[0].tokens.as_ref().expect("tokens");
+    assert_eq!(tokens, &[200.0, 400.0, 600.0, 800.0]);
+    assert_eq!(chart.series.len(), 1);
+    let first = &chart.series[0].points[0];
+    assert_eq!(first[0], 10.0);
+    assert!((first[1] - 6.8).abs() < 1e-9, "{first:?}");
+}
+
 /// Losses of the learned arm: 3.3, 3.2, 3.1, 3.0 at steps 10 to 40, and 0.2 more for the second seed,
 /// whose 3.2 is the first of at most 3.25. The baseline ends at 3.3.
 #[test]

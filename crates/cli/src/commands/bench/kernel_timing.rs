@@ -11,7 +11,7 @@ use kernels::product::Precision;
 use kernels::random::{Philox, unit};
 use kernels::series::{self, Series};
 use kernels::{attention, cross_entropy, embedding, experts, feed_forward, gelu, group_product};
-use kernels::{layer_norm, linear, mask, update};
+use kernels::{layer_norm, linear, mask, mask_statistics, update};
 
 /// Measured runs of each kernel; an odd number, so that the median is one of them.
 const RUNS: usize = 7;
@@ -357,6 +357,9 @@ impl Stopwatch<'_> {
         });
         self.time("mask mean backward", bytes(2 * x.len()), || {
             mask::mean_backward(&attended, &shift, Moment::Squared, 1.0)
+        });
+        self.time("mask statistics", bytes(x.len()), || {
+            mask_statistics::of_cosine(&attended, &shift, keep)
         });
         let series = Series {
             angles: &random(SERIES_TERMS * shape.width, 1.0, 5),

@@ -147,6 +147,41 @@ fn ids_beyond_the_vocabulary_are_refused() {
     }
 }
 
+/// The description agrees with itself and with the tokens, but not with the tokenizer.
+#[test]
+fn a_description_of_another_tokenizer_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("a.txt");
+    fs::write(&source, "some text").unwrap();
+    let mut options = PrepareOptions::new(vec![Source::Path(source)], "unused");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    let parts = shards(&options, 1, root.path());
+    let out = root.path().join("out");
+    let options = merge_options(parts.clone(), out.clone(), 0.0);
+    let description = parts[0].join("shard.json");
+    let json = fs::read_to_string(&description).unwrap();
+    let refused = |key: &str, value: serde_json::Value, expected: &str| {
+        let mut other: serde_json::Value = serde_json::from_str(&json).unwrap();
+        other[key] = value;
+        fs::write(&description, other.to_string()).unwrap();
+        let error = merge(&options, &Silent).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!out.exists());
+    };
+    let found = "found 256 tokens (byte, end-of-text None)";
+    refused("vocabulary", 300.into(), found);
+    refused("tokenizer", "char".into(), found);
+    refused("end_of_text", 10.into(), found);
+    let tokens = parts[0].join("tokens.bin");
+    let bytes = fs::read(&tokens).unwrap();
+    let wide: Vec<u8> = bytes
+        .chunks(2)
+        .flat_map(|id| [id[0], id[1], 0, 0])
+        .collect();
+    fs::write(&tokens, wide).unwrap();
+    refused("token_type", "u32".into(), "expected tokens of 2 bytes");
+}
+
 /// A divided document is decoded, and compared with the length that the shard states for it.
 #[test]
 fn text_of_another_length_is_refused() {
