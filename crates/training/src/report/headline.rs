@@ -54,7 +54,7 @@ pub(super) fn headline(
                 format!(
                     "{} is {} than {}, the first arm.",
                     best.label,
-                    less(best, first),
+                    lower(best, first),
                     first.label
                 )
             }));
@@ -86,7 +86,7 @@ fn winner(best: &Compared<'_>, next: &Compared<'_>, first: &str, what: &str) -> 
         best.label,
         role(best),
         shown(best.loss),
-        less(best, next),
+        lower(best, next),
         next.label,
     )
 }
@@ -119,11 +119,11 @@ fn tie(tied: &[Compared<'_>], first: &str, what: &str) -> String {
 }
 
 /// How much lower one loss is than another.
-fn less(low: &Compared<'_>, high: &Compared<'_>) -> String {
+fn lower(low: &Compared<'_>, high: &Compared<'_>) -> String {
     let distance = Unit::Nats.show(high.loss.mean - low.loss.mean);
     match times(low, high) {
-        Some(times) => format!("{distance} ({times}) less"),
-        None => format!("{distance} less"),
+        Some(times) => format!("{distance} ({times}) lower"),
+        None => format!("{distance} lower"),
     }
 }
 

@@ -183,15 +183,15 @@ impl Section {
 
     /// What the ± of the tables means.
     fn spread_notes(&self) -> String {
-        let has_speeds = self.runs().any(|(_, run)| {
-            let mut measured = run.measurements.0.iter();
-            measured.any(|of| matches!(of.kind(), "decode" | "prefill"))
-        });
+        let measured = self.runs().flat_map(|(_, run)| &run.measurements.0);
+        let speeds = measured.filter(|of| matches!(of.kind(), "decode" | "prefill"));
+        let together: Vec<bool> = speeds.map(|of| !of.together.is_empty()).collect();
         let mut arms = self.arms.iter();
         let has_seeds = self.arms.len() > 1 && arms.any(|arm| arm.finished().count() > 1);
         let mut notes = vec![SPREAD_NOTE];
         notes.extend(has_seeds.then_some(POOLED_NOTE));
-        notes.extend(has_speeds.then_some(ROUNDS_NOTE));
+        notes.extend((!together.is_empty()).then_some(ROUNDS_NOTE));
+        notes.extend(together.contains(&true).then_some(TOGETHER_NOTE));
         notes.join(" ")
     }
 
@@ -320,6 +320,9 @@ const POOLED_NOTE: &str = "The spread by which arms are compared is the standard
                            pooled over both; arms that are nearer than that are called tied.";
 
 /// What the ± of measured speeds means.
-const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± the standard deviation over the \
-                           rounds; a speed-up over the first arm is that of models with the same seed, timed \
-                           in alternation.";
+const ROUNDS_NOTE: &str =
+    "Measured speeds are those of the median round, ± the standard deviation over the rounds.";
+
+/// What a speed-up over the first arm is.
+const TOGETHER_NOTE: &str =
+    "A speed-up over the first arm is that of models with the same seed, timed in alternation.";

@@ -65,8 +65,8 @@ fn the_best_arm_is_compared_with_the_next_and_with_the_first() {
             ("next", &[3.5, 3.5])
         ])
         .unwrap(),
-        "BEST has the lowest validation loss, 3.100 ± 0.141: 0.400 (4.0 times the spread) less than NEXT, \
-         the next one. BEST is 0.900 (4.0 times the spread) less than FIRST, the first arm. 2 seeds each."
+        "BEST has the lowest validation loss, 3.100 ± 0.141: 0.400 (4.0 times the spread) lower than NEXT, \
+         the next one. BEST is 0.900 (4.0 times the spread) lower than FIRST, the first arm. 2 seeds each."
     );
 }
 
@@ -74,18 +74,18 @@ fn the_best_arm_is_compared_with_the_next_and_with_the_first() {
 fn the_first_arm_may_be_the_best_or_the_next() {
     assert_eq!(
         headline(&[("a", &[3.0, 3.2]), ("b", &[3.5, 3.5])]).unwrap(),
-        "A, the first arm, has the lowest validation loss, 3.100 ± 0.141: 0.400 (4.0 times the spread) less \
+        "A, the first arm, has the lowest validation loss, 3.100 ± 0.141: 0.400 (4.0 times the spread) lower \
          than B, the next one. 2 seeds each."
     );
     assert_eq!(
         headline(&[("b", &[3.5, 3.5]), ("a", &[3.0, 3.2]), ("c", &[9.0, 9.0])]).unwrap(),
-        "A has the lowest validation loss, 3.100 ± 0.141: 0.400 (4.0 times the spread) less than B, the next \
+        "A has the lowest validation loss, 3.100 ± 0.141: 0.400 (4.0 times the spread) lower than B, the next \
          one and the first arm. 2 seeds each."
     );
     assert_eq!(
         headline(&[("a", &[3.0, 3.0]), ("b", &[3.5, 3.5])]).unwrap(),
         "A, the first arm, has the lowest validation loss, 3.000 ± 0.000: 0.500 (the seeds do not differ) \
-         less than B, the next one. 2 seeds each."
+         lower than B, the next one. 2 seeds each."
     );
 }
 
@@ -95,7 +95,7 @@ fn arms_within_the_spread_are_tied() {
     assert_eq!(
         headline(&[("far", &[4.0, 4.0]), ("a", &[3.0, 3.2]), ("b", &[3.0, 3.3])]).unwrap(),
         "A and B are tied: the lowest validation loss is 3.100 ± 0.141, and they are at most 0.050 apart, \
-         0.3 times the spread. A is 0.900 (9.0 times the spread) less than FAR, the first arm. 2 seeds each."
+         0.3 times the spread. A is 0.900 (9.0 times the spread) lower than FAR, the first arm. 2 seeds each."
     );
     assert_eq!(
         headline(&[("a", &[3.0, 3.2]), ("b", &[3.0, 3.3])]).unwrap(),
@@ -108,7 +108,7 @@ fn arms_within_the_spread_are_tied() {
 fn one_seed_has_no_spread() {
     assert_eq!(
         headline(&[("a", &[3.2]), ("b", &[3.0]), ("c", &[3.1])]).unwrap(),
-        "B has the lowest validation loss, 3.000: 0.100 less than C, the next one. B is 0.200 less than A, \
+        "B has the lowest validation loss, 3.000: 0.100 lower than C, the next one. B is 0.200 lower than A, \
          the first arm. One seed each, so the spread between seeds is not known."
     );
     assert_eq!(
@@ -131,7 +131,7 @@ fn failed_arms_are_named() {
             ("d", &[failed, failed, failed]),
         ])
         .unwrap(),
-        "A, the first arm, has the lowest validation loss, 3.100 ± 0.100: 0.400 (3.5 times the spread) less \
+        "A, the first arm, has the lowest validation loss, 3.100 ± 0.100: 0.400 (3.5 times the spread) lower \
          than B, the next one. 2 to 3 seeds each. Without a finished run: C and D."
     );
     assert_eq!(
@@ -147,7 +147,7 @@ fn a_headline_stands_above_the_first_table_of_the_same_arms() {
     study::write(place.path());
     let mut report = Report::read(&[place.path().into()]).expect("a report");
     let expected = "Learned <dropout> & more, the first arm, has the lowest validation loss, 3.100 ± 0.141: \
-                    0.200 (2.0 times the spread) less than Baseline, the next one. 2 seeds each. Without a \
+                    0.200 (2.0 times the spread) lower than Baseline, the next one. 2 seeds each. Without a \
                     finished run: Broken.";
     let markdown = report.write(Format::Markdown { all_columns: false });
     assert!(
