@@ -23,11 +23,15 @@ pub struct Fitted {
     pub left_out: usize,
 }
 
+/// The width of a terminal that does not tell it.
+const USUAL_WIDTH: usize = 80;
+
 /// The width of the terminal that standard output is; none if it is none.
 pub fn width() -> Option<usize> {
     let terminal = Term::stdout();
-    let (_, columns) = terminal.size_checked()?;
-    Some(columns.into())
+    let told = || terminal.size_checked().map(|(_, columns)| columns.into());
+    let is_terminal = terminal.is_term();
+    is_terminal.then(|| told().unwrap_or(USUAL_WIDTH))
 }
 
 /// Lays a table out in so many characters. Where they are too few, it cuts long names, and then leaves the last
@@ -136,6 +140,11 @@ fn heading_width(heading: &str, cells: usize) -> usize {
         width += 1;
     }
     width
+}
+
+/// A text in lines of whole words, as wide as the terminal.
+pub fn wrapped(text: &str) -> String {
+    width().map_or(text.into(), |width| wrap(text, width).join("\n"))
 }
 
 /// Lines of whole words; a word that is wider than the width has a line of its own.

@@ -106,9 +106,9 @@ pub struct BenchInferenceArguments {
 
 A round reads --tokens tokens, one after the other, beginning with an empty context. Dense computes \
 dropped values too; sparse leaves out those that are known to be dropped before they are computed, \
-or the small inputs of --threshold-sparsity. Speeds are those of the median round, and ± is the \
-standard deviation over the rounds; the ideal speed-up is the ratio of the bytes that each has to \
-read.")]
+or the small inputs of --threshold-sparsity. Speeds are those of the median round, ± 1.48 times the \
+median distance of the rounds from it, which is the standard deviation of undisturbed rounds; the \
+ideal speed-up is the ratio of the bytes that each has to read.")]
 pub struct BenchDecodeArguments {
     /// The model, the text and the rounds.
     #[command(flatten)]
@@ -131,8 +131,9 @@ pub struct BenchDecodeArguments {
 
 A round reads a prompt of --tokens tokens and predicts the one that follows. Dense computes dropped \
 values too; sparse leaves out those that are known to be dropped before they are computed. Speeds \
-are those of the median round, and ± is the standard deviation over the rounds; the ideal speed-up \
-is the ratio of the operations of each.")]
+are those of the median round, ± 1.48 times the median distance of the rounds from it, which is the \
+standard deviation of undisturbed rounds; the ideal speed-up is the ratio of the operations of \
+each.")]
 pub struct BenchPrefillArguments {
     /// The model, the text and the rounds.
     #[command(flatten)]

@@ -41,15 +41,15 @@ pub(super) fn seconds(arm: &Arm, steps: &[f64]) -> Option<Vec<f64>> {
 /// training only: no evaluations, no checkpoints, and not the time between the processes of a resumed run.
 fn seconds_of_steps(run: &RunRecord) -> Vec<(f64, f64)> {
     let mut told = vec![(0.0, 0.0)];
-    let (mut tokens, mut seconds) = (0.0, 0.0);
+    let (mut step, mut tokens, mut seconds) = (0, 0.0, 0.0);
     for line in &run.steps {
         let (Some(now), Some(speed)) = (line.tokens, line.tokens_per_second) else {
             continue;
         };
-        if speed > 0.0 && now > tokens {
+        if speed > 0.0 && now > tokens && line.step > step {
             seconds += (now - tokens) / speed;
-            tokens = now;
-            told.push((line.step as f64, seconds));
+            (step, tokens) = (line.step, now);
+            told.push((step as f64, seconds));
         }
     }
     told

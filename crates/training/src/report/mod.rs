@@ -320,8 +320,9 @@ const POOLED_NOTE: &str = "The spread by which arms are compared is the standard
                            pooled over both; arms that are nearer than that are called tied.";
 
 /// What the ± of measured speeds means.
-const ROUNDS_NOTE: &str =
-    "Measured speeds are those of the median round, ± the standard deviation over the rounds.";
+const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± 1.48 times the median distance \
+                           of the rounds from it: their standard deviation, without the few that other \
+                           work on the machine made slow.";
 
 /// What a speed-up over the first arm is.
 const TOGETHER_NOTE: &str =

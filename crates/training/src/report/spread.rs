@@ -5,7 +5,8 @@
 pub struct Spread {
     /// The mean; of rounds the value of the median round.
     pub mean: f64,
-    /// The sample standard deviation, with n − 1 in the denominator; none for one run or round.
+    /// The sample standard deviation, with n − 1 in the denominator; of rounds
+    /// [that of their bulk](crate::rounds::deviation). None for one run or round.
     pub deviation: Option<f64>,
     /// Number of runs or rounds.
     pub count: usize,

@@ -19,8 +19,10 @@ pub struct Timed {
     pub masks: Option<MaskStatistics>,
 }
 
-/// Times rounds of all models, after a first round that does not count. `read`, which is timed, lets the engine
-/// of the model with this index read; it gives the statistics of the masks.
+/// Lets an engine of the model with this index read; gives the statistics of its masks.
+pub type Read<'a> = dyn Fn(usize, &Engine) -> Result<Option<MaskStatistics>, Failure> + 'a;
+
+/// Times rounds of all models, after a first round that does not count. `read` is timed.
 ///
 /// In every round each model has its turn, first dense and then sparse. Every second round goes backwards, so
 /// that what changes steadily, such as the temperature of the processor, adds as much to one as to another.
@@ -28,7 +30,7 @@ pub fn alternate(
     models: &[Engines],
     rounds: u32,
     quiet: bool,
-    read: &dyn Fn(usize, &Engine) -> Result<Option<MaskStatistics>, Failure>,
+    read: &Read<'_>,
 ) -> Result<Vec<Timed>, Failure> {
     let turns: Vec<Turn<'_>> = models.iter().enumerate().flat_map(turns_of).collect();
     let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); turns.len()];

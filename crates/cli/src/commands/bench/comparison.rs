@@ -24,7 +24,7 @@ pub struct Comparison<'a> {
 struct Compared<'a> {
     model: &'a PathBuf,
     speed_up_over_first: Option<f64>,
-    /// The standard deviation of the rounds' own ratios; none for one round.
+    /// How far the rounds' own ratios lie apart; none for one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed_up_over_first_deviation: Option<f64>,
     #[serde(flatten)]
@@ -59,7 +59,7 @@ impl<'a> Comparison<'a> {
         }
         let width = terminal_table::width().unwrap_or(WIDTH);
         print(terminal_table::fit(&self.table(), width).text.trim_end())?;
-        print("±: standard deviation over the rounds; speeds are those of the median round")?;
+        print("speeds are those of the median round; ±: 1.48 times the median distance from it")?;
         if let Some(first) = self.models.first() {
             first.report.print_workload()?;
             first.report.print_machine()?;

@@ -33,7 +33,8 @@ pub enum Limit {
 pub struct Speed {
     /// Tokens per second of the median round.
     pub tokens_per_second: f64,
-    /// The standard deviation of the rounds' tokens per second; none for one round.
+    /// How far the rounds' tokens per second lie apart, see [`deviation`](training::rounds::deviation);
+    /// none for one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second_deviation: Option<f64>,
     /// Seconds of each round.
@@ -74,7 +75,7 @@ pub struct Report {
     sparse: Arm,
     kept: Option<f64>,
     speed_up: f64,
-    /// The standard deviation of the rounds' own ratios; none for one round.
+    /// How far the rounds' own ratios lie apart; none for one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed_up_deviation: Option<f64>,
     ideal_speed_up: f64,

@@ -6,7 +6,7 @@ use training::report::{DataTable, Report, Section};
 
 use crate::failure::Failure;
 use crate::terminal::{print, printable};
-use crate::terminal_table::{fit, width};
+use crate::terminal_table::{fit, width, wrapped};
 
 /// Settings of each arm that are listed; the report lists more.
 const MOST_LISTED: usize = 20;
@@ -34,7 +34,7 @@ fn print_search_of(section: &Section) -> Result<(), Failure> {
         print_table(&table)?;
     }
     for note in section.search_notes() {
-        print(&note)?;
+        print(&wrapped(&printable(&note)))?;
     }
     print("")
 }
@@ -43,14 +43,14 @@ fn print_table(table: &DataTable) -> Result<(), Failure> {
     let (narrow, further) = (table.narrow(), table.further.len());
     print(&format!("{}\n", printable(&table.title)))?;
     if let Some(headline) = &table.headline {
-        print(&format!("{}\n", printable(headline)))?;
+        print(&format!("{}\n", wrapped(&printable(headline))))?;
     }
     let Some(width) = width() else {
         return print(&narrow.markdown());
     };
     let fitted = fit(&narrow, width);
     print(fitted.text.trim_end())?;
-    print(&format!("{}\n", not_shown(fitted.left_out, further)).trim_start())
+    print(format!("{}\n", not_shown(fitted.left_out, further)).trim_start())
 }
 
 /// What of a table is not to be seen in the terminal.
