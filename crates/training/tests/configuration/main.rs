@@ -298,6 +298,32 @@ fn every_documented_key_exists_and_every_key_is_documented() {
 }
 
 #[test]
+fn the_page_about_other_trainers_names_keys_that_exist() {
+    let document = include_str!("../../../../docs/from-other-trainers.md");
+    let known = RunConfig::keys();
+    let named: Vec<&str> = document
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|code| code.split(" = ").next().unwrap_or(code))
+        .filter(|code| {
+            ["data.", "model.", "train."]
+                .iter()
+                .any(|table| code.starts_with(table))
+        })
+        .filter(|code| !["model.generate", "train.bin", "train.py"].contains(code))
+        .collect();
+    assert!(named.len() > 25, "{named:?}");
+    for key in named {
+        assert!(known.contains(key), "{key}");
+    }
+    let (_, example) = document.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let config = parse(example, &[]).unwrap();
+    assert_eq!(config.train.optimizer.betas, [0.9, 0.99]);
+}
+
+#[test]
 fn impossible_feed_forwards_are_problems_of_their_keys() {
     for (typed, key) in [
         ("{hidden=8}", "model.feed_forward"),
