@@ -10,6 +10,7 @@ mod machine;
 mod quickstart;
 mod stop;
 mod terminal;
+mod terminal_table;
 mod text_generation;
 
 use std::process::ExitCode;

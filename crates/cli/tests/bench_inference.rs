@@ -66,6 +66,81 @@ fn dense_and_sparse_are_timed_in_alternation() {
     assert_eq!(left, 1, "only the configuration");
 }
 
+/// Two models, the second with masks and twice as many layers: a list with a report of each.
+#[test]
+fn several_models_are_timed_in_alternation() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let penalty = "[model.learned_dropout.penalty]\ncoefficient = 0.1\n";
+    let dense = support::TINY.replace(penalty, "");
+    std::fs::write(folder.join("dense.toml"), dense).expect("written");
+    std::fs::write(folder.join("masked.toml"), masked()).expect("written");
+    let train = |config: &str, out: &str, layers: &str| {
+        let layers = format!("model.layers={layers}");
+        let arguments = ["train", "--config", config, "--out", out, "--set", &layers];
+        run(
+            folder,
+            &[&arguments[..], &["--set", "train.steps=1"]].concat(),
+        );
+    };
+    train("dense.toml", "dense", "1");
+    train("masked.toml", "masked", "2");
+    let both = ["--model", "dense", "--model", "masked", "--rounds", "4"];
+    for command in ["decode", "prefill"] {
+        let report = json(folder, &[&["bench", command][..], &both].concat());
+        let models = report["models"].as_array().expect("a list");
+        let names: Vec<&Value> = models.iter().map(|model| &model["model"]).collect();
+        assert_eq!(names, ["dense", "masked"]);
+        let seconds = |model: usize| -> Vec<f64> {
+            let rounds = models[model]["sparse"]["seconds_all"].as_array();
+            rounds
+                .expect("rounds")
+                .iter()
+                .filter_map(Value::as_f64)
+                .collect()
+        };
+        let (first, second) = (seconds(0), seconds(1));
+        assert_eq!((first.len(), second.len()), (4, 4));
+        // The ratio of the medians, each the mean of the two in the middle.
+        let median = |seconds: &[f64]| {
+            let mut sorted = seconds.to_vec();
+            sorted.sort_by(f64::total_cmp);
+            (sorted[1] + sorted[2]) / 2.0
+        };
+        let ratio = median(&first) / median(&second);
+        let over_first = number(&models[1], &["speed_up_over_first"]);
+        assert!((over_first / ratio - 1.0).abs() < 1e-9, "{report}");
+        assert!(number(&models[1], &["speed_up_over_first_deviation"]) > 0.0);
+        assert_eq!(number(&models[0], &["speed_up_over_first"]), 1.0);
+        assert_eq!(number(&models[0], &["speed_up_over_first_deviation"]), 0.0);
+        assert!(models[0]["kept"].is_null() && models[1]["kept"].is_f64());
+    }
+    let shown = run(folder, &[&["bench", "decode"][..], &both].concat()).stdout;
+    let shown = String::from_utf8(shown).expect("text");
+    let row = |name: &str| shown.lines().find(|line| line.starts_with(name));
+    let (dense, masked) = (row("dense").expect("a row"), row("masked").expect("a row"));
+    assert!(
+        dense.contains("1.00 ± 0.00×") && dense.contains('–'),
+        "{shown}"
+    );
+    assert!(masked.matches('×').count() == 2, "{shown}");
+    let (code, message) = failure(
+        folder,
+        &[
+            &["bench", "decode"][..],
+            &both,
+            &["--model", "dense"],
+            &["--data", "data", "--data", "data"],
+        ]
+        .concat(),
+    );
+    assert!(
+        code == 2 && message.contains("given 2 times with 3 models"),
+        "{message}"
+    );
+}
+
 #[test]
 fn the_quick_start_is_timed_in_every_precision() {
     let place = tempfile::tempdir().expect("a folder");

@@ -265,7 +265,8 @@ max_tokens = 50
         all.iter().map(words).collect()
     };
     let bench = ["decode --tokens 3", "prefill --tokens 4"];
-    let bench = bench.map(|kind| format!("bench {kind} --rounds 1"));
+    // The file says nothing of threads, so it is those of the command line.
+    let bench = bench.map(|kind| format!("bench {kind} --rounds 1 --threads 2"));
     let mut learned = bench.to_vec();
     learned.push("inspect --max-tokens 50".into());
     assert_eq!(kinds("learned/seed-1"), learned);
@@ -290,6 +291,21 @@ max_tokens = 50
     ] {
         assert!(before.contains(part), "{part}: {before}");
     }
+    // The arms were timed in alternation, so they can be compared; thresholds were not, but one arm's.
+    let together = |run: &str, place: usize| -> Value {
+        let path = folder.join("out/runs").join(run).join("measurements.json");
+        let text = std::fs::read_to_string(path).expect("measurements");
+        let all: Value = serde_json::from_str(&text).expect("JSON");
+        all[place]["together"].clone()
+    };
+    let both = serde_json::json!(["learned", "baseline"]);
+    for run in ["learned/seed-1", "baseline/seed-1"] {
+        assert_eq!(
+            [together(run, 0), together(run, 1)],
+            [both.clone(), both.clone()]
+        );
+    }
+    assert!(together("learned/seed-1", 2).is_null());
     // Nothing is measured twice, and measurements that are no longer planned are removed.
     run(folder, &command);
     assert_eq!(report(), before);

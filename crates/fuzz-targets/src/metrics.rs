@@ -39,7 +39,11 @@ pub fn run(bytes: &[u8]) {
     }
     match Report::read(std::slice::from_ref(&folder)) {
         Ok(report) => {
-            for format in [Format::Html, Format::Markdown, Format::Csv] {
+            for format in [
+                Format::Html,
+                Format::Markdown { all_columns: true },
+                Format::Csv,
+            ] {
                 assert!(report.write(format).len() <= LONGEST * bytes.len() + ALWAYS);
             }
             if let Some(picture) = report.picture(None, Theme::Light) {

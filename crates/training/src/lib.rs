@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod optimizer;
 pub mod precision;
 pub mod report;
+pub mod rounds;
 pub mod run_data;
 pub mod run_folder;
 pub mod schedule;

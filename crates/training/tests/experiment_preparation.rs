@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use data::progress::Silent;
 use learned_dropout_training::experiments::{
-    DefaultBase, Experiment, ExperimentError, Measurement, Measurements,
+    DefaultBase, Experiment, ExperimentError, Measurement, Measurements, PlannedRun,
 };
 use learned_dropout_training::precision::PrecisionChoice;
 
@@ -126,45 +126,80 @@ fn runs_have_what_they_would_decide_themselves() {
     assert!(error.to_string().contains("train.precision was"), "{error}");
 }
 
-#[test]
-fn only_what_is_planned_and_not_made_yet_is_measured() {
-    let place = tempfile::tempdir().unwrap();
-    let (experiment, out) = prepared(place.path());
+/// Two arms, two seeds; the runs of which are finished.
+fn two_finished_arms(folder: &Path) -> (Experiment, Vec<PlannedRun>) {
+    let (mut experiment, out) = prepared(folder);
+    let mut second = experiment.outline.arms[0].clone();
+    second.name = "other".into();
+    experiment.outline.arms.push(second);
+    experiment.configs.push(experiment.configs[0].clone());
     let runs = experiment
         .decided_runs(&out, &Device::flex(), None)
         .unwrap();
-    let (first, second) = (&runs[0], &runs[1]);
-    assert!(experiment.remaining_measurements(first).unwrap().is_empty());
+    assert!(experiment.remaining_measurements(&runs).unwrap().is_empty());
     for run in &runs {
-        std::fs::create_dir_all(&run.folder).unwrap();
-        let evaluated = "{\"kind\": \"evaluation\", \"step\": 6, \"train_loss\": 1.0, \
-                         \"validation_loss\": 1.0, \"best\": true, \"mask\": null}\n";
-        std::fs::write(run.folder.join("metrics.jsonl"), evaluated).unwrap();
+        finish(run);
     }
-    // Speeds are measured with the first seed only.
-    assert!(
-        experiment
-            .remaining_measurements(second)
-            .unwrap()
-            .is_empty()
-    );
+    (experiment, runs)
+}
+
+fn finish(run: &PlannedRun) {
+    std::fs::create_dir_all(&run.folder).unwrap();
+    let evaluated = "{\"kind\": \"evaluation\", \"step\": 6, \"train_loss\": 1.0, \
+                     \"validation_loss\": 1.0, \"best\": true, \"mask\": null}\n";
+    std::fs::write(run.folder.join("metrics.jsonl"), evaluated).unwrap();
+}
+
+#[test]
+fn only_what_is_planned_and_not_made_yet_is_measured() {
+    let place = tempfile::tempdir().unwrap();
+    let (experiment, runs) = two_finished_arms(place.path());
+    let first = &runs[..1];
     let mut remaining = experiment.remaining_measurements(first).unwrap();
     assert_eq!(remaining.len(), 1);
     let bench = remaining.remove(0);
     assert_eq!(
-        bench.arguments.join(" "),
+        bench.planned.arguments.join(" "),
         "bench decode --tokens 3 --rounds 1"
     );
 
     let old = Measurement {
         arguments: vec!["eval".into()],
         sparsity: None,
+        together: Vec::new(),
         result: 1.into(),
     };
-    let made = bench.with_result(2.into());
-    Measurements(vec![old, made.clone()])
-        .write(&first.folder)
-        .unwrap();
+    Measurements(vec![old]).write(&first[0].folder).unwrap();
+    bench.keep(vec![2.into()]).unwrap();
     assert!(experiment.remaining_measurements(first).unwrap().is_empty());
-    assert_eq!(Measurements::read(&first.folder).0, [made]);
+    let made = bench.planned.with_result(2.into(), &[]);
+    assert_eq!(Measurements::read(&first[0].folder).0, [made]);
+}
+
+/// Speeds are compared between arms, so a process times all arms; and a speed that was measured without an arm
+/// which is there now does not count.
+#[test]
+fn speeds_of_all_arms_are_measured_by_one_process() {
+    let place = tempfile::tempdir().unwrap();
+    let (experiment, runs) = two_finished_arms(place.path());
+    // The first arm alone, as before the second one was added, and as older programs did it.
+    let alone = experiment.remaining_measurements(&runs[..1]).unwrap();
+    alone[0].keep(vec![1.into()]).unwrap();
+    let remaining = experiment.remaining_measurements(&runs).unwrap();
+    // Speeds are measured with the first seed only.
+    assert_eq!(remaining.len(), 1);
+    let arms: Vec<(usize, u64)> = remaining[0]
+        .runs
+        .iter()
+        .map(|of| (of.arm, of.seed))
+        .collect();
+    assert_eq!(arms, [(0, 1), (1, 1)]);
+    remaining[0].keep(vec![2.into(), 3.into()]).unwrap();
+    assert!(experiment.remaining_measurements(&runs).unwrap().is_empty());
+    for (run, result) in runs[..2].iter().zip([2, 3]) {
+        let Measurements(made) = Measurements::read(&run.folder);
+        assert_eq!(made.len(), 1);
+        assert_eq!(made[0].result, result);
+        assert_eq!(made[0].together, ["only", "other"]);
+    }
 }

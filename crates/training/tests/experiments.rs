@@ -228,8 +228,8 @@ title = 'late'
             "line 3: arm: `name` is missing",
             "line 7: arm `b`: `label` is integer `3`: expected a string",
             "line 8: arm `b`: `published.train` is string \"low\": expected a number",
-            "line 10: chart: `kind` is integer `3`: expected one of `validation-loss`, `train-loss`, \
-             `step-loss`, `kept`, `kept-by-layer`, `kept-by-position`, `loss-against-flops`, \
+            "line 10: chart: `kind` is integer `3`: expected one of `loss`, `validation-loss`, \
+             `train-loss`, `step-loss`, `learning-rate`, `gradient-norm`, `throughput`, `kept`, `kept-by-layer`, `kept-by-position`, `loss-against-flops`, \
              `loss-against-speed`, `loss-against-decode-speed`, `loss-against-prefill-speed`, \
              `search`",
             "line 12: table: `columns` is \"kep\": did you mean `kept`?",

@@ -73,12 +73,12 @@ pub struct BenchInferenceArguments {
     /// The configuration, a TOML file, of a model with random weights [default: the quick start's]
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub config: Option<PathBuf>,
-    /// A run folder (its best checkpoint) or a model folder
+    /// A run folder (its best checkpoint) or a model folder; given several times, the models are timed in alternation and compared with the first one
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
-    /// A data folder whose validation part is read [default: that of the model's run, if it still exists; else random tokens]
+    pub model: Vec<PathBuf>,
+    /// A data folder whose validation part is read, for all models or given once for each [default: that of the model's run, if it still exists; else random tokens]
     #[arg(long, value_name = "DIR", requires = "model")]
-    pub data: Option<PathBuf>,
+    pub data: Vec<PathBuf>,
     /// Keep this share of each mask's values at random, whatever the masks are; for weights that were never trained
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub kept: Option<f64>,
@@ -100,13 +100,15 @@ pub struct BenchInferenceArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ldrop bench decode --model runs/quickstart
+  ldrop bench decode --model runs/baseline --model runs/masked --rounds 15
   ldrop bench decode --config configs/gpt2-124m.toml --tokens 128 --threads 2
   ldrop bench decode --config masked.toml --kept 0.25 --batch 4 --json
 
 A round reads --tokens tokens, one after the other, beginning with an empty context. Dense computes \
 dropped values too; sparse leaves out those that are known to be dropped before they are computed, \
-or the small inputs of --threshold-sparsity. Speeds are those of the median round; the ideal \
-speed-up is the ratio of the bytes that each has to read.")]
+or the small inputs of --threshold-sparsity. Speeds are those of the median round, ± 1.48 times the \
+median distance of the rounds from it, which is the standard deviation of undisturbed rounds; the \
+ideal speed-up is the ratio of the bytes that each has to read.")]
 pub struct BenchDecodeArguments {
     /// The model, the text and the rounds.
     #[command(flatten)]
@@ -123,12 +125,15 @@ pub struct BenchDecodeArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ldrop bench prefill --model runs/quickstart
+  ldrop bench prefill --model runs/baseline --model runs/masked --rounds 15
   ldrop bench prefill --config configs/gpt2-124m.toml --tokens 512 --threads 2
   ldrop bench prefill --config masked.toml --kept 0.25 --json
 
 A round reads a prompt of --tokens tokens and predicts the one that follows. Dense computes dropped \
 values too; sparse leaves out those that are known to be dropped before they are computed. Speeds \
-are those of the median round; the ideal speed-up is the ratio of the operations of each.")]
+are those of the median round, ± 1.48 times the median distance of the rounds from it, which is the \
+standard deviation of undisturbed rounds; the ideal speed-up is the ratio of the operations of \
+each.")]
 pub struct BenchPrefillArguments {
     /// The model, the text and the rounds.
     #[command(flatten)]

@@ -54,6 +54,9 @@ pub struct ReportArguments {
     /// The format [default: that of the extension of FILE: .html, .md, .csv or .svg]
     #[arg(long, value_enum)]
     pub format: Option<FormatName>,
+    /// Show all columns of the tables in Markdown, also those that few want to see; HTML has them behind a switch, CSV always
+    #[arg(long)]
+    pub all_columns: bool,
     /// The chart that an SVG file shows [default: the report's first one]
     #[arg(long, value_name = "KIND", value_parser = chart_kind())]
     pub chart: Option<ChartKind>,

@@ -23,7 +23,10 @@ pub fn run(arguments: ReportArguments, common: &Common) -> Result<(), Failure> {
     let report = Report::read(&arguments.folders)?;
     let text = match format {
         FormatName::Html => report.write(Format::Html),
-        FormatName::Markdown => report.write(Format::Markdown),
+        FormatName::Markdown => {
+            let all_columns = arguments.all_columns;
+            report.write(Format::Markdown { all_columns })
+        }
         FormatName::Csv => report.write(Format::Csv),
         FormatName::Svg => picture(&report, &arguments)?,
     };

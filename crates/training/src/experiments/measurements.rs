@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Experiment, PlannedRun, Status, status};
-
 /// File name, in a run folder, of the measurements of the trained model.
 pub const MEASUREMENTS_FILE: &str = "measurements.json";
 
@@ -22,7 +20,7 @@ pub struct SpeedPlan {
     /// Tokens of a round of `ldrop bench prefill`; not measured if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefill: Option<u32>,
-    /// Number of rounds; the median counts.
+    /// Number of rounds; the median counts, and the others say how far it can be trusted.
     pub rounds: u32,
     /// Number of threads; one per processor if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +34,7 @@ impl Default for SpeedPlan {
         Self {
             decode: None,
             prefill: None,
-            rounds: 5,
+            rounds: 15,
             threads: None,
             seeds: 1,
         }
@@ -128,7 +126,10 @@ pub struct Measurement {
     /// The share of inputs that thresholds were to take as 0; none without thresholds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<f64>,
-    /// The JSON that the program printed.
+    /// The arms whose models were timed in alternation, in their order; empty if it was one model alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<String>,
+    /// The JSON that the program printed about the model.
     pub result: Value,
 }
 
@@ -147,6 +148,13 @@ impl Measurement {
     pub fn number(&self, keys: &[&str]) -> Option<f64> {
         let value = keys.iter().fold(&self.result, |value, key| &value[key]);
         value.as_f64()
+    }
+
+    /// The seconds of each round of a benchmark's engine, `dense` or `sparse`; empty if it is none.
+    pub fn seconds(&self, engine: &str) -> Vec<f64> {
+        let rounds = self.result[engine]["seconds_all"].as_array();
+        let rounds = rounds.into_iter().flatten();
+        rounds.filter_map(Value::as_f64).collect()
     }
 }
 
@@ -189,6 +197,12 @@ impl Measurements {
             .iter()
             .find(|measurement| measurement.arguments == arguments)
     }
+
+    /// Adds a measurement, in place of one that was made with the same arguments.
+    pub fn put(&mut self, measurement: Measurement) {
+        self.0.retain(|of| of.arguments != measurement.arguments);
+        self.0.push(measurement);
+    }
 }
 
 /// A measurement that is to be made.
@@ -210,51 +224,19 @@ impl PlannedMeasurement {
         }
     }
 
-    /// The finished measurement, with what the program printed.
-    pub fn with_result(self, result: Value) -> Measurement {
+    /// Whether it times models, which is fair only in alternation.
+    pub fn is_benchmark(&self) -> bool {
+        self.arguments.first().is_some_and(|word| word == "bench")
+    }
+
+    /// The finished measurement, with what the program printed, and the arms that were timed in alternation.
+    pub fn with_result(&self, result: Value, together: &[String]) -> Measurement {
         Measurement {
-            arguments: self.arguments,
+            arguments: self.arguments.clone(),
             sparsity: self.sparsity,
+            together: together.to_vec(),
             result,
         }
-    }
-}
-
-impl Experiment {
-    /// The measurements that are still to be made of a run; none before it is finished.
-    ///
-    /// Measurements in the run folder that the experiment no longer plans are removed from there, so
-    /// that reports do not show them.
-    ///
-    /// # Errors
-    /// The file of measurements cannot be written.
-    pub fn remaining_measurements(
-        &self,
-        run: &PlannedRun,
-    ) -> Result<Vec<PlannedMeasurement>, MeasurementsError> {
-        if status(&run.folder, &run.config.train) != Status::Finished {
-            return Ok(Vec::new());
-        }
-        let outline = &self.outline;
-        let seed = outline.seeds.iter().position(|&seed| seed == run.seed);
-        let trained = Trained {
-            arm: &outline.arms[run.arm].name,
-            seed: seed.unwrap_or(usize::MAX),
-            masked: run.config.model.learned_dropout.is_some(),
-        };
-        let mut planned = planned_measurements(outline.plans(), trained);
-        let mut made = Measurements::read(&run.folder);
-        let before = made.0.len();
-        made.0.retain(|measurement| {
-            planned
-                .iter()
-                .any(|planned| planned.arguments == measurement.arguments)
-        });
-        if made.0.len() < before {
-            made.write(&run.folder)?;
-        }
-        planned.retain(|planned| made.made_with(&planned.arguments).is_none());
-        Ok(planned)
     }
 }
 
@@ -336,7 +318,7 @@ mod tests {
             let line = |planned: &PlannedMeasurement| planned.arguments.join(" ");
             planned.iter().map(line).collect()
         };
-        let bench = "bench decode --tokens 64 --rounds 5 --threads 2";
+        let bench = "bench decode --tokens 64 --rounds 15 --threads 2";
         let cut = "--threshold-sparsity 0.5 --threshold-inputs all";
         let eval = format!("eval --max-tokens 1000 {cut}");
         let inspect = "inspect --max-tokens 4096";
@@ -356,8 +338,13 @@ mod tests {
             let measurement = Measurement {
                 arguments,
                 sparsity: None,
-                result: serde_json::json!({"dense": {"tokens_per_second": 3.5}}),
+                together: Vec::new(),
+                result: serde_json::json!({"dense": {
+                    "tokens_per_second": 3.5, "seconds_all": [0.5, 0.25],
+                }}),
             };
+            assert_eq!(measurement.seconds("dense"), [0.5, 0.25]);
+            assert_eq!(measurement.seconds("sparse"), [0.0; 0]);
             assert_eq!(
                 measurement.number(&["dense", "tokens_per_second"]),
                 Some(3.5)

@@ -7,6 +7,7 @@
 
 mod data_choice;
 mod measurements;
+mod measuring;
 mod outline;
 mod outline_check;
 mod plan;
@@ -23,6 +24,7 @@ pub use measurements::{
     MEASUREMENTS_FILE, MaskPlan, Measurement, Measurements, MeasurementsError, PlannedMeasurement,
     Plans, SpeedPlan, ThresholdPlan, ThresholdedInputs, Trained, planned_measurements,
 };
+pub use measuring::Measuring;
 pub use outline::{
     ArmOutline, Chart, ChartKind, Column, OUTLINE_FILE, Outline, OutlineError, Published, Table,
 };

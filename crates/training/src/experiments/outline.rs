@@ -109,6 +109,8 @@ pub struct Chart {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChartKind {
+    /// Validation and training loss of the evaluations against steps.
+    Loss,
     /// Validation loss of the evaluations against steps.
     #[default]
     ValidationLoss,
@@ -116,6 +118,12 @@ pub enum ChartKind {
     TrainLoss,
     /// Loss of the batches of training steps against steps.
     StepLoss,
+    /// Learning rate against steps.
+    LearningRate,
+    /// Norm of the gradient against steps.
+    GradientNorm,
+    /// Speed of training against steps.
+    Throughput,
     /// Share of ones in the rounded masks against steps, on the validation split.
     Kept,
     /// Share of ones at the end of training, layer by layer.
@@ -136,10 +144,14 @@ pub enum ChartKind {
 
 impl ChartKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
+        Self::Loss,
         Self::ValidationLoss,
         Self::TrainLoss,
         Self::StepLoss,
+        Self::LearningRate,
+        Self::GradientNorm,
+        Self::Throughput,
         Self::Kept,
         Self::KeptByLayer,
         Self::KeptByPosition,
@@ -153,9 +165,13 @@ impl ChartKind {
     /// Its name in experiment files.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Loss => "loss",
             Self::ValidationLoss => "validation-loss",
             Self::TrainLoss => "train-loss",
             Self::StepLoss => "step-loss",
+            Self::LearningRate => "learning-rate",
+            Self::GradientNorm => "gradient-norm",
+            Self::Throughput => "throughput",
             Self::Kept => "kept",
             Self::KeptByLayer => "kept-by-layer",
             Self::KeptByPosition => "kept-by-position",
@@ -226,17 +242,21 @@ pub enum Column {
     DenseDecodeSpeed,
     /// Ratio of the two speeds of decoding.
     DecodeSpeedUp,
+    /// Ratio of the speed of decoding to that of the first arm's model with the same seed.
+    DecodeSpeedUpOverFirst,
     /// Speed of reading a prompt without dropped values.
     PrefillSpeed,
     /// Speed of reading a prompt if everything is computed.
     DensePrefillSpeed,
     /// Ratio of the two speeds of reading a prompt.
     PrefillSpeedUp,
+    /// Ratio of the speed of reading a prompt to that of the first arm's model with the same seed.
+    PrefillSpeedUpOverFirst,
 }
 
 impl Column {
     /// All columns, in their usual order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Runs,
         Self::TrainLoss,
         Self::PublishedTrainLoss,
@@ -256,9 +276,11 @@ impl Column {
         Self::DecodeSpeed,
         Self::DenseDecodeSpeed,
         Self::DecodeSpeedUp,
+        Self::DecodeSpeedUpOverFirst,
         Self::PrefillSpeed,
         Self::DensePrefillSpeed,
         Self::PrefillSpeedUp,
+        Self::PrefillSpeedUpOverFirst,
     ];
 }
 

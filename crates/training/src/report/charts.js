@@ -1,87 +1,43 @@
 // Draws the charts of a report: hover for values, drag to zoom, toggle series, save as SVG.
 "use strict";
 (() => {
-  const NAMESPACE = "http://www.w3.org/2000/svg";
-  const COLOURS = 8;
-  const DASHES = ["", "7 4", "2 3", "10 3 2 3", "14 5", "5 3 1 3 1 3"];
-  const MARGIN = { top: 12, right: 14, bottom: 44, left: 62 };
   // A drag that is shorter than this, in pixels, is a click.
   const SHORTEST_DRAG = 6;
-  // Styles that a saved file has to carry itself.
-  const SAVED_STYLES = [
-    "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap",
-    "font-family", "font-size", "text-anchor", "opacity", "visibility",
-  ];
-
-  function svg(tag, attributes = {}, text = "") {
-    const element = document.createElementNS(NAMESPACE, tag);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (text) element.textContent = text;
-    return element;
-  }
-
-  function html(tag, attributes = {}, text = "") {
-    const element = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (text) element.textContent = text;
-    return element;
-  }
-
-  const colour = (series) => `var(--series-${series.style % COLOURS})`;
-  const dash = (series) => DASHES[series.style % DASHES.length];
-
-  // The smallest of 1, 2 and 5 times a power of ten that gives at most `count` steps.
-  function niceStep(span, count) {
-    const rough = span / count;
-    const power = 10 ** Math.floor(Math.log10(rough));
-    return power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10);
-  }
-
-  function ticks(low, high, count, whole) {
-    let step = niceStep(high - low || 1, count);
-    if (whole) step = Math.max(1, Math.round(step));
-    const values = [];
-    for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n += 1) {
-      values.push(n * step);
-    }
-    return { step, values };
-  }
-
-  function short(value) {
-    for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
-      if (Math.abs(value) >= size) {
-        const scale = unit === "k" ? 1e3 : size;
-        return `${Number((value / scale).toPrecision(4))}${unit}`;
-      }
-    }
-    return String(Number(value.toPrecision(6)));
-  }
-
-  // A number for an axis with ticks `step` apart.
-  function tickText(axis, value, step) {
-    if (axis.whole) return short(value);
-    const shown = axis.share ? value * 100 : value;
-    const digits = Math.max(0, -Math.floor(Math.log10((axis.share ? step * 100 : step) + 1e-12)));
-    return shown.toFixed(Math.min(digits, 6)) + (axis.share ? "%" : "");
-  }
-
-  // A number with all digits that matter.
-  function fullText(axis, value) {
-    if (axis.share) return `${(value * 100).toFixed(1)}%`;
-    if (axis.whole) return Math.round(value).toLocaleString("en");
-    return value.toFixed(4);
-  }
+  const { COLOURS, MARGIN, svg, html, colour, dash } = ChartElements;
+  const { ticks, tickText, fullText, digitsOf } = ChartNumbers;
 
   class Chart {
     constructor(figure, plot) {
       this.figure = figure;
-      this.plot = plot;
+      this.told = plot;
+      this.digits = digitsOf(plot.series.flatMap((series) => series.points.map((point) => point[1])));
       this.hidden = new Set();
+      this.look();
       this.zoom = null;
       this.cursor = null;
       this.build();
       new ResizeObserver(() => this.draw()).observe(this.frame);
       this.draw();
+    }
+
+    // Takes the points as they are to be drawn against the chosen axis.
+    look() {
+      const { x, points } = ChartCourse.view(this.told);
+      const series = this.told.series.map((of) => ({ ...of, points: points(of) }));
+      this.plot = { ...this.told, x, series };
+    }
+
+    changeAxis() {
+      this.look();
+      this.describe();
+      this.setZoom(null);
+    }
+
+    // Says what is drawn to those who do not see it.
+    describe() {
+      const { title, x, y } = this.plot;
+      this.svg.setAttribute("aria-label", `${title}: ${y.label} against ${x.label}. Arrow keys show `
+        + "values, plus and minus zoom, zero shows everything.");
     }
 
     // Makes everything that stays when the chart is drawn anew.
@@ -100,24 +56,22 @@
       tool("in", "Zoom in", () => this.zoomBy(0.5));
       tool("out", "Zoom out", () => this.zoomBy(2));
       this.reset = tool("reset", "Reset zoom", () => this.setZoom(null));
-      tool("save", "Save as SVG", () => this.save());
+      tool("save", "Save as SVG", () => ChartFile.save(this));
       this.frame = html("div", { class: "frame" });
-      this.svg = svg("svg", {
-        tabindex: "0",
-        role: "group",
-        "aria-label": `${plot.title}: ${plot.y.label} against ${plot.x.label}. Arrow keys show `
-          + "values, plus and minus zoom, zero shows everything.",
-      });
+      this.svg = svg("svg", { tabindex: "0", role: "group" });
+      this.describe();
       this.tooltip = html("div", { class: "tooltip", hidden: "" });
       this.live = html("p", { class: "unseen", "aria-live": "polite" });
       this.frame.append(this.svg, this.tooltip);
       this.legend = html("div", { class: "legend", role: "group", "aria-label": "Series" });
-      plot.series.forEach((series, index) => this.legend.append(this.legendButton(series, index)));
+      const named = plot.series.filter((series) => !series.thin);
+      this.legend.append(...named.map((series) => this.legendButton(series)));
       figure.append(tools, this.frame, this.legend, this.live);
       this.listen();
     }
 
-    legendButton(series, index) {
+    // Shows and hides all lines of an arm.
+    legendButton(series) {
       const button = html("button", { type: "button", "aria-pressed": "true" });
       const sample = svg("svg", { viewBox: "0 0 28 10", class: "sample", "aria-hidden": "true" });
       if (this.plot.scattered) {
@@ -130,9 +84,9 @@
       }
       button.append(sample, html("span", {}, series.name));
       button.addEventListener("click", () => {
-        const hide = !this.hidden.has(index);
-        if (hide) this.hidden.add(index);
-        else this.hidden.delete(index);
+        const hide = !this.hidden.has(series.style);
+        if (hide) this.hidden.add(series.style);
+        else this.hidden.delete(series.style);
         button.setAttribute("aria-pressed", String(!hide));
         this.hideCursor();
         this.draw();
@@ -188,13 +142,15 @@
     }
 
     visible() {
-      return this.plot.series.filter((_, index) => !this.hidden.has(index));
+      return this.plot.series.filter((series) => (
+        !this.hidden.has(series.style) && series.points.length > 0));
     }
 
     // The ends of both axes.
     domain() {
       const series = this.visible().length ? this.visible() : this.plot.series;
       const points = series.flatMap((of) => of.points);
+      if (!points.length) return { x: [0, 1], y: [0, 1] };
       const xs = points.map((point) => point[0]);
       let [x0, x1] = this.zoom ? this.zoom.x : [Math.min(...xs), Math.max(...xs)];
       if (x0 === x1) [x0, x1] = [x0 - (Math.abs(x0) * 0.05 || 1), x1 + (Math.abs(x1) * 0.05 || 1)];
@@ -297,7 +253,8 @@
     }
 
     drawSeries(series, scale) {
-      const group = svg("g", { class: "series", "data-series": series.name });
+      const thin = series.thin ? " thin" : "";
+      const group = svg("g", { class: `series${thin}`, "data-series": series.name });
       const at = (x, y) => `${scale.x(x).toFixed(2)} ${scale.y(y).toFixed(2)}`;
       const spread = series.points.filter((point) => point.length > 3);
       if (this.plot.scattered) {
@@ -309,7 +266,7 @@
         for (const [x, y] of series.points) group.append(this.mark(series, scale.x(x), scale.y(y)));
         return group;
       }
-      if (spread.length > 1) {
+      if (spread.length > 1 && !series.thin) {
         const top = spread.map(([x, , , high]) => at(x, high));
         const back = spread.map(([x, , low]) => at(x, low)).reverse();
         group.append(svg("path", {
@@ -321,7 +278,7 @@
         class: "line",
         style: `stroke:${colour(series)};stroke-dasharray:${dash(series) || "none"}`,
       }));
-      if (series.points.length <= 16) {
+      if (series.points.length <= 16 && !series.thin) {
         for (const [x, y] of series.points) {
           group.append(this.mark(series, scale.x(x), scale.y(y), 3));
         }
@@ -371,12 +328,25 @@
       this.live.textContent = this.tooltip.innerText.replace(/\n+/g, ", ");
     }
 
+    // The points that a place shows: with `y` those that are there; else one of each series, which is not far.
+    pointsAt(x, y) {
+      const [x0, x1] = this.now.domain.x;
+      const found = this.visible().map((series) => {
+        if (y !== undefined) {
+          return { series, point: series.points.find((of) => of[0] === x && of[1] === y) };
+        }
+        const nearer = (best, of) => (Math.abs(of[0] - x) < Math.abs(best[0] - x) ? of : best);
+        const point = series.points.reduce(nearer);
+        // Steps are the same for all arms; tokens and time need not be.
+        const far = this.plot.x.label === this.told.x.label ? 0 : (x1 - x0) * 0.03;
+        return { series, point: Math.abs(point[0] - x) <= far ? point : undefined };
+      });
+      return found.filter(({ point }) => point);
+    }
+
     // Shows the values at a horizontal place; with `y`, only of points there.
     showCursor(x, y) {
       this.cursor = x;
-      const found = this.visible().flatMap((series) => series.points
-        .filter((point) => point[0] === x && (y === undefined || point[1] === y))
-        .map((point) => ({ series, point })));
       this.overlay.replaceChildren(svg("line", {
         class: "cursor", x1: this.now.x(x), x2: this.now.x(x),
         y1: MARGIN.top, y2: this.now.bottom,
@@ -384,19 +354,31 @@
       this.tooltip.replaceChildren(
         html("div", { class: "at" }, `${fullText(this.plot.x, x)} ${this.plot.x.label}`),
       );
-      for (const { series, point } of found) {
+      const rows = new Map();
+      for (const { series, point } of this.pointsAt(x, y)) {
         const height = this.now.y(point[1]);
-        if (height >= MARGIN.top - 1) {
-          this.overlay.append(this.mark(series, this.now.x(x), height, 4));
+        if (height >= MARGIN.top - 1 && !series.thin) {
+          this.overlay.append(this.mark(series, this.now.x(point[0]), height, 4));
         }
-        const row = html("div", { class: "value" });
-        const swatch = html("i", { style: `background:${colour(series)}` });
-        const spread = point.length > 3 ? ` ± ${fullText(this.plot.y, point[3] - point[1])}` : "";
-        const value = html("b", {}, fullText(this.plot.y, point[1]) + spread);
-        row.append(swatch, html("span", {}, series.name), value);
-        this.tooltip.append(row);
+        const text = fullText(this.plot.y, point[1], this.digits);
+        const row = rows.get(series.style);
+        if (row) {
+          row.append(html("span", { class: "part" }, `${series.part} ${text}`));
+          continue;
+        }
+        const spread = point.length > 3
+          ? ` ± ${fullText(this.plot.y, point[3] - point[1], this.digits)}` : "";
+        rows.set(series.style, this.valueRow(series, text + spread));
       }
+      this.tooltip.append(...rows.values());
       this.placeTooltip(x);
+    }
+
+    valueRow(series, text) {
+      const row = html("div", { class: "value" });
+      const swatch = html("i", { style: `background:${colour(series)}` });
+      row.append(swatch, html("span", {}, series.name), html("b", {}, text));
+      return row;
     }
 
     // Beside the cursor, on the side that has room.
@@ -451,6 +433,7 @@
       const middle = this.cursor ?? (x0 + x1) / 2;
       const half = ((x1 - x0) / 2) * factor;
       const all = this.plot.series.flatMap((series) => series.points.map((point) => point[0]));
+      if (!all.length) return;
       const wide = half * 2 >= Math.max(...all) - Math.min(...all);
       this.setZoom(wide ? null : { x: [middle - half, middle + half], y: null });
     }
@@ -460,59 +443,14 @@
       this.hideCursor();
       this.draw();
     }
-
-    save() {
-      const copy = this.svg.cloneNode(true);
-      const originals = [this.svg, ...this.svg.querySelectorAll("*")];
-      [copy, ...copy.querySelectorAll("*")].forEach((element, index) => {
-        const style = getComputedStyle(originals[index]);
-        element.removeAttribute("class");
-        element.setAttribute("style", SAVED_STYLES
-          .map((name) => `${name}:${style.getPropertyValue(name)}`).join(";"));
-      });
-      const background = getComputedStyle(document.body).backgroundColor;
-      copy.prepend(svg("title", {}, this.plot.title),
-        svg("rect", { width: this.width, height: this.height, style: `fill:${background}` }));
-      this.addNames(copy);
-      copy.setAttribute("xmlns", NAMESPACE);
-      const text = new XMLSerializer().serializeToString(copy);
-      const link = html("a", {
-        href: URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })),
-        download: `${this.plot.title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.svg`,
-      });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-    }
-
-    // A saved file has no page around it: the names of the series go below the chart.
-    addNames(copy) {
-      const ink = getComputedStyle(document.body).color;
-      const line = 20;
-      const series = this.visible();
-      series.forEach((of, index) => {
-        const y = this.height + line * index + 8;
-        const stroke = getComputedStyle(document.documentElement)
-          .getPropertyValue(`--series-${of.style % COLOURS}`).trim();
-        copy.append(
-          svg("line", {
-            x1: MARGIN.left, x2: MARGIN.left + 30, y1: y, y2: y,
-            style: `stroke:${stroke};stroke-width:2;stroke-dasharray:${dash(of) || "none"}`,
-          }),
-          svg("text", {
-            x: MARGIN.left + 38, y: y + 4, style: `fill:${ink};font:12px sans-serif`,
-          }, of.name),
-        );
-      });
-      const height = this.height + line * series.length + 6;
-      copy.setAttribute("viewBox", `0 0 ${this.width} ${height}`);
-      copy.setAttribute("width", this.width);
-      copy.setAttribute("height", height);
-      copy.querySelector("rect[width]").setAttribute("height", height);
-    }
   }
 
   const plots = JSON.parse(document.getElementById("plots").textContent);
   for (const figure of document.querySelectorAll("figure[data-plot]")) {
-    new Chart(figure, plots[Number(figure.dataset.plot)]);
+    ChartCourse.charts.push(new Chart(figure, plots[Number(figure.dataset.plot)]));
+  }
+  for (const group of document.querySelectorAll(".charts")) {
+    const figures = [...group.querySelectorAll("figure[data-plot]")];
+    ChartCourse.addSwitch(group, figures.map((figure) => plots[Number(figure.dataset.plot)]));
   }
 })();

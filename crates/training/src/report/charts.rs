@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::arm::{Arm, Family};
+use super::course::{self, over_steps};
 use super::mask_tables;
+use super::speeds::benchmark;
 use super::spread::Spread;
 use crate::experiments::{Chart, ChartKind};
 
@@ -25,6 +27,15 @@ pub struct Plot {
     pub series: Vec<Series>,
 }
 
+impl Plot {
+    /// Which lines are which, where an arm has several.
+    pub(super) fn parts_note(&self) -> Option<&'static str> {
+        let mut series = self.series.iter();
+        let has_thin = series.any(|series| series.thin);
+        has_thin.then_some("Thick lines: validation; thin ones: training.")
+    }
+}
+
 /// An axis.
 #[derive(Clone, Debug, Serialize)]
 pub struct Axis {
@@ -37,7 +48,7 @@ pub struct Axis {
 }
 
 /// The line or the points of an arm.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Series {
     /// The arm's label.
     pub name: String,
@@ -48,11 +59,23 @@ pub struct Series {
     pub family: Option<Family>,
     /// x, y, and where it is known the lower and the upper end of y's spread.
     pub points: Vec<Vec<f64>>,
+    /// What it shows, where a chart has several lines of an arm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<&'static str>,
+    /// Whether the line is thin: a companion of the arm's other line.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub thin: bool,
+    /// Where x is steps: the tokens that each point is reached with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Vec<f64>>,
+    /// Where x is steps: the seconds of training that each point is reached after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<Vec<f64>>,
 }
 
 /// The charts of a report that names none.
 pub(super) fn defaults(arms: &[Arm]) -> Vec<Chart> {
-    let mut kinds = vec![ChartKind::ValidationLoss, ChartKind::TrainLoss];
+    let mut kinds = vec![ChartKind::Loss];
     if arms.len() == 1 {
         kinds.push(ChartKind::StepLoss);
     }
@@ -64,28 +87,37 @@ pub(super) fn defaults(arms: &[Arm]) -> Vec<Chart> {
     if arms.len() > 1 {
         kinds.push(ChartKind::LossAgainstFlops);
     }
-    let chart = |kind| Chart {
+    kinds.into_iter().map(chart_of).collect()
+}
+
+/// The charts that tell how the training went, and that every page has.
+pub(super) fn course(asked: &[Chart]) -> Vec<Chart> {
+    let kinds = [
+        ChartKind::LearningRate,
+        ChartKind::GradientNorm,
+        ChartKind::Throughput,
+    ];
+    let is_new = |kind: &ChartKind| asked.iter().all(|chart| chart.kind != *kind);
+    kinds.into_iter().filter(is_new).map(chart_of).collect()
+}
+
+/// A chart of all arms.
+fn chart_of(kind: ChartKind) -> Chart {
+    Chart {
         kind,
         ..Chart::default()
-    };
-    kinds.into_iter().map(chart).collect()
+    }
 }
 
 /// The plot of a chart; none if nothing is known to plot.
 pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
     let shown = |arm: &Arm| chart.arms.is_empty() || chart.arms.contains(&arm.name);
-    let series: Vec<Series> = arms
-        .iter()
-        .enumerate()
-        .filter(|(_, arm)| shown(arm))
-        .map(|(style, arm)| Series {
-            name: arm.label.clone(),
-            style,
-            family: arm.family(),
-            points: points(arm, chart.kind),
-        })
-        .filter(|series| !series.points.is_empty())
-        .collect();
+    let shown_arms = arms.iter().enumerate().filter(|(_, arm)| shown(arm));
+    let series = shown_arms.flat_map(|(style, arm)| {
+        let lines = lines(arm, chart.kind).into_iter();
+        lines.map(move |(part, points)| series_of(arm, style, part, points))
+    });
+    let mut series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
     let (title, x, y) = about(chart.kind);
     let scattered = matches!(
         chart.kind,
@@ -94,6 +126,11 @@ pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
             | ChartKind::LossAgainstDecodeSpeed
             | ChartKind::LossAgainstPrefillSpeed
     );
+    if x.label == STEPS {
+        for series in &mut series {
+            add_course(&arms[series.style], series);
+        }
+    }
     (!series.is_empty()).then(|| Plot {
         title: chart.title.clone().unwrap_or(title.into()),
         x,
@@ -102,6 +139,48 @@ pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
         series,
     })
 }
+
+/// The name of a line among several of an arm.
+const TRAINING: &str = "training";
+
+/// The lines of an arm in a chart: mostly one, without a name.
+fn lines(arm: &Arm, kind: ChartKind) -> Vec<(Option<&'static str>, Vec<Vec<f64>>)> {
+    match kind {
+        ChartKind::Loss => vec![
+            (Some("validation"), points(arm, ChartKind::ValidationLoss)),
+            (Some(TRAINING), points(arm, ChartKind::TrainLoss)),
+        ],
+        kind => vec![(None, points(arm, kind))],
+    }
+}
+
+/// The tokens and the time of points whose x is steps.
+pub(super) fn add_course(arm: &Arm, series: &mut Series) {
+    let steps: Vec<f64> = series.points.iter().map(|point| point[0]).collect();
+    series.tokens = course::tokens(arm, &steps);
+    series.seconds = course::seconds(arm, &steps);
+}
+
+/// A line of an arm.
+pub(super) fn series_of(
+    arm: &Arm,
+    style: usize,
+    part: Option<&'static str>,
+    points: Vec<Vec<f64>>,
+) -> Series {
+    Series {
+        name: arm.label.clone(),
+        style,
+        family: arm.family(),
+        points,
+        part,
+        thin: part == Some(TRAINING),
+        ..Series::default()
+    }
+}
+
+/// The label of the axis of steps.
+const STEPS: &str = "steps";
 
 /// Heading, horizontal and vertical axis.
 fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
@@ -118,14 +197,18 @@ fn about(kind: ChartKind) -> (&'static str, Axis, Axis) {
         share: true,
         ..axis(label)
     };
-    let steps = whole("steps");
+    let steps = whole(STEPS);
     let train = axis("train loss, nats per token");
     let validation = axis("validation loss, nats per token");
     let kept = share("kept activations");
     match kind {
+        ChartKind::Loss => ("Loss", steps, axis("loss, nats per token")),
         ChartKind::ValidationLoss => ("Validation loss", steps, validation),
         ChartKind::TrainLoss => ("Train loss", steps, train),
         ChartKind::StepLoss => ("Loss of the training batches", steps, train),
+        ChartKind::LearningRate => ("Learning rate", steps, axis("learning rate")),
+        ChartKind::GradientNorm => ("Norm of the gradient", steps, axis("norm, before clipping")),
+        ChartKind::Throughput => ("Speed of training", steps, whole("tokens per second")),
         ChartKind::Kept => ("Kept activations", steps, kept),
         ChartKind::KeptByLayer => ("Kept activations by layer", whole("layer"), kept),
         ChartKind::KeptByPosition => (
@@ -164,7 +247,10 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
         ChartKind::Kept => with_spread(arm.over_time(|of| of.kept)),
         ChartKind::KeptByLayer => with_spread(arm.kept_by_layer()),
         ChartKind::KeptByPosition => with_spread(mask_tables::kept_by_position(arm)),
-        ChartKind::StepLoss => step_losses(arm),
+        ChartKind::StepLoss => thinned(over_steps(arm, |point| point.loss)),
+        ChartKind::LearningRate => thinned(over_steps(arm, |point| point.learning_rate)),
+        ChartKind::GradientNorm => thinned(over_steps(arm, |point| point.gradient_norm)),
+        ChartKind::Throughput => thinned(over_steps(arm, |point| point.tokens_per_second)),
         ChartKind::LossAgainstFlops => loss_against(arm, arm.executed_flops()),
         ChartKind::LossAgainstSpeed => {
             let speed = arm.over_seeds(|run| run.tokens_per_second());
@@ -172,14 +258,14 @@ fn points(arm: &Arm, kind: ChartKind) -> Vec<Vec<f64>> {
         }
         ChartKind::LossAgainstDecodeSpeed => loss_against(arm, speed(arm, "decode")),
         ChartKind::LossAgainstPrefillSpeed => loss_against(arm, speed(arm, "prefill")),
-        // It is about other runs; see `Section::search_panels`.
-        ChartKind::Search => Vec::new(),
+        // Of several lines, and about other runs; see `lines` and `Section::search_panels`.
+        ChartKind::Loss | ChartKind::Search => Vec::new(),
     }
 }
 
 /// The speed of the trained model, without what is dropped.
 fn speed(arm: &Arm, kind: &str) -> Option<Spread> {
-    arm.over_seeds(|run| run.measured(kind, &["sparse", "tokens_per_second"]))
+    benchmark(kind).speed(arm, "sparse")
 }
 
 pub(super) fn with_spread(values: Vec<(f64, Spread)>) -> Vec<Vec<f64>> {
@@ -202,22 +288,6 @@ fn loss_against(arm: &Arm, x: Option<Spread>) -> Vec<Vec<f64>> {
         .map(|(x, loss)| point(x.mean, &loss))
         .into_iter()
         .collect()
-}
-
-/// Losses of the steps' own batches, as means over the runs that have a line for the step.
-fn step_losses(arm: &Arm) -> Vec<Vec<f64>> {
-    let Some(longest) = arm.runs.iter().max_by_key(|run| run.steps.len()) else {
-        return Vec::new();
-    };
-    let mean = |index: usize| {
-        let step = longest.steps[index].step;
-        // Runs of one arm log the same steps.
-        let of_runs = arm.runs.iter().filter_map(|run| run.steps.get(index));
-        let of_runs = of_runs.filter(|point| point.step == step);
-        let spread = Spread::of_values(of_runs.filter_map(|point| point.loss))?;
-        Some(vec![step as f64, spread.mean])
-    };
-    thinned((0..longest.steps.len()).filter_map(mean).collect())
 }
 
 /// Means of groups of neighbours, if there are too many points.

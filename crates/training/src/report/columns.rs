@@ -1,7 +1,9 @@
 //! The columns that a table of arms can have.
 
 use super::arm::Arm;
+use super::headline::headline;
 use super::run_record::RunRecord;
+use super::speeds::benchmark;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Column, Table};
@@ -33,10 +35,18 @@ impl Column {
             Self::TokensPerSecond => ("tokens_per_second", "Training, tokens/s"),
             Self::DecodeSpeed => ("decode_speed", "Decode, tokens/s"),
             Self::DenseDecodeSpeed => ("dense_decode_speed", "Dense decode, tokens/s"),
-            Self::DecodeSpeedUp => ("decode_speed_up", "Decode, speed-up"),
+            Self::DecodeSpeedUp => ("decode_speed_up", "Decode, speed-up over dense"),
+            Self::DecodeSpeedUpOverFirst => (
+                "decode_speed_up_over_first",
+                "Decode, speed-up over the first arm",
+            ),
             Self::PrefillSpeed => ("prefill_speed", "Prefill, tokens/s"),
             Self::DensePrefillSpeed => ("dense_prefill_speed", "Dense prefill, tokens/s"),
-            Self::PrefillSpeedUp => ("prefill_speed_up", "Prefill, speed-up"),
+            Self::PrefillSpeedUp => ("prefill_speed_up", "Prefill, speed-up over dense"),
+            Self::PrefillSpeedUpOverFirst => (
+                "prefill_speed_up_over_first",
+                "Prefill, speed-up over the first arm",
+            ),
         }
     }
 
@@ -87,12 +97,14 @@ impl Column {
                 let speed = arm.over_seeds(|run| run.tokens_per_second());
                 Cell::spread(speed, Unit::Count)
             }
-            Self::DecodeSpeed => measured(arm, "decode", &["sparse", "tokens_per_second"]),
-            Self::DenseDecodeSpeed => measured(arm, "decode", &["dense", "tokens_per_second"]),
+            Self::DecodeSpeed => speed(arm, "decode", "sparse"),
+            Self::DenseDecodeSpeed => speed(arm, "decode", "dense"),
             Self::DecodeSpeedUp => speed_up(arm, "decode"),
-            Self::PrefillSpeed => measured(arm, "prefill", &["sparse", "tokens_per_second"]),
-            Self::DensePrefillSpeed => measured(arm, "prefill", &["dense", "tokens_per_second"]),
+            Self::DecodeSpeedUpOverFirst => speed_up_over(arm, first, "decode"),
+            Self::PrefillSpeed => speed(arm, "prefill", "sparse"),
+            Self::DensePrefillSpeed => speed(arm, "prefill", "dense"),
             Self::PrefillSpeedUp => speed_up(arm, "prefill"),
+            Self::PrefillSpeedUpOverFirst => speed_up_over(arm, first, "prefill"),
         }
     }
 }
@@ -119,9 +131,8 @@ fn difference(arm: &Arm, other: &Arm) -> Option<Spread> {
     })
 }
 
-fn measured(arm: &Arm, kind: &str, keys: &[&str]) -> Cell {
-    let speed = arm.over_seeds(|run| run.measured(kind, keys));
-    Cell::spread(speed, Unit::Count)
+fn speed(arm: &Arm, kind: &str, engine: &str) -> Cell {
+    Cell::spread(benchmark(kind).speed(arm, engine), Unit::Count)
 }
 
 /// Sparse against dense; without masks both are the same engine.
@@ -129,8 +140,12 @@ fn speed_up(arm: &Arm, kind: &str) -> Cell {
     let masked = arm
         .model()
         .is_some_and(|model| model.learned_dropout.is_some());
-    let ratio = arm.over_seeds(|run| run.measured(kind, &["speed_up"]));
+    let ratio = benchmark(kind).speed_up_over_dense(arm);
     Cell::spread(ratio.filter(|_| masked), Unit::Factor)
+}
+
+fn speed_up_over(arm: &Arm, first: &Arm, kind: &str) -> Cell {
+    Cell::spread(benchmark(kind).speed_up_over(arm, first), Unit::Factor)
 }
 
 /// A table with a row for each of these arms.
@@ -141,13 +156,21 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
         return DataTable::default();
     };
     let mut columns = table.columns.clone();
+    let mut further = Vec::new();
     if columns.is_empty() {
         let known = |column: &Column| {
             arms.iter()
                 .any(|arm| column.cell(arm, first, table.target) != Cell::Empty)
         };
         columns = Column::ALL.into_iter().filter(known).collect();
+        let is_further = |column: &&Column| !is_narrow(**column, &arms);
+        let keys = columns.iter().filter(is_further);
+        further = keys.map(|column| column.names().0.to_string()).collect();
     }
+    let headline = columns
+        .contains(&Column::ValidationLoss)
+        .then(|| headline(&arms, first, "validation loss", |end| end.validation_loss))
+        .flatten();
     let names = |name: fn((&'static str, &'static str)) -> &'static str, first: &str| {
         let columns = columns
             .iter()
@@ -174,6 +197,24 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
         headings,
         keys: names(|names| names.0, "arm"),
         rows: arms.iter().map(row).collect(),
+        headline,
+        further,
+    }
+}
+
+/// Whether a table of which no columns are asked for shows this one at once.
+fn is_narrow(column: Column, arms: &[&Arm]) -> bool {
+    match column {
+        // The headline says how many seeds there are, if all is well.
+        Column::Runs => arms.iter().any(|arm| arm.finished().count() < arm.planned),
+        Column::ValidationLoss
+        | Column::Kept
+        | Column::ExecutedFlops
+        | Column::DecodeSpeedUp
+        | Column::DecodeSpeedUpOverFirst
+        | Column::PrefillSpeedUp
+        | Column::PrefillSpeedUpOverFirst => true,
+        _ => false,
     }
 }
 
@@ -207,5 +248,6 @@ pub(super) fn differences(arms: &[Arm]) -> DataTable {
         headings: head("Key", labels),
         keys: head("key", names),
         rows: keys.iter().copied().map(row).collect(),
+        ..DataTable::default()
     }
 }

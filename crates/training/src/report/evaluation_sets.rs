@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::arm::Arm;
-use super::charts::{Axis, Plot, Series, with_spread};
+use super::charts::{Axis, Plot, add_course, series_of, with_spread};
+use super::headline::headline;
 use super::run_record::EvaluationPoint;
 use super::table::{Cell, DataTable, Unit};
 
@@ -17,6 +18,15 @@ fn names(arms: &[Arm]) -> BTreeSet<&str> {
 
 fn loss_on(name: &str) -> impl Fn(&EvaluationPoint) -> Option<f64> {
     move |evaluation| evaluation.sets.get(name).copied()
+}
+
+/// Which arm is best on each set.
+fn headlines(arms: &[Arm], names: &BTreeSet<&str>) -> Option<String> {
+    let first = arms.first()?;
+    let all: Vec<&Arm> = arms.iter().collect();
+    let of_set = |name: &&str| headline(&all, first, &format!("loss on {name}"), loss_on(name));
+    let sentences: Vec<String> = names.iter().filter_map(of_set).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 /// The losses of the last evaluations, a row for each arm; none without sets.
@@ -39,6 +49,8 @@ pub(super) fn table(arms: &[Arm]) -> Option<DataTable> {
         headings: columns(["Arm", "Validation loss"]),
         keys: columns(["arm", "validation_loss"]),
         rows: arms.iter().map(row).collect(),
+        headline: headlines(arms, &names),
+        ..DataTable::default()
     })
 }
 
@@ -50,11 +62,11 @@ pub(super) fn plots(arms: &[Arm]) -> Vec<Plot> {
         whole,
     };
     let plot = |name: &str| {
-        let series = arms.iter().enumerate().map(|(style, arm)| Series {
-            name: arm.label.clone(),
-            style,
-            family: arm.family(),
-            points: with_spread(arm.over_time(loss_on(name))),
+        let series = arms.iter().enumerate().map(|(style, arm)| {
+            let points = with_spread(arm.over_time(loss_on(name)));
+            let mut series = series_of(arm, style, None, points);
+            add_course(arm, &mut series);
+            series
         });
         Plot {
             title: format!("Loss on {name}"),

@@ -6,7 +6,7 @@ use super::arm::Arm;
 use super::page::{Page, escaped};
 use super::run_notes::run_notes;
 use super::run_record::RunRecord;
-use super::{Report, SPREAD_NOTE, Section};
+use super::{Report, Section};
 use crate::experiments::Status;
 
 /// The whole page.
@@ -37,10 +37,22 @@ impl Page {
         }
         for table in section.tables() {
             self.element("h3", &table.title);
-            self.table(&table);
+            if let Some(headline) = &table.headline {
+                self.raw(&format!("<p class=\"headline\">{}</p>", escaped(headline)));
+            }
+            self.table(&table.narrow());
+            if !table.further.is_empty() {
+                self.raw("<details><summary>All columns</summary>");
+                self.table(&table);
+                self.raw("</details>");
+            }
         }
-        self.raw(&format!("<p class=\"note\">{}</p>", escaped(SPREAD_NOTE)));
+        self.raw(&format!(
+            "<p class=\"note\">{}</p>",
+            escaped(&section.spread_notes())
+        ));
         self.charts(section.plots());
+        self.course(section);
         self.search(section);
         self.configuration(section);
         self.samples(section);
@@ -49,6 +61,20 @@ impl Page {
         let commands = section.commands().join("\n");
         self.raw(&format!("<pre><code>{}</code></pre>", escaped(&commands)));
         self.raw("</section>");
+    }
+
+    /// Charts of how the training went, folded up where arms are compared.
+    fn course(&mut self, section: &Section) {
+        let plots = section.course_plots();
+        if plots.is_empty() {
+            return;
+        }
+        let titles: Vec<&str> = plots.iter().map(|plot| plot.title.as_str()).collect();
+        let titles = escaped(&format!("Training: {}", titles.join(", ").to_lowercase()));
+        let open = if section.arms.len() == 1 { " open" } else { "" };
+        self.raw(&format!("<details{open}><summary>{titles}</summary>"));
+        self.charts(plots);
+        self.raw("</details>");
     }
 
     /// Runs that failed, with their errors, and how many are not done.

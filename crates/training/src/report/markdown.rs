@@ -1,10 +1,10 @@
 //! A report as Markdown: its tables, what they were computed with, and how to repeat them.
 
 use super::run_notes::run_notes;
-use super::{Report, SPREAD_NOTE, Section, search};
+use super::{Report, Section, search};
 
 /// The whole report.
-pub(super) fn document(report: &Report) -> String {
+pub(super) fn document(report: &Report, all_columns: bool) -> String {
     let mut text = String::new();
     if report.sections.len() != 1 {
         text += &format!("# {}\n\n", report.title);
@@ -17,21 +17,34 @@ pub(super) fn document(report: &Report) -> String {
     let sections: Vec<String> = report
         .sections
         .iter()
-        .map(|of| section(of, level))
+        .map(|of| section(of, level, all_columns))
         .collect();
     text + &sections.join("\n")
 }
 
-fn section(section: &Section, level: &str) -> String {
+fn section(section: &Section, level: &str, all_columns: bool) -> String {
     let mut text = format!("{level} {}\n", section.outline.title);
     let description = section.outline.description.trim();
     if !description.is_empty() {
         text += &format!("\n{description}\n");
     }
     for table in section.tables() {
-        text += &format!("\n{level}# {}\n\n{}", table.title, table.markdown());
+        text += &format!("\n{level}# {}\n\n", table.title);
+        if let Some(headline) = &table.headline {
+            text += &format!("{}\n\n", headline.replace('\n', " "));
+        }
+        if all_columns {
+            text += &table.markdown();
+            continue;
+        }
+        text += &table.narrow().markdown();
+        let further = table.further_headings();
+        if !further.is_empty() {
+            let further = further.join(", ");
+            text += &format!("\nFurther columns (`--all-columns`): {further}.\n");
+        }
     }
-    text += &format!("\n{SPREAD_NOTE}\n");
+    text += &format!("\n{}\n", section.spread_notes());
     for (arm, run) in section.runs() {
         if let Some(error) = &run.failure {
             let seed = run.config.seed;

@@ -143,6 +143,7 @@ fn plots(analysis: &MaskAnalysis) -> Vec<Plot> {
         style: 0,
         family: None,
         points: points.into_iter().map(|(x, y)| vec![x, y]).collect(),
+        ..Series::default()
     };
     let numbered = |values: &[f64]| {
         values
@@ -207,6 +208,7 @@ fn table(columns: &[(&str, &str)], rows: Vec<Vec<Cell>>) -> DataTable {
             .map(|(_, heading)| (*heading).into())
             .collect(),
         rows,
+        ..DataTable::default()
     }
 }
 

@@ -112,5 +112,6 @@ fn table(title: &str, columns: &[(&str, &str)], rows: Vec<Vec<Cell>>) -> DataTab
         keys: with_arm("arm", |(key, _)| key.replace(' ', "_")),
         headings: with_arm("Arm", |(_, heading)| (*heading).into()),
         rows,
+        ..DataTable::default()
     }
 }

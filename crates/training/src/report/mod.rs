@@ -5,8 +5,10 @@
 mod arm;
 mod charts;
 mod columns;
+mod course;
 mod error;
 mod evaluation_sets;
+mod headline;
 mod html;
 mod markdown;
 mod mask_page;
@@ -16,6 +18,7 @@ mod picture;
 mod run_notes;
 mod run_record;
 mod search;
+mod speeds;
 mod spread;
 mod table;
 mod thresholds;
@@ -45,8 +48,11 @@ pub const REPORT_FILE: &str = "report.html";
 pub enum Format {
     /// A web page of one file.
     Html,
-    /// Markdown: the tables.
-    Markdown,
+    /// Markdown: the tables, with all their columns or without those that few want to see.
+    Markdown {
+        /// Whether with all columns.
+        all_columns: bool,
+    },
     /// Comma-separated values: the first table of each section.
     Csv,
 }
@@ -164,9 +170,29 @@ impl Section {
         let thresholds = threshold.and_then(|plan| thresholds::table(&self.arms, plan));
         let masks = self.outline.masks.as_ref();
         let masks = masks.map_or(Vec::new(), |_| mask_tables::tables(&self.arms));
-        let asked = asked.iter().map(table);
+        let mut asked: Vec<DataTable> = asked.iter().map(table).collect();
+        let mut said = HashSet::new();
+        for table in &mut asked {
+            // Tables of the same arms come to the same.
+            table.headline = table.headline.take().filter(|of| said.insert(of.clone()));
+        }
         let sets = evaluation_sets::table(&self.arms);
-        asked.chain(sets).chain(thresholds).chain(masks).collect()
+        let asked = asked.into_iter().chain(sets);
+        asked.chain(thresholds).chain(masks).collect()
+    }
+
+    /// What the ± of the tables means.
+    fn spread_notes(&self) -> String {
+        let measured = self.runs().flat_map(|(_, run)| &run.measurements.0);
+        let speeds = measured.filter(|of| matches!(of.kind(), "decode" | "prefill"));
+        let together: Vec<bool> = speeds.map(|of| !of.together.is_empty()).collect();
+        let mut arms = self.arms.iter();
+        let has_seeds = self.arms.len() > 1 && arms.any(|arm| arm.finished().count() > 1);
+        let mut notes = vec![SPREAD_NOTE];
+        notes.extend(has_seeds.then_some(POOLED_NOTE));
+        notes.extend((!together.is_empty()).then_some(ROUNDS_NOTE));
+        notes.extend(together.contains(&true).then_some(TOGETHER_NOTE));
+        notes.join(" ")
     }
 
     /// The charts that the outline asks for, or the usual ones, and those of further sets; without those
@@ -180,6 +206,15 @@ impl Section {
         let plot = |chart| charts::plot(&self.arms, chart);
         let sets = evaluation_sets::plots(&self.arms);
         asked.iter().filter_map(plot).chain(sets).collect()
+    }
+
+    /// The charts of learning rate, gradient and speed that the outline does not ask for.
+    pub fn course_plots(&self) -> Vec<Plot> {
+        let charts = charts::course(&self.outline.charts);
+        let plots = charts.iter();
+        plots
+            .filter_map(|chart| charts::plot(&self.arms, chart))
+            .collect()
     }
 
     /// The first chart of a kind, as the outline wants it or else with all arms; without a kind the
@@ -279,3 +314,16 @@ fn quoted(path: &Path) -> String {
 /// What the ± of the tables means.
 const SPREAD_NOTE: &str = "Mean ± sample standard deviation over the seeds (n − 1 in the \
                            denominator); a single run has none. Losses are in nats per token.";
+
+/// What the spread of a headline is.
+const POOLED_NOTE: &str = "The spread by which arms are compared is the standard deviation over their seeds, \
+                           pooled over both; arms that are nearer than that are called tied.";
+
+/// What the ± of measured speeds means.
+const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± 1.48 times the median distance \
+                           of the rounds from it: their standard deviation, without the few that other \
+                           work on the machine made slow.";
+
+/// What a speed-up over the first arm is.
+const TOGETHER_NOTE: &str =
+    "A speed-up over the first arm is that of models with the same seed, timed in alternation.";

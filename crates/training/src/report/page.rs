@@ -8,8 +8,14 @@ use super::table::{Cell, DataTable};
 
 /// The styles.
 const STYLE: &str = include_str!("page.css");
-/// The script that draws the charts.
-const CHARTS: &str = include_str!("charts.js");
+/// The script that draws the charts, in its parts.
+const CHARTS: &str = concat!(
+    include_str!("chart_elements.js"),
+    include_str!("chart_numbers.js"),
+    include_str!("chart_course.js"),
+    include_str!("chart_file.js"),
+    include_str!("charts.js")
+);
 
 /// A page that is being written.
 #[derive(Default)]
@@ -95,6 +101,7 @@ impl Page {
             return;
         }
         self.raw("<div class=\"charts\">");
+        let first = self.plots.len();
         for plot in plots {
             self.raw(&format!(
                 "<figure data-plot=\"{}\"><figcaption>{}</figcaption>\
@@ -105,16 +112,21 @@ impl Page {
             self.plots.push(plot);
         }
         self.raw("</div>");
+        let plots = &self.plots[first..];
         let has_spread = |plot: &Plot| {
             plot.series
                 .iter()
                 .any(|series| series.points.iter().any(|point| point.len() > 2))
         };
-        if self.plots.iter().any(has_spread) {
-            self.raw(
-                "<p class=\"note\">Lines and marks are means over the seeds; bands and whiskers \
-                 reach one standard deviation up and down.</p>",
-            );
+        let spread = plots.iter().any(has_spread).then_some(
+            "Lines and marks are means over the seeds; bands and whiskers reach one standard deviation up and \
+             down.",
+        );
+        let parts = plots.iter().find_map(Plot::parts_note);
+        let notes: Vec<&str> = spread.into_iter().chain(parts).collect();
+        if !notes.is_empty() {
+            let notes = notes.join(" ");
+            self.raw(&format!("<p class=\"note\">{notes}</p>"));
         }
     }
 

@@ -49,6 +49,10 @@ pub struct StepPoint {
     pub tokens: Option<f64>,
     /// Loss of the step's batches.
     pub loss: Option<f64>,
+    /// The learning rate.
+    pub learning_rate: Option<f64>,
+    /// Norm of the gradient, before clipping.
+    pub gradient_norm: Option<f64>,
     /// Speed since the line before.
     pub tokens_per_second: Option<f64>,
 }
@@ -162,6 +166,8 @@ impl RunRecord {
                 step,
                 tokens: line["tokens"].as_f64(),
                 loss: line["loss"].as_f64(),
+                learning_rate: line["learning_rate"].as_f64(),
+                gradient_norm: line["gradient_norm"].as_f64(),
                 tokens_per_second: line["tokens_per_second"].as_f64(),
             }),
             Some("evaluation") => self.evaluations.push(EvaluationPoint::from_line(line)),
@@ -222,14 +228,6 @@ impl RunRecord {
         let has_relu = matches!(model.feed_forward, FeedForwardConfig::Relu(_));
         let units = !has_relu || used.density.is_some();
         (masks && units).then(|| flops::executed_per_token(&model, used))
-    }
-
-    /// A number that was measured of the trained model, without thresholds; `kind` as in
-    /// [`Measurement::kind`](crate::experiments::Measurement::kind).
-    pub fn measured(&self, kind: &str, keys: &[&str]) -> Option<f64> {
-        let mut all = self.measurements.0.iter();
-        all.find(|of| of.kind() == kind && of.sparsity.is_none())?
-            .number(keys)
     }
 
     /// Mean speed: all tokens over all the time that was spent on training steps.

@@ -109,6 +109,7 @@ impl Section {
             headings: words(&["Arm", "Setting"], &names, &["Validation loss", "Result"]),
             keys: words(&["arm", "setting"], &keys, &["loss", "result"]),
             rows: rows.collect(),
+            ..DataTable::default()
         })
     }
 

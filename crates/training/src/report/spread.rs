@@ -1,13 +1,14 @@
-//! The mean over seeds and how far they lie apart.
+//! The mean over seeds, or the middle of rounds, and how far they lie apart.
 
-/// A mean over several runs.
+/// A mean over several runs; of a measured speed, the middle of several rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The mean.
+    /// The mean; of rounds the value of the median round.
     pub mean: f64,
-    /// The sample standard deviation, with n − 1 in the denominator; none for one run.
+    /// The sample standard deviation, with n − 1 in the denominator; of rounds
+    /// [that of their bulk](crate::rounds::deviation). None for one run or round.
     pub deviation: Option<f64>,
-    /// Number of runs.
+    /// Number of runs or rounds.
     pub count: usize,
 }
 

@@ -13,6 +13,10 @@ pub struct DataTable {
     pub keys: Vec<String>,
     /// Its rows, as wide as the headings.
     pub rows: Vec<Vec<Cell>>,
+    /// What it comes to in a few sentences, where there is something to compare.
+    pub headline: Option<String>,
+    /// The keys of the columns that only those want to see who look closer; see [`narrow`](Self::narrow).
+    pub further: Vec<String>,
 }
 
 /// A cell of a table.
@@ -107,6 +111,29 @@ impl Cell {
 }
 
 impl DataTable {
+    /// The table without its further columns.
+    pub fn narrow(&self) -> Self {
+        let kept = |column: &usize| !self.further.contains(&self.keys[*column]);
+        let columns: Vec<usize> = (0..self.keys.len()).filter(kept).collect();
+        let of = |texts: &[String]| columns.iter().map(|&at| texts[at].clone()).collect();
+        let row = |row: &Vec<Cell>| columns.iter().map(|&at| row[at].clone()).collect();
+        Self {
+            title: self.title.clone(),
+            headings: of(&self.headings),
+            keys: of(&self.keys),
+            rows: self.rows.iter().map(row).collect(),
+            headline: self.headline.clone(),
+            further: Vec::new(),
+        }
+    }
+
+    /// The headings of the columns that [`narrow`](Self::narrow) leaves out.
+    pub fn further_headings(&self) -> Vec<&str> {
+        let columns = self.keys.iter().zip(&self.headings);
+        let further = columns.filter(|(key, _)| self.further.contains(key));
+        further.map(|(_, heading)| heading.as_str()).collect()
+    }
+
     /// The table in Markdown.
     pub fn markdown(&self) -> String {
         let escape = |text: &str| text.replace('|', "\\|").replace('\n', " ");
@@ -205,6 +232,8 @@ mod tests {
                 ],
                 vec![Cell::Text("d".into()), Cell::Empty, Cell::Empty],
             ],
+            headline: None,
+            further: vec!["loss".into()],
         }
     }
 
@@ -214,6 +243,13 @@ mod tests {
         let expected = "| Arm | Loss | Kept |\n| --- | ---: | ---: |\n\
                         | a\\|b, \"c\" | 1.500 ± 0.707 | 25.0% |\n| d | – | – |\n";
         assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn a_narrow_table_lacks_the_further_columns() {
+        let expected = "| Arm | Kept |\n| --- | ---: |\n| a\\|b, \"c\" | 25.0% |\n| d | – |\n";
+        assert_eq!(table().narrow().markdown(), expected);
+        assert_eq!(table().further_headings(), ["Loss"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The table of trained models whose small inputs are taken as 0.
 
 use super::arm::Arm;
+use super::speeds::Benchmark;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Measurement, ThresholdPlan};
@@ -18,7 +19,7 @@ pub(super) fn table(arms: &[Arm], plan: &ThresholdPlan) -> Option<DataTable> {
         ("validation_loss", "Validation loss"),
         ("executed_flops_per_token", "Executed FLOPs per token"),
         ("decode_speed", "Decode, tokens/s"),
-        ("decode_speed_up", "Decode, speed-up"),
+        ("decode_speed_up", "Decode, speed-up over dense"),
         ("prefill_speed", "Prefill, tokens/s"),
     ];
     let is_known = |row: &Vec<Cell>| row[3] != Cell::Empty;
@@ -30,6 +31,7 @@ pub(super) fn table(arms: &[Arm], plan: &ThresholdPlan) -> Option<DataTable> {
             .map(|(_, heading)| heading.to_string())
             .collect(),
         rows,
+        ..DataTable::default()
     })
 }
 
@@ -42,6 +44,10 @@ fn row(arm: &Arm, sparsity: f64) -> Vec<Cell> {
         });
         Spread::of_values(values.collect::<Vec<_>>())
     };
+    let benchmark = |kind| Benchmark {
+        kind,
+        sparsity: Some(sparsity),
+    };
     let loss = over("eval", &["loss"]);
     vec![
         Cell::Text(arm.label.clone()),
@@ -52,14 +58,8 @@ fn row(arm: &Arm, sparsity: f64) -> Vec<Cell> {
             over("eval", &["forward_flops_per_token", "executed"]),
             Unit::Count,
         ),
-        Cell::spread(
-            over("decode", &["sparse", "tokens_per_second"]),
-            Unit::Count,
-        ),
-        Cell::spread(over("decode", &["speed_up"]), Unit::Factor),
-        Cell::spread(
-            over("prefill", &["sparse", "tokens_per_second"]),
-            Unit::Count,
-        ),
+        Cell::spread(benchmark("decode").speed(arm, "sparse"), Unit::Count),
+        Cell::spread(benchmark("decode").speed_up_over_dense(arm), Unit::Factor),
+        Cell::spread(benchmark("prefill").speed(arm, "sparse"), Unit::Count),
     ]
 }

@@ -13,7 +13,7 @@ impl Report {
     pub fn write(&self, format: Format) -> String {
         match format {
             Format::Html => html::page(self),
-            Format::Markdown => markdown::document(self),
+            Format::Markdown { all_columns } => markdown::document(self, all_columns),
             Format::Csv => {
                 let table = |section: &Section| section.tables().first().map(DataTable::csv);
                 let tables: Vec<String> = self.sections.iter().filter_map(table).collect();

@@ -29,7 +29,7 @@ fn study() -> (tempfile::TempDir, Report) {
 #[test]
 fn tables_have_the_means_and_spreads() {
     let (_place, report) = study();
-    let markdown = report.write(Format::Markdown);
+    let markdown = report.write(Format::Markdown { all_columns: true });
     let line = |start: &str| {
         let line = markdown.lines().find(|line| line.starts_with(start));
         line.unwrap_or_else(|| panic!("{start}: {markdown}"))
@@ -49,6 +49,27 @@ fn tables_have_the_means_and_spreads() {
     assert!(markdown.contains("Failed: Broken, seed 1: step 11: the loss is NaN"));
     assert!(markdown.contains("- ldrop 9, A processor, 2 threads\n- precision f32\n"));
     assert!(markdown.contains("$ ldrop experiment 'study file.toml' --out "));
+}
+
+/// Of the third arm no run is finished, so their number is shown too.
+#[test]
+fn a_table_of_which_no_columns_are_asked_for_is_narrow() {
+    let (_place, report) = study();
+    let markdown = report.write(Format::Markdown { all_columns: false });
+    for line in [
+        "| Arm | Runs | Validation loss | Kept | Executed FLOPs per token |",
+        "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 ± 0 |",
+        "| Broken | 0/2, 1 failed | – | – | – |",
+        "Further columns (`--all-columns`): Train loss, Published train loss, Published validation loss, \
+         Difference from the first arm, Lowest validation loss, Published kept, Parameters, Dense FLOPs per \
+         token, FLOPs per token for masks, Tokens, Training, tokens/s.",
+    ] {
+        assert!(markdown.contains(line), "{line}: {markdown}");
+    }
+    let page = report.write(Format::Html);
+    assert_eq!(page.matches("<summary>All columns</summary>").count(), 1);
+    let narrow = page.find("Executed FLOPs").expect("a column");
+    assert!(page.find("Lowest validation loss").expect("a column") > narrow);
 }
 
 /// The losses of the seeds are 3.0 and 3.2 at the end, and 0.3 more at the first evaluation. On the set they
@@ -78,7 +99,7 @@ fn losses_on_further_sets_have_a_table_and_a_chart() {
     }
     let report = report(&[place.path()]);
     let section = &report.sections[0];
-    let markdown = report.write(Format::Markdown);
+    let markdown = report.write(Format::Markdown { all_columns: true });
     assert_eq!(section.tables().len(), tables + 1);
     assert!(
         markdown.contains("| Arm | Validation loss | news |"),
@@ -90,10 +111,19 @@ fn losses_on_further_sets_have_a_table_and_a_chart() {
         markdown.contains("| Baseline | 3.300 ± 0.000 | – |"),
         "{markdown}"
     );
+    assert!(
+        markdown.contains(
+            "\n\nLearned <dropout> & more: loss on news 6.200 ± 0.283. 2 seeds. Without a \
+                           finished run: Baseline and Broken.\n\n| Arm | Validation loss | news |"
+        ),
+        "{markdown}"
+    );
     let found = section.plots();
     assert_eq!(found.len(), plots + 1);
     let chart = found.last().expect("a chart");
     assert_eq!(chart.title, "Loss on news");
+    let tokens = chart.series[0].tokens.as_ref().expect("tokens");
+    assert_eq!(tokens, &[200.0, 400.0, 600.0, 800.0]);
     assert_eq!(chart.series.len(), 1);
     let first = &chart.series[0].points[0];
     assert_eq!(first[0], 10.0);
@@ -144,8 +174,7 @@ fn charts_are_means_over_the_seeds() {
     assert_eq!(
         titles,
         [
-            "Validation loss",
-            "Train loss",
+            "Loss",
             "Kept activations",
             "Kept activations by layer",
             "Validation loss against computation"
@@ -165,16 +194,59 @@ fn charts_are_means_over_the_seeds() {
         &first.points[0],
         &[10.0, 3.4, 3.4 - deviation, 3.4 + deviation],
     );
+    assert_eq!((first.part, first.thin), (Some("validation"), false));
+    let training = &plots[0].series[1];
+    assert_eq!((training.part, training.thin), (Some("training"), true));
+    assert_eq!((training.style, training.points.len()), (first.style, 4));
+    near(
+        &training.points[0],
+        &[10.0, 2.9, 2.9 - deviation, 2.9 + deviation],
+    );
     // Only of the arms with masks; at the end 0.25 and 0.5, the layers 0.05 up and down.
-    let layers = &plots[3].series[0];
+    let layers = &plots[2].series[0];
     let deviation = 0.031_25_f64.sqrt();
     near(
         &layers.points[0],
         &[0.0, 0.425, 0.425 - deviation, 0.425 + deviation],
     );
-    assert_eq!(plots[4].series.len(), 2);
-    assert_eq!(plots[4].series[1].points[0][..2], [316.0, 3.3]);
-    assert_eq!(plots[4].series[1].style, 1, "the same style in every chart");
+    assert_eq!(plots[3].series.len(), 2);
+    assert_eq!(plots[3].series[1].points[0][..2], [316.0, 3.3]);
+    assert_eq!(plots[3].series[1].style, 1, "the same style in every chart");
+}
+
+/// A step has 5 · 4 = 20 tokens. The first twenty steps, at 100 tokens a second, take a fifth of a second
+/// each, the next twenty, at 300, a fifteenth; the broken arm's ten steps take 2 seconds. Old runs tell
+/// the time too, because it comes from the speeds, and what happens between the lines does not count.
+#[test]
+fn steps_have_their_tokens_and_their_time() {
+    let (_place, report) = study();
+    let plots = report.sections[0].plots();
+    for series in &plots[0].series[..4] {
+        let tokens = series.tokens.as_ref().expect("tokens");
+        assert_eq!(tokens, &[200.0, 400.0, 600.0, 800.0]);
+        let seconds = series.seconds.as_ref().expect("seconds");
+        for (found, expected) in seconds
+            .iter()
+            .zip([2.0, 4.0, 4.0 + 2.0 / 3.0, 4.0 + 4.0 / 3.0])
+        {
+            assert!((found - expected).abs() < 1e-9, "{seconds:?}");
+        }
+    }
+    assert!(plots[2].series[0].seconds.is_none(), "layers are not steps");
+    let course = report.sections[0].course_plots();
+    let titles: Vec<&str> = course.iter().map(|plot| plot.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        ["Learning rate", "Norm of the gradient", "Speed of training"]
+    );
+    let rates = &course[0].series[1];
+    assert_eq!((rates.name.as_str(), rates.points.len()), ("Baseline", 40));
+    assert_eq!(rates.points[19], [20.0, 5e-4]);
+    let speeds = &course[2].series[0].points;
+    assert_eq!(
+        (&speeds[19][..], &speeds[20][..]),
+        (&[20.0, 100.0][..], &[21.0, 300.0][..])
+    );
 }
 
 #[test]
@@ -294,7 +366,7 @@ fn reports_tell_of_early_ends_and_of_changes() {
     let ended = "Baseline, seed 1: stopped early at step 30: no new lowest validation loss in 2 \
                  evaluations.";
     // The end is not that of the run's configuration: it was to go on.
-    let before = report(&[place.path()]).write(Format::Markdown);
+    let before = report(&[place.path()]).write(Format::Markdown { all_columns: true });
     assert!(before.contains(changed) && !before.contains("stopped early"));
     assert!(before.contains("| Baseline | 1/2 |"), "{before}");
     let config = run.join("config.toml");
@@ -303,7 +375,7 @@ fn reports_tell_of_early_ends_and_of_changes() {
     std::fs::write(&config, text).expect("written");
     let after = report(&[place.path()]);
     let page = after.write(Format::Html);
-    let after = after.write(Format::Markdown);
+    let after = after.write(Format::Markdown { all_columns: true });
     assert!(after.contains(ended) && page.contains(ended), "{after}");
     assert!(page.contains(changed));
     assert!(after.contains("| Baseline | 2/2 |"), "{after}");

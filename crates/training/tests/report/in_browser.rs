@@ -39,6 +39,8 @@ fn a_reader_can_use_the_charts() {
     series_can_be_hidden(&mut browser);
     dragging_zooms(&mut browser);
     charts_can_be_saved(&mut browser);
+    the_axis_can_be_tokens_or_time(&mut browser);
+    columns_can_be_unfolded(&mut browser);
     pages_fit(&mut browser, &page, "report");
     nothing_went_wrong(&browser, &page);
 }
@@ -49,18 +51,20 @@ fn charts_are_drawn(browser: &mut Browser) {
             browser,
             "document.querySelectorAll('figure .frame > svg').length"
         ),
-        5
+        7
     );
     let lines = "document.querySelectorAll('figure[data-plot=\"0\"] .series .line').length";
-    // Of the broken arm one evaluation is known, and shown.
-    assert_eq!(number(browser, lines), 3);
+    // Validation and training loss; of the broken arm one evaluation is known, and shown.
+    assert_eq!(number(browser, lines), 6);
+    let thin = "getComputedStyle(document.querySelector('.series.thin .line')).strokeWidth";
+    assert_eq!(text(browser, thin), "1px");
     let long = "[...document.querySelectorAll('.series .line')].every(line => \
                 line.getAttribute('d').split('L').length >= 1 && !line.getAttribute('d').includes('NaN'))";
     assert_eq!(browser.value(long), true);
     assert_eq!(
         number(
             browser,
-            "document.querySelectorAll('figure[data-plot=\"4\"] .series .mark').length"
+            "document.querySelectorAll('figure[data-plot=\"3\"] .series .mark').length"
         ),
         2
     );
@@ -79,6 +83,7 @@ fn hovering_shows_values(browser: &mut Browser) {
         "Learned <dropout> & more",
         "Baseline",
         "3.4000 ± 0.0000",
+        "training 2.9000",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -125,10 +130,10 @@ fn series_can_be_hidden(browser: &mut Browser) {
     let pressed = "document.querySelectorAll('figure[data-plot=\"0\"] .legend button')[1]\
                    .getAttribute('aria-pressed')";
     browser.value(click);
-    assert_eq!(number(browser, count), 2);
+    assert_eq!(number(browser, count), 4);
     assert_eq!(browser.value(pressed), "false");
     browser.value(click);
-    assert_eq!(number(browser, count), 3);
+    assert_eq!(number(browser, count), 6);
     assert_eq!(browser.value(pressed), "true");
 }
 
@@ -146,6 +151,54 @@ fn dragging_zooms(browser: &mut Browser) {
     assert_eq!(browser.value(reset), false);
     browser.value("document.querySelector('figure [data-tool=reset]').click()");
     assert_eq!(text(browser, ticks), before);
+}
+
+/// Step 40 is reached with 800 tokens, after 5.3 seconds. All charts of steps follow the switch; that of the
+/// layers stays as it is.
+fn the_axis_can_be_tokens_or_time(browser: &mut Browser) {
+    let choose = |browser: &mut Browser, axis: &str| {
+        browser.value(&format!(
+            "document.querySelector('.switch [data-axis={axis}]').click()"
+        ));
+        browser.value("document.querySelector('figure svg').focus()");
+        browser.key("End");
+        text(
+            browser,
+            "document.querySelector('figure [aria-live]').textContent",
+        )
+    };
+    let label = |browser: &mut Browser, plot: usize| {
+        let svg = format!("document.querySelector('figure[data-plot=\"{plot}\"] svg')");
+        text(browser, &format!("{svg}.getAttribute('aria-label')"))
+    };
+    let told = choose(browser, "tokens");
+    assert!(
+        told.contains("800 tokens") && told.contains("3.1000 ± 0.1414"),
+        "{told}"
+    );
+    let told = choose(browser, "seconds");
+    assert!(told.contains("5.3 seconds of training"), "{told}");
+    assert!(told.contains("3.1000 ± 0.1414"), "{told}");
+    assert!(label(browser, 5).contains("against seconds of training"));
+    assert!(label(browser, 2).contains("against layer"));
+    let pressed =
+        "document.querySelectorAll('.switch [data-axis=seconds][aria-pressed=true]').length";
+    assert_eq!(
+        number(browser, pressed),
+        2,
+        "above the charts and above the folded ones"
+    );
+    assert!(choose(browser, "steps").contains("40 steps"));
+    browser.key("Escape");
+}
+
+fn columns_can_be_unfolded(browser: &mut Browser) {
+    let columns = "[...document.querySelectorAll('thead th')].filter(th => th.checkVisibility()\
+                   && th.textContent === 'Lowest validation loss').length";
+    assert_eq!(number(browser, columns), 0);
+    browser.value("document.querySelector('details summary').click()");
+    assert_eq!(number(browser, columns), 1);
+    browser.value("document.querySelector('details summary').click()");
 }
 
 /// The saved file must be drawable by itself: an image of it loads and has a size.

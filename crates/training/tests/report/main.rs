@@ -4,6 +4,7 @@
 mod browser;
 mod content;
 mod executed;
+mod headlines;
 #[cfg(unix)]
 mod in_browser;
 #[cfg(unix)]
@@ -16,4 +17,5 @@ mod pictures_in_browser;
 mod search;
 #[cfg(unix)]
 mod search_in_browser;
+mod speeds;
 mod study;

@@ -32,6 +32,8 @@ pub fn pages_fit(browser: &mut Browser, page: &Path, name: &str) {
     for (scheme, width) in [
         ("light", 1280),
         ("dark", 1280),
+        ("light", 390),
+        ("dark", 390),
         ("light", 360),
         ("dark", 360),
     ] {

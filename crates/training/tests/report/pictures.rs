@@ -56,9 +56,16 @@ fn points_have_their_names_and_values() {
 #[test]
 fn without_a_kind_it_is_the_first_chart() {
     let picture = report().picture(None, Theme::Light).expect("a picture");
-    assert!(picture.contains("<title>Validation loss</title>"));
+    assert!(picture.contains("<title>Loss</title>"));
     // Both arms and the broken one, of which an evaluation is known.
-    assert!(picture.contains("At the end: Learned &lt;dropout&gt; &amp; more: 3.100 at 40; Baseline: 3.300 at 40; Broken: "));
+    assert!(picture.contains(
+        "At the end: Learned &lt;dropout&gt; &amp; more, validation: 3.100 at 40; \
+         Learned &lt;dropout&gt; &amp; more, training: 2.600 at 40; Baseline, validation: 3.300 at 40; \
+         Baseline, training: 2.800 at 40; Broken, validation: "
+    ));
+    assert!(picture.contains("Thick lines: validation; thin ones: training."));
+    // The lines of training have no name of their own.
+    assert_eq!(picture.matches(">Baseline</text>").count(), 1);
     let none = report().picture(Some(ChartKind::LossAgainstDecodeSpeed), Theme::Light);
     assert_eq!(none, None, "no speed was measured");
 }

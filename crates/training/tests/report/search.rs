@@ -64,7 +64,7 @@ fn report() -> Report {
 /// Means and deviations as in the tables of results: 3.6 ± √(2 · 0.1²) = 0.141.
 #[test]
 fn tables_have_the_settings_by_their_losses() {
-    let markdown = report().write(Format::Markdown);
+    let markdown = report().write(Format::Markdown { all_columns: true });
     let start = markdown.find("## Search\n").expect("a search");
     let expected = "## Search
 
@@ -115,7 +115,7 @@ fn a_search_that_goes_on_says_how_far_it_is() {
     std::fs::write(&file, record.to_string()).expect("written");
     let markdown = || {
         let report = Report::read(&[place.path().into()]).expect("a report");
-        report.write(Format::Markdown)
+        report.write(Format::Markdown { all_columns: true })
     };
     let text = markdown();
     assert!(

@@ -93,7 +93,8 @@ fn write_run(folder: &Path, arm: &Arm, seed: usize) {
         let speed = if step <= 20 { 100.0 } else { 300.0 };
         lines.push(json!({
             "kind": "step", "step": step, "tokens": step * 20, "loss": 4.0 - step as f64 / 50.0,
-            "tokens_per_second": speed, "of a later version": {"x": 1},
+            "tokens_per_second": speed, "learning_rate": 1e-3 * step as f64 / 40.0,
+            "gradient_norm": 0.5, "of a later version": {"x": 1},
         }));
         if EVALUATED.contains(&step) {
             lines.push(evaluation(arm, seed, step));

@@ -3,6 +3,8 @@
 use inference::Format;
 use kernels::product::Precision;
 use serde::Serialize;
+use training::report::Spread;
+use training::rounds::{speed, speed_up};
 
 use super::speed_up::print_speed_up;
 use crate::failure::Failure;
@@ -31,8 +33,24 @@ pub enum Limit {
 pub struct Speed {
     /// Tokens per second of the median round.
     pub tokens_per_second: f64,
+    /// How far the rounds' tokens per second lie apart, see [`deviation`](training::rounds::deviation);
+    /// none for one round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second_deviation: Option<f64>,
     /// Seconds of each round.
     pub seconds_all: Vec<f64>,
+}
+
+impl Speed {
+    /// The speed of rounds that read so many tokens each.
+    pub fn new(tokens: usize, seconds: Vec<f64>) -> Self {
+        let spread = speed(tokens as f64, &seconds);
+        Self {
+            tokens_per_second: spread.map_or(f64::NAN, |of| of.mean),
+            tokens_per_second_deviation: spread.and_then(|of| of.deviation),
+            seconds_all: seconds,
+        }
+    }
 }
 
 /// Measurements and settings beside the speeds.
@@ -57,6 +75,9 @@ pub struct Report {
     sparse: Arm,
     kept: Option<f64>,
     speed_up: f64,
+    /// How far the rounds' own ratios lie apart; none for one round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed_up_deviation: Option<f64>,
     ideal_speed_up: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_gbytes_per_second: Option<f64>,
@@ -127,8 +148,10 @@ impl Report {
             Limit::Reading { bandwidth } => (Some(bandwidth), None, None, Some(batch)),
             Limit::Products { flops, precision } => (None, Some(flops), Some(precision), None),
         };
+        let ratio = speed_up(&dense.seconds_all, &sparse.seconds_all);
         Self {
-            speed_up: sparse.tokens_per_second / dense.tokens_per_second,
+            speed_up: ratio.map_or(f64::NAN, |of| of.mean),
+            speed_up_deviation: ratio.and_then(|of| of.deviation),
             ideal_speed_up: dense_work / sparse_work,
             dense: arm(dense, dense_work),
             sparse: arm(sparse, sparse_work),
@@ -145,6 +168,35 @@ impl Report {
         }
     }
 
+    /// The speed without what is dropped, with its spread over the rounds.
+    pub fn speed(&self) -> Option<Spread> {
+        let speed = &self.sparse.speed;
+        Some(Spread {
+            mean: speed.tokens_per_second,
+            deviation: speed.tokens_per_second_deviation,
+            count: speed.seconds_all.len(),
+        })
+    }
+
+    /// How much faster that is than computing everything; none if nothing can be left out.
+    pub fn speed_up_over_dense(&self) -> Option<Spread> {
+        let (dense, sparse) = (&self.dense.speed, &self.sparse.speed);
+        let ratio = speed_up(&dense.seconds_all, &sparse.seconds_all);
+        // Without a sparse engine the rounds are the same.
+        ratio.filter(|_| dense.seconds_all != sparse.seconds_all)
+    }
+
+    /// How much faster the model is than another one that was timed in alternation.
+    pub fn speed_up_over(&self, other: &Self) -> Option<Spread> {
+        let (slow, fast) = (&other.sparse.speed, &self.sparse.speed);
+        speed_up(&slow.seconds_all, &fast.seconds_all)
+    }
+
+    /// The share of mask values that are kept; none without masks.
+    pub fn kept(&self) -> Option<f64> {
+        self.kept
+    }
+
     /// Prints the report, as JSON or as text.
     pub fn print(&self, json: bool) -> Result<(), Failure> {
         if json {
@@ -154,13 +206,10 @@ impl Report {
             print(&format!("{name:14}{}", arm.line()))?;
         }
         if let Some(kept) = self.kept {
-            print_speed_up(self.speed_up, self.ideal_speed_up, kept)?;
+            let speed_up = (self.speed_up, self.speed_up_deviation);
+            print_speed_up(speed_up, self.ideal_speed_up, kept)?;
         }
-        let (tokens, read) = (self.tokens, self.read);
-        print(&match self.batch {
-            Some(batch) => format!("batch         {batch} × {tokens} tokens, {read}"),
-            None => format!("prompt        {tokens} tokens, {read}"),
-        })?;
+        self.print_workload()?;
         if let Some(bandwidth) = self.memory_gbytes_per_second {
             print(&format!("memory        {bandwidth:.1} GB/s read"))?;
         }
@@ -169,6 +218,20 @@ impl Report {
                 "products      {peak:.1} GFLOP/s in {products}, the peak"
             ))?;
         }
+        self.print_machine()
+    }
+
+    /// Prints what was read.
+    pub fn print_workload(&self) -> Result<(), Failure> {
+        let (tokens, read) = (self.tokens, self.read);
+        print(&match self.batch {
+            Some(batch) => format!("batch         {batch} × {tokens} tokens, {read}"),
+            None => format!("prompt        {tokens} tokens, {read}"),
+        })
+    }
+
+    /// Prints what it was computed with.
+    pub fn print_machine(&self) -> Result<(), Failure> {
         print(&format!(
             "weights       {}, threads: {}\n\
              processor     {}",
@@ -179,13 +242,15 @@ impl Report {
 
 impl Arm {
     fn line(&self) -> String {
+        let deviation = self.speed.tokens_per_second_deviation;
         let speed = self.speed.tokens_per_second;
         match self.work {
             LimitingWork::Reading {
                 bytes_per_step,
                 bandwidth_share,
             } => format!(
-                "{speed:.1} tokens/s, {:.1} MB a step, {:.0}% of the memory's bandwidth",
+                "{speed:.1}{} tokens/s, {:.1} MB a step, {:.0}% of the memory's bandwidth",
+                deviation.map_or(String::new(), |of| format!(" ± {of:.1}")),
                 bytes_per_step / 1e6,
                 bandwidth_share * 100.0
             ),
@@ -193,8 +258,9 @@ impl Arm {
                 flops_per_token,
                 utilization,
             } => format!(
-                "{} tokens/s, {:.1} MFLOP a token, {:.0}% of the peak",
+                "{}{} tokens/s, {:.1} MFLOP a token, {:.0}% of the peak",
                 thousands(speed as u64),
+                deviation.map_or(String::new(), |of| format!(" ± {of:.0}")),
                 flops_per_token / 1e6,
                 utilization * 100.0
             ),

@@ -1,6 +1,9 @@
 //! `ldrop bench`: how fast this machine computes. One file for each measurement.
 
+mod alternation;
+mod comparison;
 mod decode;
+mod engines;
 mod inference;
 mod inference_report;
 mod kernel_timing;

@@ -244,7 +244,7 @@ fn print_report(report: &Report) -> Result<(), Failure> {
             thousands(comparison.dense.tokens_per_second as u64)
         ))?;
         let (ideal, kept) = (comparison.ideal_speed_up, comparison.kept);
-        print_speed_up(comparison.speed_up, ideal, kept)?;
+        print_speed_up((comparison.speed_up, None), ideal, kept)?;
     }
     if let Some(bytes) = report.peak_memory_bytes {
         let mebibytes = thousands(bytes.div_ceil(1 << 20));

@@ -1,12 +1,13 @@
-//! Measures the trained models of an experiment, one after the other, when all runs have ended. Each
-//! measurement is a process of its own: another command of this program.
+//! Measures the trained models of an experiment when all runs have ended. Each measurement is a process of
+//! its own: another command of this program. One process times the models of all arms in alternation.
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use training::experiments::{Experiment, Measurements, PlannedRun};
+use serde_json::Value;
+use training::experiments::{Experiment, Measuring, PlannedRun};
 
 use crate::arguments::Common;
 use crate::failure::Failure;
@@ -22,33 +23,28 @@ pub fn measure(
     runs: &[PlannedRun],
     common: &Common,
 ) -> Result<(), Failure> {
-    let mut waiting = Vec::new();
-    for run in runs {
-        let remaining = experiment.remaining_measurements(run)?;
-        waiting.extend(remaining.into_iter().map(|planned| (run, planned)));
-    }
+    let waiting = experiment.remaining_measurements(runs)?;
     let bar = progress_bar(
         Some(waiting.len() as u64),
         "{wide_bar} {pos}/{len} measurements, {eta} left",
         common.quiet,
     );
     let mut failed = 0;
-    for (run, planned) in waiting {
+    for measuring in waiting {
         if stop::stopped() {
             break;
         }
-        match printed_json(run, &planned.arguments) {
-            Ok(result) => {
-                let mut made = Measurements::read(&run.folder);
-                made.0.push(planned.with_result(result));
-                made.write(&run.folder)?;
-            }
+        match results(&measuring, common) {
+            Ok(results) => measuring.keep(results)?,
             Err(_) if stop::stopped() => break,
             Err(error) => {
                 failed += 1;
-                let (folder, command) = (run.folder.display(), planned.arguments.join(" "));
+                let folders = measuring.runs.iter().map(|run| run.folder.display());
+                let folders: Vec<String> = folders.map(|of| of.to_string()).collect();
+                let (folders, command) =
+                    (folders.join(", "), measuring.planned.arguments.join(" "));
                 bar.suspend(|| {
-                    print_message(&format!("{folder}: `ldrop {command}` failed: {error}"))
+                    print_message(&format!("{folders}: `ldrop {command}` failed: {error}"))
                 });
             }
         }
@@ -63,9 +59,9 @@ pub fn measure(
     }
 }
 
-/// Runs the program with these arguments about a run. Gives the JSON that it prints, or its error.
-fn printed_json(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Value, String> {
-    let output = run_program(run, arguments).map_err(|error| error.to_string())?;
+/// Measures, and gives a result for each run; or the error that the program prints.
+fn results(measuring: &Measuring<'_>, common: &Common) -> Result<Vec<Value>, String> {
+    let output = run_program(measuring, common).map_err(|error| error.to_string())?;
     if !output.status.success() {
         let messages = String::from_utf8_lossy(&output.stderr);
         let error = messages
@@ -73,19 +69,39 @@ fn printed_json(run: &PlannedRun, arguments: &[String]) -> Result<serde_json::Va
             .map_or(&*messages, |(_, error)| error);
         return Err(format!("{} ({})", error.trim(), output.status));
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    let mut printed: Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    if measuring.runs.len() == 1 {
+        return Ok(vec![printed]);
+    }
+    let Value::Array(mut results) = printed["models"].take() else {
+        return Err("it printed no list of models".into());
+    };
+    for result in results.iter_mut().filter_map(Value::as_object_mut) {
+        // The experiment may be moved.
+        result.remove("model");
+    }
+    Ok(results)
 }
 
 /// Runs the program until it ends; kills it when a stop is asked for.
-fn run_program(run: &PlannedRun, arguments: &[String]) -> std::io::Result<Output> {
-    let mut process = Command::new(std::env::current_exe()?)
-        .args(arguments)
-        .args(["--json", "--quiet"])
-        .arg("--model")
-        .arg(&run.folder)
+fn run_program(measuring: &Measuring<'_>, common: &Common) -> std::io::Result<Output> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(&measuring.planned.arguments);
+    command.args(["--json", "--quiet"]);
+    for run in &measuring.runs {
+        command.arg("--model").arg(&run.folder);
         // The data may have been moved since the run began.
-        .arg("--data")
-        .arg(&run.config.data.path)
+        command.arg("--data").arg(&run.config.data.path);
+    }
+    let threads = "--threads".to_string();
+    if let Some(number) = common
+        .threads
+        .filter(|_| !measuring.planned.arguments.contains(&threads))
+    {
+        command.args([threads, number.to_string()]);
+    }
+    let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,6 +4,7 @@ mod measure;
 mod progress;
 mod runner;
 mod search;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,9 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
+    if let (Some(speed), Some(threads)) = (&mut experiment.outline.speed, common.threads) {
+        speed.threads = Some(threads);
+    }
     experiment.outline.write(&out)?;
     let ended = do_runs(&experiment, runs.clone(), &out, work)?;
     let measured = match stop::stopped() {
@@ -167,12 +171,7 @@ fn finish(
 ) -> Result<(), Failure> {
     let report = out.join(REPORT_FILE);
     if !common.json {
-        let markdown = Report::read(&[out.to_path_buf()])?;
-        for section in &markdown.sections {
-            for table in section.tables() {
-                print(&table.markdown())?;
-            }
-        }
+        tables::print_results(out)?;
         print(&format!("report  {}", report.display()))?;
     }
     if stop::stopped() {

@@ -7,19 +7,17 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use training::experiments::{Experiment, SearchRecord, SearchRun, Setting, TriedRun};
 use training::precision::PrecisionChoice;
-use training::report::{Report, RunRecord};
+use training::report::RunRecord;
 
 use super::runner::{Ended, Runner};
-use super::{EndedRun, save_report};
+use super::{EndedRun, save_report, tables};
 use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::stop;
-use crate::terminal::{print, print_json};
+use crate::terminal::print_json;
 
 /// How often the record and the report are written while runs end.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Settings of each arm that the terminal lists.
-const MOST_LISTED: usize = 20;
 
 /// Searches, unless the experiment has no search, and gives the full runs of the arms what was chosen.
 pub fn search(
@@ -79,7 +77,7 @@ pub fn search(
     if common.json || stop::stopped() {
         return Ok(());
     }
-    show(out)
+    tables::print_search(out)
 }
 
 /// The run in the record.
@@ -110,21 +108,6 @@ fn print_line(
         setting: setting.number,
         values: &setting.values,
     })
-}
-
-/// Prints the settings and what was chosen.
-fn show(out: &Path) -> Result<(), Failure> {
-    let report = Report::read(&[out.to_path_buf()])?;
-    for section in &report.sections {
-        if let Some(table) = section.search_table(MOST_LISTED) {
-            print(&table.markdown())?;
-        }
-        for note in section.search_notes() {
-            print(&note)?;
-        }
-        print("")?;
-    }
-    Ok(())
 }
 
 /// The failure of arms for which the search chose nothing.

@@ -30,6 +30,7 @@ pub(super) fn draw(svg: &mut Svg, plot: &Plot) -> String {
     svg.clipped(inside, |svg| {
         for series in &plot.series {
             let with_spread = series.points.iter().filter(|point| point.len() > 3);
+            let with_spread = with_spread.filter(|_| !series.thin);
             let upper = with_spread.clone().map(|point| place((point[0], point[3])));
             let lower = with_spread.rev().map(|point| place((point[0], point[2])));
             let band: Vec<(f64, f64)> = upper.chain(lower).collect();
@@ -53,14 +54,21 @@ pub(super) fn draw(svg: &mut Svg, plot: &Plot) -> String {
             } else {
                 " stroke-dasharray=\"6 4\""
             };
-            let look = format!(" stroke-width=\"2\" stroke-linejoin=\"round\"{dashes}");
+            let width = if series.thin { "1" } else { "2" };
+            let look = format!(" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}");
             svg.stroke(&middle, &line_colour(series), &look);
         }
     });
     line_names(svg, plot, inside, &x, &y);
     let in_words = plot.series.iter().filter_map(|series| {
         let last = series.points.last()?;
-        Some(format!("{}: {:.3} at {:.0}", series.name, last[1], last[0]))
+        let part = series
+            .part
+            .map_or(String::new(), |part| format!(", {part}"));
+        Some(format!(
+            "{}{part}: {:.3} at {:.0}",
+            series.name, last[1], last[0]
+        ))
     });
     format!(
         "{} against {}. At the end: {}.",
@@ -75,6 +83,7 @@ fn line_names(svg: &mut Svg, plot: &Plot, inside: Rect, x: &Scale, y: &Scale) {
     let ends: Vec<(&Series, (f64, f64))> = plot
         .series
         .iter()
+        .filter(|series| !series.thin)
         .filter_map(|series| {
             let last = series.points.last()?;
             let end = (x.at(last[0]), y.at(last[1]));

@@ -36,8 +36,9 @@ const TEXT: f64 = 13.0;
 pub(super) fn chart(plot: &Plot, theme: Theme) -> String {
     let mut svg = Svg::new();
     svg.text((16.0, 26.0), heading(), &plot.title);
-    if let Some(note) = note(plot) {
-        svg.text((16.0, 45.0), quiet(Anchor::Start), note);
+    let notes: Vec<&str> = note(plot).into_iter().chain(plot.parts_note()).collect();
+    if !notes.is_empty() {
+        svg.text((16.0, 45.0), quiet(Anchor::Start), &notes.join(" "));
     }
     let points = if plot.scattered {
         scatter::draw(&mut svg, plot)

@@ -1,0 +1,77 @@
+//! What happened while arms were trained, step by step, and the tokens and the time that the steps took.
+
+use super::arm::Arm;
+use super::run_record::{RunRecord, StepPoint};
+use super::spread::Spread;
+
+/// Values of the logged steps, as means over the runs that have a line for the step.
+pub(super) fn over_steps(arm: &Arm, value: impl Fn(&StepPoint) -> Option<f64>) -> Vec<Vec<f64>> {
+    let Some(longest) = arm.runs.iter().max_by_key(|run| run.steps.len()) else {
+        return Vec::new();
+    };
+    let mean = |index: usize| {
+        let step = longest.steps[index].step;
+        // Runs of one arm log the same steps.
+        let of_runs = arm.runs.iter().filter_map(|run| run.steps.get(index));
+        let of_runs = of_runs.filter(|point| point.step == step);
+        let spread = Spread::of_values(of_runs.filter_map(&value))?;
+        Some(vec![step as f64, spread.mean])
+    };
+    (0..longest.steps.len()).filter_map(mean).collect()
+}
+
+/// The tokens that have been trained on after so many steps.
+pub(super) fn tokens(arm: &Arm, steps: &[f64]) -> Option<Vec<f64>> {
+    let per_step = arm.runs.first()?.config.tokens_per_step() as f64;
+    Some(steps.iter().map(|step| step * per_step).collect())
+}
+
+/// The seconds that so many steps take, the mean over the runs that tell them; none if no run does.
+pub(super) fn seconds(arm: &Arm, steps: &[f64]) -> Option<Vec<f64>> {
+    let told = arm.runs.iter().map(seconds_of_steps);
+    let told: Vec<Vec<(f64, f64)>> = told.filter(|told| told.len() > 1).collect();
+    let at = |step: &f64| {
+        let mean = Spread::of_values(told.iter().map(|told| between(told, *step)))?;
+        Some(mean.mean)
+    };
+    steps.iter().map(at).collect()
+}
+
+/// Steps, and the seconds of training until then. They are summed up from the speeds of the lines, which count
+/// training only: no evaluations, no checkpoints, and not the time between the processes of a resumed run.
+fn seconds_of_steps(run: &RunRecord) -> Vec<(f64, f64)> {
+    let mut told = vec![(0.0, 0.0)];
+    let (mut step, mut tokens, mut seconds) = (0, 0.0, 0.0);
+    for line in &run.steps {
+        let (Some(now), Some(speed)) = (line.tokens, line.tokens_per_second) else {
+            continue;
+        };
+        if speed > 0.0 && now > tokens && line.step > step {
+            seconds += (now - tokens) / speed;
+            (step, tokens) = (line.step, now);
+            told.push((step as f64, seconds));
+        }
+    }
+    told
+}
+
+/// The value at a place between known ones, at least two, on the line between its neighbours; beyond the last
+/// one on the line through the last two.
+fn between(known: &[(f64, f64)], at: f64) -> f64 {
+    let after = known.partition_point(|(x, _)| *x < at);
+    let after = after.clamp(1, known.len() - 1);
+    let ((x0, y0), (x1, y1)) = (known[after - 1], known[after]);
+    y0 + (at - x0) * (y1 - y0) / (x1 - x0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_lie_on_the_line_between_their_neighbours() {
+        let known = [(0.0, 0.0), (10.0, 5.0), (20.0, 25.0)];
+        let found = [0.0, 4.0, 10.0, 15.0, 20.0, 25.0].map(|at| between(&known, at));
+        assert_eq!(found, [0.0, 2.0, 5.0, 15.0, 25.0, 35.0]);
+    }
+}
