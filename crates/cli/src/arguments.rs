@@ -7,6 +7,7 @@ mod experiment;
 
 use std::path::PathBuf;
 
+use ::data::TokenizerOrigin;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::CutInputs;
 use training::report::Theme;
@@ -125,18 +126,19 @@ fn seed(text: &str, largest: u64) -> Result<u64, String> {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ldrop eval --model runs/quickstart --data data/quickstart
+  ldrop eval --model runs/quickstart --data src/main.rs
   ldrop eval --model runs/shift-0/checkpoints/step-00000500 --split train --json
   ldrop eval --model runs/baseline --threshold-sparsity 0.5 --threshold-inputs all")]
 pub struct EvalArguments {
     /// A run folder (its best checkpoint) or a model folder
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The data folder [default: the one that the run was trained on]
-    #[arg(long, value_name = "DIR")]
+    /// A data folder, or a text that `data prepare` reads (a file, a folder, `hf:OWNER/NAME`): all of it is evaluated with the model's tokenizer [default: the data folder that the run was trained on]
+    #[arg(long, value_name = "DIR|TEXT")]
     pub data: Option<PathBuf>,
-    /// The part of the data to evaluate on
-    #[arg(long, value_enum, default_value = "validation")]
-    pub split: SplitName,
+    /// The part of the data folder to evaluate on [default: validation]
+    #[arg(long, value_enum)]
+    pub split: Option<SplitName>,
     /// Windows that are computed together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub batch: u16,
@@ -336,6 +338,9 @@ pub struct ImportArguments {
     /// The model folder to make
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// The model's tokenizer: gpt2, byte, a `tokenizer.json`, or a data, run or model folder [default: FILE.tokenizer.json beside FILE.pt, which `export` writes; gpt2 for a vocabulary of its size]
+    #[arg(long, value_name = "KIND|PATH")]
+    pub tokenizer: Option<TokenizerOrigin>,
     /// Replace a model that exists already
     #[arg(long)]
     pub force: bool,
@@ -353,7 +358,7 @@ pub struct ExportArguments {
     /// The format
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// The file to write
+    /// The file to write; the model's tokenizer is written beside it, as NAME.tokenizer.json
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }

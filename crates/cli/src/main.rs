@@ -4,6 +4,7 @@
 mod arguments;
 mod commands;
 mod engine;
+mod evaluation_data;
 mod failure;
 mod machine;
 mod quickstart;

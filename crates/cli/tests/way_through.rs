@@ -111,19 +111,10 @@ fn exports_come_back(folder: &Path) {
         ],
     );
     run(folder, &["import", "model.pt", "--out", "imported"]);
-    let mut after = json(
+    let after = json(
         folder,
         &["inspect", "--model", "imported", "--ids", "1,2,3"],
     );
-    // The imported model has no tokenizer to name tokens with.
-    for (after, before) in after["top"]
-        .as_array_mut()
-        .expect("a list")
-        .iter_mut()
-        .zip(before["top"].as_array().expect("a list"))
-    {
-        after["text"] = before["text"].clone();
-    }
     assert_eq!(after, before);
     run(
         folder,

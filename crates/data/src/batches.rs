@@ -181,12 +181,21 @@ mod tests {
         assert_eq!(sample(train, 1, 3, &mut zero).unwrap().targets, [1, 2, 3]);
         let error = sample(train, 1, 4, &mut zero).unwrap_err().to_string();
         assert!(error.contains("has 4 tokens, but 5 are needed"), "{error}");
+        // Of a training part that is too short, validation text becomes no more.
+        assert!(
+            error.contains("smaller validation share, or a shorter context"),
+            "{error}"
+        );
         let empty = data.split(Split::Validation);
         assert!(matches!(
             sample(empty, 1, 1, &mut zero),
             Err(DataError::TooShort { .. })
         ));
-        assert!(matches!(windows(empty, 1), Err(DataError::TooShort { .. })));
+        let error = sample(empty, 1, 4, &mut zero).unwrap_err().to_string();
+        assert!(error.contains("larger validation share"), "{error}");
+        let error = windows(empty, 1).unwrap_err();
+        assert!(matches!(error, DataError::TooShort { .. }));
+        assert!(!error.to_string().contains("context"), "{error}");
         for (batch, context) in [(0, 1), (1, 0), (usize::MAX, 2), (2, usize::MAX)] {
             let error = sample(train, batch, context, &mut zero);
             assert!(matches!(error, Err(DataError::Value { .. })));

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::folder::{TRAIN_FILE, VALIDATION_FILE};
 use crate::sources::SourceError;
 use crate::tokenizer::TokenizerError;
 
@@ -43,6 +44,18 @@ pub enum DataError {
         /// The missing file.
         missing: &'static str,
     },
+    /// There is text, but it has not been prepared.
+    #[error(
+        "{path} is {what}, not a data folder; make one with `ldrop data prepare {} --out {}`, and name \
+         that",
+        in_shell(path), in_shell(&suggested_folder(path))
+    )]
+    NotPrepared {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
     /// A file of a data folder is damaged.
     #[error("{path} is damaged: expected {expected}, found {found}; re-run `ldrop data prepare`")]
     Damaged {
@@ -62,10 +75,7 @@ pub enum DataError {
         reason: String,
     },
     /// More tokens were asked for than there are.
-    #[error(
-        "{path} has {tokens} tokens, but {needed} are needed; prepare more text, or choose a \
-         shorter context or a larger validation share"
-    )]
+    #[error("{path} has {tokens} tokens, but {needed} are needed; {}", more_tokens(path, *needed))]
     TooShort {
         /// The token file.
         path: PathBuf,
@@ -73,6 +83,17 @@ pub enum DataError {
         tokens: usize,
         /// Number of tokens needed.
         needed: usize,
+    },
+    /// The same file is in the training text and in the validation text.
+    #[error(
+        "{validation} is in the validation text and, as {train}, in the training text: the model would be \
+         evaluated on what it has learned; leave it out of one of the two"
+    )]
+    Shared {
+        /// The file's name in the training text.
+        train: String,
+        /// Its name in the validation text.
+        validation: String,
     },
     /// There would be no training text.
     #[error(
@@ -123,6 +144,41 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+}
+
+/// How a token file gets more tokens.
+fn more_tokens(path: &Path, needed: usize) -> String {
+    let of_part = match path.file_name().and_then(|name| name.to_str()) {
+        Some(TRAIN_FILE) => "prepare more text, or choose a smaller validation share",
+        Some(VALIDATION_FILE) => {
+            "prepare more text, or choose a larger validation share (`--validation`) or a validation \
+             text of its own (`--validation-source`)"
+        }
+        _ => return "it ends before its description says".into(),
+    };
+    // A window has one token more than the context; two are the fewest that can be used.
+    match needed {
+        0..=2 => of_part.into(),
+        _ => format!("{of_part}, or a shorter context"),
+    }
+}
+
+/// The data folder that is suggested for a text.
+fn suggested_folder(text: &Path) -> PathBuf {
+    let name = text.file_name().and_then(|name| name.to_str());
+    // Of `wiki.xml.bz2` the first part, but not the empty one of a hidden file.
+    let stem = name.and_then(|name| name.split('.').find(|part| !part.is_empty()));
+    Path::new("data").join(stem.unwrap_or("text"))
+}
+
+/// A path as it is typed in a shell.
+pub fn in_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 impl DataError {

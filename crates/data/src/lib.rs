@@ -16,6 +16,8 @@ pub use batches::{Batch, Window, sample, windows};
 pub use error::DataError;
 pub use folder::{DataFolder, Meta, Split, Tokens};
 pub use merge::{MergeOptions, merge};
-pub use prepare::{PrepareOptions, Prepared, give_up_folders, prepare};
+pub use prepare::{
+    EvaluationData, PrepareOptions, Prepared, give_up_folders, prepare, prepare_for_evaluation,
+};
 pub use shards::{ShardDescription, prepare_shard};
 pub use tokenizer::{TextStream, Tokenizer, TokenizerChoice, TokenizerError, TokenizerOrigin};

@@ -1,7 +1,8 @@
 //! A `tokenizer.json`.
 //!
 //! A tokenizer that is read encodes any text to ids below its vocabulary and decodes them to the same
-//! text, whole and piece by piece, and is itself written and read again unchanged.
+//! text, but for characters that it does not know, whole and piece by piece, and is itself written and
+//! read again unchanged.
 
 use data::{TextStream, Tokenizer};
 
@@ -42,6 +43,7 @@ pub(crate) fn check(tokenizer: &Tokenizer, bytes: &[u8]) {
     for text in TEXTS.into_iter().chain([own.as_ref()]) {
         let ids = tokenizer.encode(text);
         assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary()));
+        let text = kept(tokenizer, text);
         assert_eq!(tokenizer.decode(&ids), text);
         let mut stream = TextStream::new(tokenizer);
         let mut streamed: String = ids.iter().map(|&id| stream.push(id)).collect();
@@ -52,4 +54,20 @@ pub(crate) fn check(tokenizer: &Tokenizer, bytes: &[u8]) {
     assert!(tokenizer.token_bytes(vocabulary).is_none());
     assert!((0..vocabulary).all(|id| tokenizer.token_bytes(id).is_some()));
     assert!(tokenizer.end_of_text().is_none_or(|id| id < vocabulary));
+}
+
+/// A text with U+FFFD in the place of each character that a tokenizer does not know.
+fn kept(tokenizer: &Tokenizer, text: &str) -> String {
+    let Some(unknown) = tokenizer.unknown() else {
+        return text.into();
+    };
+    let kept = |character: char| {
+        let ids = tokenizer.encode(character.encode_utf8(&mut [0; 4]));
+        if ids == [unknown] {
+            '\u{FFFD}'
+        } else {
+            character
+        }
+    };
+    text.chars().map(kept).collect()
 }

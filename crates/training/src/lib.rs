@@ -8,6 +8,7 @@ pub mod config;
 pub mod early_stop;
 pub mod evaluation;
 pub mod experiments;
+mod fitting_data;
 pub mod flops;
 mod generation_config;
 pub mod masks;

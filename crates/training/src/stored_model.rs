@@ -11,6 +11,7 @@ use model::{ConfigProblem, TransformerConfig};
 
 use crate::checkpoints::{FOLDER, model_folder_of};
 use crate::config::{ConfigError, RunConfig};
+use crate::fitting_data;
 use crate::generation_config::write_generation_config;
 use crate::run_data;
 use crate::run_folder::CONFIG_FILE;
@@ -51,8 +52,9 @@ pub enum StoredModelError {
     /// A data folder has more tokens than the model knows.
     #[error(
         "{}: the data has {data} tokens, the model knows {model}; prepare the text with the \
-         model's tokenizer",
-        path.display()
+         model's tokenizer{}",
+        path.display(),
+        command.as_ref().map_or(String::new(), |command| format!(": `{command}`"))
     )]
     Vocabulary {
         /// The data folder.
@@ -61,16 +63,20 @@ pub enum StoredModelError {
         data: u64,
         /// Tokens of the model's vocabulary.
         model: usize,
+        /// The command that does so, if the model has a tokenizer.
+        command: Option<String>,
     },
     /// A data folder was prepared with another tokenizer than the model's.
     #[error(
         "{}: the data was prepared with another tokenizer than the model's; its tokens mean other \
-         text to this model",
+         text to this model. Prepare the text with the model's tokenizer: `{command}`",
         path.display()
     )]
     OtherTokenizer {
         /// The data folder.
         path: PathBuf,
+        /// The command that does so.
+        command: String,
     },
     /// A run's configuration describes no possible model.
     #[error(
@@ -182,18 +188,21 @@ impl StoredModel {
         data: &DataFolder,
     ) -> Result<Tokenizer, StoredModelError> {
         let vocabulary = data.meta().vocabulary;
+        let own = self.tokenizer()?;
+        let command = || fitting_data::command(data, &self.path);
         if vocabulary > config.vocabulary as u64 {
             return Err(StoredModelError::Vocabulary {
                 path: data.path().into(),
                 data: vocabulary,
                 model: config.vocabulary,
+                command: own.is_some().then(command),
             });
         }
         let tokenizer = data.tokenizer()?;
-        let own = self.tokenizer()?;
         if own.is_some_and(|own| own.to_json() != tokenizer.to_json()) {
             return Err(StoredModelError::OtherTokenizer {
                 path: data.path().into(),
+                command: command(),
             });
         }
         Ok(tokenizer)

@@ -62,9 +62,33 @@ fn a_uniform_guess_costs_the_logarithm_of_the_vocabulary() {
     assert!((found.perplexity - 256.0).abs() < 1e-2, "{found:?}");
     // Each token is a byte: log₂ 256 = 8.
     assert!((found.bits_per_byte.unwrap() - 8.0).abs() < 1e-5);
+    assert_eq!(found.unknown_tokens, 0);
     let all = place.data().split(Split::Validation).len() as u64;
     assert_eq!(found.tokens, all - 1);
     assert_eq!((found.kept, found.executed), (None, None));
+}
+
+/// Who predicts that a character is unknown has not predicted its bytes.
+#[test]
+fn unknown_characters_give_no_bits_per_byte() {
+    let place = tempfile::tempdir().unwrap();
+    let text = place.path().join("text.txt");
+    std::fs::write(&text, "abcabcabcc".to_owned() + "xy").unwrap();
+    let out = place.path().join("data");
+    let mut options = data::PrepareOptions::new(vec![data::sources::Source::Path(text)], &out);
+    options.tokenizer = data::TokenizerChoice::Character.into();
+    options.validation = 0.5;
+    data::prepare(&options, &data::progress::Silent).unwrap();
+    let data = DataFolder::open(&out).unwrap();
+    let config = TransformerConfig {
+        vocabulary: data.meta().vocabulary as usize,
+        ..config()
+    };
+    // Three characters and the unknown token; `abccxy` is the validation part.
+    let found = evaluated(&ignorant(&config), &data, EvaluationOptions::default()).unwrap();
+    assert!((found.loss - 4_f64.ln()).abs() < 1e-5, "{found:?}");
+    assert_eq!((found.tokens, found.unknown_tokens), (5, 2));
+    assert_eq!(found.bits_per_byte, None);
 }
 
 #[test]

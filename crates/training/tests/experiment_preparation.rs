@@ -75,6 +75,34 @@ fn a_source_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_validation_text_of_its_own_is_prepared() {
+    let place = tempfile::tempdir().unwrap();
+    let own = "sources = ['my.txt'], validation_sources = ['own.txt']";
+    let experiment = read(place.path(), &STUDY.replace("sources = ['my.txt']", own));
+    let preparation = &experiment.outline.preparation;
+    assert!(
+        preparation.contains("my.txt, tokenizer byte, for validation "),
+        "{preparation}"
+    );
+    std::fs::write(place.path().join("my.txt"), "a text").unwrap();
+    let out = place.path().join("out");
+    let error = experiment
+        .prepare_data(&out, 1, &Silent)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`data.validation_sources`: there is no "),
+        "{error}"
+    );
+    std::fs::write(place.path().join("own.txt"), "of its own").unwrap();
+    experiment.prepare_data(&out, 1, &Silent).unwrap();
+    let data = data::DataFolder::open(out.join("data")).unwrap();
+    let meta = data.meta();
+    assert_eq!((meta.train.tokens, meta.validation.tokens), (6, 10));
+    assert_eq!((meta.sources.len(), meta.validation_sources.len()), (1, 1));
+}
+
+#[test]
 fn runs_have_what_they_would_decide_themselves() {
     let place = tempfile::tempdir().unwrap();
     let (experiment, out) = prepared(place.path());

@@ -162,7 +162,7 @@ fn all_problems_are_reported_together_with_their_lines() {
     let text = "base = 'base.toml'
 seed = [1]
 seeds = [1, 1]
-data = { sources = ['a.txt'], tokenizer = 'words', validation = 1.5 }
+data = { sources = ['a.txt'], tokenizer = 'words', validation = 1.5, validation_sources = ['hf:a'] }
 unset = ['model.learned_dropuot']
 [[arm]]
 name = 'good'
@@ -184,6 +184,8 @@ arms = ['god']
         "line 3: `seeds`: expected at least one seed, and each only once",
         "line 4: `data.tokenizer`: no tokenizer is called `words`",
         "line 4: `data.validation` is 1.5",
+        "line 4: `data`: give either `validation`, a share of `sources`, or `validation_sources`",
+        "line 4: `data.validation_sources`: 'hf:a' is not",
         "line 5: `unset`: no configuration has the key `model.learned_dropuot`; did you mean `model.learned_dropout`?",
         "line 8: arm `good`: unknown key `train.bacth`; did you mean `train.batch`?",
         "line 10: arm `Good`: another arm has the same name",

@@ -23,6 +23,8 @@ pub enum DataCommand {
   ldrop data prepare books/ notes.txt.gz --out data/books --tokenizer bpe:4096
   ldrop data prepare cargo --out data/rust --tokenizer bpe:8192 --max-text 100M
   ldrop data prepare hf:wikimedia/wikipedia:20231101.simple --out data/simple
+  ldrop data prepare train.txt --validation-source valid.txt --out data/own
+  ldrop data prepare other.txt --out data/other --tokenizer runs/books
   ldrop data prepare text/ --out shards/1 --tokenizer data/books --shard 1/8
 
 The text is divided by position: by default the last tenth is for validation.")]
@@ -40,7 +42,7 @@ Shards give the same bytes as one machine that prepares all files with their tok
 #[derive(Debug, Args)]
 pub struct PrepareArguments {
     /// Files or folders (text, JSON lines, JSON, Parquet, Wikipedia dumps, each also .gz, .bz2 or .zst), `cargo`, `modular-addition:P`, or `hf:OWNER/NAME[:CONFIG]`
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present = "validation_sources", value_name = "SOURCE")]
     pub sources: Vec<Source>,
     /// The data folder to make
     #[arg(long, value_name = "DIR")]
@@ -51,8 +53,15 @@ pub struct PrepareArguments {
     /// Share of the text, at its end, that becomes the validation part
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share, allow_negative_numbers = true)]
     pub validation: f64,
+    /// An own text for the validation part, which can be a file, a folder or a dataset as SOURCE can; all of SOURCE is then for training. Without SOURCE the folder is for evaluations only. Can be given several times
+    #[arg(
+        long = "validation-source",
+        value_name = "FILE",
+        conflicts_with = "validation"
+    )]
+    pub validation_sources: Vec<Source>,
     /// Prepare the I-th of N parts of the files, with a tokenizer that needs no training; `ldrop data merge` joins the parts and divides them
-    #[arg(long, value_name = "I/N", conflicts_with_all = ["max_text", "validation"])]
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["max_text", "validation", "validation_sources"])]
     pub shard: Option<Shard>,
     /// Put no end-of-text token between documents
     #[arg(long)]
@@ -75,7 +84,7 @@ pub struct PrepareArguments {
         hide_default_value = true
     )]
     pub language_variant: String,
-    /// Stop after this many bytes of text, for example 500k, 30M or 2G
+    /// Stop after this many bytes of text of SOURCE, for example 500k, 30M or 2G
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_text: Option<u64>,
 }

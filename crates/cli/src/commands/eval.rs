@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use data::{DataFolder, Split};
+use data::Split;
 use learned_dropout::Transformer;
 use model::files::write_in_parts;
 use training::evaluation::thresholds::{ThresholdError, calibrate, executed_share};
@@ -11,7 +11,8 @@ use training::evaluation::{
 };
 use training::stored_model::StoredModel;
 
-use crate::arguments::{Common, EvalArguments, PrecisionName, SplitName};
+use crate::arguments::{Common, EvalArguments, PrecisionName};
+use crate::evaluation_data::Evaluated;
 use crate::failure::Failure;
 use crate::terminal::{print, print_json, progress_bar, thousands};
 
@@ -21,15 +22,14 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     let precision = common.precision(PrecisionName::F32)?;
     let stored = StoredModel::find(&arguments.model)?;
     let (config, weights) = stored.read()?;
-    let folder = data_folder(&arguments, &stored)?;
-    let tokens = folder.split(match arguments.split {
-        SplitName::Train => Split::Train,
-        SplitName::Validation => Split::Validation,
-    });
-    let tokenizer = stored.tokenizer_for(&config, &folder)?;
+    let data = Evaluated::find(&arguments, &stored, common)?;
+    let tokens = data.tokens();
+    let tokenizer = stored.tokenizer_for(&config, data.folder())?;
     let mut model = Transformer::from_weights(&config, &weights, &device).with_precision(precision);
     let cut = arguments.threshold.cut();
     if let Some((inputs, sparsity)) = cut {
+        let other = data.calibration(&stored)?;
+        let folder = other.as_ref().unwrap_or(data.folder());
         calibrate(&mut model, folder.split(Split::Train), inputs, sparsity)
             .map_err(threshold_failure)?;
     }
@@ -81,18 +81,6 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     }
 }
 
-fn data_folder(arguments: &EvalArguments, stored: &StoredModel) -> Result<DataFolder, Failure> {
-    if let Some(path) = &arguments.data {
-        return Ok(DataFolder::open(path)?);
-    }
-    stored.training_data()?.ok_or_else(|| {
-        Failure::Usage(format!(
-            "{}: the model is not part of a run that names its training data; give --data",
-            arguments.model.display()
-        ))
-    })
-}
-
 /// Says which option causes a problem with thresholds.
 pub fn threshold_failure(error: ThresholdError) -> Failure {
     match error {
@@ -108,6 +96,13 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Failure> {
     print(&format!("perplexity     {:.2}", evaluation.perplexity))?;
     if let Some(bits) = evaluation.bits_per_byte {
         print(&format!("bits per byte  {bits:.4}"))?;
+    }
+    if evaluation.unknown_tokens > 0 {
+        print(&format!(
+            "unknown        {} tokens are characters that the tokenizer does not know, so there are no \
+             bits per byte",
+            thousands(evaluation.unknown_tokens)
+        ))?;
     }
     if let Some(kept) = evaluation.kept {
         print(&format!("kept           {:.2}%", kept * 100.0))?;

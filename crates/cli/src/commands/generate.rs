@@ -36,6 +36,7 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
     )?;
     let text = prompt_text(&arguments.prompt)?;
     let prompt = prompt_ids(&text, &tokenizer)?;
+    note_unknown(&prompt, &tokenizer);
     let options = options(&arguments, &tokenizer);
     // Refused before anything is shown.
     options
@@ -84,6 +85,18 @@ pub fn run(arguments: GenerateArguments, common: &Common) -> Result<(), Failure>
         ));
     }
     Ok(())
+}
+
+/// Says that the model does not know some characters of the prompt.
+fn note_unknown(prompt: &[u32], tokenizer: &Tokenizer) {
+    let unknown = prompt.iter().filter(|&&id| Some(id) == tokenizer.unknown());
+    let count = unknown.count();
+    if count > 0 {
+        print_message(&format!(
+            "note: the model's tokenizer does not know {count} characters of the prompt; the model reads \
+             each as <unk>"
+        ));
+    }
 }
 
 fn options(arguments: &GenerateArguments, tokenizer: &Tokenizer) -> GenerateOptions {

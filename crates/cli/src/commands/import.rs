@@ -1,6 +1,6 @@
 //! `ldrop import`.
 
-use data::Tokenizer;
+use data::{Tokenizer, TokenizerOrigin};
 use model::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
 use model::pytorch;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use training::run_folder::CONFIG_FILE as RUN_CONFIG_FILE;
 use training::stored_model::write_model;
 
 use crate::arguments::{Common, ImportArguments};
+use crate::commands::export::tokenizer_beside;
 use crate::failure::Failure;
 use crate::terminal::{print, print_json, print_message, thousands};
 
@@ -38,13 +39,8 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
         )));
     }
     let mut imported = pytorch::import(&arguments.file)?;
-    let tokenizer = (imported.config.vocabulary == GPT2_VOCABULARY).then(Tokenizer::gpt2);
-    imported.notes.push(match &tokenizer {
-        Some(_) => "the vocabulary has the size of GPT-2's, so its tokenizer was added".into(),
-        None => "no tokenizer is known for this vocabulary; put the data's tokenizer.json into \
-                 the folder to generate text"
-            .into(),
-    });
+    let (tokenizer, note) = tokenizer(&arguments, imported.config.vocabulary)?;
+    imported.notes.extend(note);
     std::fs::create_dir_all(out)
         .map_err(|error| Failure::work(format!("{}: {error}", out.display())))?;
     write_model(out, &imported.config, &imported.weights, tokenizer.as_ref())?;
@@ -64,4 +60,46 @@ pub fn run(arguments: ImportArguments, common: &Common) -> Result<(), Failure> {
         out.display(),
         thousands(parameters as u64)
     ))
+}
+
+/// The tokenizer of a model with this vocabulary, and a note on where it comes from.
+fn tokenizer(
+    arguments: &ImportArguments,
+    vocabulary: usize,
+) -> Result<(Option<Tokenizer>, Option<String>), Failure> {
+    let beside = tokenizer_beside(&arguments.file);
+    let (origin, note) = match &arguments.tokenizer {
+        Some(origin) => (origin.clone(), None),
+        None if beside.exists() => {
+            let note = format!("the tokenizer is that of {}", beside.display());
+            (TokenizerOrigin::File(beside), Some(note))
+        }
+        None if vocabulary == GPT2_VOCABULARY => {
+            let note = "the vocabulary has the size of GPT-2's, so its tokenizer was added";
+            return Ok((Some(Tokenizer::gpt2()), Some(note.into())));
+        }
+        None => {
+            let note = format!(
+                "no tokenizer is known for this vocabulary: name it with --tokenizer, or put it beside \
+                 the checkpoint as {}",
+                beside.display()
+            );
+            return Ok((None, Some(note)));
+        }
+    };
+    let Some(tokenizer) = origin.existing()? else {
+        return Err(Failure::Usage(format!(
+            "--tokenizer {origin}: expected a tokenizer that exists: gpt2, byte, or the path of a \
+             `tokenizer.json` or of a folder that holds one"
+        )));
+    };
+    // There may be rows that no token uses, for speed.
+    if tokenizer.vocabulary() > vocabulary {
+        return Err(Failure::Usage(format!(
+            "the tokenizer {origin} has {} tokens, but the model knows {vocabulary}; name the model's own \
+             with --tokenizer",
+            tokenizer.vocabulary()
+        )));
+    }
+    Ok((Some(tokenizer), note))
 }

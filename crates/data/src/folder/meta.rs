@@ -87,6 +87,10 @@ pub struct Meta {
     pub validation: Part,
     /// The sources of the text.
     pub sources: Vec<SourceRecord>,
+    /// The sources of the validation part, if it has sources of its own; `sources` are then those of the
+    /// training part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation_sources: Vec<SourceRecord>,
     /// The number of pages, records and files of the sources that did not become text, by reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<Reason, u64>,
@@ -113,6 +117,7 @@ impl Meta {
             train: part(train),
             validation: part(validation),
             sources: Vec::new(),
+            validation_sources: Vec::new(),
             left_out: BTreeMap::new(),
         }
     }

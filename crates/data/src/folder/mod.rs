@@ -17,6 +17,7 @@ pub(crate) use tokens::hexadecimal;
 
 use crate::error::DataError;
 use crate::shards::SHARD_FILE;
+use crate::sources::own_folder;
 use crate::tokenizer::{Tokenizer, TokenizerChoice, TokenizerError, read_file};
 
 /// File name of the training part in a data folder.
@@ -66,6 +67,7 @@ impl DataFolder {
                 reason: "it is one shard of a text; join all shards with `ldrop data merge`".into(),
             });
         }
+        refuse_unprepared(path)?;
         for file in [TRAIN_FILE, VALIDATION_FILE] {
             let there = path
                 .join(file)
@@ -227,6 +229,36 @@ impl DataFolder {
             }
             read => read.map(Some),
         }
+    }
+}
+
+/// Whether a path leads to a data folder or to one shard of it, complete or not, and not to a text.
+pub fn is_data_folder(path: &Path) -> bool {
+    let files = [TRAIN_FILE, VALIDATION_FILE, META_FILE, SHARD_FILE];
+    files.iter().any(|file| path.join(file).exists())
+}
+
+/// Refuses a file, and a folder of something else than token files.
+fn refuse_unprepared(path: &Path) -> Result<(), DataError> {
+    let not_prepared = |what| DataError::NotPrepared {
+        path: path.into(),
+        what,
+    };
+    if path.is_file() {
+        return Err(not_prepared("a file"));
+    }
+    let is_empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+    if is_empty || is_data_folder(path) {
+        return Ok(());
+    }
+    match own_folder(path) {
+        None => Err(not_prepared("a folder without token files")),
+        Some(kind) => Err(DataError::Foreign {
+            path: path.into(),
+            reason: format!(
+                "it is {kind}, not a data folder; name one that `ldrop data prepare` made"
+            ),
+        }),
     }
 }
 

@@ -30,6 +30,7 @@ fn prepared(folder: &Path, train: &[u8], validation: &[u8]) -> Meta {
         train: write(TRAIN_FILE, train),
         validation: write(VALIDATION_FILE, validation),
         sources: Vec::new(),
+        validation_sources: Vec::new(),
         left_out: std::collections::BTreeMap::new(),
     };
     tokenizer.save(folder.join(TOKENIZER_FILE)).unwrap();
@@ -143,6 +144,31 @@ fn what_is_missing_is_named() {
     ));
 }
 
+#[test]
+fn a_text_is_answered_with_the_command_that_prepares_it() {
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("my books.txt.gz");
+    fs::write(&text, "text").unwrap();
+    let command = format!(
+        "is a file, not a data folder; make one with `ldrop data prepare '{}' --out 'data/my books'`",
+        text.display()
+    );
+    assert!(error_of(&text).contains(&command), "{}", error_of(&text));
+    let error = error_of(root.path());
+    let name = root.path().display();
+    assert!(
+        error.contains(&format!("ldrop data prepare {name} --out data/")),
+        "{error}"
+    );
+    fs::write(root.path().join("config.json"), "{}").unwrap();
+    fs::write(root.path().join("model.safetensors"), "").unwrap();
+    let error = error_of(root.path());
+    assert!(
+        error.contains("it is a model folder, not a data folder"),
+        "{error}"
+    );
+}
+
 /// What is hashed is what is used, so a folder whose tokenizer changes after it was opened is refused.
 #[test]
 fn a_tokenizer_that_changes_is_refused() {
@@ -233,8 +259,8 @@ fn impossible_descriptions_are_refused() {
     refused("/tokenizer_hash", "00".into(), "tokenizer.json is damaged");
     refused(
         "/tokenizer",
-        "bpe:12".into(),
-        "no tokenizer is called `bpe:12`",
+        "bpe:many".into(),
+        "no tokenizer is called `bpe:many`",
     );
     refused("/token_type", "u8".into(), "meta.json is damaged");
     refused("/documents", (-1).into(), "meta.json is damaged");

@@ -68,6 +68,8 @@ pub(super) struct Join<'a> {
     pool: rayon::ThreadPool,
     progress: &'a dyn Progress,
     unreported: u64,
+    /// Unknown tokens of each part.
+    unknown: [u64; 2],
 }
 
 impl<'a> Join<'a> {
@@ -90,6 +92,7 @@ impl<'a> Join<'a> {
             pool,
             progress,
             unreported: 0,
+            unknown: [0; 2],
         }
     }
 
@@ -173,6 +176,9 @@ impl<'a> Join<'a> {
     ) -> Result<(), DataError> {
         bytes.clear();
         self.encoding.append(ids, bytes);
+        if let Some(unknown) = self.encoding.tokenizer.unknown() {
+            self.unknown[part] += ids.iter().filter(|&&id| id == unknown).count() as u64;
+        }
         self.files[part].write(bytes, text_bytes)
     }
 
@@ -244,10 +250,10 @@ impl<'a> Join<'a> {
         spool.finish()
     }
 
-    /// Flushes both parts and describes them.
-    pub fn finish(self) -> Result<[Part; 2], DataError> {
+    /// Flushes both parts and describes them; also gives the number of unknown tokens of each.
+    pub fn finish(self) -> Result<([Part; 2], [u64; 2]), DataError> {
         let [train, validation] = self.files;
-        Ok([train.finish()?, validation.finish()?])
+        Ok(([train.finish()?, validation.finish()?], self.unknown))
     }
 }
 

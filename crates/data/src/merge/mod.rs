@@ -16,7 +16,7 @@ use crate::prepare::staging::Staging;
 use crate::prepare::{self, Prepared};
 use crate::progress::Progress;
 use crate::shards::SHARD_FILE;
-use crate::sources::{LeftOut, SourceError, SourceRecord};
+use crate::sources::{LeftOut, Reason, SourceError, SourceRecord};
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerOrigin};
 use join::Join;
 
@@ -138,7 +138,7 @@ struct Contents {
 fn make_folder(
     options: &MergeOptions,
     tokenizer: &Tokenizer,
-    contents: Contents,
+    mut contents: Contents,
     progress: &dyn Progress,
     write: impl FnOnce(&mut Join<'_>) -> Result<(), DataError>,
 ) -> Result<Prepared, DataError> {
@@ -169,11 +169,16 @@ fn make_folder(
     );
     progress.begin("merging", Some(contents.text_bytes));
     write(&mut join)?;
-    let parts = join.finish()?;
+    let (parts, unknown_characters) = join.finish()?;
     progress.end();
+    // Which characters they were, only the other program knew.
+    let unknown = unknown_characters.iter().sum();
+    let left_out = &mut contents.left_out;
+    left_out.add_tally(Reason::UnknownCharacter, unknown, |_| Vec::new());
     let described = prepare::Contents {
         documents: contents.documents,
         sources: contents.sources,
+        validation_sources: Vec::new(),
         left_out: contents.left_out.counts(),
     };
     let meta = prepare::describe(&folder, &encoding, parts, described)?;
@@ -184,6 +189,7 @@ fn make_folder(
     Ok(Prepared {
         meta,
         left_out: contents.left_out,
+        unknown_characters,
     })
 }
 

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::hashed_file::HashedFile;
 use super::spool::{Segment, Segments};
+use super::unknown::UnknownCharacters;
 use crate::error::DataError;
 use crate::folder::{Part, TokenType};
 use crate::progress::Progress;
@@ -41,15 +42,23 @@ impl<'a> Encoding<'a> {
     fn encode(&self, chunk: &[Segment]) -> Encoded {
         let mut bytes = Vec::new();
         let mut tokens = Vec::with_capacity(chunk.len());
+        let mut unknown = UnknownCharacters::default();
         for segment in chunk {
             let ids = self.tokenizer.encode(&segment.text);
+            if let Some(id) = self.tokenizer.unknown() {
+                unknown.add(&segment.text, &ids, id);
+            }
             tokens.push(ids.len() as u64);
             self.append(&ids, &mut bytes);
             if let Some(separator) = self.separator.filter(|_| segment.separates) {
                 self.append(&[separator], &mut bytes);
             }
         }
-        Encoded { bytes, tokens }
+        Encoded {
+            bytes,
+            tokens,
+            unknown,
+        }
     }
 
     /// Appends the bytes of these tokens in a token file.
@@ -60,20 +69,22 @@ impl<'a> Encoding<'a> {
         }
     }
 
-    /// Encodes one part and writes its file; the result does not depend on the pool's size.
+    /// Encodes one part and writes its file; the result does not depend on the pool's size. Also gives the
+    /// characters that the tokenizer does not know.
     pub fn write_part(
         &self,
         segments: &mut Segments,
         path: PathBuf,
         pool: &rayon::ThreadPool,
         progress: &dyn Progress,
-    ) -> Result<Part, DataError> {
+    ) -> Result<(Part, UnknownCharacters), DataError> {
         let mut file = TokenFile::create(path, self.token_type)?;
-        self.write(segments, &mut file, pool, progress, &mut |_, _| Ok(()))?;
-        file.finish()
+        let unknown = self.write(segments, &mut file, pool, progress, &mut |_, _| Ok(()))?;
+        Ok((file.finish()?, unknown))
     }
 
-    /// Encodes one part and appends it to a file. `ended` gets the bytes of text and the number of tokens
+    /// Encodes one part and appends it to a file, and gives the characters that the tokenizer does not know.
+    /// `ended` gets the bytes of text and the number of tokens
     /// of each document that ends in the part; of a document that began before it, only the tokens of
     /// this part.
     pub fn write(
@@ -83,13 +94,14 @@ impl<'a> Encoding<'a> {
         pool: &rayon::ThreadPool,
         progress: &dyn Progress,
         ended: &mut Ended<'_>,
-    ) -> Result<(), DataError> {
+    ) -> Result<UnknownCharacters, DataError> {
         let count = pool.current_num_threads() * CHUNKS_PER_THREAD;
         let mut output = Output {
             file,
             progress,
             ended,
             document: 0,
+            unknown: UnknownCharacters::default(),
         };
         let mut before = None;
         let mut chunks = next_chunks(segments, count)?;
@@ -112,7 +124,8 @@ impl<'a> Encoding<'a> {
                 .zip(encoded);
             before = Some(encoded.collect());
         }
-        before.map_or(Ok(()), |before| output.write(before))
+        before.map_or(Ok(()), |before| output.write(before))?;
+        Ok(output.unknown)
     }
 }
 
@@ -126,6 +139,7 @@ struct Output<'a> {
     ended: &'a mut Ended<'a>,
     /// Tokens so far of the document that has not ended.
     document: u64,
+    unknown: UnknownCharacters,
 }
 
 impl Output<'_> {
@@ -134,6 +148,7 @@ impl Output<'_> {
             let text: usize = chunk.iter().map(|segment| segment.text.len()).sum();
             self.file.write(&encoded.bytes, text as u64)?;
             self.progress.advance(text as u64);
+            self.unknown.append(&encoded.unknown);
             for (segment, tokens) in chunk.iter().zip(encoded.tokens) {
                 self.document += tokens;
                 if let Some(bytes) = segment.ended {
@@ -170,6 +185,7 @@ struct Encoded {
     bytes: Vec<u8>,
     /// The number of tokens of each segment, separators not counted.
     tokens: Vec<u64>,
+    unknown: UnknownCharacters,
 }
 
 /// A token file that is being written.

@@ -5,11 +5,14 @@
 //! needs room for all of it.
 
 pub(crate) mod encode;
+mod for_evaluation;
 pub(crate) mod hashed_file;
 pub(crate) mod spool;
 pub(crate) mod staging;
 #[cfg(test)]
 mod tests;
+mod text;
+pub(crate) mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -25,13 +28,15 @@ use crate::folder::{
 use crate::progress::Progress;
 use crate::sources::{
     Document, FileFormat, LeftOut, OnError, ReadOptions, Reason, Source, SourceError, SourceRecord,
-    read_documents,
 };
 use crate::tokenizer::{Resolved, Tokenizer, TokenizerChoice, TokenizerOrigin};
 use encode::Encoding;
 use spool::{Spool, SpoolWriter};
 use staging::Staging;
+use text::Text;
+use unknown::UnknownCharacters;
 
+pub use for_evaluation::{EvaluationData, prepare_for_evaluation};
 pub use staging::give_up_folders;
 
 /// The most text that a byte-pair encoding is trained on, in bytes. A larger training part is sampled in
@@ -44,15 +49,18 @@ pub(crate) const PROGRAM: &str = concat!("ldrop ", env!("CARGO_PKG_VERSION"));
 /// Options of preparing a data folder.
 #[derive(Clone, Debug)]
 pub struct PrepareOptions {
-    /// The sources of the text.
+    /// The sources of the text. There may be none beside `validation_sources`: the folder is then for
+    /// evaluations only.
     pub sources: Vec<Source>,
     /// The data folder to make, or to replace once the new one is complete.
     pub out: PathBuf,
     /// The tokenizer, or how to make it.
     pub tokenizer: TokenizerOrigin,
     /// The share of the text's bytes, at its end, that becomes the validation part: at least 0
-    /// and below 1.
+    /// and below 1. Not used if there are `validation_sources`.
     pub validation: f64,
+    /// The sources of the validation part, if it has its own: `sources` are then all for training.
+    pub validation_sources: Vec<Source>,
     /// Whether to put an end-of-text token between documents, if the tokenizer has one. With a tokenizer
     /// without one, each document begins on a new line.
     pub end_of_text: bool,
@@ -65,7 +73,7 @@ pub struct PrepareOptions {
     pub format: FileFormat,
     /// What happens to a record of JSON or Parquet that cannot be read.
     pub on_error: OnError,
-    /// Stop after this many bytes of text.
+    /// Stop after this many bytes of text. It does not limit `validation_sources`.
     pub max_text_bytes: Option<u64>,
     /// The number of threads; 0 for one per processor. The result does not depend on it.
     pub threads: usize,
@@ -79,6 +87,7 @@ impl PrepareOptions {
             out: out.into(),
             tokenizer: TokenizerOrigin::default(),
             validation: 0.1,
+            validation_sources: Vec::new(),
             end_of_text: true,
             text_column: "text".into(),
             language_variant: String::new(),
@@ -97,42 +106,56 @@ pub struct Prepared {
     pub meta: Meta,
     /// What the sources hold that did not become text.
     pub left_out: LeftOut,
+    /// The characters of the training part and of the validation part that the tokenizer does not know.
+    pub unknown_characters: [u64; 2],
 }
 
 /// Makes a data folder.
 ///
 /// The text of all sources, one after the other, is divided by position: the first
 /// `1 - validation` of its bytes, rounded down to a character boundary and possibly inside a document,
-/// are for training. Each document of each part is then encoded on its own. The same text gives
-/// the same files, whatever the number of threads.
+/// are for training. Where the validation part has sources of its own, each part holds what it would
+/// hold if there were no other. Each document of each part is then encoded on its own. The same text
+/// gives the same files, whatever the number of threads.
 ///
 /// The stages of progress are those of reading, then "training tokenizer" if one is trained, then
 /// "encoding" in bytes of text.
 ///
 /// # Errors
-/// A source cannot be read, the training part would be empty, a file cannot be written, `out` has other
-/// content, or another process is preparing it. `out` is then unchanged. Leftovers of a killed process
+/// A source cannot be read, the training part would be empty, a file belongs to both parts by their own
+/// sources, a file cannot be written, `out` has other content, or another process is preparing it. `out` is then unchanged. Leftovers of a killed process
 /// are removed by the next one that prepares the same folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     check_validation(options.validation)?;
     let tokenizer = options.tokenizer.resolve()?;
+    refuse_training(options, &tokenizer)?;
     let staging = Staging::begin(&options.out)?;
-    let (spool, (sources, left_out)) = spool_text(
-        options,
-        !tokenizer.has_end_of_text(),
-        &staging,
-        &mut |how, sink| read_documents(&options.sources, how, progress, sink),
-    )?;
-    let contents = Contents {
-        documents: spool.documents,
-        sources,
-        left_out: left_out.counts(),
-    };
-    let meta = encode(options, tokenizer, &staging, &spool, contents, progress)?;
-    check_training_part(&options.out, &meta, spool.bytes, options.validation)?;
-    write_file(&staging.new_folder().join(META_FILE), &meta.to_json())?;
+    let text = Text::read(options, !tokenizer.has_end_of_text(), &staging, progress)?;
+    let bytes = text.bytes();
+    let prepared = encode(options, tokenizer, &staging, text, progress)?;
+    if !is_for_evaluation(options) {
+        check_training_part(&options.out, &prepared.meta, bytes, options.validation)?;
+    }
     staging.finish()?;
-    Ok(Prepared { meta, left_out })
+    Ok(prepared)
+}
+
+/// Whether there is a validation part alone.
+fn is_for_evaluation(options: &PrepareOptions) -> bool {
+    options.sources.is_empty() && !options.validation_sources.is_empty()
+}
+
+/// Refuses to train a tokenizer where there is no training part.
+fn refuse_training(options: &PrepareOptions, tokenizer: &Resolved) -> Result<(), DataError> {
+    match tokenizer {
+        Resolved::Trained(kind) if is_for_evaluation(options) => Err(DataError::Value {
+            name: "tokenizer",
+            found: kind.to_string(),
+            expected: "without training text, that of the model that is to be evaluated: `gpt2`, \
+                       `byte`, or the path of a `tokenizer.json` or of a folder that holds one",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses an impossible share for validation.
@@ -185,16 +208,17 @@ fn thread_count(threads: usize) -> usize {
 /// Receives the documents of the sources.
 pub(crate) type Sink<'a> = dyn FnMut(Document) -> Result<(), DataError> + 'a;
 
-/// Writes all text that `read` gives into a spool.
+/// Writes all text that `read` gives into a spool, in temporary files whose names begin with `name`.
 pub(crate) fn spool_text<T>(
     options: &PrepareOptions,
     own_line: bool,
     staging: &Staging,
+    name: &str,
     read: &mut dyn FnMut(&ReadOptions, &mut Sink<'_>) -> Result<T, DataError>,
 ) -> Result<(Spool, T), DataError> {
     let mut spool = SpoolWriter::create(
-        staging.temporary("text"),
-        staging.temporary("lengths"),
+        staging.temporary(name),
+        staging.temporary(&format!("{name}-lengths")),
         own_line,
     )?;
     let how = ReadOptions {
@@ -212,37 +236,58 @@ pub(crate) fn spool_text<T>(
     Ok((spool.finish()?, found))
 }
 
-/// Writes the new folder's tokens and tokenizer, and gives its description.
+/// Writes the files of the new folder.
 fn encode(
     options: &PrepareOptions,
     tokenizer: Resolved,
     staging: &Staging,
-    spool: &Spool,
-    contents: Contents,
+    text: Text,
     progress: &dyn Progress,
-) -> Result<Meta, DataError> {
+) -> Result<Prepared, DataError> {
     let folder = staging.new_folder();
     let pool = pool(options.threads)?;
-    let train_bytes = spool.division(options.validation)?;
+    let (spool, train_bytes) = (&text.spool, text.train_bytes);
     let tokenizer = match tokenizer {
         Resolved::Existing(tokenizer) => tokenizer,
         Resolved::Trained(kind) => train(kind, spool, train_bytes, &pool, progress)?,
     };
     let encoding = Encoding::new(&tokenizer, options.end_of_text);
-    progress.begin("encoding", Some(spool.bytes));
+    progress.begin("encoding", Some(text.bytes()));
     let mut segments = spool.segments(train_bytes)?;
-    let train = encoding.write_part(&mut segments, folder.join(TRAIN_FILE), &pool, progress)?;
-    segments.second_part();
+    let (train, mut unknown) =
+        encoding.write_part(&mut segments, folder.join(TRAIN_FILE), &pool, progress)?;
+    match &text.validation {
+        None => segments.second_part(),
+        Some(own) => segments = own.segments(own.bytes)?,
+    }
     let path = folder.join(VALIDATION_FILE);
-    let validation = encoding.write_part(&mut segments, path, &pool, progress)?;
+    let (validation, more) = encoding.write_part(&mut segments, path, &pool, progress)?;
     progress.end();
-    describe(&folder, &encoding, [train, validation], contents)
+    let unknown_characters = [&unknown, &more].map(UnknownCharacters::count);
+    unknown.append(&more);
+    let documents = text.documents();
+    let mut left_out = text.left_out;
+    unknown.report(&mut left_out);
+    let contents = Contents {
+        documents,
+        sources: text.sources,
+        validation_sources: text.validation_sources,
+        left_out: left_out.counts(),
+    };
+    let meta = describe(&folder, &encoding, [train, validation], contents)?;
+    write_file(&folder.join(META_FILE), &meta.to_json())?;
+    Ok(Prepared {
+        meta,
+        left_out,
+        unknown_characters,
+    })
 }
 
 /// What a data folder is made of.
 pub(crate) struct Contents {
     pub documents: u64,
     pub sources: Vec<SourceRecord>,
+    pub validation_sources: Vec<SourceRecord>,
     pub left_out: BTreeMap<Reason, u64>,
 }
 
@@ -267,6 +312,7 @@ pub(crate) fn describe(
         train,
         validation,
         sources: contents.sources,
+        validation_sources: contents.validation_sources,
         left_out: contents.left_out,
     })
 }

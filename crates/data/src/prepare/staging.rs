@@ -65,13 +65,14 @@ pub fn give_up_folders(end: impl FnOnce()) {
 /// A folder under construction. Its temporary files are removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    /// The final place of the new folder.
+    /// The final place of the new folder; itself, if it is temporary.
     out: PathBuf,
     /// The folder beside it with the lock and all temporary files.
     folder: PathBuf,
     /// Whether the new folder is in its place.
     finished: bool,
-    _lock: File,
+    /// None in a folder that no other process knows.
+    _lock: Option<File>,
 }
 
 impl Staging {
@@ -109,9 +110,36 @@ impl Staging {
             folder,
             out,
             finished: false,
-            _lock: lock,
+            _lock: Some(lock),
         };
         staging.clear()?;
+        let new = staging.new_folder();
+        fs::create_dir(&new).map_err(DataError::write(&new))?;
+        Ok(staging)
+    }
+
+    /// Begins to build a folder among the system's temporary files. It is never put in place, and exists
+    /// until this is dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn temporary_folder() -> Result<Self, DataError> {
+        let place = std::env::temp_dir();
+        let mut building = building();
+        // Its name cannot be guessed, and only its owner may enter it.
+        let folder = tempfile::Builder::new()
+            .prefix("ldrop-")
+            .tempdir_in(&place)
+            .map_err(DataError::write(&place))?
+            .keep();
+        building.folders.push(folder.clone());
+        drop(building);
+        let staging = Self {
+            out: folder.join(NEW_FOLDER),
+            folder,
+            finished: false,
+            _lock: None,
+        };
         let new = staging.new_folder();
         fs::create_dir(&new).map_err(DataError::write(&new))?;
         Ok(staging)
@@ -342,6 +370,19 @@ mod tests {
         prepared(&staging.new_folder(), "new");
         drop(staging);
         assert_eq!(names(&root.path().join("deep")), [""; 0]);
+    }
+
+    #[test]
+    fn a_temporary_folder_is_gone_when_it_is_dropped() {
+        let staging = Staging::temporary_folder().unwrap();
+        let folder = staging.folder.clone();
+        prepared(&staging.new_folder(), "new");
+        assert!(building().folders.contains(&folder));
+        let other = Staging::temporary_folder().unwrap();
+        assert_ne!(other.folder, folder);
+        drop(staging);
+        assert!(!folder.exists() && other.folder.exists());
+        assert!(!building().folders.contains(&folder));
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn every_tokenizer_keeps_the_text() {
         let tokenizer = data.tokenizer().unwrap();
         let (train, validation) = (ids(&data, Split::Train), ids(&data, Split::Validation));
         let train = tokenizer.decode(&train);
+        // The training part has all characters.
         assert_eq!(train.clone() + &tokenizer.decode(&validation), text);
         let limit = text.len() * 9 / 10;
         assert!((limit - 3..=limit).contains(&train.len()));
@@ -92,10 +93,166 @@ fn the_tokenizer_knows_only_the_training_part() {
     let source = file(root.path(), "text.txt", &("ab".repeat(9) + "zz"));
     let mut options = PrepareOptions::new(vec![source], root.path().join("data"));
     options.tokenizer = TokenizerChoice::Character.into();
-    let meta = prepare(&options, &Silent).unwrap().meta;
-    assert_eq!(meta.vocabulary, 258);
+    let prepared = prepare(&options, &Silent).unwrap();
+    assert_eq!(prepared.meta.vocabulary, 3);
+    assert_eq!(prepared.unknown_characters, [0, 2]);
+    assert_eq!(prepared.meta.left_out[&Reason::UnknownCharacter], 2);
+    let tally = &prepared.left_out.reasons[&Reason::UnknownCharacter];
+    assert_eq!(tally.examples, ["'z' (U+007A): 2 times"]);
     let data = DataFolder::open(&options.out).unwrap();
-    assert_eq!(ids(&data, Split::Validation), [u32::from(b'z'); 2]);
+    assert_eq!(data.meta(), &prepared.meta);
+    assert_eq!(ids(&data, Split::Validation), [2, 2]);
+}
+
+#[test]
+fn characters_that_an_existing_tokenizer_lacks_are_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join(TOKENIZER_FILE);
+    Tokenizer::characters(&"abc ".chars().collect())
+        .save(&path)
+        .unwrap();
+    // Two documents of several chunks; the second begins on a line of its own.
+    let first = file(root.path(), "first.txt", &"abc äö ".repeat(200_000));
+    let second = file(root.path(), "second.txt", &"ab ä".repeat(10));
+    let counted = [1, 3].map(|threads| {
+        let out = root.path().join(format!("data-{threads}"));
+        let mut options = PrepareOptions::new(vec![first.clone(), second.clone()], out);
+        options.tokenizer = TokenizerOrigin::File(path.clone());
+        options.validation = 0.0;
+        options.threads = threads;
+        let prepared = prepare(&options, &Silent).unwrap();
+        assert_eq!(prepared.unknown_characters, [400_011, 0]);
+        prepared.left_out.reasons[&Reason::UnknownCharacter].clone()
+    });
+    assert_eq!(counted[0], counted[1]);
+    assert_eq!(counted[0].count, 400_011);
+    assert_eq!(
+        counted[0].examples,
+        [
+            "'ä' (U+00E4): 200010 times",
+            "'ö' (U+00F6): 200000 times",
+            "'\\n' (U+000A): 1 times"
+        ]
+    );
+}
+
+#[test]
+fn validation_sources_make_the_validation_part() {
+    let root = tempfile::tempdir().unwrap();
+    let train = [
+        file(root.path(), "a.txt", "one two three"),
+        file(root.path(), "b.txt", "four five"),
+    ];
+    let own = [
+        file(root.path(), "v.txt", "two four"),
+        file(root.path(), "w.txt", "six"),
+    ];
+    let trained = root.path().join("trained");
+    for kind in ["gpt2", "bpe:260", "byte", "char"] {
+        // What the parts are alone.
+        let mut alone = PrepareOptions::new(train.to_vec(), &trained);
+        alone.validation = 0.0;
+        alone.tokenizer = kind.parse().unwrap();
+        let first = prepare(&alone, &Silent).unwrap().meta;
+        let mut alone = PrepareOptions::new(own.to_vec(), root.path().join("own"));
+        alone.validation = 0.0;
+        alone.tokenizer = TokenizerOrigin::File(trained.clone());
+        let second = prepare(&alone, &Silent).unwrap().meta;
+
+        let mut options = PrepareOptions::new(train.to_vec(), root.path().join("both"));
+        options.validation_sources = own.to_vec();
+        options.tokenizer = kind.parse().unwrap();
+        let prepared = prepare(&options, &Silent).unwrap();
+        let meta = prepared.meta;
+        // The `s` and the `x` of `six`.
+        let unknown = if kind == "char" { 2 } else { 0 };
+        assert_eq!(
+            (&meta.train, &meta.validation),
+            (&first.train, &second.train)
+        );
+        assert_eq!(
+            (&meta.sources, &meta.validation_sources),
+            (&first.sources, &second.sources)
+        );
+        assert_eq!(
+            (meta.documents, meta.tokenizer_hash),
+            (4, first.tokenizer_hash)
+        );
+        let data = DataFolder::open(&options.out).unwrap();
+        assert_eq!(data.meta().validation_sources.len(), 2);
+        assert_eq!(prepared.unknown_characters, [0, unknown]);
+    }
+}
+
+#[test]
+fn the_limit_of_text_is_that_of_the_training_part() {
+    let root = tempfile::tempdir().unwrap();
+    let train = file(root.path(), "a.txt", &"training ".repeat(100));
+    let own = file(root.path(), "v.txt", &"validation ".repeat(100));
+    let mut options = PrepareOptions::new(vec![train], root.path().join("data"));
+    options.validation_sources = vec![own];
+    options.tokenizer = TokenizerChoice::Byte.into();
+    options.max_text_bytes = Some(50);
+    let meta = prepare(&options, &Silent).unwrap().meta;
+    assert_eq!((meta.train.tokens, meta.validation.tokens), (50, 1100));
+}
+
+#[test]
+fn text_of_both_parts_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let train = file(root.path(), "a.txt", "the same text");
+    let copy = file(root.path(), "v.txt", "the same text");
+    for own in [train.clone(), copy] {
+        let mut options = PrepareOptions::new(vec![train.clone()], root.path().join("data"));
+        options.validation_sources = vec![own];
+        let error = prepare(&options, &Silent).unwrap_err();
+        assert!(matches!(error, DataError::Shared { .. }), "{error}");
+        assert!(!options.out.exists());
+    }
+    // An own text without text is named too.
+    let empty = file(root.path(), "empty.txt", " ");
+    let mut options = PrepareOptions::new(vec![train], root.path().join("data"));
+    options.validation_sources = vec![empty];
+    let error = prepare(&options, &Silent).unwrap_err().to_string();
+    assert!(error.contains("empty.txt"), "{error}");
+}
+
+#[test]
+fn a_folder_may_be_for_evaluations_only() {
+    let root = tempfile::tempdir().unwrap();
+    let source = file(root.path(), "a.txt", "all of it");
+    let mut options = PrepareOptions::new(Vec::new(), root.path().join("data"));
+    options.validation_sources = vec![source];
+    let meta = prepare(&options, &Silent).unwrap().meta;
+    assert_eq!((meta.train.tokens, meta.validation.tokens), (0, 3));
+    DataFolder::open(&options.out).unwrap().verify().unwrap();
+    options.tokenizer = TokenizerChoice::Character.into();
+    let error = prepare(&options, &Silent).unwrap_err().to_string();
+    assert!(error.contains("without training text"), "{error}");
+    options.validation_sources.clear();
+    assert!(prepare(&options, &Silent).is_err());
+}
+
+#[test]
+fn text_for_an_evaluation_leaves_nothing_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let source = file(root.path(), "a.txt", "ab ba");
+    let path = root.path().join(TOKENIZER_FILE);
+    Tokenizer::characters(&"ab".chars().collect())
+        .save(&path)
+        .unwrap();
+    let tokenizer = TokenizerOrigin::File(path);
+    let data = prepare_for_evaluation(vec![source.clone()], tokenizer, 1, &Silent).unwrap();
+    assert_eq!(ids(data.folder(), Split::Validation), [0, 1, 2, 1, 0]);
+    assert!(data.folder().split(Split::Train).is_empty());
+    assert_eq!(data.prepared().unknown_characters, [0, 1]);
+    let place = data.folder().path().to_owned();
+    assert!(place.exists());
+    drop(data);
+    assert!(!place.exists() && !place.parent().unwrap().exists());
+    let trained = "char".parse().unwrap();
+    let error = prepare_for_evaluation(vec![source], trained, 1, &Silent).unwrap_err();
+    assert!(matches!(error, DataError::Value { .. }), "{error}");
 }
 
 #[test]
@@ -116,7 +273,13 @@ fn an_existing_tokenizer_is_taken_as_it_is() {
             assert_eq!(meta.tokenizer_hash, before.tokenizer_hash);
             let data = DataFolder::open(&options.out).unwrap();
             let train = data.tokenizer().unwrap().decode(&ids(&data, Split::Train));
-            assert_eq!(train, "other words, and a");
+            assert_eq!(
+                train,
+                match kind {
+                    "char" => "����� ���d�� a�d a",
+                    _ => "other words, and a",
+                }
+            );
         }
     }
     let mut options = PrepareOptions::new(vec![second], root.path().join("none"));
@@ -139,13 +302,10 @@ fn large_vocabularies_take_four_bytes() {
     let meta = prepare(&options, &Silent).unwrap().meta;
     assert_eq!(
         (meta.token_type, meta.vocabulary),
-        (TokenType::U32, 0x10001 + 256)
+        (TokenType::U32, 0x10001 + 1)
     );
     let data = DataFolder::open(&options.out).unwrap();
-    assert_eq!(
-        ids(&data, Split::Train),
-        (256..0x10001 + 256).collect::<Vec<_>>()
-    );
+    assert_eq!(ids(&data, Split::Train), (0..0x10001).collect::<Vec<_>>());
     assert!(data.split(Split::Validation).is_empty());
 }
 

@@ -20,6 +20,7 @@ use crate::error::DataError;
 use crate::prepare::encode::{Encoding, TokenFile};
 use crate::prepare::hashed_file::HashedFile;
 use crate::prepare::staging::Staging;
+use crate::prepare::unknown::UnknownCharacters;
 use crate::prepare::{self, PrepareOptions};
 use crate::progress::Progress;
 use crate::sources::{self, Shard};
@@ -37,8 +38,8 @@ pub const SHARD_FILE: &str = "shard.json";
 /// The share for validation is not used here: it is that of the merge.
 ///
 /// # Errors
-/// The tokenizer would have to be trained, the amount of text is limited, or what
-/// [`prepare`](crate::prepare::prepare) fails at.
+/// The tokenizer would have to be trained or does not know a character, the amount of text is limited,
+/// there is an own text for validation, or what [`prepare`](crate::prepare::prepare) fails at.
 pub fn prepare_shard(
     options: &PrepareOptions,
     shard: Shard,
@@ -49,6 +50,14 @@ pub fn prepare_shard(
             name: "max_text_bytes",
             found: "a limit".into(),
             expected: "no limit for a shard: no machine knows how much text the others have",
+        });
+    }
+    if !options.validation_sources.is_empty() {
+        return Err(DataError::Value {
+            name: "validation_sources",
+            found: "a text of its own for validation".into(),
+            expected: "none for a shard, which is divided when it is merged: prepare that text as a data \
+                       folder with the shards' tokenizer",
         });
     }
     let Resolved::Existing(tokenizer) = options.tokenizer.resolve()? else {
@@ -64,6 +73,7 @@ pub fn prepare_shard(
         options,
         tokenizer.end_of_text().is_none(),
         &staging,
+        "text",
         &mut |how, sink| sources::read_shard(shard, &options.sources, how, progress, sink),
     )?;
     let folder = staging.new_folder();
@@ -73,7 +83,7 @@ pub fn prepare_shard(
     let pool = prepare::pool(options.threads)?;
     progress.begin("encoding", Some(spool.bytes));
     let mut segments = spool.segments(spool.bytes)?;
-    encoding.write(
+    let unknown = encoding.write(
         &mut segments,
         &mut file,
         &pool,
@@ -84,6 +94,7 @@ pub fn prepare_shard(
         },
     )?;
     progress.end();
+    refuse_unknown(options, &unknown)?;
     let description = ShardDescription {
         format: SHARD_FORMAT,
         program: prepare::PROGRAM.into(),
@@ -106,4 +117,24 @@ pub fn prepare_shard(
     prepare::write_file(&folder.join(SHARD_FILE), &description.to_json())?;
     staging.finish()?;
     Ok(description)
+}
+
+/// Refuses a text with unknown characters: their tokens do not tell how many bytes they stand for, so the
+/// merge would not find the byte at which it divides the text.
+fn refuse_unknown(options: &PrepareOptions, unknown: &UnknownCharacters) -> Result<(), DataError> {
+    const NAMED: usize = 3;
+    if unknown.count() == 0 {
+        return Ok(());
+    }
+    Err(DataError::Value {
+        name: "tokenizer",
+        found: format!(
+            "{}, which does not know {} characters of the text ({})",
+            options.tokenizer,
+            unknown.count(),
+            unknown.most_frequent(NAMED).join(", ")
+        ),
+        expected: "for a shard, a tokenizer that knows every character: train one on more text, or take \
+                   `byte` or one of byte pairs",
+    })
 }

@@ -43,6 +43,8 @@ pub enum Reason {
     OwnFolder,
     /// A file of a dataset that belongs to another split than the one that is read, or has another format.
     OtherSplit,
+    /// A character that the tokenizer does not know, which became its unknown token.
+    UnknownCharacter,
 }
 
 impl Reason {
@@ -63,6 +65,9 @@ impl Reason {
             Self::TrailingBytes => "files with other bytes after their compressed end",
             Self::OwnFolder => "files and folders that this program wrote",
             Self::OtherSplit => "files of other splits or formats",
+            Self::UnknownCharacter => {
+                "characters that the tokenizer does not know, which became <unk>"
+            }
         }
     }
 }
@@ -73,7 +78,7 @@ impl Reason {
 pub struct Tally {
     /// The number of cases.
     pub count: u64,
-    /// The first ten cases that have a name or a place.
+    /// The first ten cases that have a name or a place; of characters, the ten most frequent ones.
     pub examples: Vec<String>,
 }
 
@@ -101,6 +106,21 @@ impl LeftOut {
     pub(super) fn add_many(&mut self, reason: Reason, count: u64) {
         if count > 0 {
             self.reasons.entry(reason).or_default().count += count;
+        }
+    }
+
+    /// Counts cases that `examples` names, at most as many as it is asked for.
+    pub(crate) fn add_tally(
+        &mut self,
+        reason: Reason,
+        count: u64,
+        examples: impl FnOnce(usize) -> Vec<String>,
+    ) {
+        if count > 0 {
+            let tally = self.reasons.entry(reason).or_default();
+            tally.count += count;
+            let room = EXAMPLES - tally.examples.len();
+            tally.examples.extend(examples(room));
         }
     }
 

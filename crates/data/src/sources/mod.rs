@@ -51,6 +51,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::SourceError;
 pub use left_out::{LeftOut, Reason, Tally};
+pub(crate) use own_folders::kind as own_folder;
 pub use read_options::{FileFormat, OnError, ReadOptions};
 pub use shard::{InvalidShard, Shard};
 

@@ -9,7 +9,7 @@ use crate::shards::{SHARD_FILE, TOKENS_FILE};
 const PAGE_MARK: &[u8] = b"<meta name=\"generator\" content=\"ldrop";
 
 /// What kind of folder of this program `folder` is.
-pub(super) fn kind(folder: &Path) -> Option<&'static str> {
+pub(crate) fn kind(folder: &Path) -> Option<&'static str> {
     let has = |name: &str| folder.join(name).exists();
     let any = |names: &[&str]| names.iter().any(|name| has(name));
     if has("meta.json") && any(&["train.bin", "val.bin"]) || has("train.bin") && has("val.bin") {

@@ -23,8 +23,7 @@ pub enum TokenizerChoice {
     Bpe(usize),
     /// The 256 bytes; no end-of-text.
     Byte,
-    /// The 256 bytes and every character of the training part; no end-of-text. Any other
-    /// character becomes its UTF-8 bytes.
+    /// Every character of the training part, and one token for all others; no end-of-text.
     Character,
 }
 

@@ -13,15 +13,37 @@ use super::byte_symbols;
 /// How end-of-text is written in a vocabulary.
 pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
 
+/// How the token of unknown characters is written in a vocabulary.
+pub(crate) const UNKNOWN: &str = "<unk>";
+
 /// The content of a `tokenizer.json` of a known kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Definition {
     /// One token for each byte, its id the byte's value.
     Byte,
-    /// One token for each byte, then one for each of these characters, in ascending order.
-    Characters(Vec<char>),
+    /// One token for each of some characters.
+    Characters(Characters),
     /// A byte-level byte-pair encoding.
     BytePairs(BytePairs),
+}
+
+/// A vocabulary of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Characters {
+    /// The characters in ascending order, as their ids are.
+    pub characters: Vec<char>,
+    /// What all others become.
+    pub others: Others,
+}
+
+/// What a vocabulary of characters makes of a character that it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// The token `<unk>`, whose id follows those of the characters.
+    Unknown,
+    /// Its bytes in UTF-8. Their 256 tokens precede those of the characters. This program no longer
+    /// makes such vocabularies, but reads them.
+    Bytes,
 }
 
 /// The tokens and merges of a byte-level byte-pair encoding.
@@ -80,6 +102,10 @@ struct Model {
     #[serde(default)]
     byte_fallback: bool,
     #[serde(default)]
+    unk_token: Option<String>,
+    #[serde(default)]
+    fuse_unk: bool,
+    #[serde(default)]
     ignore_merges: bool,
     vocab: BTreeMap<String, u32>,
     #[serde(default)]
@@ -113,13 +139,14 @@ pub(crate) fn parse(contents: &str) -> Result<Definition, String> {
     {
         return Err(
             "`model` or `normalizer` is of a kind that is not supported: expected a \
-                    plain byte-level BPE or one with byte fallback and no normalizer"
+                    plain byte-level BPE or one of single characters, and no normalizer"
                 .into(),
         );
     }
     let tokens = tokens_by_id(&file)?;
     match &file.pre_tokenizer {
-        None if model.byte_fallback => characters(&file, &tokens),
+        None if model.byte_fallback => characters(&file, &tokens, Others::Bytes),
+        None if model.unk_token.is_some() => characters(&file, &tokens, Others::Unknown),
         Some(pre) if pre.kind == "ByteLevel" && !pre.add_prefix_space => {
             if pre.use_regex {
                 byte_pairs(&file, &tokens).map(Definition::BytePairs)
@@ -129,7 +156,7 @@ pub(crate) fn parse(contents: &str) -> Result<Definition, String> {
         }
         _ => Err(
             "`pre_tokenizer` is of a kind that is not supported: expected \"ByteLevel\" \
-                  without a prefix space, or null with byte fallback"
+                  without a prefix space, or null with an `unk_token` or byte fallback"
                 .into(),
         ),
     }
@@ -180,19 +207,16 @@ fn bytes(file: &File, tokens: &[&str]) -> Result<Definition, String> {
     }
 }
 
-fn characters(file: &File, tokens: &[&str]) -> Result<Definition, String> {
+fn characters(file: &File, tokens: &[&str], others: Others) -> Result<Definition, String> {
     if !file.model.merges.is_empty() || !file.added_tokens.is_empty() {
         return Err("a vocabulary of characters has neither merges nor added tokens".into());
     }
-    if tokens.len() < 256
-        || !(0..=255)
-            .zip(tokens)
-            .all(|(byte, &token)| token == fallback(byte))
-    {
-        return Err("expected the tokens <0x00> to <0xFF> as ids 0 to 255".into());
-    }
-    let mut characters = Vec::with_capacity(tokens.len() - 256);
-    for token in &tokens[256..] {
+    let single = match others {
+        Others::Unknown => before_unknown(&file.model, tokens)?,
+        Others::Bytes => behind_bytes(tokens)?,
+    };
+    let mut characters = Vec::with_capacity(single.len());
+    for token in single {
         let mut of_token = token.chars();
         match (of_token.next(), of_token.next()) {
             (Some(character), None) if characters.last().is_none_or(|&last| last < character) => {
@@ -205,7 +229,28 @@ fn characters(file: &File, tokens: &[&str]) -> Result<Definition, String> {
             }
         }
     }
-    Ok(Definition::Characters(characters))
+    Ok(Definition::Characters(Characters { characters, others }))
+}
+
+/// The tokens of a vocabulary of characters before its last, which must be the unknown token.
+fn before_unknown<'a>(model: &Model, tokens: &'a [&'a str]) -> Result<&'a [&'a str], String> {
+    if model.unk_token.as_deref() != Some(UNKNOWN) || model.fuse_unk {
+        return Err(format!(
+            "expected `unk_token` to be \"{UNKNOWN}\" and `fuse_unk` to be false"
+        ));
+    }
+    match tokens.split_last() {
+        Some((&UNKNOWN, single)) => Ok(single),
+        _ => Err(format!("expected {UNKNOWN} as the last token")),
+    }
+}
+
+/// The tokens of a vocabulary of characters behind those of the bytes.
+fn behind_bytes<'a>(tokens: &'a [&'a str]) -> Result<&'a [&'a str], String> {
+    match tokens.split_at_checked(256) {
+        Some((bytes, single)) if (0..=255).map(fallback).eq(bytes.iter().copied()) => Ok(single),
+        _ => Err("expected the tokens <0x00> to <0xFF> as ids 0 to 255".into()),
+    }
 }
 
 fn byte_pairs(file: &File, tokens: &[&str]) -> Result<BytePairs, String> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::byte_symbols;
-use super::definition::{Definition, END_OF_TEXT, fallback};
+use super::definition::{Definition, END_OF_TEXT, Others, UNKNOWN, fallback};
 
 /// The contents of the `tokenizer.json` with this definition.
 pub(crate) fn contents(definition: &Definition) -> String {
@@ -12,12 +12,25 @@ pub(crate) fn contents(definition: &Definition) -> String {
         trim_offsets: true,
         use_regex,
     };
-    let (pre_tokenizer, decoder, byte_fallback) = match definition {
-        Definition::Byte => (Some(byte_level(false)), byte_level(true), false),
-        Definition::BytePairs(_) => (Some(byte_level(true)), byte_level(true), false),
-        Definition::Characters(_) => {
-            let decoders = vec![Part::ByteFallback {}, Part::Fuse {}];
-            (None, Part::Sequence { decoders }, true)
+    let others = match definition {
+        Definition::Characters(characters) => Some(characters.others),
+        Definition::Byte | Definition::BytePairs(_) => None,
+    };
+    let (pre_tokenizer, decoder) = match others {
+        None => {
+            let has_pieces = matches!(definition, Definition::BytePairs(_));
+            (Some(byte_level(has_pieces)), byte_level(true))
+        }
+        Some(others) => {
+            let first = match others {
+                Others::Unknown => Part::Replace {
+                    pattern: Pattern::String(UNKNOWN),
+                    content: "\u{FFFD}",
+                },
+                Others::Bytes => Part::ByteFallback {},
+            };
+            let decoders = vec![first, Part::Fuse {}];
+            (None, Part::Sequence { decoders })
         }
     };
     let tokens = symbols(definition);
@@ -48,11 +61,11 @@ pub(crate) fn contents(definition: &Definition) -> String {
         model: Model {
             kind: "BPE",
             dropout: (),
-            unk_token: (),
+            unk_token: (others == Some(Others::Unknown)).then_some(UNKNOWN),
             continuing_subword_prefix: (),
             end_of_word_suffix: (),
             fuse_unk: false,
-            byte_fallback,
+            byte_fallback: others == Some(Others::Bytes),
             ignore_merges: false,
             vocab: InOrder(&tokens),
             merges,
@@ -69,10 +82,13 @@ fn symbols(definition: &Definition) -> Vec<String> {
         Definition::Byte => (0..=255)
             .map(|byte| byte_symbols::to_symbols(&[byte]))
             .collect(),
-        Definition::Characters(characters) => (0..=255)
-            .map(fallback)
-            .chain(characters.iter().map(char::to_string))
-            .collect(),
+        Definition::Characters(vocabulary) => {
+            let own = vocabulary.characters.iter().map(char::to_string);
+            match vocabulary.others {
+                Others::Unknown => own.chain([UNKNOWN.into()]).collect(),
+                Others::Bytes => (0..=255).map(fallback).chain(own).collect(),
+            }
+        }
         Definition::BytePairs(pairs) => (0..)
             .zip(&pairs.tokens)
             .map(|(id, token)| match pairs.end_of_text {
@@ -130,6 +146,10 @@ enum Part {
         use_regex: bool,
     },
     ByteFallback {},
+    Replace {
+        pattern: Pattern,
+        content: &'static str,
+    },
     Fuse {},
     Sequence {
         decoders: Vec<Part>,
@@ -137,11 +157,16 @@ enum Part {
 }
 
 #[derive(Serialize)]
+enum Pattern {
+    String(&'static str),
+}
+
+#[derive(Serialize)]
 struct Model<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     dropout: (),
-    unk_token: (),
+    unk_token: Option<&'static str>,
     continuing_subword_prefix: (),
     end_of_word_suffix: (),
     fuse_unk: bool,

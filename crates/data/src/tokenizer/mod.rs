@@ -1,10 +1,12 @@
 //! Tokenizers: text to token ids and back.
 //!
-//! There are four kinds. With each of them, a text that is encoded and then decoded is the same, byte
-//! for byte. Each is saved as a `tokenizer.json` that gives the same ids in the Hugging Face tokenizers
-//! library.
+//! There are four kinds. A text that is encoded and then decoded is the same, byte for byte, with one
+//! exception: a vocabulary of characters has one token, `<unk>`, for all characters that it lacks, which
+//! is decoded as U+FFFD ([`Tokenizer::unknown`]). Each kind is saved as a `tokenizer.json` that gives the
+//! same ids in the Hugging Face tokenizers library.
 
 mod byte_symbols;
+mod character_encoder;
 mod choice;
 mod definition;
 mod gpt2;
@@ -15,10 +17,10 @@ mod pair_trainer;
 pub(crate) mod pieces;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token_table;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +30,8 @@ pub(crate) use origin::Resolved;
 pub use origin::TokenizerOrigin;
 pub use stream::TextStream;
 
-use definition::{BytePairs, Definition};
+use character_encoder::CharacterEncoder;
+use definition::{BytePairs, Characters, Definition, Others};
 use pair_encoder::PairEncoder;
 use token_table::TokenTable;
 
@@ -89,7 +92,7 @@ enum Encoder {
     Gpt2(&'static tiktoken::CoreBpe),
     BytePairs(BytePairs, Box<PairEncoder>),
     Byte,
-    Characters(Vec<char>, HashMap<char, u32>),
+    Characters(CharacterEncoder),
 }
 
 impl std::fmt::Debug for Encoder {
@@ -120,9 +123,12 @@ impl Tokenizer {
         }
     }
 
-    /// One token for each byte, then one for each of these characters in ascending order.
+    /// One token for each of these characters in ascending order, then one for all others.
     pub fn characters(characters: &BTreeSet<char>) -> Self {
-        Self::from_characters(characters.iter().copied().collect())
+        Self::from_characters(Characters {
+            characters: characters.iter().copied().collect(),
+            others: Others::Unknown,
+        })
     }
 
     /// A byte-level byte-pair encoding of at most `tokens` tokens, end-of-text being the last,
@@ -167,16 +173,11 @@ impl Tokenizer {
         }
     }
 
-    fn from_characters(characters: Vec<char>) -> Self {
-        let bytes = (0..=255_u8).map(|byte| vec![byte]);
-        let others = characters
-            .iter()
-            .map(|character| character.to_string().into_bytes());
-        let tokens = bytes.chain(others).collect();
-        let ids = characters.iter().copied().zip(256..).collect();
+    fn from_characters(characters: Characters) -> Self {
+        let encoder = CharacterEncoder::new(characters);
         Self {
-            encoder: Encoder::Characters(characters, ids),
-            tokens,
+            tokens: encoder.table(),
+            encoder: Encoder::Characters(encoder),
         }
     }
 
@@ -212,7 +213,7 @@ impl Tokenizer {
             Encoder::Gpt2(_) => Definition::BytePairs(gpt2::byte_pairs().clone()),
             Encoder::BytePairs(pairs, _) => Definition::BytePairs(pairs.clone()),
             Encoder::Byte => Definition::Byte,
-            Encoder::Characters(characters, _) => Definition::Characters(characters.clone()),
+            Encoder::Characters(encoder) => Definition::Characters(encoder.definition().clone()),
         })
     }
 
@@ -232,24 +233,11 @@ impl Tokenizer {
             Encoder::Gpt2(encoder) => encoder.encode(text),
             Encoder::BytePairs(_, encoder) => encoder.encode(text),
             Encoder::Byte => text.bytes().map(u32::from).collect(),
-            Encoder::Characters(_, ids) => {
-                let mut encoded = Vec::with_capacity(text.len());
-                for character in text.chars() {
-                    match ids.get(&character) {
-                        Some(&id) => encoded.push(id),
-                        None => {
-                            let mut buffer = [0; 4];
-                            encoded
-                                .extend(character.encode_utf8(&mut buffer).bytes().map(u32::from));
-                        }
-                    }
-                }
-                encoded
-            }
+            Encoder::Characters(encoder) => encoder.encode(text),
         }
     }
 
-    /// Decodes ids. Bytes that are not UTF-8 become U+FFFD, end-of-text becomes `<|endoftext|>`, and
+    /// Decodes ids. Bytes that are not UTF-8 and the unknown token become U+FFFD, end-of-text becomes `<|endoftext|>`, and
     /// ids outside the vocabulary are ignored.
     pub fn decode(&self, ids: &[u32]) -> String {
         String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned()
@@ -278,7 +266,18 @@ impl Tokenizer {
         }
     }
 
-    /// The bytes of a token; none if there is no such token.
+    /// The id of the token that stands for every character which the tokenizer lacks; none if it
+    /// lacks no character.
+    ///
+    /// With such a tokenizer each character is one token.
+    pub fn unknown(&self) -> Option<u32> {
+        match &self.encoder {
+            Encoder::Characters(encoder) => encoder.unknown(),
+            Encoder::Gpt2(_) | Encoder::BytePairs(..) | Encoder::Byte => None,
+        }
+    }
+
+    /// The bytes of a token; none if there is no such token. Those of the unknown token are U+FFFD.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.tokens.get(id)
     }

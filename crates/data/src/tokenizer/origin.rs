@@ -35,6 +35,17 @@ impl Resolved {
 }
 
 impl TokenizerOrigin {
+    /// The tokenizer; none if it has to be trained first.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no usable tokenizer.
+    pub fn existing(&self) -> Result<Option<Tokenizer>, TokenizerError> {
+        Ok(match self.resolve()? {
+            Resolved::Existing(tokenizer) => Some(tokenizer),
+            Resolved::Trained(_) => None,
+        })
+    }
+
     /// The tokenizer, unless it has to be trained first.
     ///
     /// # Errors

@@ -38,14 +38,53 @@ fn training_texts() -> Vec<String> {
     TEXTS.iter().map(|text| text.repeat(3)).collect()
 }
 
-static EVERY_KIND: LazyLock<[Tokenizer; 4]> = LazyLock::new(|| {
+static EVERY_KIND: LazyLock<[Tokenizer; 5]> = LazyLock::new(|| {
     [
         Tokenizer::gpt2(),
         Tokenizer::train(400, &training_texts()).unwrap(),
         Tokenizer::byte(),
         Tokenizer::characters(&"Hello wrd你,\n👍".chars().collect()),
+        Tokenizer::from_contents(Path::new("old.json"), old_characters("Hel你👍").as_bytes())
+            .unwrap(),
     ]
 });
+
+/// A `tokenizer.json` of these characters, which must ascend, as this program wrote them before they had
+/// an unknown token.
+pub(crate) fn old_characters(characters: &str) -> String {
+    let bytes = (0..=255_u8).map(|byte| format!("<0x{byte:02X}>"));
+    let own = characters.chars().map(String::from);
+    let vocabulary: serde_json::Map<_, _> = bytes
+        .chain(own)
+        .zip(0..)
+        .map(|(token, id): (String, u32)| (token, id.into()))
+        .collect();
+    serde_json::json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": null,
+        "pre_tokenizer": null,
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {
+            "type": "BPE", "unk_token": null, "byte_fallback": true, "fuse_unk": false,
+            "ignore_merges": false, "vocab": vocabulary, "merges": [],
+        },
+    })
+    .to_string()
+}
+
+/// What a text is after it was encoded and decoded.
+fn kept(tokenizer: &Tokenizer, text: &str) -> String {
+    let is_known = |character: char| {
+        let ids = tokenizer.encode(character.encode_utf8(&mut [0; 4]));
+        tokenizer.unknown().is_none_or(|unknown| ids != [unknown])
+    };
+    let kept = |character| match is_known(character) {
+        true => character,
+        false => char::REPLACEMENT_CHARACTER,
+    };
+    text.chars().map(kept).collect()
+}
 
 fn saved(tokenizer: &Tokenizer) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -131,12 +170,89 @@ fn training_does_not_depend_on_threads() {
 }
 
 #[test]
-fn characters_not_seen_become_their_bytes() {
+fn characters_not_seen_become_one_token() {
     let tokenizer = Tokenizer::characters(&['b', 'é', 'a'].into());
-    assert_eq!(tokenizer.vocabulary(), 259);
-    assert_eq!(tokenizer.end_of_text(), None);
+    assert_eq!(tokenizer.vocabulary(), 4);
+    assert_eq!(
+        (tokenizer.end_of_text(), tokenizer.unknown()),
+        (None, Some(3))
+    );
+    // Neither neighbours nor the token's own name are joined.
+    assert_eq!(tokenizer.encode("aébüü"), [0, 2, 1, 3, 3]);
+    assert_eq!(tokenizer.encode("<unk>"), [3; 5]);
+    assert_eq!(tokenizer.decode(&[0, 3, 2, 4]), "a\u{FFFD}é");
+    assert_eq!(tokenizer.token_bytes(3), Some("\u{FFFD}".as_bytes()));
+}
+
+/// nanoGPT's `data/shakespeare_char/prepare.py` gives each character its place in `sorted(set(text))`.
+#[test]
+fn ids_are_those_of_nanogpt() {
+    let text = "First Citizen:\nBefore we proceed any further, hear me speak.\n";
+    let tokenizer = Tokenizer::characters(&text.chars().collect());
+    // "\n", " ", ",", ".", ":", "B", "C", "F", and then the small letters of the text.
+    let letters = [
+        'a', 'c', 'd', 'e', 'f', 'h', 'i', 'k', 'm', 'n', 'o', 'p', 'r', 's', 't', 'u',
+    ];
+    let after = ['w', 'y', 'z'];
+    assert_eq!(tokenizer.vocabulary(), 8 + letters.len() + after.len() + 1);
+    assert_eq!(
+        tokenizer.encode("First Citizen:\n"),
+        [7, 14, 20, 21, 22, 1, 6, 14, 22, 14, 26, 11, 17, 4, 0]
+    );
+    assert_eq!(tokenizer.unknown(), Some(27));
+}
+
+#[test]
+fn older_files_of_characters_keep_their_ids() {
+    let contents = old_characters("abé");
+    let tokenizer = Tokenizer::from_contents(Path::new("old.json"), contents.as_bytes()).unwrap();
+    assert_eq!(tokenizer.kind(), TokenizerChoice::Character);
+    assert_eq!((tokenizer.vocabulary(), tokenizer.unknown()), (259, None));
     assert_eq!(tokenizer.encode("aébü"), [256, 258, 257, 0xC3, 0xBC]);
     assert_eq!(tokenizer.decode(&[256, 0xC3, 0xBC, 0xC3]), "aü\u{FFFD}");
+    let again: serde_json::Value = serde_json::from_str(&tokenizer.to_json()).unwrap();
+    let before: serde_json::Value = serde_json::from_str(&contents).unwrap();
+    assert_eq!(again["model"]["vocab"], before["model"]["vocab"]);
+    assert_eq!(again["model"]["byte_fallback"], true);
+}
+
+#[test]
+fn impossible_vocabularies_of_characters_are_refused() {
+    let (_folder, path) = saved(&Tokenizer::characters(&['a', 'b'].into()));
+    let whole: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    for (pointer, value, reason) in [
+        (
+            "/model/unk_token",
+            "[UNK]".into(),
+            "`unk_token` to be \"<unk>\"",
+        ),
+        ("/model/unk_token", serde_json::Value::Null, "not supported"),
+        ("/model/fuse_unk", true.into(), "`fuse_unk` to be false"),
+        (
+            "/model/vocab",
+            serde_json::json!({"a": 0, "<unk>": 1, "b": 2}),
+            "<unk> as the last",
+        ),
+        (
+            "/model/vocab",
+            serde_json::json!({"b": 0, "a": 1, "<unk>": 2}),
+            "in ascending order",
+        ),
+        (
+            "/model/vocab",
+            serde_json::json!({"a": 0, "bc": 1, "<unk>": 2}),
+            "not one character",
+        ),
+        ("/model/vocab", serde_json::json!({}), "<unk> as the last"),
+        ("/model/byte_fallback", true.into(), "<0x00> to <0xFF>"),
+    ] {
+        let mut file = whole.clone();
+        *file.pointer_mut(pointer).unwrap() = value;
+        std::fs::write(&path, file.to_string()).unwrap();
+        let error = Tokenizer::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains(reason), "{pointer}: {error}");
+    }
 }
 
 #[test]
@@ -256,6 +372,7 @@ proptest! {
                 let ids = tokenizer.encode(text);
                 prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary()));
                 prop_assert!(!ids.iter().any(|&id| Some(id) == tokenizer.end_of_text()));
+                let text = &kept(tokenizer, text);
                 prop_assert_eq!(&tokenizer.decode(&ids), text);
                 let mut stream = TextStream::new(tokenizer);
                 let mut streamed: String = ids.iter().map(|&id| stream.push(id)).collect();
@@ -267,7 +384,7 @@ proptest! {
 
     #[test]
     fn flipped_bytes_give_an_error_or_a_tokenizer_that_works(
-        kind in 1_usize..4,
+        kind in 1_usize..5,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let (_folder, path) = saved(&EVERY_KIND[kind]);
@@ -280,7 +397,7 @@ proptest! {
             Err(error) => prop_assert!(error.to_string().contains("tokenizer.json")),
             Ok(read) => {
                 for text in TEXTS {
-                    prop_assert_eq!(&read.decode(&read.encode(text)), text);
+                    prop_assert_eq!(read.decode(&read.encode(text)), kept(&read, text));
                 }
             }
         }
@@ -298,7 +415,11 @@ fn the_tokenizers_crate_gives_the_same_ids() {
         let check = |text: &str| {
             let expected = theirs.encode(text, false).unwrap();
             assert_eq!(tokenizer.encode(text), expected.get_ids(), "{text:?}");
-            assert_eq!(tokenizer.decode(expected.get_ids()), text);
+            assert_eq!(tokenizer.decode(expected.get_ids()), kept(tokenizer, text));
+            assert_eq!(
+                theirs.decode(expected.get_ids(), false).unwrap(),
+                kept(tokenizer, text)
+            );
         };
         TEXTS.iter().for_each(|text| check(text));
         for word in ["a", "Hello", "abab", "你好世界", "--==", "ünü"] {

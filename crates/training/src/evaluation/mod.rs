@@ -100,10 +100,14 @@ pub struct Evaluation {
     /// `exp(loss)`.
     pub perplexity: f64,
     /// Cross-entropy of all predicted tokens, in bits, over the bytes of their text. End-of-text
-    /// tokens have no text; none where no token has any.
+    /// tokens have no text; none where no token has any. None too where there are `unknown_tokens`:
+    /// who predicts that a character is unknown has not predicted its bytes.
     pub bits_per_byte: Option<f64>,
     /// Number of predicted tokens.
     pub tokens: u64,
+    /// How many of them are characters that the tokenizer does not know
+    /// ([`Tokenizer::unknown`](data::Tokenizer::unknown)).
+    pub unknown_tokens: u64,
     /// Share of kept mask values, from 0 to 1: the mean over the masks. None without learned masks.
     pub kept: Option<f64>,
     /// What was executed, where the model does not use all of itself for every token.
@@ -218,6 +222,7 @@ struct Sums {
     kept: Option<f64>,
     tokens: u64,
     bytes: u64,
+    unknown: u64,
     /// Of feed-forwards that do not use all of themselves.
     density: Option<f64>,
 }
@@ -271,6 +276,9 @@ impl Sums {
             let sum: f64 = shares.map(|share| read_scalar(&share)).sum();
             *self.density.get_or_insert(0.0) += sum / layers * count as f64;
         }
+        let unknown = tokenizer.unknown();
+        let is_unknown = |id: &u32| Some(*id) == unknown;
+        self.unknown += targets.clone().filter(is_unknown).count() as u64;
         let end_of_text = tokenizer.end_of_text();
         self.bytes += targets
             .filter(|&id| Some(id) != end_of_text)
@@ -292,8 +300,9 @@ impl Sums {
         Evaluation {
             loss,
             perplexity: loss.exp(),
-            bits_per_byte: (self.bytes > 0).then(|| bits / self.bytes as f64),
+            bits_per_byte: (self.bytes > 0 && self.unknown == 0).then(|| bits / self.bytes as f64),
             tokens: self.tokens,
+            unknown_tokens: self.unknown,
             kept: self.kept.map(|kept| kept / self.tokens as f64),
             executed: self.executed(config),
         }

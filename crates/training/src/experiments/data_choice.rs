@@ -21,8 +21,10 @@ pub struct Preparation {
     pub sources: Vec<Source>,
     /// The tokenizer.
     pub tokenizer: TokenizerChoice,
-    /// Share of the text for validation.
+    /// Share of the text for validation. Not used if there are `validation_sources`.
     pub validation: f64,
+    /// The sources of the validation part, if it has its own.
+    pub validation_sources: Vec<Source>,
     /// Stop after this many bytes of text.
     pub max_text_bytes: Option<u64>,
 }
@@ -32,18 +34,24 @@ impl std::fmt::Display for DataChoice {
         match self {
             Self::Folder(path) => write!(formatter, "the data folder {}", path.display()),
             Self::Prepare(preparation) => {
-                let sources: Vec<String> = preparation
-                    .sources
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect();
+                let list = |sources: &[Source]| {
+                    let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
+                    names.join(", ")
+                };
                 write!(
                     formatter,
-                    "{}, tokenizer {}, the last {}% for validation",
-                    sources.join(", "),
-                    preparation.tokenizer,
-                    preparation.validation * 100.0
+                    "{}, tokenizer {}, ",
+                    list(&preparation.sources),
+                    preparation.tokenizer
                 )?;
+                match preparation.validation_sources.as_slice() {
+                    [] => write!(
+                        formatter,
+                        "the last {}% for validation",
+                        preparation.validation * 100.0
+                    )?,
+                    own => write!(formatter, "for validation {}", list(own))?,
+                }
                 match preparation.max_text_bytes {
                     Some(bytes) => write!(formatter, ", at most {bytes} bytes of text"),
                     None => Ok(()),

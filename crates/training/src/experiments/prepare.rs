@@ -38,13 +38,15 @@ pub enum ExperimentError {
     },
     /// A file or folder that the experiment file names as a source of text does not exist.
     #[error(
-        "{}: `data.sources`: there is no {}; paths are relative to the experiment file",
+        "{}: `{key}`: there is no {}; paths are relative to the experiment file",
         file.display(),
         source_path.display()
     )]
     NoSource {
         /// The experiment file.
         file: PathBuf,
+        /// The key that names the source.
+        key: &'static str,
         /// The source.
         source_path: PathBuf,
     },
@@ -115,19 +117,26 @@ impl Experiment {
         if folder.exists() {
             return Ok(());
         }
-        let missing = preparation.sources.iter().find_map(|source| match source {
-            Source::Path(path) if !path.exists() => Some(path.clone()),
-            _ => None,
-        });
-        if let Some(source_path) = missing {
-            return Err(ExperimentError::NoSource {
-                file: self.outline.file.clone(),
-                source_path,
+        for (key, sources) in [
+            ("data.sources", &preparation.sources),
+            ("data.validation_sources", &preparation.validation_sources),
+        ] {
+            let missing = sources.iter().find_map(|source| match source {
+                Source::Path(path) if !path.exists() => Some(path.clone()),
+                _ => None,
             });
+            if let Some(source_path) = missing {
+                return Err(ExperimentError::NoSource {
+                    file: self.outline.file.clone(),
+                    key,
+                    source_path,
+                });
+            }
         }
         let options = PrepareOptions {
             tokenizer: preparation.tokenizer.into(),
             validation: preparation.validation,
+            validation_sources: preparation.validation_sources.clone(),
             max_text_bytes: preparation.max_text_bytes,
             threads,
             ..PrepareOptions::new(preparation.sources.clone(), folder)

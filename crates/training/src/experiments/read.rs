@@ -59,6 +59,7 @@ struct DataTable {
     sources: Vec<String>,
     tokenizer: Option<TokenizerChoice>,
     validation: Option<f64>,
+    validation_sources: Vec<String>,
     max_text_bytes: Option<u64>,
 }
 

@@ -11,6 +11,7 @@ use model::weights::Weights;
 use super::error::TrainError;
 use crate::checkpoints;
 use crate::config::RunConfig;
+use crate::fitting_data;
 
 /// The weights of `train.from`; none without it.
 pub(super) fn weights(
@@ -30,9 +31,10 @@ pub(super) fn weights(
     })?;
     let (theirs, weights) =
         model_folder::read(&folder).map_err(|error| fails(error.to_string()))?;
+    // Another tokenizer has another vocabulary, too, and this is what is to be done about it.
+    check_tokenizer(&folder, path, data).map_err(fails)?;
     check_sizes(&theirs, model).map_err(fails)?;
     check_masks(&theirs, model).map_err(fails)?;
-    check_tokenizer(&folder, data).map_err(fails)?;
     let continued = continued_weights(model, config.seed, weights).map_err(|reason| {
         fails(format!(
             "{reason}; only learned masks may be added to a model, and none taken away"
@@ -105,8 +107,8 @@ fn check_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(
     Ok(())
 }
 
-/// Checks the tokenizer, if the model has one.
-fn check_tokenizer(folder: &Path, data: &DataFolder) -> Result<(), String> {
+/// Checks the tokenizer of a model folder, if it has one. The user named it by `path`.
+fn check_tokenizer(folder: &Path, path: &Path, data: &DataFolder) -> Result<(), String> {
     let file = folder.join(TOKENIZER_FILE);
     let Ok(theirs) = std::fs::read_to_string(&file) else {
         return Ok(());
@@ -117,7 +119,8 @@ fn check_tokenizer(folder: &Path, data: &DataFolder) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "its tokenizer is not that of {}; prepare the data with the model's tokenizer",
-        data.path().display()
+        "its tokenizer is not that of {}; prepare the text with the model's tokenizer: `{}`",
+        data.path().display(),
+        fitting_data::command(data, path)
     ))
 }

@@ -44,6 +44,7 @@ fn timeless(run: &Path) -> Vec<String> {
     let line = |line: Metrics| match line {
         Metrics::Step(step) => format!("{} {} {}", step.step, step.loss, step.learning_rate),
         Metrics::Evaluation(of) => format!("{} {}", of.step, of.validation_loss),
+        Metrics::Sample(of) => format!("{} {}", of.step, of.text),
         other => format!("{other:?}"),
     };
     metrics(run).into_iter().map(line).collect()

@@ -123,6 +123,31 @@ fn tokens_of_four_bytes_are_read_and_stored_as_the_vocabulary_needs() {
     assert_eq!(text, DATATROVE_TEXTS.join("<|endoftext|>"));
 }
 
+/// Which characters they were, the tokens do not say: each counts as U+FFFD, three bytes.
+#[test]
+fn unknown_tokens_of_datatrove_are_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let letters = Tokenizer::characters(&['a', 'b'].into());
+    letters.save(root.path().join("tokenizer.json")).unwrap();
+    let tokens: Vec<u8> = [0_u16, 2, 1, 2]
+        .into_iter()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(root.path().join("a.ds"), tokens).unwrap();
+    fs::write(root.path().join("a.ds.index"), 4_u64.to_le_bytes()).unwrap();
+    let parts = vec![root.path().join("a.ds")];
+    let mut options = merge_options(parts, root.path().join("out"), 0.4);
+    options.tokenizer = Some(TokenizerOrigin::File(root.path().join("tokenizer.json")));
+    let merged = merge(&options, &Silent).unwrap();
+    assert_eq!(merged.unknown_characters, [1, 1]);
+    assert_eq!(merged.left_out.reasons[&Reason::UnknownCharacter].count, 2);
+    let bytes = [
+        merged.meta.train.text_bytes,
+        merged.meta.validation.text_bytes,
+    ];
+    assert_eq!(bytes, [Some(4), Some(4)]);
+}
+
 /// Documents with end-of-text before their text too, or without text, at the end of the training part.
 #[test]
 fn documents_are_divided_where_the_training_part_is_full() {

@@ -1,6 +1,7 @@
 mod damaged_shards;
 mod datatrove;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::progress::Silent;
 use crate::shards::prepare_shard;
 use crate::sources::{FileFormat, OnError, Shard, Source};
 use crate::tokenizer::TokenizerChoice;
+use crate::tokenizer::tests::old_characters;
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -67,14 +69,16 @@ fn tokenizers(folder: &Path) -> Vec<TokenizerOrigin> {
     vocabulary.remove("<|endoftext|>");
     let endless = folder.join("endless.json");
     fs::write(&endless, json.to_string()).unwrap();
+    let some: BTreeSet<char> = text.chars().collect();
+    let old = folder.join("old-characters.json");
+    fs::write(&old, old_characters(&some.iter().collect::<String>())).unwrap();
+    let all = some.into_iter().chain("😀\tsödä".chars()).collect();
     vec![
         TokenizerChoice::Gpt2.into(),
         TokenizerChoice::Byte.into(),
         save("bytes.json", &bytes),
-        save(
-            "characters.json",
-            &Tokenizer::characters(&text.chars().collect()),
-        ),
+        save("characters.json", &Tokenizer::characters(&all)),
+        TokenizerOrigin::File(old),
         TokenizerOrigin::File(endless),
     ]
 }
@@ -160,7 +164,7 @@ fn a_long_document_is_divided_as_on_one_machine() {
     let one = root.path().join("one");
     for (tokenizer, validation) in tokenizers(root.path())
         .into_iter()
-        .zip([0.1, 0.5, 0.7, 0.4, 0.6])
+        .zip([0.1, 0.5, 0.7, 0.4, 0.3, 0.6])
     {
         let mut options = PrepareOptions::new(vec![Source::Path(text.clone())], &one);
         options.tokenizer = tokenizer;
@@ -171,6 +175,37 @@ fn a_long_document_is_divided_as_on_one_machine() {
         merge(&merge_options(parts, out.clone(), validation), &Silent).unwrap();
         assert!(files(&out) == files(&one));
     }
+}
+
+/// The merge could not tell at which byte it divides a text of unknown characters.
+#[test]
+fn shards_refuse_what_they_cannot_keep() {
+    let root = tempfile::tempdir().unwrap();
+    let text = root.path().join("text.txt");
+    fs::write(&text, "abä äö").unwrap();
+    let path = root.path().join("characters.json");
+    Tokenizer::characters(&['a', 'b', ' '].into())
+        .save(&path)
+        .unwrap();
+    let shard = Shard {
+        number: 1,
+        count: 1,
+    };
+    let mut options =
+        PrepareOptions::new(vec![Source::Path(text.clone())], root.path().join("shard"));
+    options.tokenizer = TokenizerOrigin::File(path);
+    let error = prepare_shard(&options, shard, &Silent)
+        .unwrap_err()
+        .to_string();
+    let expected = "does not know 3 characters of the text ('ä' (U+00E4): 2 times, 'ö'";
+    assert!(error.contains(expected), "{error}");
+    options.tokenizer = TokenizerChoice::Byte.into();
+    options.validation_sources = vec![Source::Path(text)];
+    let error = prepare_shard(&options, shard, &Silent)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("divided when it is merged"), "{error}");
+    assert!(!options.out.exists());
 }
 
 #[test]

@@ -14,9 +14,12 @@ impl Reader<'_> {
             if !table.sources.is_empty() {
                 let message = "`data`: give either `path`, a data folder, or `sources` to prepare";
                 self.problem("data.sources", message);
-            } else if table.tokenizer.is_some() || table.validation.is_some() {
-                let message = "`data.path` is a prepared folder: `tokenizer` and `validation` \
-                               belong to `sources`";
+            } else if table.tokenizer.is_some()
+                || table.validation.is_some()
+                || !table.validation_sources.is_empty()
+            {
+                let message = "`data.path` is a prepared folder: `tokenizer`, `validation` and \
+                               `validation_sources` belong to `sources`";
                 self.problem("data.path", message);
             }
             return Some(DataChoice::Folder(resolve_path(self.folder, &path)));
@@ -26,18 +29,12 @@ impl Reader<'_> {
             self.problem("data.sources", message);
             return None;
         }
-        let mut sources = Vec::new();
-        for text in &table.sources {
-            match text.parse::<Source>() {
-                Ok(Source::Path(path)) => {
-                    sources.push(Source::Path(resolve_path(self.folder, &path)))
-                }
-                Ok(source) => sources.push(source),
-                Err(error) => {
-                    let message = format!("`data.sources`: {error}");
-                    self.problem("data.sources", message);
-                }
-            }
+        let sources = self.sources("data.sources", &table.sources);
+        let validation_sources = self.sources("data.validation_sources", &table.validation_sources);
+        if table.validation.is_some() && !table.validation_sources.is_empty() {
+            let message = "`data`: give either `validation`, a share of `sources`, or \
+                           `validation_sources`, whose text is the whole validation part";
+            self.problem("data.validation_sources", message);
         }
         let validation = table.validation.unwrap_or(0.1);
         let mut checks = Checks::default();
@@ -48,7 +45,23 @@ impl Reader<'_> {
             sources,
             tokenizer: table.tokenizer.unwrap_or(DEFAULT_TOKENIZER),
             validation,
+            validation_sources,
             max_text_bytes: table.max_text_bytes,
         }))
+    }
+
+    /// The sources that a key lists; paths are relative to the experiment file.
+    fn sources(&mut self, key: &str, list: &[String]) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for text in list {
+            match text.parse::<Source>() {
+                Ok(Source::Path(path)) => {
+                    sources.push(Source::Path(resolve_path(self.folder, &path)));
+                }
+                Ok(source) => sources.push(source),
+                Err(error) => self.problem(key, format!("`{key}`: {error}")),
+            }
+        }
+        sources
     }
 }
