@@ -57,10 +57,19 @@ impl RunFolder {
     pub fn create(path: &Path) -> Result<Self, RunFolderError> {
         std::fs::create_dir_all(path).map_err(file_error(path))?;
         let folder = Self::lock(path)?;
-        if folder.config().exists() || folder.checkpoints().exists() {
+        Self::check_free(path)?;
+        Ok(folder)
+    }
+
+    /// Checks that a folder has no run yet.
+    ///
+    /// # Errors
+    /// It has one.
+    pub fn check_free(path: &Path) -> Result<(), RunFolderError> {
+        if path.join(CONFIG_FILE).exists() || path.join(crate::checkpoints::FOLDER).exists() {
             return Err(RunFolderError::Occupied { path: path.into() });
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// Locks the folder of a run that has begun.

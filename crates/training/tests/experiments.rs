@@ -5,8 +5,8 @@ mod experiment_file;
 
 use std::path::{Path, PathBuf};
 
-use data::TokenizerChoice;
 use data::sources::Source;
+use data::{TokenizerChoice, TokenizerOrigin};
 use experiment_file::{BASE, read};
 use learned_dropout_training::config::RunConfig;
 use learned_dropout_training::experiments::{
@@ -40,8 +40,8 @@ unset = ['model.learned_dropout']
     };
     assert_eq!(how.sources, [Source::Path(place.path().join("my.txt"))]);
     assert_eq!(
-        (how.tokenizer, how.validation),
-        (TokenizerChoice::Bpe(2048), 0.1)
+        (how.tokenizer.clone(), how.validation),
+        (TokenizerChoice::Bpe(2048).into(), 0.1)
     );
     assert_eq!(experiment.outline.title, "study");
     assert_eq!(experiment.outline.arms[1].label, "baseline");
@@ -445,4 +445,53 @@ fn the_examples_in_the_documents_are_valid() {
         assert_eq!(name, kind.name());
         named(name);
     }
+}
+
+#[test]
+fn an_existing_tokenizer_is_found_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("study.toml");
+    let read = |tokenizer: &str| {
+        let text = format!(
+            "data.sources = ['a.txt']\ndata.tokenizer = '{tokenizer}'\n[[arm]]\nname = 'a'\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let base = DefaultBase {
+            text: BASE,
+            name: "the default",
+        };
+        let read = Experiment::read(&file, base);
+        read.map(|experiment| match experiment.data {
+            Some(DataChoice::Prepare(preparation)) => preparation.tokenizer,
+            other => panic!("{other:?}"),
+        })
+    };
+    let path = folder.path().join("run");
+    assert_eq!(read("bpe:300").unwrap(), TokenizerChoice::Bpe(300).into());
+    let error = read("run").unwrap_err().to_string();
+    assert!(
+        error.contains("line 2: `data.tokenizer`: no tokenizer is called `run`"),
+        "{error}"
+    );
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(read("run").unwrap(), TokenizerOrigin::File(path));
+}
+
+#[test]
+fn speeds_beyond_a_context_are_problems_of_the_file() {
+    let text = "base = 'base.toml'
+[speed]
+decode = 8
+prefill = 9
+[[arm]]
+name = 'short'
+";
+    let error = read(text).unwrap_err();
+    assert!(
+        error.contains(
+            "line 4: `speed.prefill` is 9: expected at most 8, the context of arm `short`"
+        ),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 2, "{error}");
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use training::config::RunConfig;
 use training::metrics::{EndMetrics, EvaluationMetrics};
 use training::report::{Format, REPORT_FILE, Report};
+use training::run_folder::RunFolder;
 use training::trainer::{
     Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Spent, Started, Stepped, Trainer,
 };
@@ -31,6 +32,10 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let folder = run_folder(&arguments)?;
     let config = configuration(&arguments, &folder, common)?;
+    if !arguments.resume {
+        // Before the quick start prepares its text for nothing.
+        RunFolder::check_free(&folder)?;
+    }
     if is_quickstart(&arguments, &config) && !arguments.resume {
         stop::give_up_on_signals()?;
         quickstart::prepare_text(&config.data.path, common)?;
@@ -55,7 +60,8 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     trainer.record_environment(machine::environment(common))?;
     let mut view = View::new(common.quiet);
     let threads = common.threads();
-    let mut sampler = |request: &SampleRequest<'_>| sample(request, &tokenizer, threads);
+    let begin = beginning(&data);
+    let mut sampler = |request: &SampleRequest<'_>| sample(request, begin, &tokenizer, threads);
     let outcome = trainer.run(&mut Hooks {
         observer: &mut view,
         sampler: Some(&mut sampler),
@@ -141,15 +147,30 @@ fn configuration(
     })
 }
 
-/// Generates the text sample of an evaluation.
+/// What a sample without a prompt begins with: nothing, so after end-of-text, or a line feed where the data
+/// has no end-of-text. The model has never seen a token then that it should go on from.
+fn beginning(data: &DataFolder) -> &'static str {
+    let meta = data.meta();
+    match meta.separated && meta.documents > 1 {
+        true => "",
+        false => "\n",
+    }
+}
+
+/// Generates the text sample of an evaluation; it begins with `begin` where it has no prompt.
 fn sample(
     request: &SampleRequest<'_>,
+    begin: &str,
     tokenizer: &Tokenizer,
     threads: usize,
 ) -> Result<String, String> {
     let generated = || -> Result<String, Failure> {
         let engine = Engine::new(request.model.clone(), request.weights.clone(), threads)?;
-        let prompt = prompt_ids(request.prompt, tokenizer)?;
+        let prompt = match request.prompt {
+            "" => begin,
+            prompt => prompt,
+        };
+        let prompt = prompt_ids(prompt, tokenizer)?;
         let options = GenerateOptions {
             max_tokens: request.tokens,
             sampling: SamplingOptions {
@@ -396,5 +417,30 @@ fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
         print(&format!(
             "try              ldrop generate --model {run} --prompt \"…\""
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data::progress::Silent;
+    use data::sources::Source;
+    use data::{PrepareOptions, prepare};
+
+    use super::*;
+
+    #[test]
+    fn a_sample_begins_with_a_token_that_the_data_has() {
+        let place = tempfile::tempdir().expect("a folder");
+        let begin = |name: &str, lines: &str| {
+            let file = place.path().join(name);
+            std::fs::write(&file, lines).expect("written");
+            let out = place.path().join(format!("{name}-data"));
+            let options = PrepareOptions::new(vec![Source::Path(file)], &out);
+            prepare(&options, &Silent).expect("prepared");
+            beginning(&DataFolder::open(&out).expect("opened"))
+        };
+        let documents = "{\"text\":\"a document\"}\n{\"text\":\"and another\"}\n";
+        assert_eq!(begin("several.jsonl", documents), "");
+        assert_eq!(begin("one.txt", "a document and nothing more"), "\n");
     }
 }

@@ -11,6 +11,7 @@ use model::files::read_at_most;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigError, Origin, Problem};
+use super::reading::MOST_PROBLEMS;
 
 /// The largest configuration or experiment file that is read, in bytes: a limit far above real files.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -67,16 +68,22 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
             origin: Origin::Nowhere,
         });
     }
-    Err(errors
+    let problem = |span: Option<std::ops::Range<usize>>, message: String| Problem {
+        key: String::new(),
+        origin: span.map_or(Origin::Nowhere, |span| Origin::Line(lines.at(span.start))),
+        message: format!("not valid TOML: {message}"),
+    };
+    let (shown, others) = errors.split_at(errors.len().min(MOST_PROBLEMS));
+    let mut problems: Vec<Problem> = shown
         .iter()
-        .map(|error| Problem {
-            key: String::new(),
-            origin: error
-                .span()
-                .map_or(Origin::Nowhere, |span| Origin::Line(lines.at(span.start))),
-            message: format!("not valid TOML: {}", error.message().replace('\n', ", ")),
-        })
-        .collect())
+        .map(|error| problem(error.span(), error.message().replace('\n', ", ")))
+        .collect();
+    if let Some(next) = others.first() {
+        let more = others.len();
+        let message = format!("{more} more errors from here on; give a file in TOML");
+        problems.push(problem(next.span(), message));
+    }
+    Err(problems)
 }
 
 /// Applies an override `key=value`.
@@ -359,6 +366,14 @@ mod tests {
         // The line break itself belongs to the line that it ends.
         let found: Vec<usize> = (0..=5).map(|offset| lines.at(offset)).collect();
         assert_eq!(found, [1, 1, 2, 3, 3, 4]);
+    }
+
+    #[test]
+    fn the_errors_of_a_text_that_is_no_document_are_bounded() {
+        let problems = parse(&"All the world's a stage\n".repeat(1000)).unwrap_err();
+        assert_eq!(problems.len(), MOST_PROBLEMS + 1);
+        let last = problems[MOST_PROBLEMS].to_string();
+        assert!(last.contains(" more errors from here on"), "{last}");
     }
 
     #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use data::TokenizerChoice;
+use data::TokenizerOrigin;
 use data::sources::Source;
 
 /// The data of an experiment.
@@ -20,7 +20,7 @@ pub struct Preparation {
     /// The sources of the text.
     pub sources: Vec<Source>,
     /// The tokenizer.
-    pub tokenizer: TokenizerChoice,
+    pub tokenizer: TokenizerOrigin,
     /// Share of the text for validation. Not used if there are `validation_sources`.
     pub validation: f64,
     /// The sources of the validation part, if it has its own.

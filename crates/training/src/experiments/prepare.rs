@@ -134,7 +134,7 @@ impl Experiment {
             }
         }
         let options = PrepareOptions {
-            tokenizer: preparation.tokenizer.into(),
+            tokenizer: preparation.tokenizer.clone(),
             validation: preparation.validation,
             validation_sources: preparation.validation_sources.clone(),
             max_text_bytes: preparation.max_text_bytes,

@@ -57,7 +57,7 @@ struct ExperimentFile {
 struct DataTable {
     path: Option<PathBuf>,
     sources: Vec<String>,
-    tokenizer: Option<TokenizerChoice>,
+    tokenizer: Option<String>,
     validation: Option<f64>,
     validation_sources: Vec<String>,
     max_text_bytes: Option<u64>,
@@ -174,6 +174,9 @@ impl Reader<'_> {
         let search = self.search(file.sweep.as_ref(), &file.arm, &documents, problems);
         let configs = configs(&documents, search.as_ref(), &mut found);
         self.report_arms(&file.arm, &found);
+        if let (Some(speed), Some(configs)) = (&file.speed, &configs) {
+            self.check_lengths(speed, &names, configs);
+        }
         let stem = path.file_stem().map(|stem| stem.to_string_lossy());
         let title = file.title.or(stem.map(Into::into));
         let outline = Outline {

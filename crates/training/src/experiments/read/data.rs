@@ -1,5 +1,8 @@
 //! Reads the table `data` of an experiment file.
 
+use std::path::Path;
+
+use ::data::TokenizerOrigin;
 use ::data::sources::Source;
 use model::problem::{Checks, above};
 
@@ -43,11 +46,28 @@ impl Reader<'_> {
         add_check_problems(&mut self.problems, self.root, checks);
         Some(DataChoice::Prepare(Preparation {
             sources,
-            tokenizer: table.tokenizer.unwrap_or(DEFAULT_TOKENIZER),
+            tokenizer: self.tokenizer(table.tokenizer.as_deref()),
             validation,
             validation_sources,
             max_text_bytes: table.max_text_bytes,
         }))
+    }
+
+    /// A kind of tokenizer, or the path of an existing one, which is relative to the experiment file.
+    fn tokenizer(&mut self, text: Option<&str>) -> TokenizerOrigin {
+        let Some(text) = text else {
+            return DEFAULT_TOKENIZER.into();
+        };
+        let path = resolve_path(self.folder, Path::new(text));
+        match text.parse() {
+            Ok(TokenizerOrigin::File(_)) => TokenizerOrigin::File(path),
+            Ok(kind) => kind,
+            Err(_) if !text.is_empty() && path.exists() => TokenizerOrigin::File(path),
+            Err(error) => {
+                self.problem("data.tokenizer", format!("`data.tokenizer`: {error}"));
+                DEFAULT_TOKENIZER.into()
+            }
+        }
     }
 
     /// The sources that a key lists; paths are relative to the experiment file.

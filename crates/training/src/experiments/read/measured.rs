@@ -3,7 +3,9 @@
 use model::problem::{Allowed, Checks};
 
 use super::Reader;
+use crate::config::RunConfig;
 use crate::config::reading::add_check_problems;
+use crate::experiments::SpeedPlan;
 use crate::experiments::measurements::Plans;
 
 impl Reader<'_> {
@@ -32,5 +34,31 @@ impl Reader<'_> {
             }
         }
         add_check_problems(&mut self.problems, self.root, checks);
+    }
+
+    /// Checks that every arm's context is long enough for the measurements of speed.
+    pub(super) fn check_lengths(
+        &mut self,
+        speed: &SpeedPlan,
+        names: &[&str],
+        configs: &[RunConfig],
+    ) {
+        let contexts = names.iter().zip(configs);
+        let shortest = contexts.min_by_key(|(_, config)| config.model.context);
+        let Some((name, config)) = shortest else {
+            return;
+        };
+        let context = config.model.context;
+        for (key, tokens) in [("decode", speed.decode), ("prefill", speed.prefill)] {
+            if let Some(tokens) = tokens.filter(|&tokens| tokens as usize > context) {
+                self.problem(
+                    &format!("speed.{key}"),
+                    format!(
+                        "`speed.{key}` is {tokens}: expected at most {context}, the context of arm \
+                         `{name}`"
+                    ),
+                );
+            }
+        }
     }
 }
