@@ -217,6 +217,73 @@ model.head = [1]
     );
 }
 
+/// The values of `sweep.set` would replace what makes an arm differ from the others.
+#[test]
+fn shared_lists_do_not_replace_what_an_arm_gives() {
+    let text = "base = 'base.toml'
+[sweep]
+steps = 3
+[sweep.set]
+model.dropout = [0.2, 0.3]
+model.learned_dropout.penalty = [{ coefficient = 0.1 }, { coefficient = 0.2 }]
+[[arm]]
+name = 'base'
+[[arm]]
+name = 'set'
+set.model.dropout = 0.1
+[[arm]]
+name = 'below'
+set.model.learned_dropout.penalty.coefficient = 0.3
+[[arm]]
+name = 'above'
+unset = ['model.learned_dropout']
+[[arm]]
+name = 'own'
+set.model.dropout = 0.1
+[arm.sweep]
+model.dropout = [0.1, 0.2]
+[[arm]]
+name = 'out'
+set.model.dropout = 0.1
+sweep = false
+";
+    let problems = read(text).map(|_| ()).unwrap_err();
+    let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
+    let advice = "give the arm its own list in `arm.sweep`, or leave it out of the search with `sweep = false`";
+    assert_eq!(
+        lines,
+        [
+            format!(
+                "line 11: arm `set`: `set` gives `model.dropout`, which `model.dropout` of `sweep.set` would \
+                 replace; {advice}"
+            ),
+            format!(
+                "line 14: arm `below`: `set` gives `model.learned_dropout.penalty.coefficient`, which \
+                 `model.learned_dropout.penalty` of `sweep.set` would replace; {advice}"
+            ),
+            format!(
+                "line 17: arm `above`: `unset` removes `model.learned_dropout`, which \
+                 `model.learned_dropout.penalty` of `sweep.set` would replace; {advice}"
+            ),
+        ]
+    );
+    let shared = "base = 'base.toml'
+[sweep]
+steps = 3
+shared = true
+[sweep.set]
+model.dropout = [0.2, 0.3]
+[[arm]]
+name = 'set'
+set.model.dropout = 0.1
+";
+    let problems = read(shared).map(|_| ()).unwrap_err();
+    assert!(
+        problems.contains("take the key out of `sweep.set`, or leave the arm out"),
+        "{problems}"
+    );
+}
+
 #[test]
 fn not_all_of_very_many_problems_are_reported() {
     let lines = |text: &str| {

@@ -76,7 +76,7 @@ impl Reader<'_> {
         let is_sound = self.problems.len() == before;
         let shared = self.shared_keys();
         let swept: Vec<Swept> = (0..arms.len())
-            .map(|arm| self.keys_of_arm(arm, &arms[arm].name, &shared, table.shared))
+            .map(|arm| self.keys_of_arm((arm, &arms[arm]), &shared, table.shared))
             .collect();
         if swept.iter().all(Vec::is_empty) {
             if self.problems.len() == before {
@@ -146,10 +146,12 @@ impl Reader<'_> {
         }
     }
 
-    fn keys_of_arm(&mut self, arm: usize, name: &str, shared: &Swept, is_shared: bool) -> Swept {
-        let path = format!("arm.{arm}.sweep");
+    fn keys_of_arm(&mut self, arm: (usize, &ArmTable), shared: &Swept, is_shared: bool) -> Swept {
+        let (index, name) = (arm.0, &arm.1.name);
+        let path = format!("arm.{index}.sweep");
         let root = self.root;
         let Some(node) = root.get(path.split('.')) else {
+            self.refuse_replaced(arm, is_shared, shared.iter());
             return shared.clone();
         };
         let problem = match &node.value {
@@ -161,6 +163,7 @@ impl Reader<'_> {
             Value::Table(_) => {
                 let own = self.swept_keys(node, &format!("arm `{name}`: `sweep`"));
                 let other = |of: &&SweptKey| own.iter().all(|own| own.key != of.key);
+                self.refuse_replaced(arm, is_shared, shared.iter().filter(other));
                 let mut keys: Swept = shared.iter().filter(other).cloned().collect();
                 keys.extend(own);
                 keys.sort_by(|left, right| left.key.cmp(&right.key));
@@ -170,6 +173,41 @@ impl Reader<'_> {
         };
         self.problem(&path, format!("arm `{name}`: `sweep`: {problem}"));
         Vec::new()
+    }
+
+    /// Reports keys of `sweep.set` that would replace what an arm sets or removes itself. All arms would then
+    /// be trained alike, under different names.
+    fn refuse_replaced<'a>(
+        &mut self,
+        (index, arm): (usize, &ArmTable),
+        is_shared: bool,
+        shared: impl Iterator<Item = &'a SweptKey>,
+    ) {
+        let path = format!("arm.{index}.set");
+        let (root, mut own) = (self.root, Vec::new());
+        if let Some(set) = root.get(path.split('.')) {
+            collect_lists(set, "", &mut own);
+        }
+        let unset = root.origin(&format!("arm.{index}.unset"));
+        let set = own.iter().map(|(key, node)| ("set", key, &node.origin));
+        let unset = arm.unset.iter().map(|key| ("unset", key, &unset));
+        let own: Vec<_> = set.chain(unset).collect();
+        let advice = if is_shared {
+            "take the key out of `sweep.set`, or leave the arm out of the search with `sweep = false`"
+        } else {
+            "give the arm its own list in `arm.sweep`, or leave it out of the search with `sweep = false`"
+        };
+        for swept in shared.map(|of| of.key.as_str()) {
+            let replaced = |key: &str| is_within(key, swept) || is_within(swept, key);
+            let Some((how, key, origin)) = own.iter().find(|(_, key, _)| replaced(key)) else {
+                continue;
+            };
+            let (name, gives) = (&arm.name, if *how == "set" { "gives" } else { "removes" });
+            let message = format!(
+                "arm `{name}`: `{how}` {gives} `{key}`, which `{swept}` of `sweep.set` would replace; {advice}"
+            );
+            self.problems.push(Problem::new(&path, origin, message));
+        }
     }
 
     /// The keys in a table with their lists, without those that have problems.
@@ -335,6 +373,12 @@ fn collect_lists<'a>(node: &'a Node, path: &str, into: &mut Vec<(String, &'a Nod
     }
 }
 
+/// Whether a key is that of a table or of something in it.
+fn is_within(key: &str, table: &str) -> bool {
+    let rest = key.strip_prefix(table);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// What is wrong with the values of a key.
 fn list_problem(key: &str, node: &Node, known: &[&str]) -> Option<String> {
     if !known.contains(&key) {
@@ -342,10 +386,6 @@ fn list_problem(key: &str, node: &Node, known: &[&str]) -> Option<String> {
         let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         return Some(format!("no configuration has the key `{key}`{near}"));
     }
-    let is_within = |key: &str, table: &str| {
-        let rest = key.strip_prefix(table);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let is_part = |(table, _): &&(&str, &str)| is_within(key, table) || is_within(table, key);
     if let Some((_, reason)) = NOT_SWEPT.iter().find(is_part) {
         return Some(format!("`{key}` cannot be searched for: {reason}"));
