@@ -136,6 +136,17 @@ impl Section {
                 None => {}
             }
         }
+        for arm in searched(search).filter(|_| done == all) {
+            let has_failed = |of: &&TriedSetting| of.runs.iter().any(|run| run.error.is_some());
+            let (failed, of_all) = (arm.settings.iter().filter(has_failed), arm.settings.len());
+            let failed = failed.count();
+            if failed > 0 && arm.choice().is_some() {
+                notes.push(format!(
+                    "{}: {failed} of {of_all} settings failed, and could not be chosen.",
+                    self.label(arm)
+                ));
+            }
+        }
         for arm in searched(search) {
             let edges = arm.edges();
             let names = short_names(edges.iter().map(|edge| edge.key.as_str()));

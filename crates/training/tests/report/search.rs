@@ -75,6 +75,10 @@ Chosen for Arm <rates>: learning_rate 0.001.
 
 Chosen for Arm <both>: dropout 0, learning_rate 0.004.
 
+Arm <rates>: 1 of 4 settings failed, and could not be chosen.
+
+Arm <both>: 1 of 6 settings failed, and could not be chosen.
+
 Arm <both>: 0 is the lowest dropout tried; a better one may lie beyond.
 
 Arm <both>: 0.004 is the highest learning_rate tried; a better one may lie beyond.

@@ -192,20 +192,21 @@ fn finish(
     if failed.is_empty() {
         return Ok(());
     }
-    let list: String = failed
-        .iter()
+    Err(Failure::work(format!(
+        "{} of {} runs failed; the same command tries them again:{}",
+        failed.len(),
+        ended.len(),
+        errors(failed.iter().copied())
+    )))
+}
+
+/// The folders of runs with their errors, each on a line of its own.
+fn errors<'a>(failed: impl Iterator<Item = &'a Ended>) -> String {
+    failed
         .map(|ended| {
-            let error = ended
-                .error
-                .as_deref()
-                .unwrap_or_default()
-                .replace('\n', "\n    ");
+            let error = ended.error.as_deref().unwrap_or_default();
+            let error = error.replace('\n', "\n    ");
             format!("\n  {}: {error}", ended.folder.display())
         })
-        .collect();
-    Err(Failure::work(format!(
-        "{} of {} runs failed; the same command tries them again:{list}",
-        failed.len(),
-        ended.len()
-    )))
+        .collect()
 }
