@@ -284,6 +284,39 @@ set.model.dropout = 0.1
     );
 }
 
+/// An evaluation reads `batches` · `batch` windows of `context` tokens.
+#[test]
+fn settings_that_would_be_measured_differently_are_refused() {
+    let study = |evaluate: &str, key: &str, values: &str| {
+        let text = format!(
+            "base = 'base.toml'\nset.train.evaluate = {evaluate}\n[sweep]\nsteps = 3\n[sweep.set]\n\
+             {key} = {values}\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\n"
+        );
+        read(&text).map(|(_, experiment)| experiment)
+    };
+    let problems = study("{ batches = 4 }", "train.batch", "[1, 2]").unwrap_err();
+    let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "line 6: `train.batch` cannot be searched for like this: some settings would be evaluated on 4 \
+             fixed windows of 8 tokens and others on 8 fixed windows of 8 tokens, so the losses would not be \
+             measured alike; set `train.evaluate.batches` to \"all\""
+        ]
+    );
+    let problems = study("{ batches = 4 }", "model.context", "[8, 16]").unwrap_err();
+    assert!(
+        problems.contains("`model.context` cannot be searched"),
+        "{problems}"
+    );
+    for key in ["train.batch", "model.context"] {
+        let sound = study("{ batches = 'all' }", key, "[8, 16]").unwrap();
+        assert_eq!(sound.search.unwrap().candidates[0].len(), 2);
+        let one = study("{ batches = 4 }", key, "[8]").unwrap();
+        assert_eq!(one.search.unwrap().candidates[0].len(), 1);
+    }
+}
+
 #[test]
 fn not_all_of_very_many_problems_are_reported() {
     let lines = |text: &str| {

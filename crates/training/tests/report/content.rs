@@ -380,3 +380,23 @@ fn reports_tell_of_early_ends_and_of_changes() {
     assert!(page.contains(changed));
     assert!(after.contains("| Baseline | 2/2 |"), "{after}");
 }
+
+/// 200 batches of 5 windows, and of 6.
+#[test]
+fn reports_tell_which_arms_were_evaluated_on_other_windows() {
+    let (place, before) = study();
+    let note = "The losses were not all measured alike";
+    assert!(!before.write(Format::Html).contains(note));
+    for seed in [1, 2] {
+        let file = place
+            .path()
+            .join(format!("runs/baseline/seed-{seed}/config.toml"));
+        let config = std::fs::read_to_string(&file).expect("a configuration");
+        std::fs::write(&file, config.replace("batch = 5", "batch = 6")).expect("written");
+    }
+    let markdown = report(&[place.path()]).write(Format::Markdown { all_columns: false });
+    let expected = "\nThe losses were not all measured alike, so they differ by more than the models. Evaluations \
+                    read 1000 random windows of 4 tokens: Learned <dropout> & more, Broken; 1200 random windows \
+                    of 4 tokens: Baseline.\n";
+    assert!(markdown.contains(expected), "{markdown}");
+}

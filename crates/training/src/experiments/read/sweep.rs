@@ -11,7 +11,7 @@ use crate::config::document::{Node, Value};
 use crate::config::keys::with_tables;
 use crate::config::nearest::nearest;
 use crate::config::reading::{MOST_PROBLEMS, add_check_problems};
-use crate::config::{Problem, RunConfig};
+use crate::config::{EvaluatedPart, Problem, RunConfig};
 use crate::experiments::search::{Candidate, Search};
 use crate::experiments::sweep::{
     MOST_KEYS, MOST_RUNS, MOST_VALUES, Setting, SweptKey, combinations, in_words, json, settings,
@@ -96,7 +96,9 @@ impl Reader<'_> {
                 continue;
             }
             let taken = settings(swept, table.samples, seeds[0]);
-            candidates.push(self.candidates(swept, &taken, (document, table.steps), found));
+            let of_arm = self.candidates(swept, &taken, (document, table.steps), found);
+            found.extend(measured_differently(swept, &of_arm));
+            candidates.push(of_arm);
         }
         Some(Search {
             steps: table.steps,
@@ -352,6 +354,21 @@ fn tried(
         }
     }
     (short.zip(full), problems)
+}
+
+/// The problem of lists whose settings would be evaluated on different parts of the text.
+fn measured_differently(swept: &Swept, candidates: &[Candidate]) -> Option<Problem> {
+    let mut parts = candidates.iter().map(|of| EvaluatedPart::of(&of.short));
+    let first = parts.next()?;
+    let other = parts.find(|part| *part != first)?;
+    let sizes = ["train.batch", "model.context"];
+    let is_size = |of: &&SweptKey| sizes.iter().any(|size| is_within(size, &of.key));
+    let SweptKey { key, values } = swept.iter().find(is_size)?;
+    let message = format!(
+        "`{key}` cannot be searched for like this: some settings would be evaluated on {first} and others on \
+         {other}, so the losses would not be measured alike; set `train.evaluate.batches` to \"all\""
+    );
+    Some(Problem::new(key, &values.first()?.origin, message))
 }
 
 /// The values that are not tables, with the paths of their keys.
