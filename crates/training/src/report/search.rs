@@ -1,5 +1,7 @@
 //! What a report says about the search for settings before an experiment's runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Section;
@@ -149,8 +151,12 @@ impl Section {
         }
         for arm in searched(search) {
             let edges = arm.edges();
-            let names = short_names(edges.iter().map(|edge| edge.key.as_str()));
-            for (edge, name) in edges.iter().zip(names) {
+            // Short among all keys of the arm, also those that are at no edge.
+            let values = arm.values();
+            let names = short_names(values.keys().copied());
+            let names: BTreeMap<&str, &str> = values.keys().copied().zip(names).collect();
+            for edge in &edges {
+                let name = names[edge.key.as_str()];
                 let end = if edge.is_highest { "highest" } else { "lowest" };
                 notes.push(format!(
                     "{}: {} is the {end} {name} tried; a better one may lie beyond.",
