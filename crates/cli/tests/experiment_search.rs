@@ -4,7 +4,6 @@
 mod support;
 
 use std::path::Path;
-#[cfg(target_os = "linux")]
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -305,6 +304,58 @@ name = 'learned'
     run(folder, &COMMAND);
     assert_eq!(record(folder, "out")["arms"][0]["chosen"], 1);
     assert_eq!(last_step(&folder.join("out/runs/learned/seed-1")), 10);
+}
+
+/// The search has 4 steps, the full runs have 10. Of `short` the second setting is chosen, which has no warm-up.
+#[test]
+fn warm_ups_are_shortened_aloud_in_the_search_and_of_what_it_chose() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let study = "
+seeds = [1]
+data = { sources = ['text.txt'], tokenizer = 'byte' }
+base = 'tiny.toml'
+set = { train.steps = 10 }
+[sweep]
+steps = 4
+[[arm]]
+name = 'long'
+[arm.sweep]
+train.schedule.warmup = [15]
+[[arm]]
+name = 'short'
+[arm.sweep]
+train.schedule = [{ kind = 'constant', warmup = 15 }, { kind = 'constant', warmup = 0 }]
+train.clip = [1.0]
+[[arm]]
+name = 'plain'
+sweep = false
+";
+    prepare(folder, study);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ldrop"));
+    let command = command.current_dir(folder).args(COMMAND);
+    let output = command.output().expect("the program starts");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{messages}");
+    let notes: Vec<&str> = messages
+        .lines()
+        .filter(|line| line.contains("note: the warm-up"))
+        .collect();
+    let shortened = |arm: &str, steps: u64, key: &str| {
+        format!(
+            "{arm}: note: the warm-up is shortened to {steps} steps: train.schedule.warmup is 15, more than \
+             {key}, {steps}"
+        )
+    };
+    let expected = [
+        shortened("long, search", 4, "train.schedule.decay_steps"),
+        shortened("short, search", 4, "train.steps"),
+        shortened("long", 10, "train.schedule.decay_steps"),
+    ];
+    // Without a warm-up the loss falls faster in so few steps.
+    let chosen = &record(folder, "out")["arms"][1]["chosen"];
+    assert_eq!(*chosen, 2);
+    assert_eq!(notes, expected);
 }
 
 /// Steps of all runs of the search, and of all others.
