@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout_training::experiments::{Column, Table};
+use learned_dropout_training::experiments::{Column, SpeedPlan, Table};
 use learned_dropout_training::report::{Format, Report, ReportError, Section};
 
 use crate::study;
@@ -399,4 +399,41 @@ fn reports_tell_which_arms_were_evaluated_on_other_windows() {
                     read 1000 random windows of 4 tokens: Learned <dropout> & more, Broken; 1200 random windows \
                     of 4 tokens: Baseline.\n";
     assert!(markdown.contains(expected), "{markdown}");
+}
+
+/// Speeds are known by the number of threads: another one would measure them anew.
+#[test]
+fn the_command_of_an_experiment_names_the_threads_of_its_speeds() {
+    let (_place, mut report) = study();
+    let command = |report: &Report| report.sections[0].commands().remove(0);
+    assert!(!command(&report).contains("--threads"));
+    let threads = Some(2);
+    report.sections[0].outline.speed = Some(SpeedPlan {
+        threads,
+        ..SpeedPlan::default()
+    });
+    let command = command(&report);
+    assert!(command.ends_with(" --threads 2"), "{command}");
+}
+
+/// The command would train with the last values from the first step on.
+#[test]
+fn a_run_that_was_changed_on_the_way_has_no_command() {
+    let (place, _) = study();
+    let runs = place.path().join("runs");
+    let (learned, baseline) = (runs.join("learned/seed-1"), runs.join("baseline/seed-2"));
+    let metrics = baseline.join("metrics.jsonl");
+    let lines = std::fs::read_to_string(&metrics).expect("metrics");
+    let change =
+        r#"{"kind":"changes","step":20,"before":{"train.clip":1.0},"after":{"train.clip":2.0}}"#;
+    std::fs::write(&metrics, format!("{change}\n{lines}")).expect("written");
+    let report = report(&[&learned, &baseline]);
+    let commands = report.sections[0].commands();
+    assert_eq!(commands.len(), 1);
+    assert!(commands[0].contains("learned/seed-1"), "{commands:?}");
+    let note = "No single command does these again, because their configurations were changed on the way: \
+                baseline/seed-2, seed 2.";
+    for format in [Format::Html, Format::Markdown { all_columns: false }] {
+        assert!(report.write(format).contains(note));
+    }
 }
