@@ -437,3 +437,44 @@ fn a_run_that_was_changed_on_the_way_has_no_command() {
         assert!(report.write(format).contains(note));
     }
 }
+
+/// Norms of the gradient are 0.5 with seed 1 and 9.5 with seed 2: their mean is 5. The times to step 20 are 4
+/// seconds with seed 1 and, at half the speed, 8 with seed 2.
+#[test]
+fn the_course_is_a_mean_over_the_same_runs() {
+    let (place, _) = study();
+    let run = place.path().join("runs/learned/seed-2");
+    let metrics = run.join("metrics.jsonl");
+    let lines = std::fs::read_to_string(&metrics).expect("metrics");
+    let other = |line: &str| -> Option<String> {
+        let mut line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_early = line["step"].as_u64() <= Some(20);
+        if line["kind"] == "step" {
+            line["gradient_norm"] = 9.5.into();
+            line["tokens_per_second"] = 50.0.into();
+        }
+        is_early.then(|| format!("{line}\n"))
+    };
+    std::fs::write(
+        &metrics,
+        lines.lines().filter_map(other).collect::<String>(),
+    )
+    .expect("written");
+    let course = || {
+        let section = &report(&[place.path()]).sections[0];
+        let seconds = section.plots()[0].series[0].seconds.clone();
+        let gradient = section.course_plots()[1].series[0].points.clone();
+        (gradient, seconds.expect("seconds")[1])
+    };
+    // The second run has not come farther yet, or has ended there.
+    let (gradient, seconds) = course();
+    assert_eq!(gradient.len(), 20);
+    assert!(gradient.iter().all(|point| point[1] == 5.0), "{gradient:?}");
+    assert!((seconds - 6.0).abs() < 1e-9, "{seconds}");
+    // A failed run decides nothing.
+    std::fs::write(run.join("failure.txt"), "step 21: the loss is NaN").expect("written");
+    let (gradient, seconds) = course();
+    assert_eq!(gradient.len(), 40);
+    assert!(gradient.iter().all(|point| point[1] == 0.5), "{gradient:?}");
+    assert!((seconds - 4.0).abs() < 1e-9, "{seconds}");
+}
