@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::failure::Failure;
 use crate::terminal::print_message;
 
-/// Becomes true when the work is to be saved and ended.
+/// Becomes true when the work is to be saved, where it can be, and ended.
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Whether the work is to be saved and ended.
@@ -42,6 +42,15 @@ pub fn is_signal_status(status: i32) -> bool {
 /// A signal that came while [`give_up_on_signals`] held is answered now.
 pub fn on_signals() -> Result<(), Failure> {
     act_on_signals(ask)
+}
+
+/// Makes the first Ctrl-C, SIGTERM or SIGHUP a request to end without a result, so that temporary files are
+/// removed; the second one ends the process at once.
+///
+/// # Errors
+/// As [`on_signals`].
+pub fn end_on_signals() -> Result<(), Failure> {
+    act_on_signals(ask_to_end)
 }
 
 /// Makes Ctrl-C, SIGTERM and SIGHUP remove the data folder that is being made, and end the process. Once
@@ -130,7 +139,14 @@ fn give_up(signal: u8) {
     });
 }
 
-/// Takes a signal.
+/// Takes a signal during work that leaves nothing.
+fn ask_to_end(signal: u8) {
+    end_at_second(signal);
+    STOP.store(true, Ordering::Relaxed);
+    print_message("\nstopping without a result; press Ctrl-C once more to stop at once");
+}
+
+/// Takes a signal during work that is saved.
 fn ask(signal: u8) {
     end_at_second(signal);
     STOP.store(true, Ordering::Relaxed);

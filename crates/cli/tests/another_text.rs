@@ -182,8 +182,10 @@ fn an_exported_model_is_imported_with_its_tokenizer() {
         run(folder, &[&export[..], &["weights.safetensors"]].concat());
         let read = |name: &str| std::fs::read(folder.join(name)).expect("written");
         assert!(read("weights.tokenizer.json") == read("moved.json"));
-        // A model without a tokenizer leaves none of another beside its weights.
-        let export = [
+        // The same again replaces the same.
+        run(folder, &[&export[..], &["weights.safetensors"]].concat());
+        // Another tokenizer stays where it is: it may be the only copy. A model without one would be given it.
+        let alone = [
             "export",
             "--model",
             "alone",
@@ -191,7 +193,20 @@ fn an_exported_model_is_imported_with_its_tokenizer() {
             "safetensors",
             "--out",
         ];
-        run(folder, &[&export[..], &["weights.safetensors"]].concat());
+        let refused = |export: &[&str], part: &str| {
+            let before = ["weights.safetensors", "weights.tokenizer.json"].map(read);
+            let (code, message) = failure(folder, &[export, &["weights.safetensors"]].concat());
+            assert_eq!(code, 2);
+            for part in ["weights.tokenizer.json: ", part, "move the file away"] {
+                assert!(message.contains(part), "{message}");
+            }
+            assert!(before == ["weights.safetensors", "weights.tokenizer.json"].map(read));
+        };
+        refused(&alone, "the model has no tokenizer");
+        std::fs::write(folder.join("weights.tokenizer.json"), "another").expect("written");
+        refused(&export, "which differs from it");
+        std::fs::remove_file(folder.join("weights.tokenizer.json")).expect("removed");
+        run(folder, &[&alone[..], &["weights.safetensors"]].concat());
         assert!(!folder.join("weights.tokenizer.json").exists());
     }
     for (origin, part) in [

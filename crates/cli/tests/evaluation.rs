@@ -144,3 +144,39 @@ fn every_token_has_a_line() {
     assert_eq!(code, 1);
     assert!(message.contains("no/where"), "{message}");
 }
+
+/// The file that is being written would be many times as large as the text.
+#[cfg(unix)]
+#[test]
+fn a_stopped_evaluation_leaves_no_file() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    run(folder, &["train", "--config", "tiny.toml", "--out", "run"]);
+    // Far more than is read before the signal.
+    let long = text().repeat((4 << 20) / text().len());
+    std::fs::write(folder.join("long.txt"), long).expect("written");
+    let results = folder.join("results");
+    std::fs::create_dir(&results).expect("made");
+    std::fs::write(results.join("tokens.jsonl"), "of before").expect("written");
+    let written = || {
+        let entries = std::fs::read_dir(&results).into_iter().flatten().flatten();
+        let sizes = entries.map(|entry| entry.metadata().map_or(0, |of| of.len()));
+        sizes.max().unwrap_or(0)
+    };
+    let eval = ["eval", "--model", "run", "--data", "long.txt"];
+    let file = ["--per-token", "results/tokens.jsonl"];
+    for end in [support::interrupt, support::terminate] {
+        let mut child = support::start(folder, &[&eval[..], &file].concat());
+        let ended = support::wait_until(&mut child, "some results", || written() > 9000);
+        assert!(ended.is_none(), "it ended before the signal: {ended:?}");
+        end(&mut child);
+        let names = std::fs::read_dir(&results).expect("a folder");
+        let names: Vec<_> = names
+            .map(|entry| entry.expect("a file").file_name())
+            .collect();
+        assert_eq!(names, ["tokens.jsonl"]);
+        let kept = std::fs::read_to_string(results.join("tokens.jsonl"));
+        assert_eq!(kept.expect("a file"), "of before");
+    }
+}

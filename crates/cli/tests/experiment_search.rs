@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::{failure, last_step, ldrop, run, start, wait_until};
@@ -250,6 +251,111 @@ fn an_arm_whose_settings_all_fail_has_no_full_runs() {
             20
         );
     }
+}
+
+/// A setting does not lose because its process is told to stop, or killed: the same command goes on with it.
+#[cfg(target_os = "linux")] // The processes of a process are read from /proc.
+#[test]
+fn an_interrupted_run_does_not_make_its_setting_lose() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let study = "
+seeds = [1]
+data = { sources = ['text.txt'], tokenizer = 'byte' }
+base = 'tiny.toml'
+set = { train.steps = 10, train.checkpoint.every = 5 }
+[sweep]
+steps = 300
+set.'train.optimizer.learning_rate' = [1e-2]
+[[arm]]
+name = 'learned'
+";
+    prepare(folder, study);
+    for (signal, message) in [("TERM", "was told to stop"), ("KILL", "signal: 9")] {
+        let search = folder.join("out/search/learned/001-seed-1");
+        let before = last_step(&search);
+        let mut command = ldrop(folder, &COMMAND);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut command = command.spawn().expect("the program starts");
+        let ended = wait_until(&mut command, "some steps", || last_step(&search) > before);
+        assert!(ended.is_none(), "it ended before the signal: {ended:?}");
+        let children = format!("/proc/{0}/task/{0}/children", command.id());
+        let children = std::fs::read_to_string(children).expect("processes");
+        let run = children.split_whitespace().next().expect("a run's process");
+        let kill = Command::new("kill")
+            .args([&format!("-{signal}"), run])
+            .status();
+        assert!(kill.expect("kill").success());
+        let output = command.wait_with_output().expect("its output");
+        assert_eq!(output.status.code(), Some(1));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        for part in [
+            "1 of 1 runs of the search were interrupted, so no setting is chosen yet; the same command goes on",
+            message,
+        ] {
+            assert!(errors.contains(part), "{part}: {errors}");
+        }
+        let found = record(folder, "out");
+        let run = &found["arms"][0]["settings"][0]["runs"][0];
+        assert!(run["error"].is_null() && run["validation_loss"].is_null());
+        assert!(found["arms"][0]["chosen"].is_null());
+        assert!(!folder.join("out/runs").exists(), "no full run");
+    }
+    run(folder, &COMMAND);
+    assert_eq!(record(folder, "out")["arms"][0]["chosen"], 1);
+    assert_eq!(last_step(&folder.join("out/runs/learned/seed-1")), 10);
+}
+
+/// The search has 4 steps, the full runs have 10. Of `short` the second setting is chosen, which has no warm-up.
+#[test]
+fn warm_ups_are_shortened_aloud_in_the_search_and_of_what_it_chose() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let study = "
+seeds = [1]
+data = { sources = ['text.txt'], tokenizer = 'byte' }
+base = 'tiny.toml'
+set = { train.steps = 10 }
+[sweep]
+steps = 4
+[[arm]]
+name = 'long'
+[arm.sweep]
+train.schedule.warmup = [15]
+[[arm]]
+name = 'short'
+[arm.sweep]
+train.schedule = [{ kind = 'constant', warmup = 15 }, { kind = 'constant', warmup = 0 }]
+train.clip = [1.0]
+[[arm]]
+name = 'plain'
+sweep = false
+";
+    prepare(folder, study);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ldrop"));
+    let command = command.current_dir(folder).args(COMMAND);
+    let output = command.output().expect("the program starts");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{messages}");
+    let notes: Vec<&str> = messages
+        .lines()
+        .filter(|line| line.contains("note: the warm-up"))
+        .collect();
+    let shortened = |arm: &str, steps: u64, key: &str| {
+        format!(
+            "{arm}: note: the warm-up is shortened to {steps} steps: train.schedule.warmup is 15, more than \
+             {key}, {steps}"
+        )
+    };
+    let expected = [
+        shortened("long, search", 4, "train.schedule.decay_steps"),
+        shortened("short, search", 4, "train.steps"),
+        shortened("long", 10, "train.schedule.decay_steps"),
+    ];
+    // Without a warm-up the loss falls faster in so few steps.
+    let chosen = &record(folder, "out")["arms"][1]["chosen"];
+    assert_eq!(*chosen, 2);
+    assert_eq!(notes, expected);
 }
 
 /// Steps of all runs of the search, and of all others.

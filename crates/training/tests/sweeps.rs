@@ -217,6 +217,106 @@ model.head = [1]
     );
 }
 
+/// The values of `sweep.set` would replace what makes an arm differ from the others.
+#[test]
+fn shared_lists_do_not_replace_what_an_arm_gives() {
+    let text = "base = 'base.toml'
+[sweep]
+steps = 3
+[sweep.set]
+model.dropout = [0.2, 0.3]
+model.learned_dropout.penalty = [{ coefficient = 0.1 }, { coefficient = 0.2 }]
+[[arm]]
+name = 'base'
+[[arm]]
+name = 'set'
+set.model.dropout = 0.1
+[[arm]]
+name = 'below'
+set.model.learned_dropout.penalty.coefficient = 0.3
+[[arm]]
+name = 'above'
+unset = ['model.learned_dropout']
+[[arm]]
+name = 'own'
+set.model.dropout = 0.1
+[arm.sweep]
+model.dropout = [0.1, 0.2]
+[[arm]]
+name = 'out'
+set.model.dropout = 0.1
+sweep = false
+";
+    let problems = read(text).map(|_| ()).unwrap_err();
+    let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
+    let advice = "give the arm its own list in `arm.sweep`, or leave it out of the search with `sweep = false`";
+    assert_eq!(
+        lines,
+        [
+            format!(
+                "line 11: arm `set`: `set` gives `model.dropout`, which `model.dropout` of `sweep.set` would \
+                 replace; {advice}"
+            ),
+            format!(
+                "line 14: arm `below`: `set` gives `model.learned_dropout.penalty.coefficient`, which \
+                 `model.learned_dropout.penalty` of `sweep.set` would replace; {advice}"
+            ),
+            format!(
+                "line 17: arm `above`: `unset` removes `model.learned_dropout`, which \
+                 `model.learned_dropout.penalty` of `sweep.set` would replace; {advice}"
+            ),
+        ]
+    );
+    let shared = "base = 'base.toml'
+[sweep]
+steps = 3
+shared = true
+[sweep.set]
+model.dropout = [0.2, 0.3]
+[[arm]]
+name = 'set'
+set.model.dropout = 0.1
+";
+    let problems = read(shared).map(|_| ()).unwrap_err();
+    assert!(
+        problems.contains("take the key out of `sweep.set`, or leave the arm out"),
+        "{problems}"
+    );
+}
+
+/// An evaluation reads `batches` · `batch` windows of `context` tokens.
+#[test]
+fn settings_that_would_be_measured_differently_are_refused() {
+    let study = |evaluate: &str, key: &str, values: &str| {
+        let text = format!(
+            "base = 'base.toml'\nset.train.evaluate = {evaluate}\n[sweep]\nsteps = 3\n[sweep.set]\n\
+             {key} = {values}\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\n"
+        );
+        read(&text).map(|(_, experiment)| experiment)
+    };
+    let problems = study("{ batches = 4 }", "train.batch", "[1, 2]").unwrap_err();
+    let lines: Vec<&str> = problems.lines().skip(1).map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "line 6: `train.batch` cannot be searched for like this: some settings would be evaluated on 4 \
+             fixed windows of 8 tokens and others on 8 fixed windows of 8 tokens, so the losses would not be \
+             measured alike; set `train.evaluate.batches` to \"all\""
+        ]
+    );
+    let problems = study("{ batches = 4 }", "model.context", "[8, 16]").unwrap_err();
+    assert!(
+        problems.contains("`model.context` cannot be searched"),
+        "{problems}"
+    );
+    for key in ["train.batch", "model.context"] {
+        let sound = study("{ batches = 'all' }", key, "[8, 16]").unwrap();
+        assert_eq!(sound.search.unwrap().candidates[0].len(), 2);
+        let one = study("{ batches = 4 }", key, "[8]").unwrap();
+        assert_eq!(one.search.unwrap().candidates[0].len(), 1);
+    }
+}
+
 #[test]
 fn not_all_of_very_many_problems_are_reported() {
     let lines = |text: &str| {

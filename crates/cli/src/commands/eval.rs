@@ -1,6 +1,6 @@
 //! `ldrop eval`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use data::Split;
 use learned_dropout::Transformer;
@@ -14,6 +14,7 @@ use training::stored_model::StoredModel;
 use crate::arguments::{Common, EvalArguments, PrecisionName};
 use crate::evaluation_data::Evaluated;
 use crate::failure::Failure;
+use crate::stop;
 use crate::terminal::{print, print_json, progress_bar, thousands};
 
 /// Runs `eval`.
@@ -47,10 +48,17 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
         common.quiet,
     );
     let mut progress = |done| bar.set_position(done);
+    if arguments.per_token.is_some() {
+        // The file that is being written is as large as the text.
+        stop::end_on_signals()?;
+    }
     let evaluation = match &arguments.per_token {
         None => evaluate(&model, tokens, &tokenizer, options, &mut progress),
         Some(path) => write_in_parts(path, |file| {
             let mut write = |result: &TokenResult<'_>| {
+                if stop::stopped() {
+                    return Err(ErrorKind::Interrupted.into());
+                }
                 serde_json::to_writer(&mut *file, result)?;
                 file.write_all(b"\n")
             };
@@ -65,6 +73,7 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
         }),
     };
     bar.finish_and_clear();
+    Failure::if_signalled(stop::stopped() && evaluation.is_err())?;
     let mut evaluation = evaluation.map_err(|error| match (error, &arguments.per_token) {
         (EvaluationError::Receiver(error), Some(path)) => {
             Failure::work(format!("{}: {error}", path.display()))

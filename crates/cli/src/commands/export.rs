@@ -1,7 +1,9 @@
 //! `ldrop export`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use data::Tokenizer;
 use model::{pytorch, weights};
 use serde::Serialize;
 use training::stored_model::StoredModel;
@@ -27,6 +29,8 @@ pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
     let stored = StoredModel::find(&arguments.model)?;
     let (config, tensors) = stored.read()?;
     let tokenizer = stored.tokenizer()?;
+    let beside = tokenizer_beside(&arguments.out);
+    refuse_other(&beside, tokenizer.as_ref())?;
     match arguments.format {
         ExportFormat::Safetensors => weights::write(&arguments.out, &tensors)?,
         ExportFormat::PtNames => {
@@ -35,13 +39,8 @@ pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
             }
         }
     }
-    let beside = tokenizer_beside(&arguments.out);
-    match &tokenizer {
-        Some(tokenizer) => tokenizer.save(&beside)?,
-        // One of another model would give its texts to these weights.
-        None if beside.exists() => std::fs::remove_file(&beside)
-            .map_err(|error| Failure::work(format!("{}: {error}", beside.display())))?,
-        None => {}
+    if let Some(tokenizer) = &tokenizer {
+        tokenizer.save(&beside)?;
     }
     let tokenizer = tokenizer.is_some().then_some(beside.as_path());
     if common.json {
@@ -52,4 +51,26 @@ pub fn run(arguments: ExportArguments, common: &Common) -> Result<(), Failure> {
     }
     print(&arguments.out.display().to_string())?;
     tokenizer.map_or(Ok(()), |path| print(&path.display().to_string()))
+}
+
+/// Refuses a file in the place of the tokenizer that is not the model's own: it may be the only copy of another
+/// model's, and beside these weights it would be taken for theirs.
+fn refuse_other(beside: &Path, tokenizer: Option<&Tokenizer>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::work(format!("{}: {error}", beside.display()));
+    let found = match std::fs::read(beside) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let problem = match tokenizer {
+        Some(tokenizer) if tokenizer.to_json().as_bytes() == found => return Ok(()),
+        Some(_) => "the model's tokenizer would replace this file, which differs from it",
+        None => {
+            "the model has no tokenizer, and this file would be taken for the one of the exported weights"
+        }
+    };
+    Err(Failure::Usage(format!(
+        "{}: {problem}; move the file away, or choose another --out",
+        beside.display()
+    )))
 }

@@ -84,9 +84,8 @@ impl<'a> Encoding<'a> {
     }
 
     /// Encodes one part and appends it to a file, and gives the characters that the tokenizer does not know.
-    /// `ended` gets the bytes of text and the number of tokens
-    /// of each document that ends in the part; of a document that began before it, only the tokens of
-    /// this part.
+    /// `ended` gets the bytes of text and the number of tokens of each document that ends in the part; of a
+    /// document that began before it, only the tokens of this part.
     pub fn write(
         &self,
         segments: &mut Segments,

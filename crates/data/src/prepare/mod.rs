@@ -123,8 +123,8 @@ pub struct Prepared {
 ///
 /// # Errors
 /// A source cannot be read, the training part would be empty, a file belongs to both parts by their own
-/// sources, a file cannot be written, `out` has other content, or another process is preparing it. `out` is then unchanged. Leftovers of a killed process
-/// are removed by the next one that prepares the same folder.
+/// sources, a file cannot be written, `out` has other content, or another process is preparing it. `out` is
+/// then unchanged. Leftovers of a killed process are removed by the next one that prepares the same folder.
 pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepared, DataError> {
     check_validation(options.validation)?;
     let tokenizer = options.tokenizer.resolve()?;

@@ -82,7 +82,8 @@ impl Text {
     }
 }
 
-/// Refuses a file that is in both parts, under whatever name.
+/// Refuses a file that is in both parts, under whatever name. Their bytes are compared: a file that is
+/// packed, or in another format, is another one, whatever text comes out of it.
 fn refuse_shared(train: &[SourceRecord], validation: &[SourceRecord]) -> Result<(), DataError> {
     for record in validation.iter().filter(|record| record.documents > 0) {
         let is_same =

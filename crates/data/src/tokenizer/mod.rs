@@ -237,8 +237,8 @@ impl Tokenizer {
         }
     }
 
-    /// Decodes ids. Bytes that are not UTF-8 and the unknown token become U+FFFD, end-of-text becomes `<|endoftext|>`, and
-    /// ids outside the vocabulary are ignored.
+    /// Decodes ids. Bytes that are not UTF-8 and the unknown token become U+FFFD, end-of-text becomes
+    /// `<|endoftext|>`, and ids outside the vocabulary are ignored.
     pub fn decode(&self, ids: &[u32]) -> String {
         String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned()
     }

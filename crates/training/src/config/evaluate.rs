@@ -8,6 +8,7 @@ use model::problem::Checks;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::RunConfig;
 use super::train::{MOST_PER_STEP, MOST_STEPS};
 
 /// Names that the run's own splits have in metrics and charts.
@@ -74,6 +75,56 @@ impl EvaluateConfig {
         }
         let tokens = self.sample.tokens;
         checks.range("sample.tokens", tokens, 0..=MOST_PER_STEP);
+    }
+}
+
+/// How much of a text evaluations read. Losses are measured alike where it is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EvaluatedPart {
+    /// So many windows of a length, or all where the text has fewer.
+    Windows {
+        /// How many.
+        count: u64,
+        /// Their length in tokens.
+        length: usize,
+        /// Which ones.
+        choice: EvaluationWindows,
+    },
+    /// All of it.
+    All,
+}
+
+impl EvaluatedPart {
+    /// What the evaluations of a run read.
+    pub(crate) fn of(config: &RunConfig) -> Self {
+        let evaluate = &config.train.evaluate;
+        match evaluate.batches {
+            EvaluationBatches::Number(batches) => Self::Windows {
+                count: batches.saturating_mul(config.train.batch as u64),
+                length: config.model.context,
+                choice: evaluate.windows,
+            },
+            EvaluationBatches::All => Self::All,
+        }
+    }
+}
+
+impl fmt::Display for EvaluatedPart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Windows {
+                count,
+                length,
+                choice,
+            } => {
+                let choice = match choice {
+                    EvaluationWindows::Fixed => "fixed",
+                    EvaluationWindows::Random => "random",
+                };
+                write!(formatter, "{count} {choice} windows of {length} tokens")
+            }
+            Self::All => formatter.write_str("the whole text"),
+        }
     }
 }
 

@@ -48,6 +48,7 @@ mod stop;
 mod train;
 
 pub use changes::Change;
+pub(crate) use evaluate::EvaluatedPart;
 pub use evaluate::{EvaluateConfig, EvaluationBatches, EvaluationWindows, SampleConfig};
 pub use model::ModelConfig;
 pub use problem::{ConfigError, Origin, Problem};

@@ -224,7 +224,8 @@ impl SearchedArm {
         of_keys.into_iter().map(different).collect()
     }
 
-    /// The numbers of the choice at the ends of what was tried: better ones may lie beyond.
+    /// The numbers of the choice at the ends of what was tried: better ones may lie beyond. Nothing lies below
+    /// 0, because no key of a configuration may be negative.
     pub fn edges(&self) -> Vec<Edge> {
         let Some(choice) = self.choice() else {
             return Vec::new();
@@ -235,6 +236,7 @@ impl SearchedArm {
             let chosen = choice.values.get(key).and_then(Value::as_f64);
             if let (Some([lowest, .., highest]), Some(value)) = (numbers.as_deref(), chosen)
                 && (value == *lowest || value == *highest)
+                && (value == *highest || value > 0.0)
             {
                 edges.push(Edge {
                     key: key.into(),
@@ -348,16 +350,18 @@ mod tests {
 
     #[test]
     fn choices_at_an_edge_are_found() {
-        let rates = |best: usize| {
+        let rates_of = |rates: [f64; 3], best: usize| {
             let loss = |index| Some(if index == best { 2.0 } else { 3.0 });
-            let settings = [0.4, 0.1, 0.2].iter().enumerate();
-            let settings: Vec<_> = settings
+            let settings: Vec<_> = rates
+                .iter()
+                .enumerate()
                 .map(|(index, &rate)| setting(index as u32, rate, &[loss(index)]))
                 .collect();
             let mut record = record(false, &[&settings]);
             record.choose();
             record.arms[0].edges()
         };
+        let rates = |best| rates_of([0.4, 0.1, 0.2], best);
         let edge = |value, is_highest| Edge {
             key: "rate".into(),
             value,
@@ -366,6 +370,8 @@ mod tests {
         assert_eq!(rates(0), [edge(0.4, true)]);
         assert_eq!(rates(1), [edge(0.1, false)]);
         assert_eq!(rates(2), []);
+        assert_eq!(rates_of([0.0, 0.1, 0.2], 0), [], "nothing is below 0");
+        assert_eq!(rates_of([0.0, 0.1, 0.2], 2), [edge(0.2, true)]);
         let mut one = record(false, &[&[setting(1, 0.1, &[Some(1.0)])]]);
         one.choose();
         assert_eq!(one.arms[0].edges(), [], "one value has no edge");

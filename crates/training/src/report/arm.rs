@@ -108,14 +108,15 @@ impl Arm {
         (0..layers).filter_map(layer).collect()
     }
 
-    /// Runs whose evaluations charts show: those that are not failed, or else all.
-    fn with_evaluations(&self) -> impl Iterator<Item = &RunRecord> {
+    /// Runs that charts show: those that are not failed, or else all.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &RunRecord> {
         let any_good = self.runs.iter().any(|run| run.failure.is_none());
         let good = move |run: &&RunRecord| run.failure.is_none() || !any_good;
-        self.runs
-            .iter()
-            .filter(good)
-            .filter(|run| !run.evaluations.is_empty())
+        self.runs.iter().filter(good)
+    }
+
+    fn with_evaluations(&self) -> impl Iterator<Item = &RunRecord> {
+        self.shown().filter(|run| !run.evaluations.is_empty())
     }
 
     /// The model; none if no run has begun.

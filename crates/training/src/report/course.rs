@@ -4,20 +4,23 @@ use super::arm::Arm;
 use super::run_record::{RunRecord, StepPoint};
 use super::spread::Spread;
 
-/// Values of the logged steps, as means over the runs that have a line for the step.
+/// Values of the logged steps, as means over the runs that charts show, up to the last step that all of them have.
 pub(super) fn over_steps(arm: &Arm, value: impl Fn(&StepPoint) -> Option<f64>) -> Vec<Vec<f64>> {
-    let Some(longest) = arm.runs.iter().max_by_key(|run| run.steps.len()) else {
+    let runs: Vec<&RunRecord> = arm.shown().filter(|run| !run.steps.is_empty()).collect();
+    let Some((first, others)) = runs.split_first() else {
         return Vec::new();
     };
-    let mean = |index: usize| {
-        let step = longest.steps[index].step;
-        // Runs of one arm log the same steps.
-        let of_runs = arm.runs.iter().filter_map(|run| run.steps.get(index));
-        let of_runs = of_runs.filter(|point| point.step == step);
-        let spread = Spread::of_values(of_runs.filter_map(&value))?;
-        Some(vec![step as f64, spread.mean])
+    let at = |run: &RunRecord, step: u64| {
+        let found = run.steps.binary_search_by_key(&step, |point| point.step);
+        value(&run.steps[found.ok()?])
     };
-    (0..longest.steps.len()).filter_map(mean).collect()
+    let mean = |point: &StepPoint| {
+        let others = others.iter().map(|run| at(run, point.step));
+        // A mean over other runs than before would look like a change.
+        let values: Option<Vec<f64>> = std::iter::once(value(point)).chain(others).collect();
+        Some(vec![point.step as f64, Spread::of_values(values?)?.mean])
+    };
+    first.steps.iter().filter_map(mean).collect()
 }
 
 /// The tokens that have been trained on after so many steps.
@@ -26,9 +29,9 @@ pub(super) fn tokens(arm: &Arm, steps: &[f64]) -> Option<Vec<f64>> {
     Some(steps.iter().map(|step| step * per_step).collect())
 }
 
-/// The seconds that so many steps take, the mean over the runs that tell them; none if no run does.
+/// The seconds that so many steps take, the mean over the shown runs that tell them; none if no run does.
 pub(super) fn seconds(arm: &Arm, steps: &[f64]) -> Option<Vec<f64>> {
-    let told = arm.runs.iter().map(seconds_of_steps);
+    let told = arm.shown().map(seconds_of_steps);
     let told: Vec<Vec<(f64, f64)>> = told.filter(|told| told.len() > 1).collect();
     let at = |step: &f64| {
         let mean = Spread::of_values(told.iter().map(|told| between(told, *step)))?;

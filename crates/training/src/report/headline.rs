@@ -38,9 +38,10 @@ pub(super) fn headline(
         [] => return None,
         [only] => vec![format!("{}: {what} {}.", only.label, shown(only.loss))],
         [best, ..] => {
+            // An arm beyond one that is not tied is not tied either, however wide its own spread.
             let tied = known[1..]
                 .iter()
-                .filter(|other| is_tie(best, other))
+                .take_while(|other| is_tie(best, other))
                 .count();
             let (tied, others) = known.split_at(tied + 1);
             let mut sentences = vec![match tied {

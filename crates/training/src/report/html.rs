@@ -59,7 +59,12 @@ impl Page {
         self.environment(section);
         self.element("h3", "How to repeat it");
         let commands = section.commands().join("\n");
-        self.raw(&format!("<pre><code>{}</code></pre>", escaped(&commands)));
+        if !commands.is_empty() {
+            self.raw(&format!("<pre><code>{}</code></pre>", escaped(&commands)));
+        }
+        if let Some(note) = section.unrepeatable() {
+            self.element("p", &note);
+        }
         self.raw("</section>");
     }
 

@@ -71,6 +71,12 @@ fn section(section: &Section, level: &str, all_columns: bool) -> String {
     if !section.outline.preparation.is_empty() {
         text += &format!("- data: {}\n", section.outline.preparation);
     }
-    text += &format!("\n```console\n$ {}\n```\n", section.commands().join("\n$ "));
+    let commands = section.commands();
+    if !commands.is_empty() {
+        text += &format!("\n```console\n$ {}\n```\n", commands.join("\n$ "));
+    }
+    if let Some(note) = section.unrepeatable() {
+        text += &format!("\n{note}\n");
+    }
     text
 }

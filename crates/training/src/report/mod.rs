@@ -264,14 +264,35 @@ impl Section {
             .flat_map(move |arm: &Arm| arm.runs.iter().map(of_arm(arm)))
     }
 
-    /// Commands that do the same again.
+    /// What the commands cannot do again, in a sentence; none where they do all.
+    pub(super) fn unrepeatable(&self) -> Option<String> {
+        let changed = self.runs().filter(|(_, run)| !run.changes.is_empty());
+        let name =
+            |(arm, run): (&Arm, &RunRecord)| format!("{}, seed {}", arm.label, run.config.seed);
+        let names: Vec<String> = changed.map(name).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "No single command does these again, because their configurations were changed on the way: {}.",
+                names.join("; ")
+            )
+        })
+    }
+
+    /// Commands that do the same again. None for a run whose configuration was changed on the way: it would
+    /// be trained with the last values from its first step on.
     pub fn commands(&self) -> Vec<String> {
         match &self.folder {
-            Some(folder) => vec![format!(
-                "ldrop experiment {} --out {}",
-                quoted(&self.outline.file),
-                quoted(folder)
-            )],
+            Some(folder) => {
+                // Speeds are known by the number of threads, and measured anew with another one.
+                let speed = self.outline.speed.as_ref();
+                let threads = speed.and_then(|speed| speed.threads);
+                let threads = threads.map_or(String::new(), |of| format!(" --threads {of}"));
+                vec![format!(
+                    "ldrop experiment {} --out {}{threads}",
+                    quoted(&self.outline.file),
+                    quoted(folder)
+                )]
+            }
             None => {
                 let command = |run: &RunRecord| {
                     format!(
@@ -280,7 +301,10 @@ impl Section {
                         quoted(&run.folder.with_extension("again"))
                     )
                 };
-                self.runs().map(|(_, run)| command(run)).collect()
+                let runs = self.runs().map(|(_, run)| run);
+                runs.filter(|run| run.changes.is_empty())
+                    .map(command)
+                    .collect()
             }
         }
     }

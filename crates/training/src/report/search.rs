@@ -1,5 +1,7 @@
 //! What a report says about the search for settings before an experiment's runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Section;
@@ -136,10 +138,25 @@ impl Section {
                 None => {}
             }
         }
+        for arm in searched(search).filter(|_| done == all) {
+            let has_failed = |of: &&TriedSetting| of.runs.iter().any(|run| run.error.is_some());
+            let (failed, of_all) = (arm.settings.iter().filter(has_failed), arm.settings.len());
+            let failed = failed.count();
+            if failed > 0 && arm.choice().is_some() {
+                notes.push(format!(
+                    "{}: {failed} of {of_all} settings failed, and could not be chosen.",
+                    self.label(arm)
+                ));
+            }
+        }
         for arm in searched(search) {
             let edges = arm.edges();
-            let names = short_names(edges.iter().map(|edge| edge.key.as_str()));
-            for (edge, name) in edges.iter().zip(names) {
+            // Short among all keys of the arm, also those that are at no edge.
+            let values = arm.values();
+            let names = short_names(values.keys().copied());
+            let names: BTreeMap<&str, &str> = values.keys().copied().zip(names).collect();
+            for edge in &edges {
+                let name = names[edge.key.as_str()];
                 let end = if edge.is_highest { "highest" } else { "lowest" };
                 notes.push(format!(
                     "{}: {} is the {end} {name} tried; a better one may lie beyond.",

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use learned_dropout_training::experiments::{Column, Table};
+use learned_dropout_training::experiments::{Column, SpeedPlan, Table};
 use learned_dropout_training::report::{Format, Report, ReportError, Section};
 
 use crate::study;
@@ -379,4 +379,102 @@ fn reports_tell_of_early_ends_and_of_changes() {
     assert!(after.contains(ended) && page.contains(ended), "{after}");
     assert!(page.contains(changed));
     assert!(after.contains("| Baseline | 2/2 |"), "{after}");
+}
+
+/// 200 batches of 5 windows, and of 6.
+#[test]
+fn reports_tell_which_arms_were_evaluated_on_other_windows() {
+    let (place, before) = study();
+    let note = "The losses were not all measured alike";
+    assert!(!before.write(Format::Html).contains(note));
+    for seed in [1, 2] {
+        let file = place
+            .path()
+            .join(format!("runs/baseline/seed-{seed}/config.toml"));
+        let config = std::fs::read_to_string(&file).expect("a configuration");
+        std::fs::write(&file, config.replace("batch = 5", "batch = 6")).expect("written");
+    }
+    let markdown = report(&[place.path()]).write(Format::Markdown { all_columns: false });
+    let expected = "\nThe losses were not all measured alike, so they differ by more than the models. Evaluations \
+                    read 1000 random windows of 4 tokens: Learned <dropout> & more, Broken; 1200 random windows \
+                    of 4 tokens: Baseline.\n";
+    assert!(markdown.contains(expected), "{markdown}");
+}
+
+/// Speeds are known by the number of threads: another one would measure them anew.
+#[test]
+fn the_command_of_an_experiment_names_the_threads_of_its_speeds() {
+    let (_place, mut report) = study();
+    let command = |report: &Report| report.sections[0].commands().remove(0);
+    assert!(!command(&report).contains("--threads"));
+    let threads = Some(2);
+    report.sections[0].outline.speed = Some(SpeedPlan {
+        threads,
+        ..SpeedPlan::default()
+    });
+    let command = command(&report);
+    assert!(command.ends_with(" --threads 2"), "{command}");
+}
+
+/// The command would train with the last values from the first step on.
+#[test]
+fn a_run_that_was_changed_on_the_way_has_no_command() {
+    let (place, _) = study();
+    let runs = place.path().join("runs");
+    let (learned, baseline) = (runs.join("learned/seed-1"), runs.join("baseline/seed-2"));
+    let metrics = baseline.join("metrics.jsonl");
+    let lines = std::fs::read_to_string(&metrics).expect("metrics");
+    let change =
+        r#"{"kind":"changes","step":20,"before":{"train.clip":1.0},"after":{"train.clip":2.0}}"#;
+    std::fs::write(&metrics, format!("{change}\n{lines}")).expect("written");
+    let report = report(&[&learned, &baseline]);
+    let commands = report.sections[0].commands();
+    assert_eq!(commands.len(), 1);
+    assert!(commands[0].contains("learned/seed-1"), "{commands:?}");
+    let note = "No single command does these again, because their configurations were changed on the way: \
+                baseline/seed-2, seed 2.";
+    for format in [Format::Html, Format::Markdown { all_columns: false }] {
+        assert!(report.write(format).contains(note));
+    }
+}
+
+/// Norms of the gradient are 0.5 with seed 1 and 9.5 with seed 2: their mean is 5. The times to step 20 are 4
+/// seconds with seed 1 and, at half the speed, 8 with seed 2.
+#[test]
+fn the_course_is_a_mean_over_the_same_runs() {
+    let (place, _) = study();
+    let run = place.path().join("runs/learned/seed-2");
+    let metrics = run.join("metrics.jsonl");
+    let lines = std::fs::read_to_string(&metrics).expect("metrics");
+    let other = |line: &str| -> Option<String> {
+        let mut line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_early = line["step"].as_u64() <= Some(20);
+        if line["kind"] == "step" {
+            line["gradient_norm"] = 9.5.into();
+            line["tokens_per_second"] = 50.0.into();
+        }
+        is_early.then(|| format!("{line}\n"))
+    };
+    std::fs::write(
+        &metrics,
+        lines.lines().filter_map(other).collect::<String>(),
+    )
+    .expect("written");
+    let course = || {
+        let section = &report(&[place.path()]).sections[0];
+        let seconds = section.plots()[0].series[0].seconds.clone();
+        let gradient = section.course_plots()[1].series[0].points.clone();
+        (gradient, seconds.expect("seconds")[1])
+    };
+    // The second run has not come farther yet, or has ended there.
+    let (gradient, seconds) = course();
+    assert_eq!(gradient.len(), 20);
+    assert!(gradient.iter().all(|point| point[1] == 5.0), "{gradient:?}");
+    assert!((seconds - 6.0).abs() < 1e-9, "{seconds}");
+    // A failed run decides nothing.
+    std::fs::write(run.join("failure.txt"), "step 21: the loss is NaN").expect("written");
+    let (gradient, seconds) = course();
+    assert_eq!(gradient.len(), 40);
+    assert!(gradient.iter().all(|point| point[1] == 0.5), "{gradient:?}");
+    assert!((seconds - 4.0).abs() < 1e-9, "{seconds}");
 }

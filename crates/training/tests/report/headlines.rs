@@ -104,6 +104,22 @@ fn arms_within_the_spread_are_tied() {
     );
 }
 
+/// Means 3.005, 3.105 and 3.35. Deviations: 0.00707, 0.00707 and 1.202. Of the first two the pooled one is 0.00707:
+/// 0.1 is 14.1 times that. The third arm's is so wide that 0.345 is within it: √((0.00005 + 1.445) / 2) = 0.85.
+#[test]
+fn a_wide_spread_behind_a_clear_distance_is_no_tie() {
+    assert_eq!(
+        headline(&[
+            ("best", &[3.0, 3.01]),
+            ("near", &[3.1, 3.11]),
+            ("wild", &[2.5, 4.2])
+        ])
+        .unwrap(),
+        "BEST, the first arm, has the lowest validation loss, 3.005 ± 0.007: 0.100 (14.1 times the spread) lower \
+         than NEAR, the next one. 2 seeds each."
+    );
+}
+
 #[test]
 fn one_seed_has_no_spread() {
     assert_eq!(

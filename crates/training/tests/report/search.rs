@@ -75,7 +75,9 @@ Chosen for Arm <rates>: learning_rate 0.001.
 
 Chosen for Arm <both>: dropout 0, learning_rate 0.004.
 
-Arm <both>: 0 is the lowest dropout tried; a better one may lie beyond.
+Arm <rates>: 1 of 4 settings failed, and could not be chosen.
+
+Arm <both>: 1 of 6 settings failed, and could not be chosen.
 
 Arm <both>: 0.004 is the highest learning_rate tried; a better one may lie beyond.
 
@@ -131,6 +133,31 @@ fn a_search_that_goes_on_says_how_far_it_is() {
     std::fs::write(&file, "[]").expect("written");
     let error = Report::read(&[place.path().into()]).expect_err("damaged");
     assert!(matches!(error, ReportError::Search(_)), "{error}");
+}
+
+/// Two keys of one arm end alike, and only one of the chosen values is at an edge.
+#[test]
+fn values_at_an_edge_have_names_that_mean_one_key() {
+    let place = tempfile::tempdir().expect("a folder");
+    write(place.path());
+    let widths = |number, model: u32, hidden: u32, loss: f64| {
+        let values = json!({"model.width": model, "model.feed_forward.width": hidden});
+        setting(number, &values, [Some(loss), Some(loss)])
+    };
+    let settings = [
+        widths(1, 8, 16, 3.2),
+        widths(2, 16, 32, 3.0),
+        widths(3, 16, 64, 3.1),
+    ];
+    let record = json!({
+        "steps": 300, "seeds": [1, 2], "shared": false,
+        "arms": [{"name": "rates", "settings": settings, "chosen": 2}],
+    });
+    std::fs::write(place.path().join("search.json"), record.to_string()).expect("written");
+    let report = Report::read(&[place.path().into()]).expect("a report");
+    let notes = report.sections[0].search_notes();
+    let edge = "Arm <rates>: 16 is the highest model.width tried; a better one may lie beyond.";
+    assert_eq!(notes.last().expect("a note"), edge);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod runner;
 mod search;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -46,11 +47,14 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     prepare_data(&experiment, &out, common)?;
     stop::on_signals()?;
     if !common.quiet {
-        show_shortened_warmups(&experiment);
+        show_shortened_warmups_of_search(&experiment);
     }
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
+    if !common.quiet && !stop::stopped() {
+        show_shortened_warmups(&experiment);
+    }
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
     if let (Some(speed), Some(threads)) = (&mut experiment.outline.speed, common.threads) {
         speed.threads = Some(threads);
@@ -88,12 +92,31 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
     Ok(experiment.prepare_data(out, common.threads(), &progress)?)
 }
 
-/// Tells which arms have a warm-up that is longer than their schedule.
+/// Tells which arms have full runs with a warm-up that is longer than their schedule.
 fn show_shortened_warmups(experiment: &Experiment) {
-    let arms = experiment.outline.arms.iter();
-    for (arm, config) in arms.zip(&experiment.configs) {
-        if let Some(note) = config.train.clone().shorten_warmup() {
+    let search = experiment.search.as_ref();
+    let unchosen = |index| search.is_some_and(|search| search.unchosen.contains(&index));
+    let arms = experiment.outline.arms.iter().zip(&experiment.configs);
+    for (index, (arm, config)) in arms.enumerate() {
+        if let Some(note) = config.train.clone().shorten_warmup()
+            && !unchosen(index)
+        {
             print_message(&format!("{}: note: {note}", arm.label));
+        }
+    }
+}
+
+/// The same of the shorter runs of a search: each note once for an arm, whatever the number of settings.
+fn show_shortened_warmups_of_search(experiment: &Experiment) {
+    let search = experiment.search.iter();
+    let candidates = search.flat_map(|search| &search.candidates);
+    for (arm, candidates) in experiment.outline.arms.iter().zip(candidates) {
+        let trains = candidates.iter().map(|of| of.short.train.clone());
+        let notes: BTreeSet<String> = trains
+            .filter_map(|mut train| train.shorten_warmup())
+            .collect();
+        for note in notes {
+            print_message(&format!("{}, search: note: {note}", arm.label));
         }
     }
 }
@@ -192,20 +215,21 @@ fn finish(
     if failed.is_empty() {
         return Ok(());
     }
-    let list: String = failed
-        .iter()
+    Err(Failure::work(format!(
+        "{} of {} runs failed; the same command tries them again:{}",
+        failed.len(),
+        ended.len(),
+        errors(failed.iter().copied())
+    )))
+}
+
+/// The folders of runs with their errors, each on a line of its own.
+fn errors<'a>(failed: impl Iterator<Item = &'a Ended>) -> String {
+    failed
         .map(|ended| {
-            let error = ended
-                .error
-                .as_deref()
-                .unwrap_or_default()
-                .replace('\n', "\n    ");
+            let error = ended.error.as_deref().unwrap_or_default();
+            let error = error.replace('\n', "\n    ");
             format!("\n  {}: {error}", ended.folder.display())
         })
-        .collect();
-    Err(Failure::work(format!(
-        "{} of {} runs failed; the same command tries them again:{list}",
-        failed.len(),
-        ended.len()
-    )))
+        .collect()
 }

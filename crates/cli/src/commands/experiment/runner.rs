@@ -34,6 +34,9 @@ pub struct Ended {
     pub folder: PathBuf,
     /// Why it failed; none if it finished.
     pub error: Option<String>,
+    /// Whether it failed because something ended its process, and not by itself: a signal, or the system
+    /// when memory ran out.
+    pub is_interrupted: bool,
 }
 
 /// A process that does a run.
@@ -203,7 +206,12 @@ impl<'a> Runner<'a> {
                 let path = run.folder.join(FAILURE_FILE);
                 model::files::write_atomically(&path, error.as_bytes())?;
                 self.show_message(&format!("{}: failed: {error}", run.name));
-                ended.push(Ended::new(&run, Some(error)));
+                // A process that a signal has killed has no exit status.
+                let is_interrupted = was_told || exit.code().is_none();
+                ended.push(Ended {
+                    is_interrupted,
+                    ..Ended::new(&run, Some(error))
+                });
             }
             self.progress.ended(&run);
         }
@@ -218,13 +226,14 @@ impl<'a> Runner<'a> {
 }
 
 impl Ended {
-    /// The end of a run.
+    /// The end of a run that nothing interrupted.
     pub fn new(run: &PlannedRun, error: Option<String>) -> Self {
         Self {
             arm: run.arm,
             seed: run.seed,
             folder: run.folder.clone(),
             error,
+            is_interrupted: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use training::precision::PrecisionChoice;
 use training::report::RunRecord;
 
 use super::runner::{Ended, Runner};
-use super::{EndedRun, save_report, tables};
+use super::{EndedRun, errors, save_report, tables};
 use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::stop;
@@ -19,7 +19,8 @@ use crate::terminal::print_json;
 /// How often the record and the report are written while runs end.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Searches, unless the experiment has no search, and gives the full runs of the arms what was chosen.
+/// Searches, unless the experiment has no search, and gives the full runs of the arms what was chosen. Fails if
+/// runs were interrupted: a setting loses only by what its own runs did.
 pub fn search(
     experiment: &mut Experiment,
     out: &Path,
@@ -49,13 +50,17 @@ pub fn search(
         .map(|run| (run.run.folder.clone(), run))
         .collect();
     let mut saved = Instant::now();
+    let mut interrupted = Vec::new();
     Runner::new(planned, "search ", jobs, common)?.run(&mut |ended| {
         let Some(run) = by_folder.get(&ended.folder) else {
             return Ok(());
         };
         let tried = tried(&mut record, run);
-        tried.error.clone_from(&ended.error);
+        tried.error = ended.error.clone().filter(|_| !ended.is_interrupted);
         tried.validation_loss = None;
+        if ended.is_interrupted {
+            interrupted.push(ended.clone());
+        }
         if ended.error.is_none() {
             let last = RunRecord::read(&ended.folder)?.evaluations.pop();
             tried.validation_loss = last.and_then(|last| last.validation_loss);
@@ -74,10 +79,27 @@ pub fn search(
     record.choose();
     record.write(out)?;
     experiment.use_choices(&record);
-    if common.json || stop::stopped() {
+    if stop::stopped() {
+        return Ok(());
+    }
+    if !interrupted.is_empty() {
+        save_report(out)?;
+        return Err(without_end(&interrupted, open.len()));
+    }
+    if common.json {
         return Ok(());
     }
     tables::print_search(out)
+}
+
+/// The failure of a search some of whose runs were interrupted.
+fn without_end(interrupted: &[Ended], runs: usize) -> Failure {
+    Failure::work(format!(
+        "{} of {runs} runs of the search were interrupted, so no setting is chosen yet; the same command goes on with \
+         them. If memory ran out each time, take their values out of `sweep`, or use a smaller --jobs:{}",
+        interrupted.len(),
+        errors(interrupted.iter())
+    ))
 }
 
 /// The run in the record.

@@ -11,7 +11,7 @@ use crate::config::document::{Node, Value};
 use crate::config::keys::with_tables;
 use crate::config::nearest::nearest;
 use crate::config::reading::{MOST_PROBLEMS, add_check_problems};
-use crate::config::{Problem, RunConfig};
+use crate::config::{EvaluatedPart, Problem, RunConfig};
 use crate::experiments::search::{Candidate, Search};
 use crate::experiments::sweep::{
     MOST_KEYS, MOST_RUNS, MOST_VALUES, Setting, SweptKey, combinations, in_words, json, settings,
@@ -76,7 +76,7 @@ impl Reader<'_> {
         let is_sound = self.problems.len() == before;
         let shared = self.shared_keys();
         let swept: Vec<Swept> = (0..arms.len())
-            .map(|arm| self.keys_of_arm(arm, &arms[arm].name, &shared, table.shared))
+            .map(|arm| self.keys_of_arm((arm, &arms[arm]), &shared, table.shared))
             .collect();
         if swept.iter().all(Vec::is_empty) {
             if self.problems.len() == before {
@@ -96,7 +96,9 @@ impl Reader<'_> {
                 continue;
             }
             let taken = settings(swept, table.samples, seeds[0]);
-            candidates.push(self.candidates(swept, &taken, (document, table.steps), found));
+            let of_arm = self.candidates(swept, &taken, (document, table.steps), found);
+            found.extend(measured_differently(swept, &of_arm));
+            candidates.push(of_arm);
         }
         Some(Search {
             steps: table.steps,
@@ -146,10 +148,12 @@ impl Reader<'_> {
         }
     }
 
-    fn keys_of_arm(&mut self, arm: usize, name: &str, shared: &Swept, is_shared: bool) -> Swept {
-        let path = format!("arm.{arm}.sweep");
+    fn keys_of_arm(&mut self, arm: (usize, &ArmTable), shared: &Swept, is_shared: bool) -> Swept {
+        let (index, name) = (arm.0, &arm.1.name);
+        let path = format!("arm.{index}.sweep");
         let root = self.root;
         let Some(node) = root.get(path.split('.')) else {
+            self.refuse_replaced(arm, is_shared, shared.iter());
             return shared.clone();
         };
         let problem = match &node.value {
@@ -161,6 +165,7 @@ impl Reader<'_> {
             Value::Table(_) => {
                 let own = self.swept_keys(node, &format!("arm `{name}`: `sweep`"));
                 let other = |of: &&SweptKey| own.iter().all(|own| own.key != of.key);
+                self.refuse_replaced(arm, is_shared, shared.iter().filter(other));
                 let mut keys: Swept = shared.iter().filter(other).cloned().collect();
                 keys.extend(own);
                 keys.sort_by(|left, right| left.key.cmp(&right.key));
@@ -170,6 +175,41 @@ impl Reader<'_> {
         };
         self.problem(&path, format!("arm `{name}`: `sweep`: {problem}"));
         Vec::new()
+    }
+
+    /// Reports keys of `sweep.set` that would replace what an arm sets or removes itself. All arms would then
+    /// be trained alike, under different names.
+    fn refuse_replaced<'a>(
+        &mut self,
+        (index, arm): (usize, &ArmTable),
+        is_shared: bool,
+        shared: impl Iterator<Item = &'a SweptKey>,
+    ) {
+        let path = format!("arm.{index}.set");
+        let (root, mut own) = (self.root, Vec::new());
+        if let Some(set) = root.get(path.split('.')) {
+            collect_lists(set, "", &mut own);
+        }
+        let unset = root.origin(&format!("arm.{index}.unset"));
+        let set = own.iter().map(|(key, node)| ("set", key, &node.origin));
+        let unset = arm.unset.iter().map(|key| ("unset", key, &unset));
+        let own: Vec<_> = set.chain(unset).collect();
+        let advice = if is_shared {
+            "take the key out of `sweep.set`, or leave the arm out of the search with `sweep = false`"
+        } else {
+            "give the arm its own list in `arm.sweep`, or leave it out of the search with `sweep = false`"
+        };
+        for swept in shared.map(|of| of.key.as_str()) {
+            let replaced = |key: &str| is_within(key, swept) || is_within(swept, key);
+            let Some((how, key, origin)) = own.iter().find(|(_, key, _)| replaced(key)) else {
+                continue;
+            };
+            let (name, gives) = (&arm.name, if *how == "set" { "gives" } else { "removes" });
+            let message = format!(
+                "arm `{name}`: `{how}` {gives} `{key}`, which `{swept}` of `sweep.set` would replace; {advice}"
+            );
+            self.problems.push(Problem::new(&path, origin, message));
+        }
     }
 
     /// The keys in a table with their lists, without those that have problems.
@@ -316,6 +356,21 @@ fn tried(
     (short.zip(full), problems)
 }
 
+/// The problem of lists whose settings would be evaluated on different parts of the text.
+fn measured_differently(swept: &Swept, candidates: &[Candidate]) -> Option<Problem> {
+    let mut parts = candidates.iter().map(|of| EvaluatedPart::of(&of.short));
+    let first = parts.next()?;
+    let other = parts.find(|part| *part != first)?;
+    let sizes = ["train.batch", "model.context"];
+    let is_size = |of: &&SweptKey| sizes.iter().any(|size| is_within(size, &of.key));
+    let SweptKey { key, values } = swept.iter().find(is_size)?;
+    let message = format!(
+        "`{key}` cannot be searched for like this: some settings would be evaluated on {first} and others on \
+         {other}, so the losses would not be measured alike; set `train.evaluate.batches` to \"all\""
+    );
+    Some(Problem::new(key, &values.first()?.origin, message))
+}
+
 /// The values that are not tables, with the paths of their keys.
 fn collect_lists<'a>(node: &'a Node, path: &str, into: &mut Vec<(String, &'a Node)>) {
     let Value::Table(table) = &node.value else {
@@ -335,6 +390,12 @@ fn collect_lists<'a>(node: &'a Node, path: &str, into: &mut Vec<(String, &'a Nod
     }
 }
 
+/// Whether a key is that of a table or of something in it.
+fn is_within(key: &str, table: &str) -> bool {
+    let rest = key.strip_prefix(table);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// What is wrong with the values of a key.
 fn list_problem(key: &str, node: &Node, known: &[&str]) -> Option<String> {
     if !known.contains(&key) {
@@ -342,10 +403,6 @@ fn list_problem(key: &str, node: &Node, known: &[&str]) -> Option<String> {
         let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         return Some(format!("no configuration has the key `{key}`{near}"));
     }
-    let is_within = |key: &str, table: &str| {
-        let rest = key.strip_prefix(table);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let is_part = |(table, _): &&(&str, &str)| is_within(key, table) || is_within(table, key);
     if let Some((_, reason)) = NOT_SWEPT.iter().find(is_part) {
         return Some(format!("`{key}` cannot be searched for: {reason}"));
