@@ -28,6 +28,9 @@ use crate::precision::PrecisionChoice;
 use crate::run_data;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
 
+/// The key of the lowest learning rate, which belongs to the schedule.
+const MINIMUM: &str = "train.optimizer.minimum_learning_rate";
+
 /// The parts that a run begins with.
 pub struct Setup<'a> {
     /// The configuration.
@@ -73,8 +76,9 @@ impl Setup<'_> {
     /// The configuration in `file`, with overrides, for resuming a run.
     ///
     /// Where `file` and the overrides leave the schedule to its defaults, which follow from the
-    /// number of steps, the schedule stays that of the run: so the steps may be raised. Where they do not
-    /// name the windows of evaluations, these stay as well.
+    /// number of steps, the schedule stays that of the run: so the steps may be raised. Its lowest rate
+    /// then stays too, unless they give one or another learning rate. Where they do not name the windows
+    /// of evaluations, these stay as well.
     ///
     /// # Errors
     /// There is no run, or the configuration or the overrides are invalid; all problems are reported.
@@ -85,14 +89,23 @@ impl Setup<'_> {
     ) -> Result<RunConfig, TrainError> {
         let stored = Self::stored_config(run, &[])?;
         let windows = stored.train.evaluate.windows;
-        let mut config = RunConfig::read_with_windows(file, overrides, windows)?;
+        let config = RunConfig::read_with_windows(file, overrides, windows)?;
         let mut defaults = overrides.to_vec();
         defaults.push("train.schedule=".into());
         let has_default_schedule =
             RunConfig::read(file, &defaults)?.train.schedule == config.train.schedule;
-        if has_default_schedule {
-            config.train.schedule = stored.train.schedule;
+        if !has_default_schedule {
+            return Ok(config);
         }
+        // As overrides, so that the other defaults follow from them, and all is checked together.
+        let mut merged = overrides.to_vec();
+        merged.extend(overrides_of("train.schedule.", &stored));
+        let has_same_rate =
+            config.train.optimizer.learning_rate == stored.train.optimizer.learning_rate;
+        if has_same_rate && !RunConfig::is_given(file, overrides, MINIMUM)? {
+            merged.extend(overrides_of(MINIMUM, &stored));
+        }
+        let config = RunConfig::read_with_windows(file, &merged, windows)?;
         Ok(config)
     }
 }
@@ -389,6 +402,18 @@ fn initial_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
         config: fingerprint(config),
         ..TrainerState::default()
     }
+}
+
+/// Overrides that give the keys that begin so the values, or the lack of a value, of a configuration.
+fn overrides_of(keys: &str, config: &RunConfig) -> Vec<String> {
+    let values = config.values();
+    let all = RunConfig::keys().into_iter();
+    all.filter(|key| key.starts_with(keys))
+        .map(|key| {
+            let value = values.get(&key).map(ToString::to_string);
+            format!("{key}={}", value.unwrap_or_default())
+        })
+        .collect()
 }
 
 /// Overrides that remove what a kind of schedule does not use, if these overrides choose one.

@@ -5,7 +5,7 @@ use std::path::Path;
 use learned_dropout_training::checkpoints::OPTIMIZER_FILE;
 use learned_dropout_training::config::{Change, RunConfig, ScheduleKind};
 use learned_dropout_training::metrics::Metrics;
-use learned_dropout_training::trainer::TrainError;
+use learned_dropout_training::trainer::{Setup, TrainError, Trainer};
 
 use crate::support::{Place, finish, train};
 use crate::{learning_rates, metrics};
@@ -214,4 +214,36 @@ fn a_warm_up_that_is_too_long_is_shortened_and_stays_so() {
     drop(finish(place.resume(&run, &["train.steps=8"]).unwrap()));
     let expected = (1..=8).map(|step| (step, 1e-2 * step.min(7) as f64 / 7.0));
     assert!(learning_rates(&run).into_iter().eq(expected));
+}
+
+/// The configuration file of the run has no schedule: that of the run stays, with its rates.
+#[test]
+fn a_file_without_a_schedule_changes_none() {
+    let place = Place::new();
+    let run = place.run("run");
+    let file = place.run("file.toml");
+    begin(&place, &run);
+    let stored = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    // `CONSTANT` was typed, and is not in the file.
+    let schedule = "[train.schedule]\nkind = \"constant\"\nwarmup = 0\n";
+    assert!(stored.contains(schedule), "{stored}");
+    std::fs::write(&file, stored.replace(schedule, "")).unwrap();
+    let setup = |overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        place.setup(Setup::resumed_config(&run, &file, &overrides).unwrap())
+    };
+    drop(Trainer::resume(setup(&[]), &run).unwrap());
+    assert_eq!(changes(&run), []);
+    drop(Trainer::resume_changed(setup(&LOWER), &run).unwrap());
+    assert_eq!(
+        changes(&run)[0].to_string(),
+        "train.optimizer.learning_rate from 0.01 to 0.005"
+    );
+    drop(finish(place.resume(&run, &[]).unwrap()));
+    let rates = learning_rates(&run);
+    let expected = [0.01, 0.01, 0.01, 0.005, 0.005, 0.005];
+    assert!(
+        rates.iter().map(|(_, rate)| *rate).eq(expected),
+        "{rates:?}"
+    );
 }
