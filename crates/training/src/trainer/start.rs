@@ -21,12 +21,13 @@ use super::{Spent, Trainer};
 use crate::checkpoints::{
     CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState,
 };
-use crate::config::{Change, RunConfig, ScheduleKind, changes};
+use crate::config::{Change, RunConfig, ScheduleKind, TrainConfig, changes};
 use crate::metrics::{EndMetrics, MetricsLog};
 use crate::optimizer::AdamW;
 use crate::precision::PrecisionChoice;
 use crate::run_data;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
+use crate::schedule::Schedule;
 
 /// The key of the lowest learning rate, which belongs to the schedule.
 const MINIMUM: &str = "train.optimizer.minimum_learning_rate";
@@ -58,15 +59,11 @@ impl Setup<'_> {
         let mut all = unused_by_new_schedule(overrides);
         all.extend_from_slice(overrides);
         let mut config = RunConfig::read_stored(&path, &all)?;
-        let is_stored = |table: &str| {
-            let mut typed = overrides.iter().map(|typed| typed.trim_start());
-            typed.all(|typed| !typed.starts_with(table))
-        };
-        if is_stored("data") {
+        if !is_typed("data.path", overrides) {
             config.data.path = run_data::find(run, &config.data.path);
         }
-        if is_stored("train.evaluate.sets") {
-            for path in config.train.evaluate.sets.values_mut() {
+        for (name, path) in &mut config.train.evaluate.sets {
+            if !is_typed(&format!("train.evaluate.sets.{name}"), overrides) {
                 *path = run_data::find(run, path);
             }
         }
@@ -193,7 +190,7 @@ impl<'a> Trainer<'a> {
             setup.config.train.precision = stored.train.precision;
         }
         let mut notes = Vec::new();
-        if setup.config.train.schedule.warmup != stored.train.schedule.warmup {
+        if setup.config.train.schedule != stored.train.schedule {
             notes.extend(setup.config.train.shorten_warmup());
         }
         let path_to_store = |stored: Option<&PathBuf>, path: &Path, data: &DataFolder| match stored
@@ -230,6 +227,9 @@ impl<'a> Trainer<'a> {
         let steps = setup.config.train.steps;
         if done > steps {
             return Err(TrainError::StepsDone { done, steps });
+        }
+        if done < steps {
+            notes.extend(steps_without_effect(&setup.config.train));
         }
         if !keys.is_empty() {
             let change = Change::new(done, &keys, &stored, &setup.config);
@@ -306,6 +306,12 @@ impl<'a> Trainer<'a> {
         };
         state.config = fingerprint(&config);
         state.stop.resume(&config.train);
+        let mask = model_config.learned_dropout.as_ref();
+        let penalty = mask.and_then(|mask| mask.penalty.as_ref());
+        if penalty.is_none_or(|penalty| penalty.target_kept.is_none()) {
+            // The adaptation to a target that was taken away.
+            state.control = None;
+        }
         if let Some(end) = &state.stop.ended {
             let end = EndMetrics::new(state.step, end);
             notes.push(format!(
@@ -402,6 +408,33 @@ fn initial_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
         config: fingerprint(config),
         ..TrainerState::default()
     }
+}
+
+/// Whether overrides set a key or a table around it.
+fn is_typed(key: &str, overrides: &[String]) -> bool {
+    overrides.iter().any(|typed| {
+        let (typed, _) = typed.split_once('=').unwrap_or((typed, ""));
+        let mut typed = typed.split('.').map(str::trim);
+        let mut parts = key.split('.');
+        typed.all(|part| parts.next() == Some(part))
+    })
+}
+
+/// A note about steps at the end of a run that have a learning rate of 0; none if there are none.
+fn steps_without_effect(train: &TrainConfig) -> Option<String> {
+    let decay = Schedule::new(train).decay?;
+    let steps = train
+        .steps
+        .checked_sub(decay.end)
+        .filter(|&steps| steps > 0)?;
+    (decay.lowest == 0.0).then(|| {
+        format!(
+            "the schedule ends at step {} with a learning rate of 0, so the {steps} steps after it \
+             change nothing; to train longer, move train.schedule.decay_start and \
+             train.schedule.decay_steps with --allow-changes",
+            decay.end
+        )
+    })
 }
 
 /// Overrides that give the keys that begin so the values, or the lack of a value, of a configuration.
