@@ -18,7 +18,7 @@ use super::train::TrainConfig;
 pub(crate) const DEFAULT_SEED: u64 = 1337;
 
 /// The key of the windows of evaluations.
-const WINDOWS: &str = "train.evaluate.windows";
+pub(crate) const WINDOWS: &str = "train.evaluate.windows";
 
 /// All settings that determine a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
