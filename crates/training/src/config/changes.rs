@@ -90,7 +90,11 @@ pub(crate) fn remove(document: &mut Node) {
 pub(crate) fn read(path: &Path) -> Result<Vec<Change>, ConfigError> {
     let stored: Result<Stored, _> = toml::from_str(&read_text(path)?);
     stored.map(|stored| stored.changes).map_err(|error| {
-        let message = format!("`{KEY}`: {}", error.message());
+        let message = format!(
+            "`{KEY}`: {}; if the values above the first [[{KEY}]] are right, remove it and all that \
+             follows it",
+            error.message()
+        );
         ConfigError::invalid(path, vec![Problem::new(KEY, &Origin::Nowhere, message)])
     })
 }

@@ -337,3 +337,29 @@ fn a_penalty_without_its_target_forgets_the_adaptation() {
     assert_ne!(found[2], 0.1);
     assert_eq!(found[3..], [0.1; 3]);
 }
+
+#[test]
+fn damaged_changes_are_answered_with_what_to_remove() {
+    let place = Place::new();
+    let run = place.run("run");
+    begin(&place, &run);
+    drop(place.resume_changed(&run, &LOWER).unwrap());
+    let file = run.join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("step = 3", "step = -1")).unwrap();
+    let error = place.resume(&run, &[]).err().unwrap().to_string();
+    let advice =
+        "; if the values above the first [[changes]] are right, remove it and all that follows it";
+    assert!(
+        error.contains("`changes`: ") && error.ends_with(advice),
+        "{error}"
+    );
+    // As advised, the run no longer fits its checkpoint, unless the values are those of before.
+    let (values, _) = text.split_once("[[changes]]").unwrap();
+    std::fs::write(
+        &file,
+        values.replace("learning_rate = 0.005", "learning_rate = 0.01"),
+    )
+    .unwrap();
+    drop(finish(place.resume(&run, &[]).unwrap()));
+}
