@@ -74,11 +74,12 @@ impl Evaluated {
     /// The data folder whose training part says what inputs are small: its own, or that of the model's run.
     pub fn calibration(&self, stored: &StoredModel) -> Result<Option<DataFolder>, Failure> {
         match self {
-            Self::Part(..) => Ok(None),
-            Self::Text(_) => stored.training_data()?.map(Some).ok_or_else(|| {
+            Self::Part(folder, _) if !folder.split(Split::Train).is_empty() => Ok(None),
+            // A text, or a folder for evaluations only.
+            _ => stored.training_data()?.map(Some).ok_or_else(|| {
                 Failure::Usage(
-                    "--threshold-sparsity is calibrated on training text: give --data a data folder, \
-                     or take a model of a run that names its training data"
+                    "--threshold-sparsity is calibrated on training text: give --data a data folder \
+                     that has some, or take a model of a run that names its training data"
                         .into(),
                 )
             }),

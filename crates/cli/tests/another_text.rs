@@ -37,6 +37,10 @@ fn command_in(message: &str) -> Vec<String> {
     words.skip(1).collect()
 }
 
+fn as_words(command: &[String]) -> Vec<&str> {
+    command.iter().map(String::as_str).collect()
+}
+
 #[test]
 fn a_text_is_evaluated_as_if_it_had_been_prepared() {
     let place = tempfile::tempdir().expect("a folder");
@@ -385,4 +389,57 @@ fn a_validation_text_of_its_own() {
         code == 1 && message.contains("train.txt is in the validation text"),
         "{message}"
     );
+}
+
+#[test]
+fn a_folder_for_evaluations_only_is_answered_as_one() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let model = train(folder, "byte");
+    // A missing set is answered with a command that makes a usable one.
+    let with_set = |set: &str| {
+        let set = format!("train.evaluate.sets.other={set}");
+        let train = ["train", "--config", "tiny.toml", "--data", "data-byte"];
+        let out = ["--out", "with-set", "--set", &set];
+        let words = [&train[..], &out].concat().into_iter();
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (code, message) = failure(folder, &as_words(&with_set("ev")));
+    assert_eq!(code, 1);
+    let expected = "train.evaluate.sets.other: ev is not a data folder: `train.bin` is missing; make one with \
+                    `ldrop data prepare --validation-source FILE --tokenizer data-byte --out ev`";
+    assert!(message.contains(expected), "{message}");
+    let (_, of_text) = failure(folder, &as_words(&with_set("other.txt")));
+    let expected = "`ldrop data prepare --validation-source other.txt --tokenizer data-byte --out data/other`, \
+                    and name that";
+    assert!(of_text.contains(expected), "{of_text}");
+    let mut command = command_in(&message[message.find("make one").expect("advice")..]);
+    let file = command.iter_mut().find(|word| *word == "FILE");
+    *file.expect("a file") = "other.txt".into();
+    run(folder, &as_words(&command));
+    run(folder, &as_words(&with_set("ev")));
+
+    // Thresholds for its text are calibrated on the training text of the model's run.
+    let thresholds = ["--threshold-sparsity", "0.5", "--threshold-inputs", "all"];
+    let eval = |data: &str| {
+        let eval = ["eval", "--model", &model, "--data", data];
+        json(folder, &[&eval[..], &thresholds].concat())
+    };
+    assert_eq!(eval("ev"), eval("other.txt"));
+
+    // It cannot be trained on.
+    let train = [
+        "train",
+        "--config",
+        "tiny.toml",
+        "--data",
+        "ev",
+        "--out",
+        "x",
+    ];
+    let (_, message) = failure(folder, &train);
+    let expected = "its folder has no training text, as one that was prepared without SOURCE is for \
+                    evaluations only; name a folder that `ldrop data prepare SOURCE...` made";
+    assert!(message.contains(expected), "{message}");
+    assert!(!message.contains("validation share"), "{message}");
 }

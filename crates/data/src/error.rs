@@ -75,7 +75,7 @@ pub enum DataError {
         reason: String,
     },
     /// More tokens were asked for than there are.
-    #[error("{path} has {tokens} tokens, but {needed} are needed; {}", more_tokens(path, *needed))]
+    #[error("{path} has {tokens} tokens, but {needed} are needed; {}", more_tokens(path, *tokens, *needed))]
     TooShort {
         /// The token file.
         path: PathBuf,
@@ -147,8 +147,13 @@ pub enum DataError {
 }
 
 /// How a token file gets more tokens.
-fn more_tokens(path: &Path, needed: usize) -> String {
+fn more_tokens(path: &Path, tokens: usize, needed: usize) -> String {
     let of_part = match path.file_name().and_then(|name| name.to_str()) {
+        Some(TRAIN_FILE) if tokens == 0 => {
+            return "its folder has no training text, as one that was prepared without SOURCE is for \
+                    evaluations only; name a folder that `ldrop data prepare SOURCE...` made"
+                .into();
+        }
         Some(TRAIN_FILE) => "prepare more text, or choose a smaller validation share",
         Some(VALIDATION_FILE) => {
             "prepare more text, or choose a larger validation share (`--validation`) or a validation \
@@ -164,7 +169,7 @@ fn more_tokens(path: &Path, needed: usize) -> String {
 }
 
 /// The data folder that is suggested for a text.
-fn suggested_folder(text: &Path) -> PathBuf {
+pub fn suggested_folder(text: &Path) -> PathBuf {
     let name = text.file_name().and_then(|name| name.to_str());
     // Of `wiki.xml.bz2` the first part, but not the empty one of a hidden file.
     let stem = name.and_then(|name| name.split('.').find(|part| !part.is_empty()));

@@ -286,6 +286,37 @@ fn sets_are_evaluated_like_the_validation_split() {
     assert_close(found[1].sets["shorter"], expected);
 }
 
+/// The tests' working folder is not that of the data.
+#[test]
+fn a_further_set_leaves_the_stored_ones_where_they_are() {
+    let place = Place::new();
+    let near = copy(&place, "near", |_| {});
+    let far = copy(&place, "far", |_| {});
+    let run = place.run("run");
+    let set = format!("train.evaluate.sets.near={near:?}");
+    drop(place.start(&run, &[&set]).unwrap());
+    let file = run.join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let relative = text.replace(&format!("{near:?}"), "\"near\"");
+    assert_ne!(relative, text);
+    std::fs::write(&file, &relative).unwrap();
+    let typed = format!("train.evaluate.sets.far = {far:?}");
+    let config = Setup::stored_config(&run, std::slice::from_ref(&typed)).unwrap();
+    let sets: Vec<&PathBuf> = config.train.evaluate.sets.values().collect();
+    assert_eq!(sets, [&far, &near]);
+    drop(place.resume(&run, &[&typed]).unwrap());
+    let stored = std::fs::read_to_string(&file).unwrap();
+    assert!(stored.contains("near = \"near\""), "{stored}");
+    // What is typed is relative to the working folder, whatever the table.
+    for typed in [
+        "train.evaluate.sets.near=near",
+        "train.evaluate.sets = { near = 'near' }",
+    ] {
+        let config = Setup::stored_config(&run, &[typed.into()]).unwrap();
+        assert_eq!(config.train.evaluate.sets["near"], Path::new("near"));
+    }
+}
+
 #[test]
 fn sets_that_cannot_be_used_are_refused_by_name() {
     let place = Place::new();

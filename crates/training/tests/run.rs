@@ -353,3 +353,67 @@ fn a_resumed_run_keeps_its_default_schedule() {
         Err(TrainError::RunFolder(RunFolderError::Empty { .. }))
     ));
 }
+
+/// The file describes a cosine; the run began, or went on, with another kind.
+#[test]
+fn a_resumed_run_keeps_the_lowest_rate_of_its_schedule() {
+    let place = Place::new();
+    let file = place.run("config.toml");
+    let text = "
+        data.path = 'data'
+        model = { vocabulary = 9, context = 8, width = 8, heads = 2, layers = 1 }
+        train = { steps = 600, batch = 1, optimizer = { learning_rate = 1e-3 } }
+    ";
+    std::fs::write(&file, text).unwrap();
+    let begin = |name: &str, overrides: &[&str]| {
+        let run = place.run(name);
+        std::fs::create_dir_all(&run).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let begun = RunConfig::read(&file, &overrides).unwrap();
+        begun.write(&run.join("config.toml")).unwrap();
+        (run, begun)
+    };
+    let resumed = |run: &std::path::Path, overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        Setup::resumed_config(run, &file, &overrides).unwrap()
+    };
+    let minimum = |config: &RunConfig| config.train.optimizer.minimum_learning_rate;
+    let constant = "train.schedule.kind=constant";
+    let wsd = "train.schedule.kind=wsd";
+    let own = "train.optimizer.minimum_learning_rate=5e-5";
+    for (name, overrides, expected) in [
+        ("constant", &[constant][..], None),
+        ("wsd", &[wsd], Some(0.0)),
+        ("wsd-own", &[wsd, own], Some(5e-5)),
+        ("cosine-own", &[own], Some(5e-5)),
+    ] {
+        let (run, begun) = begin(name, overrides);
+        let same = resumed(&run, &[]);
+        assert_eq!(same, begun, "{name}");
+        assert_eq!(minimum(&same), expected, "{name}");
+    }
+    let (run, begun) = begin("wsd-more", &[wsd]);
+    let raised = resumed(&run, &["train.steps=900"]);
+    assert_eq!(begun.differing_keys(&raised), ["train.steps"]);
+    // What is given counts, and another rate has the default for the kind of the run.
+    let given = "train.optimizer.minimum_learning_rate=2e-5";
+    assert_eq!(minimum(&resumed(&run, &[given])), Some(2e-5));
+    let rate = "train.optimizer.learning_rate=1e-5";
+    assert_eq!(minimum(&resumed(&run, &[rate])), Some(0.0));
+    let (run, _) = begin("constant-rate", &[constant]);
+    assert_eq!(minimum(&resumed(&run, &[rate])), None);
+}
+
+#[test]
+fn a_configuration_that_could_not_be_read_again_is_not_written() {
+    let place = Place::new();
+    let run = place.run("run");
+    drop(place.start(&run, &[]).unwrap());
+    let file = run.join("config.toml");
+    let before = std::fs::read(&file).unwrap();
+    let mut config = RunConfig::read(&file, &[]).unwrap();
+    config.train.optimizer.minimum_learning_rate = Some(1.0);
+    let error = config.write(&file).unwrap_err().to_string();
+    assert!(error.contains("minimum_learning_rate"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{Node, read_text};
 use super::problem::{ConfigError, Origin, Problem};
-use super::run::RunConfig;
+use super::run::{RunConfig, write_text};
 
 /// The key of the list in `config.toml`.
 const KEY: &str = "changes";
@@ -90,7 +90,11 @@ pub(crate) fn remove(document: &mut Node) {
 pub(crate) fn read(path: &Path) -> Result<Vec<Change>, ConfigError> {
     let stored: Result<Stored, _> = toml::from_str(&read_text(path)?);
     stored.map(|stored| stored.changes).map_err(|error| {
-        let message = format!("`{KEY}`: {}", error.message());
+        let message = format!(
+            "`{KEY}`: {}; if the values above the first [[{KEY}]] are right, remove it and all that \
+             follows it",
+            error.message()
+        );
         ConfigError::invalid(path, vec![Problem::new(KEY, &Origin::Nowhere, message)])
     })
 }
@@ -98,7 +102,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Change>, ConfigError> {
 /// Writes a configuration with its changes as TOML, atomically.
 ///
 /// # Errors
-/// The file cannot be written, or a path in the configuration is not Unicode.
+/// The file cannot be written, a path in the configuration is not Unicode, or the configuration has
+/// problems.
 pub(crate) fn write(
     path: &Path,
     config: &RunConfig,
@@ -115,8 +120,5 @@ pub(crate) fn write(
         toml::to_string(&Stored { changes }).map_err(|error| unwritable(error.to_string()))?;
     let config = config.to_toml().map_err(unwritable)?;
     let text = format!("{config}\n{changes}");
-    model::files::write_atomically(path, text.as_bytes()).map_err(|source| ConfigError::File {
-        path: path.into(),
-        source,
-    })
+    write_text(path, &text)
 }

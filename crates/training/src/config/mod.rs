@@ -52,7 +52,7 @@ pub(crate) use evaluate::EvaluatedPart;
 pub use evaluate::{EvaluateConfig, EvaluationBatches, EvaluationWindows, SampleConfig};
 pub use model::ModelConfig;
 pub use problem::{ConfigError, Origin, Problem};
-pub(crate) use run::DEFAULT_SEED;
+pub(crate) use run::{DEFAULT_SEED, WINDOWS};
 pub use run::{DataConfig, RunConfig};
 pub use schedule::{DecayShape, ScheduleConfig, ScheduleKind};
 pub use stop::StopConfig;

@@ -18,7 +18,7 @@ use super::train::TrainConfig;
 pub(crate) const DEFAULT_SEED: u64 = 1337;
 
 /// The key of the windows of evaluations.
-const WINDOWS: &str = "train.evaluate.windows";
+pub(crate) const WINDOWS: &str = "train.evaluate.windows";
 
 /// All settings that determine a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,23 @@ impl RunConfig {
         Self::parse(&text, path, &settings)
     }
 
+    /// Whether a configuration file or the overrides of it give a value to a key.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not TOML, or an override cannot be applied.
+    pub(crate) fn is_given(
+        path: &Path,
+        overrides: &[String],
+        key: &str,
+    ) -> Result<bool, ConfigError> {
+        let invalid = |problems| ConfigError::invalid(path, problems);
+        let mut document = document::parse(&read_text(path)?).map_err(invalid)?;
+        for typed in overrides {
+            document::set(&mut document, typed).map_err(|problem| invalid(vec![problem]))?;
+        }
+        Ok(document.get(key.split('.')).is_some())
+    }
+
     /// Reads a configuration from text; errors name it `path`.
     ///
     /// # Errors
@@ -141,16 +158,14 @@ impl RunConfig {
     /// Writes the configuration as TOML, atomically.
     ///
     /// # Errors
-    /// The file cannot be written, or the data path is not Unicode.
+    /// The file cannot be written, the data path is not Unicode, or the configuration has problems, with
+    /// which the file could not be read again.
     pub fn write(&self, path: &Path) -> Result<(), ConfigError> {
         let text = self.to_toml().map_err(|reason| ConfigError::Unwritable {
             path: path.into(),
             reason,
         })?;
-        model::files::write_atomically(path, text.as_bytes()).map_err(|source| ConfigError::File {
-            path: path.into(),
-            source,
-        })
+        write_text(path, &text)
     }
 
     /// Number of tokens in an optimizer step.
@@ -177,4 +192,14 @@ impl RunConfig {
             .cloned()
             .collect()
     }
+}
+
+/// Writes the text of a configuration, atomically, if it can be read again.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), ConfigError> {
+    // A run with a file that cannot be read is lost.
+    RunConfig::parse(text, path, &[])?;
+    model::files::write_atomically(path, text.as_bytes()).map_err(|source| ConfigError::File {
+        path: path.into(),
+        source,
+    })
 }

@@ -16,7 +16,8 @@ pub struct StopConfig {
     /// How much lower than the lowest so far a validation loss must be to count, in nats per token.
     pub threshold: f64,
     /// The run ends after so many minutes of training, summed over all times that it was resumed; never
-    /// if left out.
+    /// if left out. Time before the run had this bound does not count, nor does what a killed process did
+    /// after its last checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
 }

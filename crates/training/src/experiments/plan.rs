@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DATA_FOLDER, DataChoice, Experiment, RUNS_FOLDER};
 use crate::checkpoints::{FOLDER as CHECKPOINTS, LATEST};
-use crate::config::{ConfigError, RunConfig, TrainConfig};
+use crate::config::{ConfigError, RunConfig, TrainConfig, WINDOWS};
 use crate::metrics::Metrics;
 use crate::precision::PrecisionChoice;
 use crate::run_data;
@@ -19,6 +19,14 @@ const HARMLESS: [&str; 3] = [
     "train.checkpoint.every",
     "train.checkpoint.keep",
 ];
+
+/// What to do about a run whose configuration has changed.
+const UNDO: &str = "Undo the change of the experiment file, give the arm another name, or delete the folder \
+                    to train it again";
+
+/// What to do about a run that is older than the key of the windows of evaluations.
+const OLDER_WINDOWS: &str = "An earlier version began this run, which read random windows. To go on with it, \
+                             write train.evaluate.windows = \"random\" under [set] in the experiment file";
 
 /// A run of an experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +59,7 @@ pub enum Status {
 /// A run was begun with another configuration than the experiment's current one.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{}: this run was begun with another configuration:{differences}\n  Undo the change of the experiment \
-     file, give the arm another name, or delete the folder to train it again",
+    "{}: this run was begun with another configuration:{differences}\n  {advice}",
     folder.display()
 )]
 pub struct Changed {
@@ -60,6 +67,8 @@ pub struct Changed {
     pub folder: PathBuf,
     /// The keys with both values, one per line.
     pub differences: String,
+    /// What to do.
+    pub advice: String,
 }
 
 impl Experiment {
@@ -130,22 +139,39 @@ impl PlannedRun {
         if wanted.train.precision == PrecisionChoice::Auto {
             wanted.train.precision = stored.train.precision;
         }
+        let stored_windows_are_given = RunConfig::is_given(&path, &[], WINDOWS)?;
         let (old, new) = (stored.values(), wanted.values());
         let shown = |value: Option<&toml::Value>| {
             value.map_or_else(|| "none".to_string(), ToString::to_string)
         };
-        let differences: String = stored
-            .differing_keys(&wanted)
-            .iter()
-            .filter(|key| !HARMLESS.contains(&key.as_str()))
-            .map(|key| {
-                let (old, new) = (shown(old.get(key)), shown(new.get(key)));
-                format!("\n    {key} was {old}, is {new}")
-            })
-            .collect();
-        Ok((!differences.is_empty()).then(|| Changed {
+        let is_same_set = |key: &str| {
+            let Some(name) = key.strip_prefix("train.evaluate.sets.") else {
+                return false;
+            };
+            let set = |config: &RunConfig| config.train.evaluate.sets.get(name).cloned();
+            let sets = set(&stored).zip(set(&wanted));
+            sets.is_some_and(|(old, new)| run_data::is_same(&self.folder, &old, &new))
+        };
+        let mut keys = stored.differing_keys(&wanted);
+        keys.retain(|key| !HARMLESS.contains(&key.as_str()) && !is_same_set(key));
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let differences = keys.iter().map(|key| {
+            let (old, new) = (shown(old.get(key)), shown(new.get(key)));
+            format!("\n    {key} was {old}, is {new}")
+        });
+        let differences = differences.collect();
+        let of_older = |key: &String| key == WINDOWS && !stored_windows_are_given;
+        let advice = match (keys.iter().any(of_older), keys.iter().all(of_older)) {
+            (_, true) => OLDER_WINDOWS.into(),
+            (true, false) => format!("{OLDER_WINDOWS}. For the rest: {UNDO}"),
+            (false, false) => UNDO.into(),
+        };
+        Ok(Some(Changed {
             folder: self.folder.clone(),
             differences,
+            advice,
         }))
     }
 
@@ -167,6 +193,9 @@ impl PlannedRun {
         let mut stored = self.config.clone();
         let data = &self.config.data.path;
         stored.data.path = run_data::to_store(&self.folder, data, data);
+        for path in stored.train.evaluate.sets.values_mut() {
+            *path = run_data::to_store(&self.folder, path, path);
+        }
         stored.write(&path)
     }
 }

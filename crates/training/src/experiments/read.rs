@@ -332,6 +332,7 @@ impl Reader<'_> {
                 set: self.root.get(format!("arm.{index}.set").split('.')),
             };
             own.apply(&mut document);
+            self.resolve_sets(&mut document);
             document.apply_overrides(&single_value("seed", Value::Integer(seeds[0] as i64)));
             if has_data {
                 // The folder depends on where the experiment's results go.
@@ -340,6 +341,18 @@ impl Reader<'_> {
             document
         };
         arms.iter().enumerate().map(document).collect()
+    }
+
+    /// Makes the evaluation sets that the experiment file itself names relative to it, like all its paths.
+    fn resolve_sets(&self, document: &mut Node) {
+        for set in document.values_mut("train.evaluate.sets") {
+            // Lines of a base file are marked with its name.
+            if let (Value::String(path), Origin::Line(_)) = (&mut set.value, &set.origin)
+                && let Some(resolved) = resolve_path(self.folder, Path::new(path)).to_str()
+            {
+                *path = resolved.into();
+            }
+        }
     }
 
     /// Reports problems of all arms once, and others for each arm that has them.

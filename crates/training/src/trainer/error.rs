@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use data::error::in_shell;
 use model::ConfigProblem;
 
 use super::changeable::{changeable_in_words, is_changeable};
@@ -41,6 +42,26 @@ pub enum TrainError {
         name: String,
         /// What is wrong with its data.
         error: data::error::DataError,
+    },
+    /// A set of `train.evaluate.sets` is no data folder.
+    #[error(
+        "train.evaluate.sets.{name}: {what}; make one with `ldrop data prepare --validation-source {text} \
+         --tokenizer {} --out {}`{}",
+        in_shell(training),
+        in_shell(out),
+        if text == "FILE" { "" } else { ", and name that" }
+    )]
+    NoEvaluationSet {
+        /// The name of the set.
+        name: String,
+        /// What its path is instead.
+        what: String,
+        /// The text to prepare, as it is typed.
+        text: String,
+        /// The data folder of the run.
+        training: PathBuf,
+        /// The data folder to make.
+        out: PathBuf,
     },
     /// A set of `train.evaluate.sets` was made with another tokenizer than the run's data.
     #[error(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::error::DataError;
+use data::error::{DataError, in_shell, suggested_folder};
 use data::{DataFolder, Split, batches};
 
 use super::error::TrainError;
@@ -25,10 +25,7 @@ pub(super) fn open(
 ) -> Result<Vec<EvaluationSet>, TrainError> {
     let sets = config.train.evaluate.sets.iter();
     let sets = sets.map(|(name, path)| {
-        let data = open_set(path, context).map_err(|error| TrainError::EvaluationSet {
-            name: name.clone(),
-            error,
-        })?;
+        let data = open_set(path, context).map_err(|error| unusable(name, error, training))?;
         if !have_one_tokenizer(&data, training)? {
             return Err(TrainError::OtherTokenizer {
                 name: name.clone(),
@@ -42,6 +39,38 @@ pub(super) fn open(
         })
     });
     sets.collect()
+}
+
+/// The error of a set that cannot be opened. A command that makes a set fits the run's data.
+fn unusable(name: &str, error: DataError, training: &DataFolder) -> TrainError {
+    let (what, text, out) = match error {
+        DataError::Missing { path, missing } => (
+            format!(
+                "{} is not a data folder: `{missing}` is missing",
+                path.display()
+            ),
+            "FILE".into(),
+            path,
+        ),
+        DataError::NotPrepared { path, what } => (
+            format!("{} is {what}, not a data folder", path.display()),
+            in_shell(&path),
+            suggested_folder(&path),
+        ),
+        error => {
+            return TrainError::EvaluationSet {
+                name: name.into(),
+                error,
+            };
+        }
+    };
+    TrainError::NoEvaluationSet {
+        name: name.into(),
+        what,
+        text,
+        training: training.path().into(),
+        out,
+    }
 }
 
 fn open_set(path: &Path, context: usize) -> Result<DataFolder, DataError> {

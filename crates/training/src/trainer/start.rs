@@ -21,12 +21,16 @@ use super::{Spent, Trainer};
 use crate::checkpoints::{
     CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState,
 };
-use crate::config::{Change, RunConfig, ScheduleKind, changes};
+use crate::config::{Change, RunConfig, ScheduleKind, TrainConfig, changes};
 use crate::metrics::{EndMetrics, MetricsLog};
 use crate::optimizer::AdamW;
 use crate::precision::PrecisionChoice;
 use crate::run_data;
 use crate::run_folder::{CONFIG_FILE, RunFolder, RunFolderError};
+use crate::schedule::Schedule;
+
+/// The key of the lowest learning rate, which belongs to the schedule.
+const MINIMUM: &str = "train.optimizer.minimum_learning_rate";
 
 /// The parts that a run begins with.
 pub struct Setup<'a> {
@@ -55,15 +59,11 @@ impl Setup<'_> {
         let mut all = unused_by_new_schedule(overrides);
         all.extend_from_slice(overrides);
         let mut config = RunConfig::read_stored(&path, &all)?;
-        let is_stored = |table: &str| {
-            let mut typed = overrides.iter().map(|typed| typed.trim_start());
-            typed.all(|typed| !typed.starts_with(table))
-        };
-        if is_stored("data") {
+        if !is_typed("data.path", overrides) {
             config.data.path = run_data::find(run, &config.data.path);
         }
-        if is_stored("train.evaluate.sets") {
-            for path in config.train.evaluate.sets.values_mut() {
+        for (name, path) in &mut config.train.evaluate.sets {
+            if !is_typed(&format!("train.evaluate.sets.{name}"), overrides) {
                 *path = run_data::find(run, path);
             }
         }
@@ -73,8 +73,9 @@ impl Setup<'_> {
     /// The configuration in `file`, with overrides, for resuming a run.
     ///
     /// Where `file` and the overrides leave the schedule to its defaults, which follow from the
-    /// number of steps, the schedule stays that of the run: so the steps may be raised. Where they do not
-    /// name the windows of evaluations, these stay as well.
+    /// number of steps, the schedule stays that of the run: so the steps may be raised. Its lowest rate
+    /// then stays too, unless they give one or another learning rate. Where they do not name the windows
+    /// of evaluations, these stay as well.
     ///
     /// # Errors
     /// There is no run, or the configuration or the overrides are invalid; all problems are reported.
@@ -85,14 +86,23 @@ impl Setup<'_> {
     ) -> Result<RunConfig, TrainError> {
         let stored = Self::stored_config(run, &[])?;
         let windows = stored.train.evaluate.windows;
-        let mut config = RunConfig::read_with_windows(file, overrides, windows)?;
+        let config = RunConfig::read_with_windows(file, overrides, windows)?;
         let mut defaults = overrides.to_vec();
         defaults.push("train.schedule=".into());
         let has_default_schedule =
             RunConfig::read(file, &defaults)?.train.schedule == config.train.schedule;
-        if has_default_schedule {
-            config.train.schedule = stored.train.schedule;
+        if !has_default_schedule {
+            return Ok(config);
         }
+        // As overrides, so that the other defaults follow from them, and all is checked together.
+        let mut merged = overrides.to_vec();
+        merged.extend(overrides_of("train.schedule.", &stored));
+        let has_same_rate =
+            config.train.optimizer.learning_rate == stored.train.optimizer.learning_rate;
+        if has_same_rate && !RunConfig::is_given(file, overrides, MINIMUM)? {
+            merged.extend(overrides_of(MINIMUM, &stored));
+        }
+        let config = RunConfig::read_with_windows(file, &merged, windows)?;
         Ok(config)
     }
 }
@@ -180,7 +190,7 @@ impl<'a> Trainer<'a> {
             setup.config.train.precision = stored.train.precision;
         }
         let mut notes = Vec::new();
-        if setup.config.train.schedule.warmup != stored.train.schedule.warmup {
+        if setup.config.train.schedule != stored.train.schedule {
             notes.extend(setup.config.train.shorten_warmup());
         }
         let path_to_store = |stored: Option<&PathBuf>, path: &Path, data: &DataFolder| match stored
@@ -217,6 +227,9 @@ impl<'a> Trainer<'a> {
         let steps = setup.config.train.steps;
         if done > steps {
             return Err(TrainError::StepsDone { done, steps });
+        }
+        if done < steps {
+            notes.extend(steps_without_effect(&setup.config.train));
         }
         if !keys.is_empty() {
             let change = Change::new(done, &keys, &stored, &setup.config);
@@ -293,6 +306,12 @@ impl<'a> Trainer<'a> {
         };
         state.config = fingerprint(&config);
         state.stop.resume(&config.train);
+        let mask = model_config.learned_dropout.as_ref();
+        let penalty = mask.and_then(|mask| mask.penalty.as_ref());
+        if penalty.is_none_or(|penalty| penalty.target_kept.is_none()) {
+            // The adaptation to a target that was taken away.
+            state.control = None;
+        }
         if let Some(end) = &state.stop.ended {
             let end = EndMetrics::new(state.step, end);
             notes.push(format!(
@@ -389,6 +408,45 @@ fn initial_state(config: &RunConfig, data: &DataFolder) -> TrainerState {
         config: fingerprint(config),
         ..TrainerState::default()
     }
+}
+
+/// Whether overrides set a key or a table around it.
+fn is_typed(key: &str, overrides: &[String]) -> bool {
+    overrides.iter().any(|typed| {
+        let (typed, _) = typed.split_once('=').unwrap_or((typed, ""));
+        let mut typed = typed.split('.').map(str::trim);
+        let mut parts = key.split('.');
+        typed.all(|part| parts.next() == Some(part))
+    })
+}
+
+/// A note about steps at the end of a run that have a learning rate of 0; none if there are none.
+fn steps_without_effect(train: &TrainConfig) -> Option<String> {
+    let decay = Schedule::new(train).decay?;
+    let steps = train
+        .steps
+        .checked_sub(decay.end)
+        .filter(|&steps| steps > 0)?;
+    (decay.lowest == 0.0).then(|| {
+        format!(
+            "the schedule ends at step {} with a learning rate of 0, so the {steps} steps after it \
+             change nothing; to train longer, move train.schedule.decay_start and \
+             train.schedule.decay_steps with --allow-changes",
+            decay.end
+        )
+    })
+}
+
+/// Overrides that give the keys that begin so the values, or the lack of a value, of a configuration.
+fn overrides_of(keys: &str, config: &RunConfig) -> Vec<String> {
+    let values = config.values();
+    let all = RunConfig::keys().into_iter();
+    all.filter(|key| key.starts_with(keys))
+        .map(|key| {
+            let value = values.get(&key).map(ToString::to_string);
+            format!("{key}={}", value.unwrap_or_default())
+        })
+        .collect()
 }
 
 /// Overrides that remove what a kind of schedule does not use, if these overrides choose one.

@@ -5,10 +5,10 @@ use std::path::Path;
 use learned_dropout_training::checkpoints::OPTIMIZER_FILE;
 use learned_dropout_training::config::{Change, RunConfig, ScheduleKind};
 use learned_dropout_training::metrics::Metrics;
-use learned_dropout_training::trainer::TrainError;
+use learned_dropout_training::trainer::{Setup, TrainError, Trainer};
 
 use crate::support::{Place, finish, train};
-use crate::{learning_rates, metrics};
+use crate::{finish_with_notes, learning_rates, metrics};
 
 const CONSTANT: [&str; 2] = ["train.schedule.kind=constant", "train.schedule.warmup=0"];
 
@@ -214,4 +214,152 @@ fn a_warm_up_that_is_too_long_is_shortened_and_stays_so() {
     drop(finish(place.resume(&run, &["train.steps=8"]).unwrap()));
     let expected = (1..=8).map(|step| (step, 1e-2 * step.min(7) as f64 / 7.0));
     assert!(learning_rates(&run).into_iter().eq(expected));
+}
+
+/// The configuration file of the run has no schedule: that of the run stays, with its rates.
+#[test]
+fn a_file_without_a_schedule_changes_none() {
+    let place = Place::new();
+    let run = place.run("run");
+    let file = place.run("file.toml");
+    begin(&place, &run);
+    let stored = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    // `CONSTANT` was typed, and is not in the file.
+    let schedule = "[train.schedule]\nkind = \"constant\"\nwarmup = 0\n";
+    assert!(stored.contains(schedule), "{stored}");
+    std::fs::write(&file, stored.replace(schedule, "")).unwrap();
+    let setup = |overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        place.setup(Setup::resumed_config(&run, &file, &overrides).unwrap())
+    };
+    drop(Trainer::resume(setup(&[]), &run).unwrap());
+    assert_eq!(changes(&run), []);
+    drop(Trainer::resume_changed(setup(&LOWER), &run).unwrap());
+    assert_eq!(
+        changes(&run)[0].to_string(),
+        "train.optimizer.learning_rate from 0.01 to 0.005"
+    );
+    drop(finish(place.resume(&run, &[]).unwrap()));
+    let rates = learning_rates(&run);
+    let expected = [0.01, 0.01, 0.01, 0.005, 0.005, 0.005];
+    assert!(
+        rates.iter().map(|(_, rate)| *rate).eq(expected),
+        "{rates:?}"
+    );
+}
+
+#[test]
+fn a_warm_up_is_shortened_with_its_schedule() {
+    let place = Place::new();
+    let run = place.run("run");
+    let long = [
+        "train.steps=12",
+        "train.schedule.warmup=9",
+        "train.schedule.decay_steps=12",
+    ];
+    let mut trainer = place.start(&run, &long).unwrap();
+    assert!(train(&mut trainer, Some(3)).0.unwrap().stopped);
+    drop(trainer);
+    let shorter = ["train.schedule.decay_steps=6"];
+    let mut trainer = place.resume_changed(&run, &shorter).unwrap();
+    assert_eq!(trainer.config().train.schedule.warmup, 6);
+    let notes = finish_with_notes(&mut trainer);
+    drop(trainer);
+    assert!(
+        notes[0].starts_with("the warm-up is shortened to 6 steps"),
+        "{notes:?}"
+    );
+    // Step s, the first is 0: (s + 1) / 10 of the rate, then (s + 1) / 7, all of it at the end of the
+    // warm-up, and the minimum after that.
+    let climb = [0.1, 0.2, 0.3, 4.0 / 7.0, 5.0 / 7.0, 6.0 / 7.0, 1.0];
+    let expected = [&climb[..], &[0.1; 5]].concat();
+    let rates = learning_rates(&run);
+    assert_eq!(rates.len(), expected.len());
+    for ((step, rate), expected) in rates.into_iter().zip(expected) {
+        assert!((rate - 1e-2 * expected).abs() < 1e-15, "{step}: {rate}");
+    }
+}
+
+#[test]
+fn steps_after_a_decay_to_nothing_are_told() {
+    let place = Place::new();
+    let run = place.run("run");
+    let wsd = ["train.schedule.kind=wsd", "train.schedule.warmup=0"];
+    let mut trainer = place.start(&run, &wsd).unwrap();
+    assert!(finish_with_notes(&mut trainer).is_empty());
+    drop(trainer);
+    // The same steps again: nothing is left to do.
+    let mut trainer = place.resume(&run, &[]).unwrap();
+    assert!(finish_with_notes(&mut trainer).is_empty());
+    drop(trainer);
+    let mut trainer = place.resume(&run, &["train.steps=8"]).unwrap();
+    let notes = finish_with_notes(&mut trainer);
+    drop(trainer);
+    let expected = "the schedule ends at step 6 with a learning rate of 0, so the 2 steps after it change \
+                    nothing; to train longer, move train.schedule.decay_start and \
+                    train.schedule.decay_steps with --allow-changes";
+    assert_eq!(notes, [expected]);
+    assert_eq!(learning_rates(&run)[6..], [(7, 0.0), (8, 0.0)]);
+    // As advised, from before the end of the decay.
+    let moved = [
+        "train.steps=10",
+        "train.schedule.decay_start=9",
+        "train.schedule.decay_steps=10",
+    ];
+    let mut trainer = place.resume_changed(&run, &moved).unwrap();
+    let notes = finish_with_notes(&mut trainer);
+    assert!(
+        notes.iter().all(|note| !note.contains("change nothing")),
+        "{notes:?}"
+    );
+}
+
+/// Without a target, the coefficient of the configuration counts again.
+#[test]
+fn a_penalty_without_its_target_forgets_the_adaptation() {
+    let place = Place::new();
+    let run = place.run("run");
+    let target = ["model.learned_dropout.penalty.target_kept=0.5"];
+    let mut trainer = place.start(&run, &target).unwrap();
+    assert!(train(&mut trainer, Some(3)).0.unwrap().stopped);
+    assert!(trainer.state().control.is_some());
+    drop(trainer);
+    let none = ["model.learned_dropout.penalty.target_kept="];
+    let mut trainer = place.resume_changed(&run, &none).unwrap();
+    assert_eq!(train(&mut trainer, None).0.unwrap().state.control, None);
+    drop(trainer);
+    let coefficient = |line: Metrics| match line {
+        Metrics::Step(step) => step.penalty_coefficient,
+        _ => None,
+    };
+    let found: Vec<f64> = metrics(&run).into_iter().filter_map(coefficient).collect();
+    assert_eq!(found.len(), 6);
+    assert_ne!(found[2], 0.1);
+    assert_eq!(found[3..], [0.1; 3]);
+}
+
+#[test]
+fn damaged_changes_are_answered_with_what_to_remove() {
+    let place = Place::new();
+    let run = place.run("run");
+    begin(&place, &run);
+    drop(place.resume_changed(&run, &LOWER).unwrap());
+    let file = run.join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("step = 3", "step = -1")).unwrap();
+    let error = place.resume(&run, &[]).err().unwrap().to_string();
+    let advice =
+        "; if the values above the first [[changes]] are right, remove it and all that follows it";
+    assert!(
+        error.contains("`changes`: ") && error.ends_with(advice),
+        "{error}"
+    );
+    // As advised, the run no longer fits its checkpoint, unless the values are those of before.
+    let (values, _) = text.split_once("[[changes]]").unwrap();
+    std::fs::write(
+        &file,
+        values.replace("learning_rate = 0.005", "learning_rate = 0.01"),
+    )
+    .unwrap();
+    drop(finish(place.resume(&run, &[]).unwrap()));
 }

@@ -81,7 +81,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn setup(&self, config: RunConfig) -> Setup<'_> {
+    pub fn setup(&self, config: RunConfig) -> Setup<'_> {
         Setup {
             config,
             data: &self.data,
