@@ -88,14 +88,19 @@ pub(crate) fn remove(document: &mut Node) {
 /// # Errors
 /// The file cannot be read, or the changes in it are damaged.
 pub(crate) fn read(path: &Path) -> Result<Vec<Change>, ConfigError> {
-    let stored: Result<Stored, _> = toml::from_str(&read_text(path)?);
+    let text = read_text(path)?;
+    let stored: Result<Stored, _> = toml::from_str(&text);
     stored.map(|stored| stored.changes).map_err(|error| {
         let message = format!(
             "`{KEY}`: {}; if the values above the first [[{KEY}]] are right, remove it and all that \
              follows it",
             error.message()
         );
-        ConfigError::invalid(path, vec![Problem::new(KEY, &Origin::Nowhere, message)])
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let origin = before.map_or(Origin::Nowhere, |before| {
+            Origin::Line(1 + before.matches('\n').count())
+        });
+        ConfigError::invalid(path, vec![Problem::new(KEY, &origin, message)])
     })
 }
 

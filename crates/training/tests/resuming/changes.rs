@@ -354,6 +354,8 @@ fn damaged_changes_are_answered_with_what_to_remove() {
         error.contains("`changes`: ") && error.ends_with(advice),
         "{error}"
     );
+    let line = text.lines().position(|line| line == "step = 3").unwrap() + 1;
+    assert!(error.contains(&format!("line {line}: ")), "{error}");
     // As advised, the run no longer fits its checkpoint, unless the values are those of before.
     let (values, _) = text.split_once("[[changes]]").unwrap();
     std::fs::write(
