@@ -179,7 +179,7 @@ pub fn suggested_folder(text: &Path) -> PathBuf {
 /// A path as it is typed in a shell.
 pub fn in_shell(path: &Path) -> String {
     let path = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !path.is_empty() && path.chars().all(is_plain) {
         return path;
     }

@@ -55,11 +55,15 @@ pub fn speed(amount: f64, seconds: &[f64]) -> Option<Spread> {
 /// assert_eq!(speed_up(&[2.0], &[1.0, 2.0]), None);
 /// ```
 pub fn speed_up(slow: &[f64], fast: &[f64]) -> Option<Spread> {
-    if slow.len() != fast.len() {
-        return None;
-    }
-    let ratios = slow.iter().zip(fast).map(|(slow, fast)| slow / fast);
-    of_rounds(median(slow) / median(fast), ratios)
+    let ratios = ratios(slow, fast)?;
+    of_rounds(median(slow) / median(fast), ratios.into_iter())
+}
+
+/// The ratio of each round's times. None if they are not as many, or none at all.
+pub(crate) fn ratios(slow: &[f64], fast: &[f64]) -> Option<Vec<f64>> {
+    let is_paired = !slow.is_empty() && slow.len() == fast.len();
+    let ratio = |(slow, fast): (&f64, &f64)| slow / fast;
+    is_paired.then(|| slow.iter().zip(fast).map(ratio).collect())
 }
 
 fn of_rounds(middle: f64, rounds: impl Iterator<Item = f64>) -> Option<Spread> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::reading::is_within;
+
 /// Least similarity of a suggestion to the unknown word, from 0 to 1.
 const ALIKE: f64 = 0.6;
 
@@ -96,7 +98,7 @@ fn nearest_elsewhere(table: &str, key: &str, everywhere: &BTreeSet<String>) -> V
     let mut found: Vec<&String> = found.collect();
     if found.len() > 1 {
         let is_related =
-            |path: &str| is_within(path, table) || is_within(table, table_and_name(path).0);
+            |path: &str| is_in_table(path, table) || is_in_table(table, table_and_name(path).0);
         found.retain(|path| is_related(path));
     }
     if found.len() > MOST_SUGGESTED {
@@ -111,9 +113,8 @@ fn table_and_name(path: &str) -> (&str, &str) {
 }
 
 /// Whether a full path is that of a table (empty: the top level) or leads into it.
-fn is_within(path: &str, table: &str) -> bool {
-    let rest = path.strip_prefix(table);
-    table.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+fn is_in_table(path: &str, table: &str) -> bool {
+    table.is_empty() || is_within(path, table)
 }
 
 /// Words for a message, in backticks and separated by commas.

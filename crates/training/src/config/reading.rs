@@ -80,7 +80,7 @@ pub(crate) fn is_unreadable(key: &str, problems: &[Problem]) -> bool {
 }
 
 /// Whether a key is equal to `whole` or is inside this table or list.
-fn is_within(key: &str, whole: &str) -> bool {
+pub(crate) fn is_within(key: &str, whole: &str) -> bool {
     let rest = key.strip_prefix(whole);
     !whole.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -74,10 +74,11 @@ impl RunConfig {
     ) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
         // What isn't valid TOML is reported below.
-        let names_none =
-            document::parse(&text).is_ok_and(|document| document.get(WINDOWS.split('.')).is_none());
+        let names_none = || {
+            document::parse(&text).is_ok_and(|document| document.get(WINDOWS.split('.')).is_none())
+        };
         let mut settings = overrides.to_vec();
-        if names_none && windows == EvaluationWindows::Random {
+        if windows == EvaluationWindows::Random && names_none() {
             settings.insert(0, format!("{WINDOWS}=random"));
         }
         Self::parse(&text, path, &settings)

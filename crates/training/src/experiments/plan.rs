@@ -139,7 +139,6 @@ impl PlannedRun {
         if wanted.train.precision == PrecisionChoice::Auto {
             wanted.train.precision = stored.train.precision;
         }
-        let stored_windows_are_given = RunConfig::is_given(&path, &[], WINDOWS)?;
         let (old, new) = (stored.values(), wanted.values());
         let shown = |value: Option<&toml::Value>| {
             value.map_or_else(|| "none".to_string(), ToString::to_string)
@@ -162,6 +161,7 @@ impl PlannedRun {
             format!("\n    {key} was {old}, is {new}")
         });
         let differences = differences.collect();
+        let stored_windows_are_given = RunConfig::is_given(&path, &[], WINDOWS)?;
         let of_older = |key: &String| key == WINDOWS && !stored_windows_are_given;
         let advice = match (keys.iter().any(of_older), keys.iter().all(of_older)) {
             (_, true) => OLDER_WINDOWS.into(),

@@ -27,6 +27,8 @@ mod write;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use data::error::in_shell;
+
 use crate::experiments::{ArmOutline, Chart, ChartKind, Outline, SearchRecord, Table, run_folder};
 use crate::run_folder::CONFIG_FILE;
 
@@ -289,16 +291,16 @@ impl Section {
                 let threads = threads.map_or(String::new(), |of| format!(" --threads {of}"));
                 vec![format!(
                     "ldrop experiment {} --out {}{threads}",
-                    quoted(&self.outline.file),
-                    quoted(folder)
+                    in_shell(&self.outline.file),
+                    in_shell(folder)
                 )]
             }
             None => {
                 let command = |run: &RunRecord| {
                     format!(
                         "ldrop train --config {} --out {}",
-                        quoted(&run.folder.join(CONFIG_FILE)),
-                        quoted(&run.folder.with_extension("again"))
+                        in_shell(&run.folder.join(CONFIG_FILE)),
+                        in_shell(&run.folder.with_extension("again"))
                     )
                 };
                 let runs = self.runs().map(|(_, run)| run);
@@ -321,17 +323,6 @@ fn run_name(folder: &Path) -> String {
         // A run of an experiment: its seed alone would say little.
         Some(arm) if name.starts_with("seed-") => format!("{}/{name}", of(arm)),
         _ => name,
-    }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a report says about the search for settings before an experiment's runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -78,16 +78,9 @@ impl Section {
     /// each arm. None if nothing was searched for.
     pub fn search_table(&self, most: usize) -> Option<DataTable> {
         let search = self.search.as_ref()?;
-        let keys: Vec<Value> = search
-            .arms
-            .iter()
-            .flat_map(|arm| arm.values().into_keys())
-            .map(Value::from)
-            .collect();
-        let keys: Vec<&str> = distinct(keys.iter())
-            .into_iter()
-            .filter_map(Value::as_str)
-            .collect();
+        let mut seen = HashSet::new();
+        let keys = search.arms.iter().flat_map(|arm| arm.values().into_keys());
+        let keys: Vec<&str> = keys.filter(|key| seen.insert(*key)).collect();
         let words = |before: &[&str], keys: &[&str], after: &[&str]| {
             let all = before.iter().chain(keys).chain(after);
             all.map(|word| (*word).to_string()).collect()

@@ -5,6 +5,7 @@ use super::arm::Arm;
 use super::run_record::RunRecord;
 use super::spread::Spread;
 use crate::experiments::Measurement;
+use crate::median::median;
 use crate::rounds;
 
 /// Which benchmark, and with which share of inputs taken as 0.
@@ -48,7 +49,7 @@ impl Benchmark<'_> {
             let measured = self.of(run)?;
             let ratio = measured.number(&["speed_up"])?;
             let (dense, sparse) = (measured.seconds("dense"), measured.seconds("sparse"));
-            let ratios = ratios(&dense, &sparse).unwrap_or(vec![ratio]);
+            let ratios = rounds::ratios(&dense, &sparse).unwrap_or(vec![ratio]);
             Some((ratio, ratios))
         }))
     }
@@ -65,21 +66,10 @@ impl Benchmark<'_> {
             let (fast, slow) = (self.of(run)?, self.of(of_other)?);
             let is_together = fast.together == slow.together && fast.together.contains(&other.name);
             let (slow, fast) = (slow.seconds("sparse"), fast.seconds("sparse"));
-            let ratio = rounds::speed_up(&slow, &fast).filter(|_| is_together)?;
-            Some((ratio.mean, ratios(&slow, &fast)?))
+            let ratios = rounds::ratios(&slow, &fast).filter(|_| is_together)?;
+            Some((median(&slow) / median(&fast), ratios))
         }))
     }
-}
-
-/// The ratio of each round; none without rounds.
-fn ratios(slow: &[f64], fast: &[f64]) -> Option<Vec<f64>> {
-    let is_paired = !slow.is_empty() && slow.len() == fast.len();
-    is_paired.then(|| {
-        slow.iter()
-            .zip(fast)
-            .map(|(slow, fast)| slow / fast)
-            .collect()
-    })
 }
 
 /// The mean of the values of several models, and how far all their rounds lie apart.

@@ -10,7 +10,7 @@ use super::{ArmTable, Reader, single_value};
 use crate::config::document::{Node, Value};
 use crate::config::keys::with_tables;
 use crate::config::nearest::nearest;
-use crate::config::reading::{MOST_PROBLEMS, add_check_problems};
+use crate::config::reading::{MOST_PROBLEMS, add_check_problems, is_within};
 use crate::config::{EvaluatedPart, Problem, RunConfig};
 use crate::experiments::search::{Candidate, Search};
 use crate::experiments::sweep::{
@@ -388,12 +388,6 @@ fn collect_lists<'a>(node: &'a Node, path: &str, into: &mut Vec<(String, &'a Nod
             _ => into.push((key, node)),
         }
     }
-}
-
-/// Whether a key is that of a table or of something in it.
-fn is_within(key: &str, table: &str) -> bool {
-    let rest = key.strip_prefix(table);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// What is wrong with the values of a key.
