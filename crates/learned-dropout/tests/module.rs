@@ -18,7 +18,7 @@ fn config(width: usize) -> LearnedDropoutConfig {
 fn module(width: usize, device: &Device) -> LearnedDropout {
     let shift_init = std::f64::consts::FRAC_PI_2;
     config(width)
-        .with_function(MaskFunction::Cosine(Cosine { shift_init }))
+        .with_function(MaskFunction::Cosine(Cosine { shift_init, ..Cosine::default() }))
         .init(device)
 }
 
@@ -231,7 +231,7 @@ fn settings_that_make_no_module_are_refused_by_name() {
             ..Fourier::default()
         })
     };
-    let cosine = |shift_init| MaskFunction::Cosine(Cosine { shift_init });
+    let cosine = |shift_init| MaskFunction::Cosine(Cosine { shift_init, ..Cosine::default() });
     let cases = [
         (new(0, 4), "width"),
         (new(8, 0), "heads"),

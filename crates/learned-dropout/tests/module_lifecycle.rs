@@ -13,7 +13,7 @@ use support::{device, random, read};
 fn module(device: &Device) -> LearnedDropout {
     let shift_init = std::f64::consts::FRAC_PI_2;
     LearnedDropoutConfig::new(8, 2)
-        .with_function(MaskFunction::Cosine(Cosine { shift_init }))
+        .with_function(MaskFunction::Cosine(Cosine { shift_init, ..Cosine::default() }))
         .with_seed(Some(7))
         .init(device)
 }
@@ -165,7 +165,7 @@ fn modules_of_one_configuration_differ() {
 fn noise_can_fade_to_the_threshold() {
     let device = device().autodiff();
     // Masks near 0.68: noise with a spread of 0.25 around 0.5 stays below them.
-    let function = MaskFunction::Cosine(Cosine { shift_init: 1.2 });
+    let function = MaskFunction::Cosine(Cosine { shift_init: 1.2, ..Cosine::default() });
     let config = module(&device).config().clone().with_function(function);
     let dropout = config.with_noise_steps(Some(4)).init(&device);
     // For each pass, whether the rounding is that of the threshold.

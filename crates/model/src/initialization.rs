@@ -3,7 +3,6 @@
 use kernels::random::Philox;
 
 use crate::config::TransformerConfig;
-use crate::function::SHIFT;
 use crate::layout::layout;
 use crate::pass::{NoiseKey, OUTSIDE_BLOCKS, Purpose};
 use crate::tensor_spec::{TensorRole, TensorSpec};
@@ -45,32 +44,23 @@ impl NormalValues {
     }
 }
 
-/// Whether a linear layer follows the attention of the masks.
-fn masks_have_rank(config: &TransformerConfig) -> bool {
-    let mask = config.learned_dropout.as_ref();
-    mask.is_some_and(|mask| mask.rank.is_some())
-}
-
 /// Initial weights of a transformer: matrices from `N(0, 0.02²)`, the projections that write to
 /// the residual stream from `N(0, 0.02² / (2 · layers))`, those of masks with a rank from
-/// `N(0, 1 / inputs)`, norms 1, and the parameters of mask functions with the values that those define.
+/// `N(0, 1 / inputs)`, norms 1, thresholds 0, and the parameters of mask functions with the values that those
+/// define.
 pub fn initial_weights(config: &TransformerConfig, seed: u64) -> Weights {
     let mut normal = NormalValues::new(seed);
     let residual = DEVIATION / ((2 * config.layers) as f64).sqrt();
-    let with_rank = masks_have_rank(config);
     let mut initial = |spec: &TensorSpec| -> Vec<f32> {
         let count = spec.shape.iter().product();
         let deviation = match spec.role {
             TensorRole::NormScale => return vec![1.0; count],
             TensorRole::MaskFunction(parameter) => return vec![parameter.initial as f32; count],
+            TensorRole::MaskThreshold => return vec![0.0; count],
             TensorRole::ResidualProjection => residual,
-            TensorRole::MaskAttention | TensorRole::MaskProjection if with_rank => {
-                scale_preserving_deviation(spec.shape[1])
-            }
-            TensorRole::Weight
-            | TensorRole::MaskEmbedding
-            | TensorRole::MaskAttention
-            | TensorRole::MaskProjection => DEVIATION,
+            TensorRole::MaskAttention { deviation, .. }
+            | TensorRole::MaskProjection { deviation } => deviation,
+            TensorRole::Weight | TensorRole::MaskEmbedding => DEVIATION,
         };
         normal.next(count, deviation)
     };
@@ -113,7 +103,7 @@ pub fn continued_weights(
                     found.shape, tensor.shape
                 ));
             }
-            None if role.belongs_to_one_mask() => keep_all(role, tensor, config),
+            None if role.belongs_to_one_mask() => keep_all(role, tensor),
             None if role == TensorRole::MaskEmbedding => {}
             None => return Err(format!("no tensor `{name}`")),
         }
@@ -126,25 +116,25 @@ pub fn continued_weights(
     }
 }
 
-/// Makes the output of a mask's attention small and its shift 0. Other parameters of its function keep
-/// their initial values.
-fn keep_all(role: TensorRole, tensor: &mut HostTensor, config: &TransformerConfig) {
+/// Makes the output of a mask's generator small and gives the parameters of its function values with which it
+/// is nearly 1. A threshold keeps its initial value.
+fn keep_all(role: TensorRole, tensor: &mut HostTensor) {
     let values = &mut tensor.values[..];
     let shrunk = match role {
         TensorRole::MaskFunction(parameter) => {
-            if parameter.name == SHIFT {
-                values.fill(0.0);
-            }
+            values.fill(parameter.nearly_open as f32);
             return;
         }
-        TensorRole::MaskProjection => values,
-        // With a rank, it is enough to shrink the projection after the attention.
-        _ if masks_have_rank(config) => return,
-        // Only the value projection: the last third of queries, keys and values.
-        _ => {
+        TensorRole::MaskProjection { .. } => values,
+        // Only the value projection: the last third of queries, keys and values. It is enough to shrink the
+        // projection after the attention, where there is one.
+        TensorRole::MaskAttention {
+            makes_values: true, ..
+        } => {
             let first = values.len() / 3 * 2;
             &mut values[first..]
         }
+        _ => return,
     };
     for value in shrunk {
         *value *= NEARLY_OPEN_SCALE;

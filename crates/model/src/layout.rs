@@ -24,12 +24,11 @@ pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + 
         ]
     });
     let masks = move |layer: usize, in_blocks: bool| {
-        let function = config.learned_dropout.as_ref().map(|mask| &mask.function);
-        config
-            .mask_shapes()
+        let shapes = config.mask_shapes(layer);
+        shapes
             .filter(move |mask| mask.site.is_in_blocks() == in_blocks)
-            .zip(function.into_iter().cycle())
-            .flat_map(move |(mask, function)| mask.tensors(layer, function))
+            .zip(config.learned_dropout.iter().cycle())
+            .flat_map(move |(shape, masks)| shape.tensors(layer, &masks.for_site(shape.site)))
     };
     let blocks = (0..config.layers).flat_map(move |layer| {
         let spec = |name: &str, shape: &[usize], role| {
@@ -46,7 +45,7 @@ pub fn layout(config: &TransformerConfig) -> impl Iterator<Item = TensorSpec> + 
             ),
             spec("feed_forward_norm.weight", &[width], NormScale),
         ];
-        let feed_forward = config.feed_forward.layout(width).into_iter();
+        let feed_forward = config.feed_forward.layout(width, layer).into_iter();
         specs.extend(feed_forward.map(|one| {
             let name = format!("feed_forward.{}", one.name);
             spec(&name, &one.shape, one.role)

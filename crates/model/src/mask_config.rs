@@ -2,11 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use crate::function::MaskFunction;
+use crate::generator::Generator;
+use crate::mask_control::MaskControl;
 use crate::penalty::Penalty;
 use crate::problem::ConfigProblem;
 use crate::rounding::{Rounding, SIGMOID_SCALE};
-use crate::site::{MaskInput, Sites};
+use crate::site::{MaskInput, Site, Sites};
+use crate::site_settings::SiteSettings;
 
 /// Which gradients pass through the rounding to the mask and to the masked values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +30,16 @@ pub enum MaskGradient {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskConfig {
-    /// The sites of masks. All masks share the other settings; each has its own weights.
+    /// The sites of masks. All masks share the other settings, except for those in `at`; each has its own
+    /// weights.
     pub site: Sites,
     /// What the masks are computed from.
     pub input: MaskInput,
     /// Whether the gradient stops at the mask's input.
     pub detach_input: bool,
+    /// What computes the values that the mask function takes.
+    #[serde(skip_serializing_if = "is_attention")]
+    pub generator: Generator,
     /// Width of the masks' attention, which a linear layer then projects to the mask's values. If left
     /// out, the attention is as wide as its input and its output is the mask's values.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,9 +52,9 @@ pub struct MaskConfig {
     /// the width of the masks' attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<usize>,
-    /// Maps the attention's output to [0, 1].
+    /// Maps the generator's output to `M`.
     pub function: MaskFunction,
-    /// How the mask is rounded to {0, 1}.
+    /// How the mask is rounded.
     pub rounding: Rounding,
     /// Number of optimizer steps over which the noise of the stochastic rounding fades linearly to none;
     /// after that it rounds at 0.5. If left out, the noise does not fade.
@@ -53,16 +62,26 @@ pub struct MaskConfig {
     pub noise_steps: Option<u64>,
     /// Steepness of the two sigmoid roundings; the others do not use it.
     pub sigmoid_scale: f64,
-    /// Which gradients pass through the rounding.
+    /// Which gradients pass through the rounding. Those of [`Rounding::Carried`] are always kept-only.
     #[serde(skip_serializing_if = "is_exact")]
     pub gradient: MaskGradient,
-    /// The penalty on the mask in the training loss; none if left out.
+    /// What holds the kept share of a mask at a target without a term of the loss; none if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<MaskControl>,
+    /// The penalty in the training loss on the masks without a control; none if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalty: Option<Penalty>,
+    /// Settings of the masks at single sites, where they differ from the others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub at: BTreeMap<Site, SiteSettings>,
 }
 
 fn is_one(value: &usize) -> bool {
     *value == 1
+}
+
+fn is_attention(generator: &Generator) -> bool {
+    *generator == Generator::Attention
 }
 
 fn is_exact(gradient: &MaskGradient) -> bool {
@@ -77,6 +96,7 @@ impl Default for MaskConfig {
             site: Sites::default(),
             input: MaskInput::Hidden,
             detach_input: false,
+            generator: Generator::Attention,
             rank: None,
             group: 1,
             heads: None,
@@ -85,12 +105,45 @@ impl Default for MaskConfig {
             noise_steps: None,
             sigmoid_scale: SIGMOID_SCALE,
             gradient: MaskGradient::Exact,
+            control: None,
             penalty: None,
+            at: BTreeMap::new(),
         }
     }
 }
 
 impl MaskConfig {
+    /// The settings of the masks at one site, with its own settings in their place.
+    ///
+    /// ```
+    /// use learned_dropout_model::site_settings::SiteSettings;
+    /// use learned_dropout_model::{MaskConfig, Rounding, Site};
+    /// let heads = SiteSettings { rounding: Some(Rounding::Carried), ..SiteSettings::default() };
+    /// let masks = MaskConfig {
+    ///     site: vec![Site::AttentionHeads, Site::FeedForwardHidden].into(),
+    ///     at: [(Site::AttentionHeads, heads)].into(),
+    ///     ..MaskConfig::default()
+    /// };
+    /// assert_eq!(masks.for_site(Site::AttentionHeads).rounding, Rounding::Carried);
+    /// assert_eq!(masks.for_site(Site::FeedForwardHidden).rounding, Rounding::Stochastic);
+    /// ```
+    pub fn for_site(&self, site: Site) -> Self {
+        let all = Self {
+            site: site.into(),
+            at: BTreeMap::new(),
+            ..self.clone()
+        };
+        match self.at.get(&site) {
+            Some(own) => own.over(&all),
+            None => all,
+        }
+    }
+
+    /// Whether gradients reach a mask only through kept values.
+    pub fn is_kept_only(&self) -> bool {
+        self.gradient == MaskGradient::KeptOnly || self.rounding == Rounding::Carried
+    }
+
     /// The spread of the stochastic rounding's noise around 0.5 at an optimizer step (the first is
     /// 0): 1 is uniform noise in [0, 1), 0 none.
     ///
@@ -117,6 +170,16 @@ impl MaskConfig {
         } else if !matches!(self.input, MaskInput::Hidden | MaskInput::Embedding) {
             let expected = "expected \"hidden\" or \"embedding\"";
             problem("input", &self.input.name(), expected)
+        } else if !self.at.is_empty() {
+            problem("at", &"given", "expected none")
+        } else if self.generator != Generator::Attention {
+            let expected = "expected \"attention\"";
+            problem("generator", &self.generator.name(), expected)
+        } else if let Some(control) = &self.control {
+            problem("control.kind", &control.name(), "expected none")
+        } else if self.rounding == Rounding::Carried {
+            let expected = "expected another rounding than \"carried\"";
+            problem("rounding", &"carried", expected)
         } else if let Some(rank) = self.rank {
             problem("rank", &rank, "expected none")
         } else if self.group != 1 {

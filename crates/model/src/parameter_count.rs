@@ -29,7 +29,7 @@ impl TransformerConfig {
     }
 
     /// Counts one block and multiplies, instead of naming every tensor: a configuration that was not
-    /// checked yet may have millions of layers.
+    /// checked yet may have millions of layers. Where layers differ, a list in the configuration is as long.
     pub(crate) fn parameters_wide(&self) -> u128 {
         let count = |layers: usize| -> u128 {
             let config = Self {
@@ -45,6 +45,9 @@ impl TransformerConfig {
                 })
                 .sum()
         };
+        if self.feed_forward.differs_by_layer() {
+            return count(self.layers);
+        }
         let without_blocks = count(0);
         without_blocks + self.layers as u128 * (count(1) - without_blocks)
     }

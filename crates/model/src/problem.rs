@@ -88,6 +88,14 @@ impl Checks {
         self.problems.push(ConfigProblem::new(key, found, expected));
     }
 
+    /// Records a problem with the value of a key unless the same one was recorded.
+    pub(crate) fn wrong_once(&mut self, key: &str, found: &str, expected: &str) {
+        let problem = ConfigProblem::new(format!("{}{key}", self.tables), found, expected);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
     /// Records a problem with the value of a key unless `right` is true.
     pub fn ensure(
         &mut self,

@@ -24,6 +24,10 @@ pub enum Rounding {
     SigmoidDetached,
     /// `M` itself, in training and at inference.
     None,
+    /// The gate carries its value: `max(0, 2 M − 1 − θ)`, in training and at inference. `θ` is the
+    /// mask's threshold, 0 if it has no [control](crate::mask_control::MaskControl). The gradient is 2 where the value
+    /// is kept, and 0 where it is dropped.
+    Carried,
 }
 
 impl Rounding {
@@ -32,7 +36,13 @@ impl Rounding {
         matches!(self, Self::Stochastic | Self::Threshold)
     }
 
-    /// How the kernels round in this pass; none if they cannot.
+    /// Whether a dropped value is exactly 0, so that what it multiplies need not be computed.
+    pub fn drops_whole(&self) -> bool {
+        self.is_binary() || *self == Self::Carried
+    }
+
+    /// How the kernels round in this pass; none if they cannot. This is the rounding of a mask without a
+    /// threshold of its own.
     pub fn keep(&self, pass: &Pass, place: Place) -> Option<Keep> {
         match (self, pass) {
             (Self::Stochastic, Pass::Train(key)) => Some(Keep::Random(key.stream_at(place))),

@@ -35,11 +35,21 @@ pub enum TensorRole {
     /// A matrix of the attention that computes the common input of all masks.
     MaskEmbedding,
     /// Queries, keys and values of a mask's attention.
-    MaskAttention,
-    /// Projects the output of a mask's attention to the mask's values.
-    MaskProjection,
-    /// A learned parameter of a mask function.
+    MaskAttention {
+        /// The standard deviation of the initial values.
+        deviation: f64,
+        /// Whether its output is the mask's values, without a projection.
+        makes_values: bool,
+    },
+    /// The linear layer that makes a mask's values, from the output of the mask's attention or from the input.
+    MaskProjection {
+        /// The standard deviation of the initial values.
+        deviation: f64,
+    },
+    /// A parameter of a mask function.
     MaskFunction(FunctionParameter),
+    /// The threshold of a mask with a control. It is not trained.
+    MaskThreshold,
 }
 
 impl TensorRole {
@@ -47,7 +57,10 @@ impl TensorRole {
     pub fn belongs_to_one_mask(self) -> bool {
         matches!(
             self,
-            Self::MaskAttention | Self::MaskProjection | Self::MaskFunction(_)
+            Self::MaskAttention { .. }
+                | Self::MaskProjection { .. }
+                | Self::MaskFunction(_)
+                | Self::MaskThreshold
         )
     }
 }

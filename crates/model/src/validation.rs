@@ -1,8 +1,10 @@
 //! Checks of a model's configuration. They report all problems at once.
 
 use crate::config::{ModelConfig, TransformerConfig};
-use crate::feed_forward::FeedForwardConfig;
+use crate::function::MaskFunction;
+use crate::generator::Generator;
 use crate::mask_config::{MaskConfig, MaskGradient};
+use crate::mask_control::MaskControl;
 use crate::mask_shape::{MaskShape, channels};
 use crate::problem::{Allowed, Checks, ConfigProblem, LARGEST_DIMENSION, above};
 use crate::rounding::Rounding;
@@ -33,7 +35,9 @@ impl TransformerConfig {
         checks.range("layers", self.layers, sizes);
         let rates = Allowed::from(0.0..1.0).called("a rate");
         checks.range("dropout", self.dropout, rates);
-        checks.table("feed_forward", |checks| self.feed_forward.check(checks));
+        checks.table("feed_forward", |checks| {
+            self.feed_forward.check(self.layers, checks)
+        });
         if let Some(mask) = &self.learned_dropout {
             checks.table("learned_dropout", |checks| mask.check(self, checks));
         }
@@ -97,6 +101,30 @@ impl ModelConfig {
 impl MaskConfig {
     fn check(&self, model: &TransformerConfig, checks: &mut Checks) {
         self.check_places(model, checks);
+        for site in self.site.iter() {
+            self.check_site(site, model, checks);
+        }
+        for &site in self.at.keys() {
+            if !self.site.contains(site) {
+                let found = format!("given for {site}");
+                let expected = format!(
+                    "there are no masks at {site}; add it to `site` or leave its table out"
+                );
+                checks.wrong("at", found, expected);
+            }
+        }
+        if let Some(penalty) = &self.penalty {
+            checks.table("penalty", |checks| penalty.check(checks));
+            let mut sites = self.site.iter();
+            let all_controlled = sites.all(|site| self.for_site(site).control.is_some());
+            let expected = "masks with a control have no penalty, and all have one: leave out either \
+                            `penalty` or `control`";
+            checks.ensure(!all_controlled, "penalty", "given", expected);
+        }
+    }
+
+    /// Records problems with settings that do not depend on the sizes of the model.
+    fn check_settings(&self, checks: &mut Checks) {
         checks.table("function", |checks| self.function.check(checks));
         check_rounding(
             self.rounding,
@@ -105,9 +133,7 @@ impl MaskConfig {
             self.noise_steps,
             checks,
         );
-        if let Some(penalty) = &self.penalty {
-            checks.table("penalty", |checks| penalty.check(checks));
-        }
+        check_threshold(&self.function, self.rounding, self.control.as_ref(), checks);
     }
 
     /// Records problems with the sites and the inputs of the masks in this model.
@@ -128,39 +154,76 @@ impl MaskConfig {
             checks.wrong("input", self.input.name(), expected);
         }
         let feed_forward = &model.feed_forward;
-        let dense = matches!(feed_forward, FeedForwardConfig::Dense(_));
-        if self.site.contains(Site::FeedForwardHidden) && !dense {
+        if self.site.contains(Site::FeedForwardHidden) && !feed_forward.has_hidden_units() {
             let expected = format!(
-                "only the dense feed-forward has hidden units for a mask; \"{}\" decides by itself \
-                 what it computes: choose another site or feed_forward.kind = \"dense\"",
+                "experts have no hidden units for a mask; \"{}\" decides by itself what it \
+                 computes: choose another site, or feed_forward.kind = \"dense\" or \"relu\"",
                 feed_forward.name()
             );
             checks.wrong("site", &self.site, expected);
-        }
-        let before = checks.problems().len();
-        checks.range("group", self.group, 1..=LARGEST_DIMENSION);
-        checks.range("rank", self.rank, 1..=LARGEST_DIMENSION);
-        if checks.problems().len() > before {
-            return;
         }
         if self.group > 1 && !sites.is_empty() && sites.iter().all(|site| site.is_per_head()) {
             let expected = format!("expected 1: masks at {} have one value per head", self.site);
             checks.wrong("group", self.group, expected);
         }
-        for site in sites {
-            self.check_shape(site, model, checks);
+    }
+
+    /// Records problems with the settings of the masks at a site: where the site has a setting of its own, under
+    /// its key there, otherwise under the key of all masks.
+    fn check_site(&self, site: Site, model: &TransformerConfig, checks: &mut Checks) {
+        let mut found = Checks::default();
+        let settings = self.for_site(site);
+        settings.check_shapes(site, model, &mut found);
+        settings.check_settings(&mut found);
+        for problem in found.problems() {
+            let setting = problem.key.split('.').next().unwrap_or_default();
+            let is_own = self.at.get(&site).is_some_and(|own| own.has(setting));
+            let key = match is_own {
+                true => format!("at.{site}.{}", problem.key),
+                false => problem.key.clone(),
+            };
+            checks.wrong_once(&key, &problem.found, &problem.expected);
         }
     }
 
-    /// Records problems with the sizes of the mask at a site.
-    fn check_shape(&self, site: Site, model: &TransformerConfig, checks: &mut Checks) {
-        let channels = channels(site, model);
+    /// Records problems with the sizes of the masks at a site.
+    fn check_shapes(&self, site: Site, model: &TransformerConfig, checks: &mut Checks) {
+        let before = checks.problems().len();
+        checks.range("group", self.group, 1..=LARGEST_DIMENSION);
+        checks.range("rank", self.rank, 1..=LARGEST_DIMENSION);
+        if self.generator == Generator::Linear {
+            let expected = "only the generator \"attention\" has one; leave it out";
+            for (key, value) in [("rank", self.rank), ("heads", self.heads)] {
+                if let Some(value) = value {
+                    checks.wrong(key, value, expected);
+                }
+            }
+        }
+        let differs = site == Site::FeedForwardHidden && model.feed_forward.differs_by_layer();
+        let layers = if differs { model.layers } else { 1 };
+        for layer in 0..layers {
+            if checks.problems().len() > before {
+                return;
+            }
+            self.check_shape(site, layer, model, checks);
+        }
+    }
+
+    /// Records problems with the sizes of the mask at a site of a layer.
+    fn check_shape(
+        &self,
+        site: Site,
+        layer: usize,
+        model: &TransformerConfig,
+        checks: &mut Checks,
+    ) {
+        let channels = channels(site, model, layer);
         if !site.is_per_head() && !channels.is_multiple_of(self.group) {
             let expected = format!("expected a divisor of the {channels} channels at {site}");
             checks.wrong("group", self.group, expected);
             return;
         }
-        let shape = MaskShape::new(model, self, site);
+        let shape = MaskShape::new(model, self, site, layer);
         if !shape.projected && shape.input != shape.values {
             let expected = format!(
                 "give the width of the masks' attention, for example {}: without it the attention \
@@ -173,11 +236,12 @@ impl MaskConfig {
             );
             checks.wrong("rank", "missing", expected);
         }
-        let heads = shape.heads;
-        if self.heads.is_some() && (heads == 0 || !shape.attention.is_multiple_of(heads)) {
+        if let (Some(heads), Some(attention)) = (self.heads, shape.attention)
+            && (heads == 0 || !attention.width.is_multiple_of(heads))
+        {
             let expected = format!(
                 "expected a divisor of {}, the width of the masks' attention at {site}",
-                shape.attention
+                attention.width
             );
             checks.wrong("heads", heads, expected);
         }
@@ -195,9 +259,9 @@ pub fn check_rounding(
 ) {
     let scales = above(0.0).advice("the original write-up uses 60");
     checks.range("sigmoid_scale", sigmoid_scale, scales);
-    let gradient_fits = gradient == MaskGradient::Exact || rounding.is_binary();
+    let gradient_fits = gradient == MaskGradient::Exact || rounding.drops_whole();
     let expected = "only the roundings \"stochastic\" and \"threshold\" drop values whole; choose \
-                    one of them or gradient = \"exact\"";
+                    one of them or gradient = \"exact\"; \"carried\" always has such gradients";
     checks.ensure(gradient_fits, "gradient", "kept-only", expected);
     if let Some(steps) = noise_steps {
         let noisy = rounding == Rounding::Stochastic;
@@ -207,6 +271,27 @@ pub fn check_rounding(
             let advice = "for no noise at all, rounding = \"threshold\"";
             checks.range("noise_steps", steps, Allowed::from(1..).advice(advice));
         }
+    }
+}
+
+/// Records problems with what is compared with a threshold: the rounding and the control that go with a mask
+/// function.
+pub fn check_threshold(
+    function: &MaskFunction,
+    rounding: Rounding,
+    control: Option<&MaskControl>,
+    checks: &mut Checks,
+) {
+    let compares = matches!(rounding, Rounding::Threshold | Rounding::Carried);
+    if !function.is_bounded() && !compares {
+        let expected = "its values can lie outside [0, 1]; it goes with rounding = \"carried\" or \
+                        \"threshold\"";
+        checks.wrong("function.kind", function.name(), expected);
+    }
+    if let Some(control) = control {
+        checks.table("control", |checks| control.check(checks));
+        let expected = "a threshold moves only with rounding = \"carried\" or \"threshold\"";
+        checks.ensure(compares, "control.kind", control.name(), expected);
     }
 }
 

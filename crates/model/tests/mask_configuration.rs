@@ -3,6 +3,7 @@
 use learned_dropout_model::function::Fourier;
 use learned_dropout_model::initialization::{continued_weights, initial_weights};
 use learned_dropout_model::layout::layout;
+use learned_dropout_model::mask_shape::AttentionShape;
 use learned_dropout_model::model_folder;
 use learned_dropout_model::tensor_spec::TensorSpec;
 use learned_dropout_model::{
@@ -198,10 +199,10 @@ fn groups_without_a_rank_fit_where_they_are_as_many_as_channels() {
         ..MaskConfig::default()
     });
     config.validate().unwrap();
-    let shape = config.mask_shape(Site::FeedForwardHidden).unwrap();
+    let shape = config.mask_shape(Site::FeedForwardHidden, 0).unwrap();
     assert_eq!(
         (shape.values, shape.attention, shape.projected),
-        (8, 8, false)
+        (8, Some(AttentionShape { width: 8, heads: 2 }), false)
     );
 }
 
@@ -212,7 +213,8 @@ fn heads_of_a_narrow_generator_are_those_that_divide_both() {
             rank: Some(rank),
             ..MaskConfig::default()
         });
-        config.mask_shape(Site::FeedForwardOutput).unwrap().heads
+        let shape = config.mask_shape(Site::FeedForwardOutput, 0).unwrap();
+        shape.attention.unwrap().heads
     };
     assert_eq!([1, 2, 3, 6, 16].map(heads), [1, 2, 1, 2, 2]);
 }

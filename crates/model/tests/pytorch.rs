@@ -143,7 +143,10 @@ fn objects_of_unknown_classes_and_views_of_several_types() {
     );
     assert_eq!(
         masks.function,
-        MaskFunction::Cosine(Cosine { shift_init: 1.5 })
+        MaskFunction::Cosine(Cosine {
+            shift_init: 1.5,
+            ..Cosine::default()
+        })
     );
     assert_eq!(masks.rounding, Rounding::Stochastic);
     assert_eq!(masks.sigmoid_scale, 60.0);

@@ -4,12 +4,14 @@
 
 mod auxiliary;
 mod dense;
+mod hidden;
 mod mixture_of_experts;
 mod relu;
 mod relu_routed_experts;
 
 pub use auxiliary::{AdaptiveCoefficient, Coefficient};
 pub use dense::Dense;
+pub use hidden::Hidden;
 pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
@@ -30,7 +32,7 @@ pub enum FeedForwardConfig {
     MixtureOfExperts(MixtureOfExperts),
     /// Experts; each token uses those with a positive gate.
     ReluRoutedExperts(ReluRoutedExperts),
-    /// `down(relu(up(x)))` with a penalty on the hidden units.
+    /// `down(relu(up(x)))`, or with the square of ReLU, with a penalty on the hidden units.
     Relu(Relu),
 }
 
@@ -66,15 +68,35 @@ impl FeedForwardConfig {
         }
     }
 
-    /// Hidden units for a model of this width; those of one expert where there are experts.
-    pub fn hidden(&self, width: usize) -> usize {
+    /// Hidden units of a layer of a model of this width; those of one expert where there are experts.
+    pub fn hidden(&self, width: usize, layer: usize) -> usize {
         let hidden = match self {
-            Self::Dense(config) => config.hidden,
             Self::MixtureOfExperts(config) => config.hidden,
             Self::ReluRoutedExperts(config) => config.hidden,
-            Self::Relu(config) => config.hidden,
+            Self::Dense(_) | Self::Relu(_) => {
+                self.units().and_then(|hidden| hidden.of_layer(layer))
+            }
         };
         hidden.unwrap_or(width.saturating_mul(4))
+    }
+
+    /// The configured number of hidden units of a feed-forward without experts.
+    fn units(&self) -> Option<&Hidden> {
+        match self {
+            Self::Dense(config) => config.hidden.as_ref(),
+            Self::Relu(config) => config.hidden.as_ref(),
+            Self::MixtureOfExperts(_) | Self::ReluRoutedExperts(_) => None,
+        }
+    }
+
+    /// Whether layers have numbers of hidden units of their own.
+    pub fn differs_by_layer(&self) -> bool {
+        matches!(self.units(), Some(Hidden::OfLayers(_)))
+    }
+
+    /// Whether masks can stand on the hidden units.
+    pub fn has_hidden_units(&self) -> bool {
+        self.experts().is_none()
     }
 
     /// Number of experts; none for feed-forwards without experts.
@@ -113,14 +135,14 @@ impl FeedForwardConfig {
             Self::Dense(_) | Self::Relu(_) => return None,
         };
         Some(OptionalParameters {
-            parameters: 2 * self.experts()? * self.hidden(width) * width,
+            parameters: 2 * self.experts()? * self.hidden(width, 0) * width,
             used,
         })
     }
 
-    /// The tensors of one layer by their names, without those of a learned mask.
-    pub(crate) fn layout(&self, width: usize) -> Vec<TensorSpec> {
-        let hidden = self.hidden(width);
+    /// The tensors of a layer by their names, without those of a learned mask.
+    pub(crate) fn layout(&self, width: usize, layer: usize) -> Vec<TensorSpec> {
+        let hidden = self.hidden(width, layer);
         let spec = TensorSpec::new;
         let Some(experts) = self.experts() else {
             return vec![
@@ -143,10 +165,13 @@ impl FeedForwardConfig {
         specs
     }
 
-    /// Records every problem.
-    pub fn check(&self, checks: &mut Checks) {
-        // The width does not matter: only a configured number of hidden units can be wrong.
-        checks.range("hidden", self.hidden(1), 1..=LARGEST_DIMENSION);
+    /// Records every problem of the feed-forwards of a model with this many layers.
+    pub fn check(&self, layers: usize, checks: &mut Checks) {
+        match self.units() {
+            Some(hidden) => hidden.check(layers, checks),
+            // The width does not matter: only a configured number of hidden units can be wrong.
+            None => checks.range("hidden", self.hidden(1, 0), 1..=LARGEST_DIMENSION),
+        }
         match self {
             Self::Dense(_) => {}
             Self::MixtureOfExperts(config) => config.check(checks),

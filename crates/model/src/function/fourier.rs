@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::parameter::{FunctionParameter, check_shift};
+use super::shift::{Shift, is_learned};
 use crate::problem::{Allowed, Checks};
 
 /// Most terms of a series. The period of the last one is 0.4 in the attention's output.
@@ -44,6 +45,9 @@ pub struct Fourier {
     pub terms: usize,
     /// Initial value of every element of `B`, in [0, π]; see [`Cosine`](super::Cosine).
     pub shift_init: f64,
+    /// Whether `B` is learned.
+    #[serde(skip_serializing_if = "is_learned")]
+    pub shift: Shift,
 }
 
 impl Default for Fourier {
@@ -51,6 +55,7 @@ impl Default for Fourier {
         Self {
             terms: 4,
             shift_init: 0.0,
+            shift: Shift::Learned,
         }
     }
 }
@@ -73,6 +78,7 @@ impl Fourier {
             name,
             count: others.saturating_mul(values),
             initial,
+            nearly_open: initial,
         };
         vec![
             parameter(AMPLITUDE, (each / FIRST_SHARE).ln()),

@@ -1,14 +1,20 @@
-//! Mask functions: from the output of the mask's attention to [0, 1].
+//! Mask functions: from the output `z` of the mask's generator to `M`.
 //!
 //! To add a function, add a file and a variant of [`MaskFunction`].
 
 mod cosine;
 pub mod fourier;
+mod linear;
 mod parameter;
+mod shift;
+mod sigmoid;
 
 pub use cosine::Cosine;
 pub use fourier::Fourier;
+pub use linear::Linear;
 pub use parameter::{FunctionParameter, SHIFT};
+pub use shift::Shift;
+pub use sigmoid::Sigmoid;
 
 use std::fmt;
 
@@ -24,6 +30,10 @@ pub enum MaskFunction {
     Cosine(Cosine),
     /// `M = 0.5 + 0.5 Σ w_k cos(k (z + B) + φ_k)`.
     Fourier(Fourier),
+    /// `M = 0.5 (z + B) + 0.5`.
+    Linear(Linear),
+    /// `M = sigmoid(z + B)`.
+    Sigmoid(Sigmoid),
 }
 
 impl Default for MaskFunction {
@@ -38,6 +48,8 @@ impl MaskFunction {
         match self {
             Self::Cosine(cosine) => cosine.check(checks),
             Self::Fourier(fourier) => fourier.check(checks),
+            Self::Linear(linear) => linear.check(checks),
+            Self::Sigmoid(sigmoid) => sigmoid.check(checks),
         }
     }
 
@@ -46,15 +58,44 @@ impl MaskFunction {
         match self {
             Self::Cosine(_) => "cosine",
             Self::Fourier(_) => "fourier",
+            Self::Linear(_) => "linear",
+            Self::Sigmoid(_) => "sigmoid",
         }
     }
 
-    /// The value that every element of the learned shift `B` starts with, in radians.
+    /// The value that every element of the shift `B` starts with.
     pub fn shift_init(&self) -> f64 {
         match self {
             Self::Cosine(cosine) => cosine.shift_init,
             Self::Fourier(fourier) => fourier.shift_init,
+            Self::Linear(linear) => linear.shift_init,
+            Self::Sigmoid(sigmoid) => sigmoid.shift_init,
         }
+    }
+
+    /// Whether the shift `B` is learned.
+    pub fn shift(&self) -> Shift {
+        match self {
+            Self::Cosine(cosine) => cosine.shift,
+            Self::Fourier(fourier) => fourier.shift,
+            Self::Linear(linear) => linear.shift,
+            Self::Sigmoid(sigmoid) => sigmoid.shift,
+        }
+    }
+
+    /// The shift with which `M` is near 1 where `z` is near 0.
+    fn nearly_open_shift(&self) -> f64 {
+        match self {
+            Self::Cosine(_) | Self::Fourier(_) => 0.0,
+            Self::Linear(_) => 1.0,
+            // sigmoid(4) = 0.982
+            Self::Sigmoid(_) => 4.0,
+        }
+    }
+
+    /// Whether `M` is in [0, 1] for every `z`.
+    pub fn is_bounded(&self) -> bool {
+        !matches!(self, Self::Linear(_))
     }
 
     /// Whether the function is a single cosine. A series of one term is one.
@@ -62,6 +103,7 @@ impl MaskFunction {
         match self {
             Self::Cosine(_) => true,
             Self::Fourier(fourier) => fourier.terms == 1,
+            Self::Linear(_) | Self::Sigmoid(_) => false,
         }
     }
 
@@ -70,19 +112,21 @@ impl MaskFunction {
     pub fn computes_same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Fourier(one), Self::Fourier(other)) => one.terms == other.terms,
-            (Self::Cosine(_) | Self::Fourier(_), _) => self.is_cosine() && other.is_cosine(),
+            (Self::Linear(_), Self::Linear(_)) | (Self::Sigmoid(_), Self::Sigmoid(_)) => true,
+            _ => self.is_cosine() && other.is_cosine(),
         }
     }
 
-    /// The learned parameters of a mask with this many values.
+    /// The parameters of a mask with this many values.
     pub fn parameters(&self, values: usize) -> Vec<FunctionParameter> {
         let mut parameters = vec![FunctionParameter {
             name: SHIFT,
             count: values,
             initial: self.shift_init(),
+            nearly_open: self.nearly_open_shift(),
         }];
         match self {
-            Self::Cosine(_) => {}
+            Self::Cosine(_) | Self::Linear(_) | Self::Sigmoid(_) => {}
             Self::Fourier(fourier) => parameters.extend(fourier.parameters(values)),
         }
         parameters
@@ -92,7 +136,9 @@ impl MaskFunction {
 impl fmt::Display for MaskFunction {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cosine(_) => write!(formatter, "\"{}\"", self.name()),
+            Self::Cosine(_) | Self::Linear(_) | Self::Sigmoid(_) => {
+                write!(formatter, "\"{}\"", self.name())
+            }
             Self::Fourier(fourier) => {
                 write!(
                     formatter,
@@ -111,7 +157,14 @@ mod tests {
 
     #[test]
     fn functions_that_compute_the_same() {
-        let cosine = |shift_init| MaskFunction::Cosine(Cosine { shift_init });
+        let cosine = |shift_init| {
+            MaskFunction::Cosine(Cosine {
+                shift_init,
+                ..Cosine::default()
+            })
+        };
+        let linear = || MaskFunction::Linear(Linear::default());
+        let sigmoid = || MaskFunction::Sigmoid(Sigmoid::default());
         let fourier = |terms| {
             MaskFunction::Fourier(Fourier {
                 terms,
@@ -123,12 +176,17 @@ mod tests {
             (cosine(0.0), fourier(1)),
             (fourier(1), cosine(0.0)),
             (fourier(3), fourier(3)),
+            (linear(), linear()),
+            (sigmoid(), sigmoid()),
         ];
         assert!(same.iter().all(|(one, other)| one.computes_same_as(other)));
         let different = [
             (cosine(0.0), fourier(2)),
             (fourier(2), cosine(0.0)),
             (fourier(2), fourier(3)),
+            (linear(), cosine(0.0)),
+            (cosine(0.0), sigmoid()),
+            (sigmoid(), linear()),
         ];
         let none = |(one, other): &(MaskFunction, MaskFunction)| !one.computes_same_as(other);
         assert!(different.iter().all(none));

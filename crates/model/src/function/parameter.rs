@@ -1,4 +1,4 @@
-//! The description of a mask function's learned tensors, and the shift, which every function has.
+//! The description of a mask function's tensors, and the shift, which every function has.
 
 use std::f64::consts::PI;
 
@@ -7,7 +7,7 @@ use crate::problem::{Allowed, Checks};
 /// The name of the shift's tensor, after the mask's prefix.
 pub const SHIFT: &str = "shift";
 
-/// A learned tensor of a mask function. It has one dimension.
+/// A tensor of a mask function. It has one dimension.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FunctionParameter {
     /// The name, after the mask's prefix.
@@ -16,6 +16,8 @@ pub struct FunctionParameter {
     pub count: usize,
     /// The initial value of every element.
     pub initial: f64,
+    /// The value of every element with which `M` is near 1 where `z` is near 0.
+    pub nearly_open: f64,
 }
 
 /// Records a problem if an initial shift is outside [0, π].

@@ -112,6 +112,7 @@ fn read_masks(
         heads: masks.whole("n_head")?,
         function: MaskFunction::Cosine(Cosine {
             shift_init: masks.number("shift_init")?.unwrap_or(0.0),
+            ..Cosine::default()
         }),
         rounding,
         sigmoid_scale: masks.number("sigmoid_scale")?.unwrap_or(SIGMOID_SCALE),

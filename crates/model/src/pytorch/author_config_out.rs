@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::config::TransformerConfig;
+use crate::function::Shift;
 use crate::mask_config::{MaskConfig, MaskGradient};
 use crate::penalty::{Penalty, PenaltyKind};
 use crate::rounding::Rounding;
@@ -45,14 +46,17 @@ fn mask_config(config: &TransformerConfig, masks: &MaskConfig, notes: &mut Vec<S
         Rounding::Sigmoid => Some("SIGMOID"),
         Rounding::SigmoidDetached => Some("SIGMOID_DETACH"),
         Rounding::None => None,
+        Rounding::Carried => unreachable!("`check` has refused it"),
     };
     let adapts = masks.penalty.as_ref().is_some_and(|penalty| {
         penalty.warmup.is_some() || penalty.target_kept.is_some() || penalty.floor.is_some()
     });
-    if adapts || masks.noise_steps.is_some() || masks.gradient != MaskGradient::Exact {
+    let fixed = masks.function.shift() == Shift::Fixed;
+    let other_gradients = fixed || masks.gradient != MaskGradient::Exact;
+    if adapts || masks.noise_steps.is_some() || other_gradients {
         notes.push(
             "the author's code has neither targets, warm-ups and floors of the penalty, nor noise \
-             that fades, nor kept-only gradients: they are left out, which changes further training \
+             that fades, nor kept-only gradients, nor fixed shifts: they are left out, which changes further training \
              but not evaluation"
                 .into(),
         );
@@ -60,8 +64,9 @@ fn mask_config(config: &TransformerConfig, masks: &MaskConfig, notes: &mut Vec<S
     json!({
         "use_bias": false,
         "n_head": config
-            .mask_shape(Site::FeedForwardOutput)
-            .map_or(config.heads, |shape| shape.heads),
+            .mask_shape(Site::FeedForwardOutput, 0)
+            .and_then(|shape| shape.attention)
+            .map_or(config.heads, |attention| attention.heads),
         "mask_rounding_type": rounding,
         "sigmoid_scale": masks.sigmoid_scale,
         "shift_init": masks.function.shift_init(),

@@ -67,8 +67,10 @@ fn check(path: &Path, config: &TransformerConfig, weights: &Weights) -> Result<(
         })?;
     let feed_forward = &config.feed_forward;
     let dense = matches!(feed_forward, FeedForwardConfig::Dense(_));
-    let hidden = feed_forward.hidden(config.width);
-    if !dense || hidden != 4 * config.width {
+    let mut hidden = (0..config.layers).map(|layer| feed_forward.hidden(config.width, layer));
+    let other = hidden.find(|&hidden| hidden != 4 * config.width);
+    if !dense || other.is_some() {
+        let hidden = other.unwrap_or(4 * config.width);
         return Err(PytorchError::Value {
             path: path.into(),
             key: "feed_forward".into(),
