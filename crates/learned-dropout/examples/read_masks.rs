@@ -93,7 +93,10 @@ fn trained(plain: &Device) -> Transformer {
             site: vec![Site::AttentionOutput, Site::FeedForwardOutput].into(),
             rank: Some(16),
             // Masks begin between keeping and dropping, so that they decide within so few steps.
-            function: MaskFunction::Cosine(Cosine { shift_init: 1.2, ..Cosine::default() }),
+            function: MaskFunction::Cosine(Cosine {
+                shift_init: 1.2,
+                ..Cosine::default()
+            }),
             penalty: Some(Penalty::default()),
             ..MaskConfig::default()
         }),

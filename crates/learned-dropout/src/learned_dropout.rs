@@ -4,7 +4,8 @@ use std::fmt;
 
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
-use model::{MaskInput, Pass, Site};
+use model::function::Shift;
+use model::{MaskControl, MaskInput, Pass, Site};
 
 use crate::dropout_input::DropoutInput;
 use crate::function::{Learned, Series};
@@ -26,7 +27,13 @@ use crate::supported_device;
 /// output = x · round(M)
 /// ```
 ///
-/// or with another [`MaskFunction`](model::MaskFunction).
+/// or with another [`MaskFunction`](model::MaskFunction), or with a linear layer in the place of the attention
+/// ([`Generator`](model::Generator)). With the rounding [`Carried`](model::Rounding::Carried) the mask is a gate
+/// that keeps its value:
+///
+/// ```text
+/// output = x · max(0, 2 M − 1 − θ)
+/// ```
 ///
 /// The gradient passes the rounding straight through: `dL/dM = x · dL/doutput` and
 /// `dL/dx = round(M) · dL/doutput`. Where neighbouring channels share a value of the mask, its gradient
@@ -54,14 +61,19 @@ use crate::supported_device;
 #[derive(Module)]
 #[module(custom_display)]
 pub struct LearnedDropout {
-    /// Queries, keys and values of the mask's attention, `[3 · attention width, input]`.
-    pub query_key_value: Linear,
-    /// Projects the attention's output to the mask's values, `[values, rank]`; none without a rank.
+    /// Queries, keys and values of the mask's attention, `[3 · attention width, input]`; none with a linear
+    /// generator.
+    pub query_key_value: Option<Linear>,
+    /// Makes the mask's values from the attention's output, `[values, rank]`, or from the input,
+    /// `[values, input]`, with a linear generator; none where the attention makes them.
     pub output: Option<Linear>,
-    /// The shift `B`, `[values]`.
+    /// The shift `B`, `[values]`. It gets no gradient if the mask function says that it is fixed.
     pub shift: Param<Tensor<1>>,
     /// The coefficients of the mask function if it is a series of several terms, otherwise none.
     pub series: Option<Series>,
+    /// The threshold `θ`, `[1]`, which gets no gradient; none without a [control](model::MaskControl), then
+    /// `θ` is 0.
+    pub threshold: Option<Param<Tensor<1>>>,
     /// Whether masks are rounded with noise on a training device; cleared by [`Module::freeze`].
     pub training: Param<Flag>,
     /// The seed and the step of the noise of [`forward`](Self::forward).
@@ -118,9 +130,9 @@ impl LearnedDropout {
 
     /// Sets the precision that matrix products round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
-        self.query_key_value.precision = precision;
-        if let Some(output) = &mut self.output {
-            output.precision = precision;
+        let layers = [&mut self.query_key_value, &mut self.output];
+        for layer in layers.into_iter().flatten() {
+            layer.precision = precision;
         }
     }
 
@@ -137,6 +149,48 @@ impl LearnedDropout {
     /// Sets the number of forward passes with noise so far, for this module and its clones.
     pub fn set_step(&self, step: u64) {
         self.noise.set_step(step);
+    }
+
+    /// Moves the threshold after an optimizer step, so that the kept share comes nearer to the target of the
+    /// [control](LearnedDropoutConfig::control). `kept` is the share that the step kept, the mean of
+    /// [`Mask::kept_at_inference`] over its batches. Does nothing without a control.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Distribution, Tensor};
+    /// use learned_dropout::model::mask_control::{MaskControl, ThresholdControl};
+    /// use learned_dropout::{LearnedDropoutConfig, Rounding};
+    ///
+    /// let device = Device::flex();
+    /// let control = MaskControl::Threshold(ThresholdControl::new(0.25));
+    /// let mut gate = LearnedDropoutConfig::new(64, 4)
+    ///     .with_rounding(Rounding::Carried).with_control(Some(control)).init(&device);
+    /// let x = Tensor::<3>::random([2, 16, 64], Distribution::Default, &device);
+    /// for _ in 0..10 {
+    ///     let masked = gate.forward_with_mask(x.clone());
+    ///     // ... the backward pass and the step of the optimizer ...
+    ///     gate.move_threshold(masked.mask.kept_at_inference().into_scalar::<f32>().into());
+    /// }
+    /// // Masks begin by keeping everything, so the threshold rises.
+    /// assert!(gate.threshold() > 0.0);
+    /// ```
+    pub fn move_threshold(&mut self, kept: f64) {
+        let moved = match &self.config.control {
+            Some(MaskControl::Threshold(control)) => control.next(self.threshold(), kept),
+            None => return,
+        };
+        if let Some(parameter) = self.threshold.take() {
+            let device = parameter.val().device();
+            let moved = parameter.map(|_| Tensor::from_floats([moved], &device).detach());
+            self.threshold = Some(moved.set_require_grad(false));
+        }
+    }
+
+    /// The threshold `θ`; 0 without a control.
+    pub fn threshold(&self) -> f32 {
+        self.threshold.as_ref().map_or(0.0, |parameter| {
+            let data = parameter.val().into_data();
+            data.iter::<f32>().next().unwrap_or(0.0)
+        })
     }
 
     /// Drops activations of `x` by a mask computed from `x`.
@@ -240,23 +294,22 @@ impl LearnedDropout {
         let x = rows(input.x);
         let mask_input = mask_input.map_or_else(|| x.clone(), rows);
         let [batch, time, _] = x.dims();
-        let attended = if batch * time == 0 {
-            Tensor::zeros(
+        let attended = match &self.query_key_value {
+            _ if batch * time == 0 => Tensor::zeros(
                 [batch, time, self.config.values()],
                 (&x.device(), DType::F32),
-            )
-        } else if self.config.causal && padding.is_none() {
-            self.attended(MaskSource::Plain(mask_input))
-        } else {
-            let input = in_f32(self.detach_if_configured(mask_input));
-            let layer = &self.query_key_value;
-            let packed = linear(input, in_f32(layer.weight.val()), layer.precision);
-            attention(
-                packed,
-                self.config.heads,
-                self.config.causal,
-                padding.as_ref(),
-            )
+            ),
+            Some(layer) if !self.config.causal || padding.is_some() => {
+                let input = in_f32(self.detach_if_configured(mask_input));
+                let packed = linear(input, in_f32(layer.weight.val()), layer.precision);
+                attention(
+                    packed,
+                    self.config.heads,
+                    self.config.causal,
+                    padding.as_ref(),
+                )
+            }
+            _ => self.attended(MaskSource::Plain(mask_input)),
         };
         let padding = padding.map(Padding::new);
         (x, self.unrounded_mask(attended, pass, padding))
@@ -269,7 +322,7 @@ impl LearnedDropout {
         Mask::new(mask, [batch, time, self.config.width], self.history.clone())
     }
 
-    /// The mask that the output of the attention gives.
+    /// The mask that the output of the attention gives, or the mask's input with a linear generator.
     fn unrounded_mask(
         &self,
         attended: Tensor<3>,
@@ -282,21 +335,41 @@ impl LearnedDropout {
             }
             _ => attended,
         };
+        let shift = in_f32(self.shift.val());
         let learned = Learned {
-            shift: in_f32(self.shift.val()),
+            shift: match self.config.function.shift() {
+                Shift::Learned => shift,
+                Shift::Fixed => shift.detach(),
+            },
             series: self
                 .series
                 .as_ref()
                 .map(|series| series.values().map(in_f32)),
         };
+        let threshold = self.threshold.as_ref();
+        let threshold = threshold.map(|threshold| in_f32(threshold.val()).detach());
         let place = (self.site, self.layer);
-        UnroundedMask::new(attended, learned, self.config.clone(), place, pass, padding)
+        UnroundedMask::new(
+            attended,
+            (learned, threshold),
+            self.config.clone(),
+            place,
+            pass,
+            padding,
+        )
     }
 
-    /// The output of the causal attention, in f32. Masks are always computed in f32: bf16 has too few
+    /// The output of the causal attention, or the input with a linear generator, in f32. Masks are always computed in f32: bf16 has too few
     /// bits for the angle of the cosine.
     fn attended(&self, source: MaskSource<'_>) -> Tensor<3> {
-        let (layer, heads) = (&self.query_key_value, self.config.heads);
+        let heads = self.config.heads;
+        let Some(layer) = &self.query_key_value else {
+            let input = match source {
+                MaskSource::Plain(input) => input,
+                MaskSource::Normalized(norm, input) => norm.forward(input),
+            };
+            return in_f32(self.detach_if_configured(input));
+        };
         match source {
             MaskSource::Plain(input) => {
                 let (input, weight) = (

@@ -7,8 +7,9 @@ use model::penalty::check_floor;
 use model::problem::LARGEST_DIMENSION;
 use model::rounding::SIGMOID_SCALE;
 use model::{
-    Checks, ConfigProblem, MaskConfig, MaskFunction, MaskGradient, MaskShape, Pass, PenaltyKind,
-    Rounding, check_heads, check_rounding, noise_spread,
+    Checks, ConfigProblem, Generator, MaskConfig, MaskControl, MaskFunction, MaskGradient,
+    MaskShape, Pass, PenaltyKind, Rounding, check_heads, check_rounding, check_threshold,
+    noise_spread,
 };
 
 /// Configuration of a [`LearnedDropout`](crate::LearnedDropout).
@@ -34,11 +35,14 @@ use model::{
 pub struct LearnedDropoutConfig {
     /// Channels that are masked.
     pub width: usize,
-    /// Heads of the mask's attention; a divisor of its width.
+    /// Heads of the mask's attention; a divisor of its width. A linear generator ignores them.
     pub heads: usize,
     /// Channels of the mask's input; `width` if left out.
     #[config(default = "None")]
     pub input: Option<usize>,
+    /// What computes the values that the mask function takes.
+    #[config(default = "Generator::Attention")]
+    pub generator: Generator,
     /// Width of the mask's attention, which a linear layer then projects to the mask's values. If left
     /// out, the attention is as wide as its input and its output is the mask's values: then there must
     /// be as many values as channels of the input.
@@ -54,10 +58,10 @@ pub struct LearnedDropoutConfig {
     /// Whether the gradient stops at the mask's input.
     #[config(default = false)]
     pub detach_input: bool,
-    /// Maps the attention's output to [0, 1].
+    /// Maps the generator's output to `M`.
     #[config(default = "MaskFunction::default()")]
     pub function: MaskFunction,
-    /// How the mask is rounded to {0, 1}.
+    /// How the mask is rounded.
     #[config(default = "Rounding::Stochastic")]
     pub rounding: Rounding,
     /// Number of forward passes with noise over which the noise of the stochastic rounding fades linearly
@@ -67,9 +71,13 @@ pub struct LearnedDropoutConfig {
     /// Steepness of the sigmoid roundings.
     #[config(default = "SIGMOID_SCALE")]
     pub sigmoid_scale: f64,
-    /// Which gradients pass through the rounding.
+    /// Which gradients pass through the rounding. Those of [`Rounding::Carried`] are always kept-only.
     #[config(default = "MaskGradient::Exact")]
     pub gradient: MaskGradient,
+    /// What holds the kept share at a target without a penalty;
+    /// [`move_threshold`](crate::LearnedDropout::move_threshold) applies it. None if left out.
+    #[config(default = "None")]
+    pub control: Option<MaskControl>,
     /// The penalty whose mean is [`Mask::penalty`](crate::Mask::penalty).
     #[config(default = "PenaltyKind::Squared")]
     pub penalty: PenaltyKind,
@@ -86,11 +94,13 @@ pub struct LearnedDropoutConfig {
 }
 
 impl LearnedDropoutConfig {
-    /// The configuration of the module at one site of a transformer.
+    /// The configuration of the module at one site of a transformer, from the settings at this site.
     pub(crate) fn for_site(mask: &MaskConfig, shape: &MaskShape) -> Self {
         let penalty = mask.penalty.as_ref();
-        Self::new(shape.values * shape.group, shape.heads)
+        let heads = shape.attention.map_or(1, |attention| attention.heads);
+        Self::new(shape.values * shape.group, heads)
             .with_input(Some(shape.input))
+            .with_generator(mask.generator)
             .with_rank(mask.rank)
             .with_group(shape.group)
             .with_detach_input(mask.detach_input)
@@ -98,6 +108,7 @@ impl LearnedDropoutConfig {
             .with_rounding(mask.rounding)
             .with_sigmoid_scale(mask.sigmoid_scale)
             .with_gradient(mask.gradient)
+            .with_control(mask.control.clone())
             .with_penalty(penalty.map_or(PenaltyKind::Squared, |penalty| penalty.kind))
             .with_floor(penalty.and_then(|penalty| penalty.floor))
     }
@@ -136,18 +147,29 @@ impl LearnedDropoutConfig {
             self.noise_steps,
             &mut checks,
         );
+        check_threshold(
+            &self.function,
+            self.rounding,
+            self.control.as_ref(),
+            &mut checks,
+        );
         check_floor(self.floor, &mut checks);
         checks.finish()
     }
 
     /// Records sizes that should divide another one and do not.
     fn check_divisions(&self, checks: &mut Checks) {
-        check_heads("heads", self.heads, self.attention(), checks);
+        if self.generator == Generator::Attention {
+            check_heads("heads", self.heads, self.attention(), checks);
+        } else if let Some(rank) = self.rank {
+            let expected = "only the generator `Attention` has one; leave it out";
+            checks.wrong("rank", rank, expected);
+        }
         let (width, values, inputs) = (self.width, self.values(), self.inputs());
         if !width.is_multiple_of(self.group) {
             let expected = format!("expected a divisor of the width, {width}");
             checks.wrong("group", self.group, expected);
-        } else if self.rank.is_none() && values != inputs {
+        } else if !self.is_projected() && values != inputs {
             let expected = format!(
                 "give the width of the mask's attention, for example {}: without it the attention \
                  is as wide as its input and makes the values itself, but the input has {inputs} \
@@ -167,6 +189,9 @@ impl LearnedDropoutConfig {
                 content = content.add(name, &value);
             }
         }
+        if self.generator != default.generator {
+            content = content.add("generator", self.generator.name());
+        }
         if self.group != default.group {
             content = content.add("group", &self.group);
         }
@@ -184,6 +209,9 @@ impl LearnedDropoutConfig {
         }
         if self.gradient != default.gradient {
             content = content.add_debug_attribute("gradient", &self.gradient);
+        }
+        if let Some(control) = &self.control {
+            content = content.add_debug_attribute("control", control);
         }
         if self.penalty != default.penalty {
             content = content.add_debug_attribute("penalty", &self.penalty);
@@ -208,6 +236,21 @@ impl LearnedDropoutConfig {
     /// Channels of the mask's input.
     pub(crate) fn inputs(&self) -> usize {
         self.input.unwrap_or(self.width)
+    }
+
+    /// Whether a linear layer makes the mask's values.
+    pub(crate) fn is_projected(&self) -> bool {
+        self.generator == Generator::Linear || self.rank.is_some()
+    }
+
+    /// Whether values are kept where they are above a threshold, which the module may have as a tensor.
+    pub(crate) fn has_threshold(&self) -> bool {
+        self.control.is_some() || self.rounding == Rounding::Carried
+    }
+
+    /// Whether gradients reach the mask only through kept values.
+    pub(crate) fn is_kept_only(&self) -> bool {
+        self.gradient == MaskGradient::KeptOnly || self.rounding == Rounding::Carried
     }
 
     /// Channels of the mask's attention.

@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use model::initialization::{DEVIATION, NormalValues, scale_preserving_deviation};
-use model::{MaskInput, Site};
+use model::{Generator, MaskInput, Site};
 
 use crate::function::{Learned, Series, learned};
 use crate::learned_dropout::LearnedDropout;
@@ -13,10 +13,22 @@ use crate::noise_state::NoiseState;
 use crate::statistics::MaskHistory;
 use crate::supported_device;
 
+/// The tensors of a mask.
+pub(crate) struct MaskWeights {
+    /// `[3 · attention, input]`; none with a linear generator.
+    pub(crate) query_key_value: Option<Tensor<2>>,
+    /// `[values, rank]`, or `[values, input]` with a linear generator; none without a projection.
+    pub(crate) output: Option<Tensor<2>>,
+    /// The parameters of the mask function.
+    pub(crate) learned: Learned,
+    /// `[1]`; none without a control.
+    pub(crate) threshold: Option<Tensor<1>>,
+}
+
 impl LearnedDropoutConfig {
     /// Creates a module with random weights and the mask function's initial parameters.
     ///
-    /// Without a rank, the attention's weights are from `N(0, 0.02²)`. With a rank, the weights of the
+    /// A linear generator, and an attention without a rank, have weights from `N(0, 0.02²)`. With a rank, the weights of the
     /// attention and of the linear layer are from `N(0, 1 / inputs)`, so that the attention's output is
     /// as large as its input and the cosine starts where its slope is not 0.
     ///
@@ -38,14 +50,16 @@ impl LearnedDropoutConfig {
             Tensor::from_data(TensorData::new(values, [outputs, inputs]), device)
         };
         let (inputs, values) = (self.inputs(), self.values());
-        let (weight, output) = match self.rank {
-            None => (matrix(3 * inputs, inputs, DEVIATION), None),
-            Some(rank) => {
+        let (weight, output) = match (self.generator, self.rank) {
+            (Generator::Linear, _) => (None, Some(matrix(values, inputs, DEVIATION))),
+            (Generator::Attention, None) => (Some(matrix(3 * inputs, inputs, DEVIATION)), None),
+            (Generator::Attention, Some(rank)) => {
                 let mut layer =
                     |outputs, inputs| matrix(outputs, inputs, scale_preserving_deviation(inputs));
-                (layer(3 * rank, inputs), Some(layer(values, rank)))
+                (Some(layer(3 * rank, inputs)), Some(layer(values, rank)))
             }
         };
+        let threshold = self.control.as_ref().map(|_| Tensor::zeros([1], device));
         let parameters = self.function.parameters(values);
         let learned = learned(&self.function, |name| {
             let mut named = parameters.iter().filter(|parameter| parameter.name == name);
@@ -54,23 +68,30 @@ impl LearnedDropoutConfig {
                 .expect("the function names only its own parameters");
             Tensor::full([parameter.count], parameter.initial, device)
         });
-        self.with_weights(weight, output, learned, seed)
+        let generator = MaskWeights {
+            query_key_value: weight,
+            output,
+            learned,
+            threshold,
+        };
+        self.with_weights(generator, seed)
     }
 
-    /// A module with given weights: `query_key_value` is `[3 · attention, input]`, `output` is
-    /// `[values, rank]` (with a rank only), and `learned` holds the mask function's parameters.
-    pub(crate) fn with_weights(
-        &self,
-        query_key_value: Tensor<2>,
-        output: Option<Tensor<2>>,
-        learned: Learned,
-        seed: u64,
-    ) -> LearnedDropout {
+    /// A module with given weights.
+    pub(crate) fn with_weights(&self, weights: MaskWeights, seed: u64) -> LearnedDropout {
+        let MaskWeights {
+            query_key_value,
+            output,
+            learned,
+            threshold,
+        } = weights;
         LearnedDropout {
-            query_key_value: Linear::new(query_key_value),
+            query_key_value: query_key_value.map(Linear::new),
             output: output.map(Linear::new),
             shift: Param::from_tensor(learned.shift),
             series: learned.series.map(Series::new),
+            threshold: threshold
+                .map(|threshold| Param::from_tensor(threshold).set_require_grad(false)),
             training: Param::from_bool(true),
             noise: NoiseState::new(seed),
             config: self.clone(),

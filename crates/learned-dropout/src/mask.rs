@@ -3,7 +3,7 @@
 use burn::tensor::{Bool, DType, Tensor};
 
 use model::pass::Place;
-use model::{MaskFunction, MaskGradient, Pass, Site};
+use model::{MaskFunction, Pass, Rounding, Site};
 
 use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
@@ -12,7 +12,7 @@ use crate::ops::{
     rounded_mask, rounded_values, value_mean, value_statistics,
 };
 use crate::penalty;
-use crate::rounding::round;
+use crate::rounding::{round, straight_through};
 use crate::rows::with_leading;
 use crate::statistics::{MaskHistory, MaskStatistics, without_graph};
 
@@ -21,7 +21,8 @@ use crate::statistics::{MaskHistory, MaskStatistics, without_graph};
 /// All tensors are f32, whatever the type of the module.
 pub struct Mask<const D: usize = 3> {
     /// The mean of the configured penalty over the elements of `M`, `[1]`, with a gradient. Multiply it
-    /// by a coefficient (0.1 in the original write-up) and add it to the training loss.
+    /// by a coefficient (0.1 in the original write-up) and add it to the training loss. 0 with a
+    /// [control](crate::LearnedDropoutConfig::control), which takes the penalty's place.
     pub penalty: Tensor<1>,
     /// How far each value's mean over the tokens lies below the configured floor, averaged over the
     /// values: `[1]`, with a gradient. None without a floor.
@@ -37,6 +38,8 @@ pub struct Mask<const D: usize = 3> {
 pub(crate) struct UnroundedMask {
     attended: Tensor<3>,
     learned: Learned,
+    /// The threshold `θ`, `[1]`; none if the mask has no control.
+    threshold: Option<Tensor<1>>,
     /// `M`, computed once. None if the kernels that use the mask compute `M` themselves.
     computed: Option<Tensor<3>>,
     config: LearnedDropoutConfig,
@@ -70,7 +73,7 @@ impl Padding {
 impl UnroundedMask {
     pub(crate) fn new(
         attended: Tensor<3>,
-        learned: Learned,
+        (learned, threshold): (Learned, Option<Tensor<1>>),
         config: LearnedDropoutConfig,
         (site, layer): (Site, usize),
         pass: Pass,
@@ -79,6 +82,7 @@ impl UnroundedMask {
         Self {
             attended,
             learned,
+            threshold,
             computed: None,
             config,
             site,
@@ -152,7 +156,24 @@ impl UnroundedMask {
         }
     }
 
+    /// `2 M − 1 − θ`, which is positive where a value is kept; with 0 for padding.
+    fn excess(&self) -> Tensor<3> {
+        let mask = self.values() * 2.0 - 1.0;
+        let excess = match &self.threshold {
+            Some(threshold) => mask - threshold.clone().reshape([1, 1, 1]),
+            None => mask,
+        };
+        match &self.padding {
+            Some(padding) => excess * padding.counts.clone(),
+            None => excess,
+        }
+    }
+
     fn kept(&self) -> Tensor<3> {
+        if self.config.has_threshold() {
+            let excess = self.excess().detach();
+            return excess.greater_elem(0.0).float().cast(DType::F32);
+        }
         let kept = match self.keep_of_kept() {
             Some(keep) if self.is_computed_by_kernels() => {
                 let shift = self.learned.shift.clone().detach();
@@ -172,6 +193,12 @@ impl UnroundedMask {
 
     /// The factors of the groups of channels, with the gradient of the rounding.
     fn multiplier(&self) -> Tensor<3> {
+        if self.config.rounding == Rounding::Carried {
+            return self.excess().clamp_min(0.0);
+        }
+        if self.config.has_threshold() {
+            return straight_through(self.values(), self.kept()).multiplier;
+        }
         let keep = self.config.rounding.keep(&self.pass, self.place());
         match keep {
             Some(keep) if self.is_computed_by_kernels() => {
@@ -191,10 +218,10 @@ impl UnroundedMask {
     fn measure(&self) -> ((Tensor<1>, Tensor<1>), [usize; 3]) {
         let fused = self
             .keep_of_kept()
-            .filter(|_| self.is_computed_by_kernels());
+            .filter(|_| self.is_computed_by_kernels() && !self.config.has_threshold());
         let mask = match fused {
             Some(_) => self.attended.clone(),
-            None => self.without_padding(self.values()),
+            None => self.without_padding(self.values()).clamp(0.0, 1.0),
         };
         let (shape, mask) = (mask.dims(), without_graph(mask));
         if shape.contains(&0) {
@@ -212,14 +239,14 @@ impl UnroundedMask {
     }
 
     fn kept_only(&self) -> bool {
-        self.config.gradient == MaskGradient::KeptOnly
+        self.config.is_kept_only()
     }
 
     /// Masks the last `values · group` channels of `x`, `[batch, time, channels]`.
     pub(crate) fn product(&self, x: Tensor<3>) -> Tensor<3> {
         let dtype = x.dtype();
         let channelwise = self.config.group == 1 && x.dims() == self.attended.dims();
-        if !channelwise || self.kept_only() {
+        if !channelwise || self.kept_only() || self.config.has_threshold() {
             let (group, factors) = (self.config.group, self.multiplier().cast(dtype));
             return grouped_product(x, factors, group, self.kept_only());
         }
@@ -281,7 +308,13 @@ impl<const D: usize> Mask<D> {
                 history,
             };
         }
-        let penalty = unrounded.penalty();
+        let penalty = match unrounded.config.control {
+            None => unrounded.penalty(),
+            Some(_) => Tensor::zeros([1], (&unrounded.attended.device(), DType::F32)),
+        };
+        if unrounded.config.has_threshold() && unrounded.computed.is_none() {
+            unrounded.compute(unrounded.attended.clone());
+        }
         Self {
             penalty,
             shortfall: floor.map(|floor| unrounded.shortfall(floor)),
@@ -317,11 +350,16 @@ impl<const D: usize> Mask<D> {
         with_leading(self.unrounded.kept(), self.shape)
     }
 
-    /// The share of values that inference keeps, those of at least 0.5: `[1]`, without gradient.
+    /// The share of values that inference keeps, those of at least 0.5 or above the threshold: `[1]`, without
+    /// gradient.
     pub fn kept_at_inference(&self) -> Tensor<1> {
         let unrounded = &self.unrounded;
         if unrounded.attended.shape().num_elements() == 0 {
             return Tensor::zeros([1], (&unrounded.attended.device(), DType::F32));
+        }
+        if unrounded.config.has_threshold() {
+            let kept = value_mean(unrounded.kept(), Moment::Linear);
+            return unrounded.rescaled_for_padding(kept);
         }
         if unrounded.is_computed_by_kernels() {
             let attended = unrounded.attended.clone().detach();
@@ -349,6 +387,11 @@ impl<const D: usize> Mask<D> {
     pub fn statistics_alone(&self) -> MaskStatistics {
         let (measured, shape) = self.unrounded.measure();
         MaskStatistics::new(measured, shape, None)
+    }
+
+    /// Whether a control holds the kept share of the mask.
+    pub fn has_control(&self) -> bool {
+        self.unrounded.config.control.is_some()
     }
 
     /// Whether gradients reach the mask only through kept values.

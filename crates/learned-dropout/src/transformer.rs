@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use model::initialization::initial_weights;
+use model::mask_control::THRESHOLD;
 use model::pass::{OUTSIDE_BLOCKS, Purpose};
 use model::weights::Weights;
 use model::{FeedForwardConfig, MaskInput, Pass, Site, TransformerConfig};
@@ -17,6 +18,7 @@ use crate::feed_forward::{
 use crate::function::learned;
 use crate::learned_dropout::LearnedDropout;
 use crate::learned_dropout_config::LearnedDropoutConfig;
+use crate::learned_dropout_init::MaskWeights;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{MaskInputs, duplicate};
@@ -123,8 +125,8 @@ pub struct Forward {
 pub struct Loss {
     /// Mean cross-entropy of the next token in nats, `[1]`.
     pub cross_entropy: Tensor<1>,
-    /// Mean of the configured penalty over modules, `[1]`, without the coefficient; none without learned
-    /// masks.
+    /// Mean of the configured penalty over the masks without a control, `[1]`, without the coefficient; none
+    /// without such masks.
     pub penalty: Option<Tensor<1>>,
     /// The masks in the order of the forward pass; empty without learned masks.
     pub masks: Vec<Mask>,
@@ -140,10 +142,19 @@ impl Loss {
         self.masks.iter().map(Mask::statistics).collect()
     }
 
-    /// The share of mask values that inference keeps, averaged over the masks: `[1]`. None without
-    /// learned masks.
+    /// The share of mask values that inference keeps, averaged over the masks without a control: `[1]`. None
+    /// without such masks.
     pub fn kept_at_inference(&self) -> Option<Tensor<1>> {
-        mean(self.masks.iter().map(Mask::kept_at_inference))
+        let adapted = self.masks.iter().filter(|mask| !mask.has_control());
+        mean(adapted.map(Mask::kept_at_inference))
+    }
+
+    /// The share of values that each mask with a control keeps, `[masks]`, in the order of the forward pass.
+    /// None without such masks.
+    pub fn kept_by_controlled(&self) -> Option<Tensor<1>> {
+        let controlled = self.masks.iter().filter(|mask| mask.has_control());
+        let kept: Vec<_> = controlled.map(Mask::kept_at_inference).collect();
+        (!kept.is_empty()).then(|| Tensor::cat(kept, 0))
     }
 
     /// The shortfall of mask values below the configured floor, averaged over the masks: `[1]`. None
@@ -153,9 +164,10 @@ impl Loss {
     }
 }
 
-/// The mean penalty of some masks, `[1]`; none if there are no masks.
+/// The mean penalty of the masks without a control, `[1]`; none if there are none.
 pub fn mean_penalty(masks: &[Mask]) -> Option<Tensor<1>> {
-    mean(masks.iter().map(|mask| mask.penalty.clone()))
+    let penalized = masks.iter().filter(|mask| !mask.has_control());
+    mean(penalized.map(|mask| mask.penalty.clone()))
 }
 
 fn mean(values: impl Iterator<Item = Tensor<1>>) -> Option<Tensor<1>> {
@@ -388,9 +400,10 @@ impl Builder<'_> {
                 router: linear("router"),
                 experts: experts(),
             }),
-            FeedForwardConfig::Relu(_) => Kind::Relu(Relu {
+            FeedForwardConfig::Relu(config) => Kind::Relu(Relu {
                 up: linear("up"),
                 down: linear("down"),
+                power: config.power,
             }),
         }
     }
@@ -410,16 +423,18 @@ impl Builder<'_> {
     }
 
     fn learned_dropout(&self, site: Site, layer: usize) -> Option<LearnedDropout> {
-        let mask = self.config.learned_dropout.as_ref()?;
-        let shape = self.config.mask_shape(site)?;
+        let mask = self.config.masks_at(site)?;
+        let shape = self.config.mask_shape(site, layer)?;
         let name = |suffix: &str| format!("{}.{suffix}", site.tensor_prefix(layer));
-        let module = LearnedDropoutConfig::for_site(mask, &shape).with_weights(
-            self.tensor(&name("query_key_value.weight")),
-            shape.projected.then(|| self.tensor(&name("output.weight"))),
-            learned(&mask.function, |parameter| self.tensor(&name(parameter))),
-            // The seed is unused: every pass of a transformer brings the key of its noise.
-            0,
-        );
+        let attention = shape.attention;
+        let weights = MaskWeights {
+            query_key_value: attention.map(|_| self.tensor(&name("query_key_value.weight"))),
+            output: shape.projected.then(|| self.tensor(&name("output.weight"))),
+            learned: learned(&mask.function, |parameter| self.tensor(&name(parameter))),
+            threshold: mask.control.as_ref().map(|_| self.tensor(&name(THRESHOLD))),
+        };
+        // The seed is unused: every pass of a transformer brings the key of its noise.
+        let module = LearnedDropoutConfig::for_site(&mask, &shape).with_weights(weights, 0);
         Some(module.with_site(site, layer, mask.input))
     }
 

@@ -34,7 +34,7 @@ fn modules_follow_the_settings_of_their_device() {
                 assert_eq!(x.dtype(), DType::BF16);
                 let masked = dropout.forward_with_mask(x);
                 masked.mask.statistics().read();
-                let weight = dropout.query_key_value.weight.val();
+                let weight = dropout.query_key_value.as_ref().unwrap().weight.val();
                 assert_eq!(weight.dtype(), DType::BF16);
                 let loss = masked.output.clone().sum() + masked.penalty;
                 let gradients = loss.backward();

@@ -168,7 +168,15 @@ fn gradients_are_those_of_finite_differences() {
         let x = random([2, 6, WIDTH], 1, &training).require_grad();
         let gradients = loss(&dropout, x.clone(), pad(&training)).backward();
         let parameters = [
-            read(dropout.query_key_value.weight.grad(&gradients).unwrap()),
+            read(
+                dropout
+                    .query_key_value
+                    .as_ref()
+                    .unwrap()
+                    .weight
+                    .grad(&gradients)
+                    .unwrap(),
+            ),
             read(
                 dropout
                     .output
@@ -247,7 +255,7 @@ fn gradients_pass_the_rounding_straight_through() {
     let masked = dropout.forward_with_mask(x.clone());
     let kept = masked.mask.kept();
     let gradients = (masked.output * weights.clone()).sum().backward();
-    let weight = dropout.query_key_value.weight.val();
+    let weight = dropout.query_key_value.as_ref().unwrap().weight.val();
     let [found, found_weight] = [
         read(x.grad(&gradients).unwrap()),
         read(weight.grad(&gradients).unwrap()),

@@ -8,13 +8,16 @@ use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use learned_dropout::Transformer;
 use learned_dropout::parameters::ParameterVisitor;
 use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts};
-use model::function::Fourier;
+use model::function::{Cosine, Fourier, Linear, Shift, Sigmoid};
 use model::initialization::initial_weights;
+use model::layout::layout;
+use model::mask_control::{MaskControl, ThresholdControl};
 use model::pass::NoiseKey;
+use model::tensor_spec::TensorRole;
 use model::weights::Weights;
 use model::{
-    FeedForwardConfig, MaskConfig, MaskFunction, MaskInput, Pass, Penalty, PenaltyKind, Rounding,
-    Site, TransformerConfig,
+    FeedForwardConfig, Generator, MaskConfig, MaskFunction, MaskInput, Pass, Penalty, PenaltyKind,
+    Rounding, Site, TransformerConfig,
 };
 use support::{device, read, values};
 
@@ -90,10 +93,20 @@ fn total(
     if let Some(shortfall) = loss.shortfall() {
         total = total + shortfall * 0.3;
     }
-    for term in loss.penalty.into_iter().chain(loss.auxiliary) {
+    // The penalty on the hidden units jumps where a mask begins to keep a group.
+    let masks = config.learned_dropout.as_ref();
+    let jumps = masks.is_some_and(|masks| masks.rounding == Rounding::Carried);
+    let auxiliary = loss.auxiliary.filter(|_| !jumps);
+    for term in loss.penalty.into_iter().chain(auxiliary) {
         total = total + term * 0.7;
     }
     (model, total)
+}
+
+/// Whether the shifts of all masks are parameters.
+fn shifts_are_learned(config: &TransformerConfig) -> bool {
+    let masks = config.learned_dropout.as_ref();
+    masks.is_none_or(|masks| masks.function.shift() == Shift::Learned)
 }
 
 fn check(config: &TransformerConfig) {
@@ -110,11 +123,16 @@ fn check(config: &TransformerConfig) {
         found: BTreeMap::new(),
     };
     model.visit_parameters(&mut collected);
-    assert_eq!(collected.found.len(), weights.len());
+    let learned = layout(config).filter(|spec| match spec.role {
+        TensorRole::MaskThreshold => false,
+        TensorRole::MaskFunction(_) => shifts_are_learned(config),
+        _ => true,
+    });
+    assert_eq!(collected.found.len(), learned.count());
     for (name, gradient) in collected.found {
         for first in [0, gradient.len() / 3, gradient.len() - 1] {
-            // The truncation error of a central difference is about h² = 1e-4 of the third
-            // derivative; the rounding error about 3e-7 / h = 3e-5.
+            // The truncation error of a central difference is about h² = 3e-5 of the third
+            // derivative; the rounding error about 3e-7 / h = 6e-5.
             let difference = |index: usize, step: f32| {
                 let moved = |step: f32| {
                     let mut weights = weights.clone();
@@ -126,8 +144,8 @@ fn check(config: &TransformerConfig) {
             // The loss has no derivative at points where the choice of experts changes or a unit becomes
             // 0. There the difference depends on the step.
             let smooth = |index: usize| {
-                let [whole, half] = [1e-2, 5e-3].map(|step| difference(index, step));
-                ((whole - half).abs() < 3e-4 + 5e-3 * whole.abs()).then_some((index, whole))
+                let [whole, quarter] = [5e-3, 1.25e-3].map(|step| difference(index, step));
+                ((whole - quarter).abs() < 3e-4 + 5e-3 * whole.abs()).then_some((index, whole))
             };
             let (index, expected) = (first..first + gradient.len())
                 .find_map(|index| smooth(index % gradient.len()))
@@ -206,6 +224,7 @@ fn series_of_several_terms_in_groups_and_on_heads() {
         mask.function = MaskFunction::Fourier(Fourier {
             terms: 3,
             shift_init: 0.5,
+            ..Fourier::default()
         });
         let penalty = mask.penalty.as_mut().expect("a penalty");
         penalty.floor = Some(0.5);
@@ -271,7 +290,7 @@ fn with_feed_forward(feed_forward: FeedForwardConfig) -> TransformerConfig {
 
 #[test]
 fn a_narrow_feed_forward() {
-    let hidden = Some(5);
+    let hidden = Some(5.into());
     let config = with_feed_forward(FeedForwardConfig::Dense(Dense { hidden }));
     assert_eq!(
         initial_weights(&config, 1)["blocks.1.feed_forward.down.weight"].shape,
@@ -322,8 +341,52 @@ fn relu_routed_experts() {
 #[test]
 fn relu_with_a_penalty() {
     let layer = Relu {
-        hidden: Some(20),
-        penalty: 0.1,
+        hidden: Some(20.into()),
+        ..Relu::default()
     };
     check(&with_feed_forward(FeedForwardConfig::Relu(layer)));
+}
+
+/// Gates on heads and groups of units that carry their values, with thresholds, over ReLU or its square.
+fn gates(function: MaskFunction, input: MaskInput, power: usize) -> TransformerConfig {
+    let sites = [Site::AttentionHeads, Site::FeedForwardHidden];
+    let masks = masks_at(&sites, input, |mask| {
+        mask.rank = None;
+        mask.generator = Generator::Linear;
+        mask.group = 4;
+        mask.function = function.clone();
+        mask.rounding = Rounding::Carried;
+        mask.penalty = None;
+        mask.control = Some(MaskControl::Threshold(ThresholdControl::new(0.5)));
+    });
+    let hidden = Some(vec![20, 8].into());
+    let relu = Relu {
+        hidden,
+        power,
+        ..Relu::default()
+    };
+    TransformerConfig {
+        feed_forward: FeedForwardConfig::Relu(relu),
+        ..masks
+    }
+}
+
+#[test]
+fn gates_that_carry_their_values() {
+    let fixed = MaskFunction::Cosine(Cosine {
+        shift_init: 0.8,
+        shift: Shift::Fixed,
+    });
+    check(&gates(fixed, MaskInput::LayerInput, 1));
+    let linear = MaskFunction::Linear(Linear::default());
+    check(&gates(linear, MaskInput::Hidden, 2));
+}
+
+#[test]
+fn sigmoid_gates_that_drop_nothing() {
+    let sites = [Site::AttentionHeads];
+    check(&masks_at(&sites, MaskInput::LayerInput, |mask| {
+        mask.function = MaskFunction::Sigmoid(Sigmoid::default());
+        mask.rounding = Rounding::None;
+    }));
 }

@@ -69,7 +69,10 @@ fn assert_same(found: MaskValues, expected: MaskValues) {
 #[test]
 fn statistics_are_those_of_the_values() {
     let functions = [
-        MaskFunction::Cosine(Cosine { shift_init: 1.5, ..Cosine::default() }),
+        MaskFunction::Cosine(Cosine {
+            shift_init: 1.5,
+            ..Cosine::default()
+        }),
         MaskFunction::Fourier(Fourier::default()),
     ];
     let roundings = [Rounding::Stochastic, Rounding::Threshold, Rounding::Sigmoid];
@@ -116,7 +119,10 @@ fn padding_is_left_out() {
     let device = device();
     let dropout = LearnedDropoutConfig::new(6, 2)
         .with_seed(Some(7))
-        .with_function(MaskFunction::Cosine(Cosine { shift_init: 1.5, ..Cosine::default() }))
+        .with_function(MaskFunction::Cosine(Cosine {
+            shift_init: 1.5,
+            ..Cosine::default()
+        }))
         .init(&device);
     let padding = [[false, true, false, false], [false, false, true, true]];
     let padding = Tensor::<2, Bool>::from_data(TensorData::from(padding), &device);

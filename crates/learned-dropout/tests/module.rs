@@ -18,7 +18,10 @@ fn config(width: usize) -> LearnedDropoutConfig {
 fn module(width: usize, device: &Device) -> LearnedDropout {
     let shift_init = std::f64::consts::FRAC_PI_2;
     config(width)
-        .with_function(MaskFunction::Cosine(Cosine { shift_init, ..Cosine::default() }))
+        .with_function(MaskFunction::Cosine(Cosine {
+            shift_init,
+            ..Cosine::default()
+        }))
         .init(device)
 }
 
@@ -111,7 +114,12 @@ fn gradients_reach_x_and_all_parameters() {
         assert_eq!(x.grad(&gradients).expect("a gradient").dims(), [3, 2, 5, 8]);
         let shift = dropout.shift.grad(&gradients).expect("a gradient");
         assert!(read(shift).iter().any(|&value| value != 0.0));
-        let weight = dropout.query_key_value.weight.grad(&gradients);
+        let weight = dropout
+            .query_key_value
+            .as_ref()
+            .unwrap()
+            .weight
+            .grad(&gradients);
         assert!(
             read(weight.expect("a gradient"))
                 .iter()
@@ -231,7 +239,12 @@ fn settings_that_make_no_module_are_refused_by_name() {
             ..Fourier::default()
         })
     };
-    let cosine = |shift_init| MaskFunction::Cosine(Cosine { shift_init, ..Cosine::default() });
+    let cosine = |shift_init| {
+        MaskFunction::Cosine(Cosine {
+            shift_init,
+            ..Cosine::default()
+        })
+    };
     let cases = [
         (new(0, 4), "width"),
         (new(8, 0), "heads"),

@@ -13,7 +13,10 @@ use support::{device, random, read};
 fn module(device: &Device) -> LearnedDropout {
     let shift_init = std::f64::consts::FRAC_PI_2;
     LearnedDropoutConfig::new(8, 2)
-        .with_function(MaskFunction::Cosine(Cosine { shift_init, ..Cosine::default() }))
+        .with_function(MaskFunction::Cosine(Cosine {
+            shift_init,
+            ..Cosine::default()
+        }))
         .with_seed(Some(7))
         .init(device)
 }
@@ -157,7 +160,8 @@ fn modules_of_one_configuration_differ() {
     let config = LearnedDropoutConfig::new(8, 2);
     let [first, second] = [(); 2].map(|()| config.init(&device));
     assert_ne!(first.noise.seed(), second.noise.seed());
-    let weights = [&first, &second].map(|dropout| read(dropout.query_key_value.weight.val()));
+    let weights = [&first, &second]
+        .map(|dropout| read(dropout.query_key_value.as_ref().unwrap().weight.val()));
     assert_ne!(weights[0], weights[1]);
 }
 
@@ -165,7 +169,10 @@ fn modules_of_one_configuration_differ() {
 fn noise_can_fade_to_the_threshold() {
     let device = device().autodiff();
     // Masks near 0.68: noise with a spread of 0.25 around 0.5 stays below them.
-    let function = MaskFunction::Cosine(Cosine { shift_init: 1.2, ..Cosine::default() });
+    let function = MaskFunction::Cosine(Cosine {
+        shift_init: 1.2,
+        ..Cosine::default()
+    });
     let config = module(&device).config().clone().with_function(function);
     let dropout = config.with_noise_steps(Some(4)).init(&device);
     // For each pass, whether the rounding is that of the threshold.

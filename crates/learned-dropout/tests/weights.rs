@@ -9,7 +9,9 @@ use model::{FeedForwardConfig, MaskConfig, TransformerConfig};
 #[test]
 fn every_feed_forward_has_the_parameters_of_its_layout() {
     for feed_forward in [
-        FeedForwardConfig::Dense(Dense { hidden: Some(6) }),
+        FeedForwardConfig::Dense(Dense {
+            hidden: Some(6.into()),
+        }),
         FeedForwardConfig::Relu(Relu::default()),
         FeedForwardConfig::MixtureOfExperts(MixtureOfExperts {
             hidden: Some(6),

@@ -29,7 +29,7 @@ pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
 
-/// A feed-forward, followed by a learned mask or ordinary dropout. The dense one may also have a learned
+/// A feed-forward, followed by a learned mask or ordinary dropout. One without experts may also have a learned
 /// mask on its hidden units.
 #[derive(Module, Debug)]
 pub struct FeedForward {
@@ -127,7 +127,20 @@ impl FeedForward {
                 masks.push(mask);
                 (output, None)
             }
-            (Some(_), _) => unreachable!("only the dense feed-forward has masks on hidden units"),
+            (Some(module), Kind::Relu(layer)) if module.mask_input() == MaskInput::Hidden => {
+                let mut units = layer.units(norm, input);
+                let mask = compute_mask(module, &mut units);
+                let (output, activity) = layer.masked(units, &mask);
+                masks.push(mask);
+                (output, Some(activity))
+            }
+            (Some(module), Kind::Relu(layer)) => {
+                let mask = compute_mask(module, &mut input);
+                let (output, activity) = layer.masked(layer.units(norm, input), &mask);
+                masks.push(mask);
+                (output, Some(activity))
+            }
+            (Some(_), _) => unreachable!("experts have no masks on hidden units"),
         };
         let output = match &self.learned_dropout {
             Some(module) => {

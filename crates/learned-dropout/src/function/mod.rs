@@ -1,10 +1,12 @@
-//! Mask functions on tensors: from the output of the mask's attention to [0, 1].
+//! Mask functions on tensors: from the output of the mask's generator to `M`.
 //!
 //! The functions and their settings are the variants of [`MaskFunction`]. Each has a file here for its
 //! tensor operations and an arm of the `match` in [`mask`].
 
 mod cosine;
 mod fourier;
+mod linear;
+mod sigmoid;
 
 pub use fourier::{Coefficients, Series};
 
@@ -36,7 +38,7 @@ pub(crate) fn learned(function: &MaskFunction, tensor: impl Fn(&str) -> Tensor<1
     Learned {
         shift: tensor(SHIFT),
         series: match function {
-            MaskFunction::Cosine(_) => None,
+            MaskFunction::Cosine(_) | MaskFunction::Linear(_) | MaskFunction::Sigmoid(_) => None,
             MaskFunction::Fourier(fourier) => (fourier.terms > 1).then(|| Coefficients {
                 amplitude: tensor(AMPLITUDE),
                 phase: tensor(PHASE),
@@ -45,7 +47,7 @@ pub(crate) fn learned(function: &MaskFunction, tensor: impl Fn(&str) -> Tensor<1
     }
 }
 
-/// The mask `M` in [0, 1].
+/// The mask `M`.
 ///
 /// # Shapes
 /// - `attended`: `[batch, time, values]`, the output of the mask's attention
@@ -61,6 +63,8 @@ pub fn mask(
         (MaskFunction::Fourier(_), Some(coefficients)) => {
             fourier::mask(attended, shift, coefficients)
         }
+        (MaskFunction::Linear(_), _) => linear::mask(attended + shift.unsqueeze()),
+        (MaskFunction::Sigmoid(_), _) => sigmoid::mask(attended + shift.unsqueeze()),
         (MaskFunction::Cosine(_) | MaskFunction::Fourier(_), _) => {
             cosine::mask(attended + shift.unsqueeze())
         }

@@ -53,13 +53,22 @@ pub fn round(
             multiplier: mask,
             kept: threshold::kept(&value),
         },
+        // Without a threshold of its own: θ is 0.
+        Rounding::Carried => {
+            let gate = (mask * 2.0 - 1.0).clamp_min(0.0);
+            let kept = gate.clone().detach().greater_elem(0.0).float();
+            Rounded {
+                multiplier: gate,
+                kept: kept.cast(value.dtype()),
+            }
+        }
     }
 }
 
 /// The values of `kept`, with the gradient of the mask (straight-through estimator).
 ///
 /// `mask − mask` adds only the gradient: its value is exactly 0.
-fn straight_through(mask: Tensor<3>, kept: Tensor<3>) -> Rounded {
+pub(crate) fn straight_through(mask: Tensor<3>, kept: Tensor<3>) -> Rounded {
     let zero = mask.clone() - mask.detach();
     Rounded {
         multiplier: zero + kept.clone(),
