@@ -1,11 +1,12 @@
 //! Builds the layers of an engine from a model's weights.
 
 use kernels::decode::{Columns, FeedForward, Matrix};
+use model::mask_control::THRESHOLD;
 use model::weights::Weights;
-use model::{CutInputs, FeedForwardConfig, Site, TransformerConfig};
+use model::{CutInputs, FeedForwardConfig, Rounding, Site, TransformerConfig};
 
 use crate::experts::{Experts, group_size};
-use crate::layers::{AttentionOutput, Block, FeedForwardLayers};
+use crate::layers::{Activation, AttentionOutput, Block, FeedForwardLayers};
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_function::LearnedFunction;
@@ -71,8 +72,8 @@ impl Builder<'_> {
 
     fn output(&mut self, layer: usize, name: String) -> AttentionOutput {
         let width = self.config.width;
-        match self.config.mask_shape(Site::AttentionHeads) {
-            Some(shape) if self.skips_dropped() => {
+        match self.config.mask_shape(Site::AttentionHeads, layer) {
+            Some(shape) if self.skips_dropped(Site::AttentionHeads) => {
                 let (weight, format) = (self.vector(name), self.options.format);
                 AttentionOutput::ByHead(Columns::new(&weight, width, width, shape.group, format))
             }
@@ -80,39 +81,50 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether the engine leaves out what masks drop.
-    fn skips_dropped(&self) -> bool {
-        self.options.leaves_out_dropped(self.config)
+    /// Whether the engine leaves out what masks at a site drop.
+    fn skips_dropped(&self, site: Site) -> bool {
+        self.options.leaves_out_dropped(self.config, site)
     }
 
     fn feed_forward(&mut self, layer: usize) -> FeedForwardLayers {
         let (width, format) = (self.config.width, self.options.format);
         let config = &self.config.feed_forward;
-        let hidden = config.hidden(width);
+        let hidden = config.hidden(width, layer);
         let name = |suffix: &str| format!("blocks.{layer}.feed_forward.{suffix}");
         let take = |suffix: &str| self.vector(name(suffix));
         if let Some(experts) = Experts::new(config, width, format, take) {
             return FeedForwardLayers::Experts(experts);
         }
         let (up, down) = (name("up.weight"), name("down.weight"));
-        if let FeedForwardConfig::Relu(_) = config {
+        if let FeedForwardConfig::Relu(relu) = config {
             // Without thresholds only zeros count as small.
             let zeros = self.cut(layer, DOWN).unwrap_or((0.0, 0.0));
-            return FeedForwardLayers::Relu {
+            return FeedForwardLayers::Layers {
                 up: self.linear(up, (hidden, width), self.cut(layer, UP)),
                 down: self.linear(down, (width, hidden), Some(zeros)),
+                activation: match relu.power {
+                    1 => Activation::Relu,
+                    _ => Activation::SquaredRelu,
+                },
             };
         }
-        let group = match self.config.mask_shape(Site::FeedForwardHidden) {
+        let site = Site::FeedForwardHidden;
+        let group = match self.config.mask_shape(site, layer) {
             None => group_size(hidden),
             Some(shape) => shape.group,
         };
-        let masked = self.config.mask_shape(Site::FeedForwardHidden).is_some();
+        let masks = self.config.masks_at(site);
+        let carried = masks.is_some_and(|masks| masks.rounding == Rounding::Carried);
+        let masked = self.config.mask_shape(site, layer).is_some();
         let is_cut = self.thresholds.is_some();
-        if masked && !self.skips_dropped() || is_cut || !hidden.is_multiple_of(group) {
+        if masked && (carried || !self.skips_dropped(site))
+            || is_cut
+            || !hidden.is_multiple_of(group)
+        {
             FeedForwardLayers::Layers {
                 up: self.linear(up, (hidden, width), self.cut(layer, UP)),
                 down: self.linear(down, (width, hidden), self.cut(layer, DOWN)),
+                activation: Activation::Gelu,
             }
         } else {
             let (up, down) = (self.vector(up), self.vector(down));
@@ -121,31 +133,32 @@ impl Builder<'_> {
     }
 
     pub(crate) fn mask(&mut self, site: Site, layer: usize) -> Option<Mask> {
-        let shape = self.config.mask_shape(site)?;
-        let config = self.config.learned_dropout.as_ref()?;
+        let shape = self.config.mask_shape(site, layer)?;
+        let config = self.config.masks_at(site)?;
         let prefix = site.tensor_prefix(layer);
         let number = self.masks;
         self.masks += 1;
         Some(Mask {
-            config: config.clone(),
             shape,
             layer,
             number,
-            query_key_value: self.matrix(
-                format!("{prefix}.query_key_value.weight"),
-                3 * shape.attention,
-                shape.input,
-            ),
+            query_key_value: shape.attention.map(|attention| {
+                let name = format!("{prefix}.query_key_value.weight");
+                self.matrix(name, 3 * attention.width, shape.input)
+            }),
             output: shape.projected.then(|| {
-                self.matrix(
-                    format!("{prefix}.output.weight"),
-                    shape.values,
-                    shape.attention,
-                )
+                let name = format!("{prefix}.output.weight");
+                self.matrix(name, shape.values, shape.output_inputs())
             }),
             function: LearnedFunction::new(&config.function, |name| {
                 self.vector(format!("{prefix}.{name}"))
             }),
+            threshold: match (&config.control, config.rounding) {
+                (Some(_), _) => Some(self.vector(format!("{prefix}.{THRESHOLD}"))[0]),
+                (None, Rounding::Carried) => Some(0.0),
+                (None, _) => None,
+            },
+            config,
         })
     }
 }

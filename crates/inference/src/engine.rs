@@ -160,7 +160,8 @@ impl Engine {
 
     /// Whether heads that a mask drops are left out.
     pub(crate) fn skips_heads(&self) -> bool {
-        self.options.leaves_out_dropped(&self.config)
+        self.options
+            .leaves_out_dropped(&self.config, Site::AttentionHeads)
     }
 
     /// All masks, in the order of their numbers.

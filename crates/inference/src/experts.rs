@@ -45,7 +45,7 @@ impl Experts {
             FeedForwardConfig::Dense(_) | FeedForwardConfig::Relu(_) => return None,
         };
         let count = config.experts()?;
-        let size = config.hidden(width) * width;
+        let size = config.hidden(width, 0) * width;
         let (up, down) = (take("experts.up"), take("experts.down"));
         let layer = |up: &[f32], down: &[f32]| fused(up, down, width, format);
         let experts = up.chunks_exact(size).zip(down.chunks_exact(size));

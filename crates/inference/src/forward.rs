@@ -1,6 +1,5 @@
 //! The forward pass and its tensors.
 
-use kernels::gelu;
 use kernels::grouped::is_faster_than_dense;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
@@ -323,16 +322,14 @@ impl Pass<'_> {
                 }
             }
             FeedForwardLayers::Experts(experts) => experts.forward(&engine.workers, normed, output),
-            FeedForwardLayers::Relu { up, down } => {
+            FeedForwardLayers::Layers {
+                up,
+                down,
+                activation,
+            } => {
                 units.resize(tokens * up.outputs(), 0.0);
                 up.multiply(&engine.workers, normed, units);
-                units.iter_mut().for_each(|unit| *unit = unit.max(0.0));
-                down.multiply(&engine.workers, units, output);
-            }
-            FeedForwardLayers::Layers { up, down } => {
-                units.resize(tokens * up.outputs(), 0.0);
-                up.multiply(&engine.workers, normed, units);
-                *units = gelu::forward(units);
+                activation.apply(units);
                 if let Some(mask) = mask {
                     if known.is_none() {
                         mask.compute(&engine.workers, self.sequences, self.spans, units, tensors);

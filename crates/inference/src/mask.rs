@@ -15,9 +15,12 @@ pub(crate) struct Mask {
     pub layer: usize,
     /// Its number among all masks.
     pub number: usize,
-    pub query_key_value: Matrix,
+    /// None with a linear generator.
+    pub query_key_value: Option<Matrix>,
     pub output: Option<Matrix>,
     pub function: LearnedFunction,
+    /// What `2 M − 1` is compared with; none if `M` is compared with 0.5, or with noise.
+    pub threshold: Option<f32>,
 }
 
 /// The tensors of a mask's computation, one row for each token.
@@ -46,17 +49,21 @@ impl Mask {
             projected,
             factors,
         } = tensors;
-        let MaskShape {
-            attention, values, ..
-        } = self.shape;
+        let values = self.shape.values;
         let tokens = input.len() / self.shape.input;
-        packed.resize(tokens * 3 * attention, 0.0);
-        attended.resize(tokens * attention, 0.0);
-        workers.multiply(&self.query_key_value, input, packed);
-        let caches = sequences
-            .iter_mut()
-            .map(|sequence| &mut sequence.mask_caches[self.number]);
-        attend(workers.team(), caches, spans, packed, None, attended);
+        let attended = match (&self.query_key_value, self.shape.attention) {
+            (Some(layer), Some(attention)) => {
+                packed.resize(tokens * 3 * attention.width, 0.0);
+                attended.resize(tokens * attention.width, 0.0);
+                workers.multiply(layer, input, packed);
+                let sequences = sequences.iter_mut();
+                let caches =
+                    sequences.filter_map(|sequence| sequence.mask_caches[self.number].as_mut());
+                attend(workers.team(), caches, spans, packed, None, attended);
+                &attended[..]
+            }
+            _ => input,
+        };
         let attended = match &self.output {
             Some(output) => {
                 projected.resize(tokens * values, 0.0);
@@ -75,6 +82,7 @@ impl Mask {
             for (token, factors) in (sequence.seen..).zip(factors.chunks_exact_mut(values)) {
                 let row = MaskRow {
                     config: &self.config,
+                    threshold: self.threshold,
                     rule: sequence.mask_rule,
                     site: self.shape.site,
                     layer: self.layer,

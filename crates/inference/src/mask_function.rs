@@ -1,4 +1,4 @@
-//! Mask functions on slices: from the output of the mask's attention to `M`.
+//! Mask functions on slices: from the output of the mask's generator to `M`.
 
 use model::MaskFunction;
 use model::function::fourier::{Term, terms};
@@ -9,6 +9,10 @@ pub(crate) enum LearnedFunction {
     Cosine(Vec<f32>),
     /// A sum of cosines.
     Series(Vec<Term>),
+    /// `0.5 (z + B) + 0.5`, with the shift.
+    Linear(Vec<f32>),
+    /// `sigmoid(z + B)`, with the shift.
+    Sigmoid(Vec<f32>),
 }
 
 impl LearnedFunction {
@@ -24,14 +28,28 @@ impl LearnedFunction {
                 // A series of one term is the cosine.
                 _ => Self::Cosine(shift),
             },
+            MaskFunction::Linear(_) => Self::Linear(shift),
+            MaskFunction::Sigmoid(_) => Self::Sigmoid(shift),
         }
     }
 
-    /// Computes `M` from the attention's output; both are `[tokens, values]`.
+    /// Computes `M` from the generator's output; both are `[tokens, values]`.
     pub(crate) fn values(&self, output: &mut [f32], attended: &[f32]) {
         match self {
             Self::Cosine(shift) => kernels::mask::values(output, attended, shift),
             Self::Series(terms) => series(terms, output, attended),
+            Self::Linear(shift) => shifted(output, attended, shift, |z| 0.5 * z + 0.5),
+            Self::Sigmoid(shift) => shifted(output, attended, shift, |z| 1.0 / (1.0 + (-z).exp())),
+        }
+    }
+}
+
+/// Applies a function to the generator's output with its shift.
+fn shifted(output: &mut [f32], attended: &[f32], shift: &[f32], function: impl Fn(f32) -> f32) {
+    let rows = output.chunks_exact_mut(shift.len());
+    for (row, attended) in rows.zip(attended.chunks_exact(shift.len())) {
+        for ((value, z), shift) in row.iter_mut().zip(attended).zip(shift) {
+            *value = function(z + shift);
         }
     }
 }

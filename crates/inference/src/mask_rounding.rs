@@ -41,6 +41,8 @@ const FIRST_STREAM: u64 = 1 << 32;
 /// The mask of one token.
 pub(crate) struct MaskRow<'a> {
     pub(crate) config: &'a MaskConfig,
+    /// What `2 M − 1` is compared with, if the mask has a threshold.
+    pub(crate) threshold: Option<f32>,
     pub(crate) rule: MaskRule,
     pub(crate) site: Site,
     pub(crate) layer: usize,
@@ -76,7 +78,10 @@ impl MaskRow<'_> {
         };
         for (index, value) in (first..).zip(masks) {
             let mask = *value;
-            let mut kept = mask >= 0.5;
+            let excess = self
+                .threshold
+                .map(|threshold| (2.0 * mask - 1.0) - threshold);
+            let mut kept = excess.map_or(mask >= 0.5, |excess| excess > 0.0);
             *value = match (self.config.rounding, &noise) {
                 (Rounding::Stochastic, Some((stream, exponent))) => {
                     kept = unit(stream.number(index)) <= tempered(mask, *exponent);
@@ -87,6 +92,7 @@ impl MaskRow<'_> {
                     1.0 / (1.0 + (-scale * (mask - 0.5)).exp())
                 }
                 (Rounding::None, _) => mask,
+                (Rounding::Carried, _) => excess.unwrap_or_default().max(0.0),
             };
             if let Some((stream, share)) = &random {
                 kept = unit(stream.number(index)) < *share;
@@ -117,6 +123,7 @@ mod tests {
     fn row(config: &MaskConfig, rule: MaskRule) -> MaskRow<'_> {
         MaskRow {
             config,
+            threshold: None,
             rule,
             site: Site::FeedForwardOutput,
             layer: 0,

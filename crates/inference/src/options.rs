@@ -3,7 +3,7 @@
 use kernels::decode::Format;
 use kernels::level::Level;
 use kernels::product::Precision;
-use model::{CutInputs, MaskInput, TransformerConfig};
+use model::{CutInputs, MaskConfig, MaskInput, Site, TransformerConfig};
 
 /// The options of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,12 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Whether the engine leaves out what the masks of a model drop. It does so if masks are known before
-    /// the masked tensors and their rounded values are 0 or 1.
-    pub(crate) fn leaves_out_dropped(&self, config: &TransformerConfig) -> bool {
-        let masks = config.learned_dropout.as_ref();
-        !self.dense
-            && masks
-                .is_some_and(|masks| masks.input != MaskInput::Hidden && masks.rounding.is_binary())
+    /// Whether the engine leaves out what the masks of a model at a site drop. It does so if masks are known
+    /// before the masked tensors and the factor of a dropped value is 0.
+    pub(crate) fn leaves_out_dropped(&self, config: &TransformerConfig, site: Site) -> bool {
+        let drops_early =
+            |masks: MaskConfig| masks.input != MaskInput::Hidden && masks.rounding.drops_whole();
+        !self.dense && config.masks_at(site).is_some_and(drops_early)
     }
 }
 

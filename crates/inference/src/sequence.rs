@@ -3,6 +3,7 @@
 use kernels::cached_attention::Cache;
 use kernels::kept_groups::KeptGroups;
 use kernels::team::Team;
+use model::mask_shape::AttentionShape;
 use model::{MaskShape, TransformerConfig};
 
 use crate::error::EngineError;
@@ -18,8 +19,8 @@ pub(crate) struct Sequence {
     pub(crate) mask_rule: MaskRule,
     pub(crate) embedding_cache: Option<Cache>,
     pub(crate) attention_caches: Vec<Cache>,
-    /// By the number of the mask.
-    pub(crate) mask_caches: Vec<Cache>,
+    /// By the number of the mask; none for masks without attention.
+    pub(crate) mask_caches: Vec<Option<Cache>>,
     /// By the number of the mask.
     pub(crate) sums: Vec<MaskSums>,
     /// By the number of the mask: the values of the mask function before rounding, for all measured tokens,
@@ -51,7 +52,12 @@ impl Sequence {
         let caches = |count: usize| (0..count).map(|_| cache()).collect::<Option<Vec<_>>>();
         let embeddings = usize::from(config.masks_from_embedding());
         let masks: Option<Vec<_>> = masks
-            .map(|mask| Cache::new(mask.heads, mask.attention / mask.heads, context))
+            .map(|mask| match mask.attention {
+                Some(AttentionShape { width, heads }) => {
+                    Cache::new(heads, width / heads, context).map(Some)
+                }
+                None => Some(None),
+            })
             .collect();
         let (Some(attention_caches), Some(mask_caches), Some(mut embedding_caches)) =
             (caches(config.layers), masks, caches(embeddings))

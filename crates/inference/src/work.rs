@@ -53,7 +53,7 @@ impl Engine {
             .flat_map(|layer| [&layer.query_key_value, &layer.output])
             .chain(self.masks().flat_map(|mask| {
                 let output = mask.output.iter();
-                std::iter::once(&mask.query_key_value).chain(output)
+                mask.query_key_value.iter().chain(output)
             }));
         for layer in whole {
             let (bytes, count) = matrix(layer);
@@ -95,7 +95,7 @@ impl Engine {
                     }
                 }
                 // The number of zero units is not known beforehand.
-                FeedForwardLayers::Relu { up, down } | FeedForwardLayers::Layers { up, down } => {
+                FeedForwardLayers::Layers { up, down, .. } => {
                     linear(up, &mut weights);
                     linear(down, &mut weights);
                 }
@@ -112,7 +112,8 @@ impl Engine {
             attention(width, if self.skips_heads() { heads } else { 1.0 });
         }
         for mask in self.masks() {
-            attention(mask.shape.attention as f64, 1.0);
+            let width = mask.shape.attention.map_or(0, |attention| attention.width);
+            attention(width as f64, 1.0);
         }
         if self.mask_embedding.is_some() {
             attention(width, 1.0);

@@ -72,14 +72,20 @@ impl Attention {
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.query_key_value.precision = precision;
         self.output.precision = precision;
-        let masks = [
+        for module in self.masks_mut() {
+            module.set_precision(precision);
+        }
+    }
+
+    /// The learned masks, in the order of the forward pass.
+    pub(crate) fn masks_mut(&mut self) -> impl Iterator<Item = &mut LearnedDropout> {
+        [
             &mut self.probability_learned_dropout,
             &mut self.head_learned_dropout,
             &mut self.learned_dropout,
-        ];
-        for module in masks.into_iter().flatten() {
-            module.set_precision(precision);
-        }
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Attends over `[batch, time, width]`, after a norm if one is given; the result has the same shape.

@@ -127,6 +127,7 @@ mod rows;
 pub mod statistics;
 mod supported_device;
 pub mod threshold_sparsity;
+mod thresholds;
 pub mod transformer;
 
 pub use kernels::memory;
@@ -137,8 +138,8 @@ pub use learned_dropout::{LearnedDropout, Masked};
 pub use learned_dropout_config::LearnedDropoutConfig;
 pub use mask::Mask;
 pub use model::{
-    MaskConfig, MaskFunction, MaskGradient, MaskInput, Pass, Penalty, PenaltyKind, Rounding, Site,
-    Sites, TransformerConfig,
+    Generator, MaskConfig, MaskControl, MaskFunction, MaskGradient, MaskInput, Pass, Penalty,
+    PenaltyKind, Rounding, Site, Sites, TransformerConfig,
 };
 pub use noise_state::NoiseState;
 pub use transformer::Transformer;

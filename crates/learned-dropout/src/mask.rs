@@ -389,6 +389,11 @@ impl<const D: usize> Mask<D> {
         MaskStatistics::new(measured, shape, None)
     }
 
+    /// The threshold `θ` of the mask, `[1]`; none without a control.
+    pub fn threshold(&self) -> Option<Tensor<1>> {
+        self.unrounded.threshold.clone()
+    }
+
     /// Whether a control holds the kept share of the mask.
     pub fn has_control(&self) -> bool {
         self.unrounded.config.control.is_some()

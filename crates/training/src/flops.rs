@@ -27,8 +27,8 @@ use crate::metrics::UsedShares;
 /// ```
 pub fn forward_per_token(config: &TransformerConfig) -> f64 {
     let masks: usize = config
-        .mask_shapes()
-        .map(|shape| shape.attention * mask_count(config, shape.site))
+        .mask_shapes(0)
+        .filter_map(|shape| Some(shape.attention?.width * mask_count(config, shape.site)))
         .sum();
     let shared = usize::from(config.masks_from_embedding());
     let attention = (config.layers + shared) * config.width + masks;
@@ -80,13 +80,22 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
 /// | embedding | nothing | nothing |
 ///
 /// Keys and values of a dropped head are still needed: later tokens may keep it. A hidden unit that
-/// ReLU makes 0 saves its row of the down projection. Masks at several sites, and units that are 0,
-/// are assumed to be independent of each other.
+/// ReLU makes 0 saves its row of the down projection; where a mask drops units, their share is that of the
+/// kept ones. Masks at several sites are assumed to be independent of each other. Masks that round to
+/// neither 0 nor a gate, such as sigmoids, save nothing.
 pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 {
+    let layers = (0..config.layers).map(|layer| saved_in_layer(config, used, layer));
+    let saved: f64 = layers.sum();
+    forward_per_token(config) - saved - 2.0 * unused_by_experts(config, used.density)
+}
+
+/// Operations of one layer that need not be executed.
+fn saved_in_layer(config: &TransformerConfig, used: &UsedShares, layer: usize) -> f64 {
     let mask = config.learned_dropout.as_ref();
-    // The share that remains of work behind a site, whenever its mask is known.
-    let late = |site: Site| match mask {
-        Some(mask) if mask.site.contains(site) => used.kept_at(site),
+    // The share that remains of work behind a site, whenever its mask is known. What a mask keeps in part is
+    // computed whole.
+    let late = |site: Site| match config.masks_at(site) {
+        Some(mask) if mask.rounding.drops_whole() => used.kept_in(site, layer),
         _ => 1.0,
     };
     // The share that remains of work in front of a site: all, if the mask is computed from its result.
@@ -97,11 +106,11 @@ pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 
     let (width, context) = (config.width as f64, config.context as f64);
     let (matrix, attention) = (2.0 * width * width, 2.0 * context * width);
     let projection = match config.feed_forward.experts() {
-        None => 2.0 * (config.feed_forward.hidden(config.width) * config.width) as f64,
+        None => 2.0 * (config.feed_forward.hidden(config.width, layer) * config.width) as f64,
         Some(_) => 0.0,
     };
     let units = match config.feed_forward {
-        FeedForwardConfig::Relu(_) => used.density.unwrap_or(1.0),
+        FeedForwardConfig::Relu(_) => used.density_in(layer).unwrap_or(1.0),
         _ => 1.0,
     };
     let heads = early(Site::AttentionHeads);
@@ -120,9 +129,7 @@ pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 
             units * late(Site::FeedForwardHidden) * early(Site::FeedForwardOutput),
         ),
     ];
-    let saved: f64 = parts.iter().map(|(whole, left)| whole * (1.0 - left)).sum();
-    let layers = config.layers as f64;
-    forward_per_token(config) - layers * saved - 2.0 * unused_by_experts(config, used.density)
+    parts.iter().map(|(whole, left)| whole * (1.0 - left)).sum()
 }
 
 /// The parameters of all layers' experts that a token does not use on average.
@@ -285,7 +292,7 @@ mod tests {
     #[test]
     fn units_that_are_zero_save_their_down_weights() {
         let layer = Relu {
-            hidden: Some(10),
+            hidden: Some(10.into()),
             ..Default::default()
         };
         let config = model(FeedForwardConfig::Relu(layer));
@@ -302,7 +309,7 @@ mod tests {
     #[test]
     fn units_that_are_zero_and_masks_save_nothing_twice() {
         let layer = Relu {
-            hidden: Some(10),
+            hidden: Some(10.into()),
             ..Default::default()
         };
         let config = TransformerConfig {

@@ -291,7 +291,7 @@ fn a_model_that_does_not_fit_is_refused_before_anything_is_written() {
     refused(
         &masked,
         &[other],
-        "its mask function is \"cosine\", but model.learned_dropout.function is \"fourier\" with 4 terms",
+        "its mask function at feed-forward-output is \"cosine\", but that of model.learned_dropout is \"fourier\" with 4 terms",
     );
     let tokenizer = dense.join("checkpoints/step-00000002/tokenizer.json");
     std::fs::write(tokenizer, "{}").unwrap();

@@ -91,10 +91,16 @@ impl FeedForward {
     /// Sets the precision that linear layers round their operands to.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.kind.set_precision(precision);
-        let masks = [&mut self.hidden_learned_dropout, &mut self.learned_dropout];
-        for module in masks.into_iter().flatten() {
+        for module in self.masks_mut() {
             module.set_precision(precision);
         }
+    }
+
+    /// The learned masks, in the order of the forward pass.
+    pub(crate) fn masks_mut(&mut self) -> impl Iterator<Item = &mut LearnedDropout> {
+        [&mut self.hidden_learned_dropout, &mut self.learned_dropout]
+            .into_iter()
+            .flatten()
     }
 
     /// Applies a norm and the feed-forward to `[batch, time, width]` and adds its masks to `masks`. Also

@@ -12,7 +12,7 @@ const ALIKE: f64 = 0.6;
 const ALIKE_ELSEWHERE: f64 = 0.85;
 
 /// The most suggestions in one message.
-const MOST_SUGGESTED: usize = 2;
+const MOST_SUGGESTED: usize = 3;
 
 /// The longest word that is compared with others, in bytes: a limit far above real keys and names. The time
 /// of a comparison grows with the length of both words.
@@ -81,7 +81,13 @@ pub(super) fn unknown_key(
         [path] if !path.contains('.') => {
             format!("{unknown}; did you mean `{path}` at the top of the file?")
         }
-        paths => format!("{unknown}; did you mean `{}`?", paths.join("` or `")),
+        [path] => format!("{unknown}; did you mean `{path}`?"),
+        [first @ .., last] => {
+            format!(
+                "{unknown}; did you mean `{}` or `{last}`?",
+                first.join("`, `")
+            )
+        }
     }
 }
 

@@ -90,6 +90,10 @@ pub struct StepMetrics {
     /// and micro-batches of the step. Measured only if the penalty has a target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at_inference: Option<f64>,
+    /// The share that each mask with a control kept, in the order of the forward pass: the mean over the
+    /// micro-batches of the step. Empty without such masks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_by_controlled: Vec<f64>,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Norm of all gradients together, before clipping.
@@ -252,6 +256,9 @@ pub struct LayerMetrics {
     pub always_kept: f64,
     /// Share of elements that moved across 0.5 since the last step, if that is known.
     pub changed: Option<f64>,
+    /// The moving threshold; none without one, and in means over masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
 }
 
 impl MaskMetrics {
@@ -274,6 +281,7 @@ impl MaskMetrics {
             Some(LayerMetrics {
                 site: first.site,
                 block: first.block,
+                threshold: first.threshold,
                 ..LayerMetrics::mean(&of_batches)?
             })
         };
@@ -293,6 +301,7 @@ impl LayerMetrics {
         (!masks.is_empty()).then(|| Self {
             site: None,
             block: None,
+            threshold: None,
             kept: mean(&|mask| mask.kept),
             near_one: mean(&|mask| mask.near_one),
             near_zero: mean(&|mask| mask.near_zero),

@@ -214,6 +214,7 @@ fn mask_values(group: &str, mask: &MaskMetrics) -> Vec<(String, f64)> {
             ("never_kept", Some(layer.never_kept)),
             ("always_kept", Some(layer.always_kept)),
             ("changed", layer.changed),
+            ("threshold", layer.threshold),
         ]
     };
     let total = named(&mask.mean)

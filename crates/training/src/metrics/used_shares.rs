@@ -11,11 +11,14 @@ use crate::run_folder::METRICS_FILE;
 /// The shares of a model that tokens use on average; each from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsedShares {
-    /// The share of kept mask values at each site with a measured mask: the mean over its masks.
-    pub kept: BTreeMap<Site, f64>,
-    /// The share of the experts, or of the hidden units of feed-forwards with ReLU: the mean over the
-    /// layers, if it was measured.
+    /// The share of kept mask values at each site with a measured mask, mask by mask from the first layer. One
+    /// share alone holds for all layers.
+    kept: BTreeMap<Site, Vec<f64>>,
+    /// The share of the experts, or of the hidden units of feed-forwards with ReLU that are kept: the mean over
+    /// the layers, if it was measured.
     pub density: Option<f64>,
+    /// The same layer by layer; empty if it was not measured so.
+    densities: Vec<f64>,
 }
 
 impl UsedShares {
@@ -26,20 +29,22 @@ impl UsedShares {
         for (site, kept) in masks {
             of_sites.entry(site).or_default().push(kept);
         }
-        let mean = |shares: Vec<f64>| shares.iter().sum::<f64>() / shares.len() as f64;
-        let kept = of_sites
-            .into_iter()
-            .map(|(site, shares)| (site, mean(shares)));
         Self {
-            kept: kept.collect(),
+            kept: of_sites,
             density,
+            densities: Vec::new(),
         }
+    }
+
+    /// The same with the densities of the layers, from the first.
+    pub fn with_densities(self, densities: Vec<f64>) -> Self {
+        Self { densities, ..self }
     }
 
     /// The same share of kept values at every site.
     pub fn with_kept(self, share: f64) -> Self {
         Self {
-            kept: Site::ALL.map(|site| (site, share)).into(),
+            kept: Site::ALL.map(|site| (site, vec![share])).into(),
             ..self
         }
     }
@@ -50,6 +55,9 @@ impl UsedShares {
         let used = evaluation.feed_forward.as_ref();
         Self {
             density: used.map(|used| used.density),
+            densities: used.map_or_else(Vec::new, |used| {
+                used.layers.iter().map(|layer| layer.density).collect()
+            }),
             ..masks.unwrap_or_default()
         }
     }
@@ -78,9 +86,27 @@ impl UsedShares {
         last.map_or_else(Self::default, |last| Self::of_evaluation(&last))
     }
 
-    /// The share of kept values at a site; 1 if it was not measured.
+    /// Whether the share of kept values at a site was measured.
+    pub fn has_site(&self, site: Site) -> bool {
+        self.kept.contains_key(&site)
+    }
+
+    /// The share of kept values at a site, the mean over its masks; 1 if it was not measured.
     pub fn kept_at(&self, site: Site) -> f64 {
-        self.kept.get(&site).copied().unwrap_or(1.0)
+        self.kept.get(&site).map_or(1.0, |shares| {
+            shares.iter().sum::<f64>() / shares.len() as f64
+        })
+    }
+
+    /// The share of kept values at a site of a layer; 1 if it was not measured.
+    pub fn kept_in(&self, site: Site, layer: usize) -> f64 {
+        let of_layer = self.kept.get(&site).and_then(|shares| shares.get(layer));
+        of_layer.copied().unwrap_or_else(|| self.kept_at(site))
+    }
+
+    /// The density of a layer, if it was measured.
+    pub fn density_in(&self, layer: usize) -> Option<f64> {
+        self.densities.get(layer).copied().or(self.density)
     }
 
     /// The site of masks in old metrics, which name no site.

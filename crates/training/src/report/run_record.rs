@@ -78,7 +78,9 @@ pub struct EvaluationPoint {
 
 impl EvaluationPoint {
     fn from_line(line: &Value) -> Self {
-        let mask = &line["mask"];
+        let (mask, feed_forward) = (&line["mask"], &line["feed_forward"]);
+        let feed_forwards = feed_forward["layers"].as_array().into_iter().flatten();
+        let densities = feed_forwards.filter_map(|layer| layer["density"].as_f64());
         let layers = || mask["layers"].as_array().into_iter().flatten();
         // A site that is not known here may be one of a newer program.
         let site = |layer: &Value| match &layer["site"] {
@@ -97,7 +99,8 @@ impl EvaluationPoint {
             kept_by_layer: layers()
                 .filter_map(|layer| layer["kept"].as_f64())
                 .collect(),
-            used: UsedShares::new(masks, line["feed_forward"]["density"].as_f64()),
+            used: UsedShares::new(masks, feed_forward["density"].as_f64())
+                .with_densities(densities.collect()),
         }
     }
 }
@@ -223,8 +226,8 @@ impl RunRecord {
     pub fn executed_flops(&self) -> Option<f64> {
         let model = self.config.model.transformer(None).ok()?;
         let used = &self.evaluations.last()?.used;
-        let mut masks = model.mask_shapes();
-        let masks = masks.all(|shape| used.kept.contains_key(&shape.site));
+        let mut masks = model.mask_shapes(0);
+        let masks = masks.all(|shape| used.has_site(shape.site));
         let has_relu = matches!(model.feed_forward, FeedForwardConfig::Relu(_));
         let units = !has_relu || used.density.is_some();
         (masks && units).then(|| flops::executed_per_token(&model, used))

@@ -114,6 +114,7 @@ pub(super) fn mask_metrics(
             never_kept: values.never_kept.into(),
             always_kept: values.always_kept.into(),
             changed: values.changed.map(f64::from),
+            threshold: mask.threshold().map(|threshold| read_scalar(&threshold)),
         }
     });
     MaskMetrics::of_layers(layers.collect())

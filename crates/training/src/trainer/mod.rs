@@ -236,6 +236,7 @@ impl Trainer<'_> {
             penalty_coefficient: step.penalty_coefficient,
             target_kept: step.target_kept,
             kept_at_inference: values.kept_at_inference,
+            kept_by_controlled: values.kept_by_controlled,
             learning_rate: step.learning_rate,
             gradient_norm: values.gradient_norm,
             feed_forward: values.feed_forward.clone(),

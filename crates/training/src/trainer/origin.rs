@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use data::folder::DataFolder;
-use model::TransformerConfig;
 use model::initialization::continued_weights;
 use model::model_folder::{self, TOKENIZER_FILE};
 use model::weights::Weights;
+use model::{MaskShape, TransformerConfig};
 
 use super::error::TrainError;
 use crate::checkpoints;
@@ -51,17 +51,28 @@ fn check_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(
             ("width", config.width),
             ("heads", config.heads),
             ("layers", config.layers),
-            (
-                "feed_forward.hidden",
-                config.feed_forward.hidden(config.width),
-            ),
         ]
+    };
+    let unequal = |key: &str, theirs: usize, ours: usize| {
+        Err(format!(
+            "the model's {key} is {theirs}, but model.{key} is {ours}; they must be equal"
+        ))
     };
     for ((key, theirs), (_, ours)) in sizes(theirs).into_iter().zip(sizes(ours)) {
         if theirs != ours {
-            return Err(format!(
-                "the model's {key} is {theirs}, but model.{key} is {ours}; they must be equal"
-            ));
+            return unequal(key, theirs, ours);
+        }
+    }
+    for layer in 0..ours.layers {
+        let hidden = |config: &TransformerConfig| config.feed_forward.hidden(config.width, layer);
+        if hidden(theirs) != hidden(ours) {
+            let key = match theirs.feed_forward.differs_by_layer()
+                || ours.feed_forward.differs_by_layer()
+            {
+                true => format!("feed_forward.hidden of layer {layer}"),
+                false => "feed_forward.hidden".into(),
+            };
+            return unequal(&key, hidden(theirs), hidden(ours));
         }
     }
     Ok(())
@@ -69,33 +80,33 @@ fn check_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(
 
 /// Checks that masks which both models have are computed in the same way.
 fn check_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
-    for shape in theirs.mask_shapes() {
-        let Some(ours) = ours.mask_shape(shape.site) else {
+    for shape in theirs.mask_shapes(0) {
+        let Some(our_shape) = ours.mask_shape(shape.site, 0) else {
             continue;
         };
-        if shape != ours {
+        if shape != our_shape {
             return Err(format!(
-                "its mask at {} has {} values from {} heads over {} channels, this run's has {} \
-                 from {} over {}; group, rank, heads and input must agree",
+                "its mask at {} has {}, this run's has {}; generator, group, rank, heads and input \
+                 must agree",
                 shape.site,
-                shape.values,
-                shape.heads,
-                shape.input,
-                ours.values,
-                ours.heads,
-                ours.input
+                described(&shape),
+                described(&our_shape)
+            ));
+        }
+        let masks = (theirs.masks_at(shape.site), ours.masks_at(shape.site));
+        if let (Some(theirs), Some(ours)) = masks
+            && !theirs.function.computes_same_as(&ours.function)
+        {
+            return Err(format!(
+                "its mask function at {} is {}, but that of model.learned_dropout is {}; they must \
+                 agree",
+                shape.site, theirs.function, ours.function
             ));
         }
     }
     let (Some(theirs), Some(ours)) = (&theirs.learned_dropout, &ours.learned_dropout) else {
         return Ok(());
     };
-    if !theirs.function.computes_same_as(&ours.function) {
-        return Err(format!(
-            "its mask function is {}, but model.learned_dropout.function is {}; they must agree",
-            theirs.function, ours.function
-        ));
-    }
     if theirs.input != ours.input {
         return Err(format!(
             "its masks are computed from \"{}\", but model.learned_dropout.input is \"{}\"; they \
@@ -105,6 +116,18 @@ fn check_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(
         ));
     }
     Ok(())
+}
+
+/// The sizes of a mask in words.
+fn described(shape: &MaskShape) -> String {
+    let MaskShape { values, input, .. } = shape;
+    match shape.attention {
+        Some(attention) => {
+            let heads = attention.heads;
+            format!("{values} values from {heads} heads over {input} channels")
+        }
+        None => format!("{values} values from a linear layer over {input} channels"),
+    }
 }
 
 /// Checks the tokenizer of a model folder, if it has one. The user named it by `path`.

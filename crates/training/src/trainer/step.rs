@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::tensor::Tensor;
 use data::error::DataError;
 use learned_dropout::mask::Mask;
 use learned_dropout::transformer::Transformer;
@@ -50,11 +51,22 @@ pub(super) struct StepValues {
     pub(super) penalty: Option<f64>,
     /// Measured only with a target.
     pub(super) kept_at_inference: Option<f64>,
+    /// The kept share of each mask with a control, over all micro-batches; empty without such masks.
+    pub(super) kept_by_controlled: Vec<f64>,
     /// Before clipping.
     pub(super) gradient_norm: f64,
     pub(super) mask: Option<MaskMetrics>,
     /// Of all micro-batches.
     pub(super) feed_forward: Option<FeedForwardMetrics>,
+}
+
+/// Adds the shares of a micro-batch, each divided by the number of micro-batches.
+fn add_shares(sums: &mut Vec<f64>, kept: Tensor<1>, micro_batches: f64) {
+    let kept = kept.into_data();
+    sums.resize(kept.num_elements(), 0.0);
+    for (sum, share) in sums.iter_mut().zip(kept.iter::<f32>()) {
+        *sum += f64::from(share) / micro_batches;
+    }
 }
 
 impl Step<'_> {
@@ -114,6 +126,7 @@ impl Step<'_> {
         let (mut cross_entropy, mut penalty, mut mask) = (0.0, None, None);
         let mut feed_forwards = Vec::new();
         let mut kept_at_inference = None;
+        let mut kept_by_controlled = Vec::new();
         let count = self.accumulate as f64;
         for index in 0..self.accumulate {
             let micro_batch = self.first_micro_batch + index as u64;
@@ -129,6 +142,9 @@ impl Step<'_> {
                 && let Some(kept) = loss.kept_at_inference()
             {
                 *kept_at_inference.get_or_insert(0.0) += read_scalar(&kept) / count;
+            }
+            if let Some(kept) = loss.kept_by_controlled() {
+                add_shares(&mut kept_by_controlled, kept, count);
             }
             let shortfall = loss.shortfall();
             let mut total = loss.cross_entropy;
@@ -156,10 +172,12 @@ impl Step<'_> {
                 .map_or(1.0, |most| most / gradient_norm),
         };
         gradients.apply(model, optimizer, rates);
+        model.move_thresholds(&kept_by_controlled);
         Ok(StepValues {
             cross_entropy,
             penalty,
             kept_at_inference,
+            kept_by_controlled,
             gradient_norm,
             mask,
             feed_forward: FeedForwardMetrics::of_batches(&feed_forwards).map(|metrics| {

@@ -121,7 +121,8 @@ fn suggestions_stay_in_related_tables() {
         (
             "model.learned_dropout.kind=linear",
             "unknown key `model.learned_dropout.kind`; did you mean \
-             `model.learned_dropout.function.kind` or `model.learned_dropout.penalty.kind`?",
+             `model.learned_dropout.control.kind`, `model.learned_dropout.function.kind` or \
+             `model.learned_dropout.penalty.kind`?",
         ),
         (
             "train.schedule.kind=linear",
@@ -166,7 +167,7 @@ minimum_learning_rate = 1.0
         "line 7: `model.layers` is 0: expected a whole number from 1 to 16777216",
         "line 8: `model.dropout` is 1: expected a rate of at least 0 and below 1",
         "line 10: `model.learned_dropout.rounding` is \"stochastik\": did you mean `stochastic`?",
-        "line 11: unknown key `model.learned_dropout.function.slope`; the keys here are `shift_init`",
+        "line 11: unknown key `model.learned_dropout.function.slope`; the keys here are `shift_init`, `shift`",
         "line 11: `model.learned_dropout.function.shift_init` is 4: expected a value from 0 to π \
          (3.14159…)",
         "line 14: `train.batch` is 0: expected a whole number from 1 to 65536",
