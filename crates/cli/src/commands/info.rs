@@ -87,7 +87,7 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         "to make the masks             {} of them",
         thousands(per_token.mask_generation)
     ))?;
-    for shape in config.mask_shapes() {
+    for shape in config.mask_shapes(0) {
         print(&format!(
             "mask at {:<21} {} values per token, {:.1}% kept",
             shape.site.name(),

@@ -97,9 +97,12 @@ fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
     sizes.prop_flat_map(|(experts, hidden, shared, active)| {
         let hidden = Some(hidden);
         prop_oneof![
-            Just(FeedForwardConfig::Dense(Dense { hidden })),
+            Just(FeedForwardConfig::Dense(Dense {
+                hidden: hidden.map(Into::into)
+            })),
             Just(FeedForwardConfig::Relu(Relu {
-                hidden,
+                hidden: hidden.map(Into::into),
+                power: 1 + active % 2,
                 ..Default::default()
             })),
             Just(FeedForwardConfig::ReluRoutedExperts(ReluRoutedExperts {

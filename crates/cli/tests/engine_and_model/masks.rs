@@ -7,10 +7,16 @@ use inference::{Engine, EngineOptions, MaskRule, Session};
 use kernels::random::{Philox, unit};
 use learned_dropout::Transformer;
 use learned_dropout::statistics::MaskValues;
-use model::function::Fourier;
+use model::feed_forward::{Dense, Relu};
+use model::function::{Fourier, Linear, Sigmoid};
 use model::layout::layout;
+use model::mask_control::{MaskControl, ThresholdControl};
+use model::site_settings::SiteSettings;
 use model::weights::{HostTensor, Weights};
-use model::{MaskConfig, MaskFunction, MaskInput, Pass, Rounding, Site, Sites, TransformerConfig};
+use model::{
+    FeedForwardConfig, Generator, MaskConfig, MaskFunction, MaskInput, Pass, Rounding, Site, Sites,
+    TransformerConfig,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -25,6 +31,7 @@ fn weights(config: &TransformerConfig, seed: u64) -> Weights {
             let noise = Philox::new(seed, stream as u64);
             let (centre, scale) = match spec.name.rsplit('.').next() {
                 Some("shift") => (1.5, 1.0),
+                Some("threshold") => (0.0, 0.5),
                 Some("amplitude") => (-0.5, 2.0),
                 Some("phase") => (0.0, 6.0),
                 _ if spec.shape.len() == 1 => (1.0, 0.5),
@@ -55,7 +62,7 @@ fn engine(config: &TransformerConfig, seed: u64, dense: bool) -> Engine {
 
 fn terms(function: &MaskFunction) -> usize {
     match function {
-        MaskFunction::Cosine(_) => 1,
+        MaskFunction::Cosine(_) | MaskFunction::Linear(_) | MaskFunction::Sigmoid(_) => 1,
         MaskFunction::Fourier(series) => series.terms,
     }
 }
@@ -131,6 +138,84 @@ fn configs() -> impl Strategy<Value = TransformerConfig> {
         .prop_filter("possible", |config| config.validate().is_ok())
 }
 
+/// Gates with thresholds and settings by site, over hidden units that differ by layer.
+fn gates() -> impl Strategy<Value = TransformerConfig> {
+    let functions = [
+        MaskFunction::default(),
+        MaskFunction::Linear(Linear::default()),
+        MaskFunction::Sigmoid(Sigmoid::default()),
+    ];
+    let settings = (
+        prop::sample::select(&[Generator::Attention, Generator::Linear][..]),
+        prop::sample::select(&[Rounding::Carried, Rounding::Threshold][..]),
+        prop::sample::select(functions.to_vec()),
+        any::<bool>(),
+    )
+        .prop_map(|(generator, rounding, function, is_controlled)| {
+            let control = MaskControl::Threshold(ThresholdControl::new(0.5));
+            SiteSettings {
+                rank: (generator == Generator::Attention).then_some(4),
+                generator: Some(generator),
+                rounding: Some(rounding),
+                function: Some(function),
+                control: is_controlled.then_some(control),
+                ..SiteSettings::default()
+            }
+        });
+    let sites = prop::sample::subsequence(&Site::ALL[..], 1..=3).prop_flat_map(move |sites| {
+        let count = sites.len();
+        (
+            Just(sites),
+            prop::collection::vec(settings.clone(), count..=count),
+        )
+    });
+    let masks = (
+        sites,
+        prop::sample::select(
+            &[
+                MaskInput::Hidden,
+                MaskInput::LayerInput,
+                MaskInput::Residual,
+            ][..],
+        ),
+        prop::sample::select(&[1usize, 4, 6, 12][..]),
+    )
+        .prop_map(|((sites, settings), input, group)| MaskConfig {
+            at: sites.iter().copied().zip(settings).collect(),
+            site: Sites::from(sites),
+            input,
+            group,
+            ..MaskConfig::default()
+        });
+    let hidden = prop::collection::vec(prop::sample::select(&[12usize, 24, 48][..]), 2..=2);
+    (1usize..4, 1usize..50, masks, hidden, 0usize..3)
+        .prop_map(|(heads, context, masks, hidden, power)| {
+            let hidden = Some(hidden.into());
+            TransformerConfig {
+                vocabulary: 23,
+                context,
+                width: 12 * heads,
+                heads,
+                layers: 2,
+                dropout: 0.0,
+                feed_forward: match power {
+                    0 => FeedForwardConfig::Dense(Dense { hidden }),
+                    _ => FeedForwardConfig::Relu(Relu {
+                        hidden,
+                        power,
+                        ..Relu::default()
+                    }),
+                },
+                learned_dropout: Some(masks),
+            }
+        })
+        .prop_filter("possible", |config| config.validate().is_ok())
+}
+
+fn any_masks() -> impl Strategy<Value = TransformerConfig> {
+    prop_oneof![configs(), gates()]
+}
+
 fn max_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected);
@@ -166,7 +251,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_engine_agrees_with_the_transformer(config in configs(), seed in 0u64..1000) {
+    fn the_engine_agrees_with_the_transformer(config in any_masks(), seed in 0u64..1000) {
         let ids = tokens(config.context, seed);
         let weights = weights(&config, seed);
         let (logits, kept) = expected(&config, &weights, &ids);
@@ -179,7 +264,7 @@ proptest! {
             prop_assert!(difference < TOLERANCE, "dense {dense}: {difference}");
             let found = found.masks.unwrap();
             prop_assert!((found.kept - kept).abs() < 1e-5, "{} {kept}", found.kept);
-            prop_assert_eq!(found.masks.len(), config.mask_shapes().map(|mask| {
+            prop_assert_eq!(found.masks.len(), config.mask_shapes(0).map(|mask| {
                 if mask.site.is_in_blocks() { config.layers } else { 1 }
             }).sum::<usize>());
 
@@ -195,7 +280,7 @@ proptest! {
     /// All kept, none kept, and shares between.
     #[test]
     fn sparse_agrees_with_dense_under_any_mask(
-        config in configs(),
+        config in any_masks(),
         seed in 0u64..1000,
         kept in prop::sample::select(&[0.0f32, 0.03, 0.3, 0.7, 1.0][..]),
         split in 0usize..50,

@@ -72,11 +72,14 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 
 #[test]
 fn the_engine_leaves_out_what_the_model_does() {
-    let hidden = Some(40);
-    let dense = FeedForwardConfig::Dense(Dense { hidden });
+    let hidden = Some(40.into());
+    let dense = FeedForwardConfig::Dense(Dense {
+        hidden: hidden.clone(),
+    });
     let relu = FeedForwardConfig::Relu(Relu {
         hidden,
         penalty: 0.0,
+        ..Relu::default()
     });
     for kind in [dense, relu] {
         for inputs in [CutInputs::Hidden, CutInputs::All] {
