@@ -210,6 +210,8 @@ fn a_dense_model_becomes_a_masked_one() {
         CONTROLLED,
         r#"{ site = "attention-probabilities", input = "residual", rank = 3 }"#,
         r#"{ input = "embedding" }"#,
+        r#"{ site = ["attention-heads", "feed-forward-output"], generator = "linear", group = 2,
+            rounding = "threshold", control = { kind = "threshold", target = 0.5 } }"#,
         r#"{ function = { kind = "cosine", shift_init = 3.0 } }"#,
         r#"{ rank = 4, group = 2, function = { kind = "fourier", terms = 3, shift_init = 3.0 } }"#,
     ]
