@@ -27,6 +27,7 @@ fn every_kind_becomes_a_model_that_can_be_used() {
     // The number of weights that a token may leave out in a layer of 16 channels.
     for (name, kind, optional) in [
         ("narrow", "{kind=\"dense\", hidden=24}", None),
+        ("swiglu", "{kind=\"swiglu\", hidden=24}", None),
         ("relu", "{kind=\"relu\", hidden=24}", Some(24 * 16)),
         (
             "mixture",

@@ -108,6 +108,16 @@ impl Builder<'_> {
                 },
             };
         }
+        if let FeedForwardConfig::Swiglu(_) = config {
+            // One matrix for both projections.
+            let both = [self.vector(name("gate.weight")), self.vector(up)].concat();
+            let cut = self.cut(layer, UP);
+            return FeedForwardLayers::Layers {
+                up: Linear::new(&both, (2 * hidden, width), format, cut),
+                down: self.linear(down, (width, hidden), self.cut(layer, DOWN)),
+                activation: Activation::Swiglu,
+            };
+        }
         let site = Site::FeedForwardHidden;
         let group = match self.config.mask_shape(site, layer) {
             None => group_size(hidden),

@@ -42,7 +42,9 @@ impl Experts {
                 scaling: config.scaling as f32,
             },
             FeedForwardConfig::ReluRoutedExperts(_) => GateRule::Positive,
-            FeedForwardConfig::Dense(_) | FeedForwardConfig::Relu(_) => return None,
+            FeedForwardConfig::Dense(_)
+            | FeedForwardConfig::Relu(_)
+            | FeedForwardConfig::Swiglu(_) => return None,
         };
         let count = config.experts()?;
         let size = config.hidden(width, 0) * width;

@@ -329,7 +329,7 @@ impl Pass<'_> {
             } => {
                 units.resize(tokens * up.outputs(), 0.0);
                 up.multiply(&engine.workers, normed, units);
-                activation.apply(units);
+                activation.apply(units, up.outputs());
                 if let Some(mask) = mask {
                     if known.is_none() {
                         mask.compute(&engine.workers, self.sequences, self.spans, units, tensors);

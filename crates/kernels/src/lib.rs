@@ -35,6 +35,7 @@ pub mod series;
 mod shared;
 mod softmax_row;
 mod square;
+pub mod swiglu;
 pub mod team;
 mod tiling;
 mod uninitialized;

@@ -61,8 +61,8 @@ impl Transformer {
         if config.feed_forward.experts().is_some() {
             return Err(refused("feed_forward.kind", config.feed_forward.name()));
         }
-        for linear in self.cut_linears(which) {
-            linear.cut = Cut::recording();
+        for input in self.cut_inputs(which) {
+            input.linear.cut = Cut::recording();
         }
         Ok(())
     }
@@ -70,8 +70,8 @@ impl Transformer {
     /// Ends the calibration. From now on each layer sets small inputs to 0, with a threshold that would
     /// set the share `sparsity` of the recorded inputs to 0.
     pub fn cut_small_inputs(&mut self, sparsity: f64) {
-        for linear in self.cut_linears(CutInputs::All) {
-            if let Some(mut inputs) = linear.cut.statistics() {
+        for input in self.cut_inputs(CutInputs::All) {
+            if let Some(mut inputs) = input.linear.cut.statistics() {
                 inputs.set_threshold(sparsity);
             }
         }
@@ -79,11 +79,11 @@ impl Transformer {
 
     /// Statistics of all layers that set small inputs to 0, from the first block to the last.
     pub fn cut_layers(&mut self) -> Vec<CutLayer> {
-        let layers = self.cut_linears(CutInputs::All).into_iter();
-        let layers = layers.filter_map(|linear| {
+        let layers = self.cut_inputs(CutInputs::All).into_iter();
+        let layers = layers.filter_map(|CutInput { linear, parameters }| {
             let inputs = linear.cut.statistics()?;
             Some(CutLayer {
-                parameters: linear.weight.dims().iter().product(),
+                parameters,
                 threshold: inputs.threshold.unwrap_or(0.0),
                 sparsity: inputs.zeros as f64 / inputs.elements.max(1) as f64,
             })
@@ -91,20 +91,47 @@ impl Transformer {
         layers.collect()
     }
 
-    fn cut_linears(&mut self, which: CutInputs) -> Vec<&mut Linear> {
-        let mut linears = Vec::new();
+    fn cut_inputs(&mut self, which: CutInputs) -> Vec<CutInput<'_>> {
+        let mut inputs = Vec::new();
         for block in &mut self.blocks {
-            let (up, down) = match &mut block.feed_forward.kind {
-                Kind::Dense(layer) => (&mut layer.up, &mut layer.down),
-                Kind::Relu(layer) => (&mut layer.up, &mut layer.down),
+            let (up, down, beside_up) = match &mut block.feed_forward.kind {
+                Kind::Dense(layer) => (&mut layer.up, &mut layer.down, 0),
+                Kind::Relu(layer) => (&mut layer.up, &mut layer.down, 0),
+                Kind::Swiglu(layer) => {
+                    let gate = weights_of(&layer.gate);
+                    (&mut layer.up, &mut layer.down, gate)
+                }
                 Kind::MixtureOfExperts(_) | Kind::ReluRoutedExperts(_) => continue,
             };
             if which == CutInputs::All {
                 let attention = &mut block.attention;
-                linears.extend([&mut attention.query_key_value, &mut attention.output, up]);
+                inputs.push(CutInput::of(&mut attention.query_key_value));
+                inputs.push(CutInput::of(&mut attention.output));
+                let mut up = CutInput::of(up);
+                up.parameters += beside_up;
+                inputs.push(up);
             }
-            linears.push(down);
+            inputs.push(CutInput::of(down));
         }
-        linears
+        inputs
     }
+}
+
+/// An input of which small values can be set to 0.
+struct CutInput<'a> {
+    /// The layer that does so.
+    linear: &'a mut Linear,
+    /// Number of weights that multiply the input: those of the layer and of others with the same input.
+    parameters: usize,
+}
+
+impl<'a> CutInput<'a> {
+    fn of(linear: &'a mut Linear) -> Self {
+        let parameters = weights_of(linear);
+        Self { linear, parameters }
+    }
+}
+
+fn weights_of(linear: &Linear) -> usize {
+    linear.weight.dims().iter().product()
 }

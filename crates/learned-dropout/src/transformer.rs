@@ -12,7 +12,7 @@ use model::{FeedForwardConfig, MaskInput, Pass, Site, TransformerConfig};
 use crate::attention::Attention;
 use crate::dropout::dropout;
 use crate::feed_forward::{
-    Activity, Dense, Experts, FeedForward, Kind, MixtureOfExperts, Relu, ReluRoutedExperts,
+    Activity, Dense, Experts, FeedForward, Kind, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu,
     auxiliary_loss,
 };
 use crate::function::learned;
@@ -404,6 +404,11 @@ impl Builder<'_> {
                 up: linear("up"),
                 down: linear("down"),
                 power: config.power,
+            }),
+            FeedForwardConfig::Swiglu(_) => Kind::Swiglu(Swiglu {
+                gate: linear("gate"),
+                up: linear("up"),
+                down: linear("down"),
             }),
         }
     }

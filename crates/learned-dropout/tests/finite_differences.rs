@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use learned_dropout::Transformer;
 use learned_dropout::parameters::ParameterVisitor;
-use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts};
+use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu};
 use model::function::{Cosine, Fourier, Linear, Shift, Sigmoid};
 use model::initialization::initial_weights;
 use model::layout::layout;
@@ -297,6 +297,27 @@ fn a_narrow_feed_forward() {
         [8, 5]
     );
     check(&config);
+}
+
+#[test]
+fn swiglu_in_layers_of_their_own_sizes() {
+    let hidden = Some(vec![5, 9].into());
+    check(&with_feed_forward(FeedForwardConfig::Swiglu(Swiglu {
+        hidden,
+    })));
+}
+
+#[test]
+fn swiglu_beside_masks() {
+    let sites = [
+        Site::AttentionHeads,
+        Site::AttentionOutput,
+        Site::FeedForwardOutput,
+    ];
+    check(&TransformerConfig {
+        feed_forward: FeedForwardConfig::Swiglu(Swiglu::default()),
+        ..masks_at(&sites, MaskInput::LayerInput, |_| {})
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use learned_dropout::Transformer;
-use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts};
+use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu};
 use model::initialization::initial_weights;
 use model::{FeedForwardConfig, MaskConfig, TransformerConfig};
 
@@ -19,6 +19,7 @@ fn every_feed_forward_has_the_parameters_of_its_layout() {
             ..MixtureOfExperts::default()
         }),
         FeedForwardConfig::ReluRoutedExperts(ReluRoutedExperts::default()),
+        FeedForwardConfig::Swiglu(Swiglu::default()),
     ] {
         let config = TransformerConfig {
             vocabulary: 7,

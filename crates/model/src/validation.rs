@@ -155,9 +155,13 @@ impl MaskConfig {
         }
         let feed_forward = &model.feed_forward;
         if self.site.contains(Site::FeedForwardHidden) && !feed_forward.has_hidden_units() {
+            let why = match feed_forward.experts() {
+                Some(_) => "experts decide by themselves what they compute",
+                None => "masks have no kernels for its product of two projections",
+            };
             let expected = format!(
-                "experts have no hidden units for a mask; \"{}\" decides by itself what it \
-                 computes: choose another site, or feed_forward.kind = \"dense\" or \"relu\"",
+                "\"{}\" has no hidden units for a mask, because {why}: choose another site, or \
+                 feed_forward.kind = \"dense\" or \"relu\"",
                 feed_forward.name()
             );
             checks.wrong("site", &self.site, expected);

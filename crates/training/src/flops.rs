@@ -173,7 +173,7 @@ pub fn utilization(
 #[cfg(test)]
 mod tests {
     use model::MaskConfig;
-    use model::feed_forward::{MixtureOfExperts, Relu};
+    use model::feed_forward::{MixtureOfExperts, Relu, Swiglu};
 
     use super::*;
 
@@ -287,6 +287,34 @@ mod tests {
             training_per_token(&config),
             3.0 * executed_per_token(&config, &all_used())
         );
+    }
+
+    /// Three matrices of 10 · 2 weights in each layer instead of two of 8 · 2. A mask on the output that is known
+    /// before leaves half of the down weights out.
+    #[test]
+    fn swiglu_has_three_matrices() {
+        let swiglu = |hidden: Option<usize>| {
+            let hidden = hidden.map(Into::into);
+            model(FeedForwardConfig::Swiglu(Swiglu { hidden }))
+        };
+        let dense = forward_per_token(&model(FeedForwardConfig::default()));
+        let more = forward_per_token(&swiglu(Some(10))) - dense;
+        assert_eq!(more, 2.0 * 3.0 * (3.0 * 20.0 - 2.0 * 16.0));
+        assert_eq!(
+            forward_per_token(&swiglu(None)),
+            forward_per_token(&swiglu(Some(8)))
+        );
+        let masked = TransformerConfig {
+            learned_dropout: Some(MaskConfig {
+                site: Site::FeedForwardOutput.into(),
+                input: MaskInput::LayerInput,
+                ..MaskConfig::default()
+            }),
+            ..swiglu(Some(10))
+        };
+        let used = all_used().with_kept(0.5);
+        let saved = forward_per_token(&masked) - executed_per_token(&masked, &used);
+        assert_eq!(saved, 3.0 * 2.0 * 20.0 * 0.5);
     }
 
     #[test]

@@ -11,11 +11,12 @@ use learned_dropout_training::metrics::{
 };
 use support::{Place, finish, train};
 
-const KINDS: [&str; 4] = [
+const KINDS: [&str; 5] = [
     "{kind=\"dense\", hidden=12}",
     "{kind=\"mixture-of-experts\", experts=4, active=2, hidden=8, shared=4}",
     "{kind=\"relu-routed-experts\", experts=4, hidden=8, initial_coefficient=0.05}",
     "{kind=\"relu\", hidden=24, penalty=0.5}",
+    "{kind=\"swiglu\", hidden=[12, 8]}",
 ];
 
 fn overrides(kind: &str) -> Vec<String> {
@@ -62,7 +63,10 @@ fn every_kind_resumes_with_the_same_bits() {
 
 #[test]
 fn every_kind_learns_and_reports_what_it_used() {
-    for (kind, experts) in KINDS.into_iter().zip([None, Some(4), Some(4), Some(0)]) {
+    for (kind, experts) in KINDS
+        .into_iter()
+        .zip([None, Some(4), Some(4), Some(0), None])
+    {
         let place = Place::new();
         let run = place.run("run");
         let mut set = overrides(kind);

@@ -6,7 +6,7 @@ use inference::{Engine, EngineOptions, Session};
 use kernels::decode::Format;
 use kernels::random::Philox;
 use learned_dropout::Transformer;
-use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts};
+use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu};
 use model::initialization::initial_weights;
 use model::weights::Weights;
 use model::{FeedForwardConfig, MaskConfig, Pass, TransformerConfig};
@@ -104,6 +104,9 @@ fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
                 hidden: hidden.map(Into::into),
                 power: 1 + active % 2,
                 ..Default::default()
+            })),
+            Just(FeedForwardConfig::Swiglu(Swiglu {
+                hidden: hidden.map(Into::into)
             })),
             Just(FeedForwardConfig::ReluRoutedExperts(ReluRoutedExperts {
                 experts,

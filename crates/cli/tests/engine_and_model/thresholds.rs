@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use inference::{Engine, EngineError, EngineOptions, Session, Thresholds};
 use kernels::random::{Philox, unit};
 use learned_dropout::Transformer;
-use model::feed_forward::{Dense, Relu};
+use model::feed_forward::{Dense, Relu, Swiglu};
 use model::layout::layout;
 use model::weights::{HostTensor, Weights};
 use model::{CutInputs, FeedForwardConfig, MaskConfig, Pass, TransformerConfig};
@@ -76,12 +76,15 @@ fn the_engine_leaves_out_what_the_model_does() {
     let dense = FeedForwardConfig::Dense(Dense {
         hidden: hidden.clone(),
     });
+    let swiglu = FeedForwardConfig::Swiglu(Swiglu {
+        hidden: hidden.clone(),
+    });
     let relu = FeedForwardConfig::Relu(Relu {
         hidden,
         penalty: 0.0,
         ..Relu::default()
     });
-    for kind in [dense, relu] {
+    for kind in [dense, relu, swiglu] {
         for inputs in [CutInputs::Hidden, CutInputs::All] {
             let config = config(kind.clone());
             let (expected, thresholds) = expected(&config, inputs);

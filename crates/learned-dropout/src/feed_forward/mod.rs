@@ -9,6 +9,7 @@ mod experts;
 mod mixture_of_experts;
 mod relu;
 mod relu_routed_experts;
+mod swiglu;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -28,6 +29,7 @@ pub use experts::Experts;
 pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
+pub use swiglu::Swiglu;
 
 /// A feed-forward, followed by a learned mask or ordinary dropout. One without experts may also have a learned
 /// mask on its hidden units.
@@ -57,6 +59,8 @@ pub enum Kind {
     ReluRoutedExperts(ReluRoutedExperts),
     /// See [`Relu`].
     Relu(Relu),
+    /// See [`Swiglu`].
+    Swiglu(Swiglu),
 }
 
 impl Kind {
@@ -66,12 +70,14 @@ impl Kind {
             Self::MixtureOfExperts(layer) => layer.set_precision(precision),
             Self::ReluRoutedExperts(layer) => layer.set_precision(precision),
             Self::Relu(layer) => layer.set_precision(precision),
+            Self::Swiglu(layer) => layer.set_precision(precision),
         }
     }
 
     fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Option<Activity>) {
         let (output, activity) = match self {
             Self::Dense(layer) => return (layer.forward(norm, input), None),
+            Self::Swiglu(layer) => return (layer.forward(norm, input), None),
             Self::MixtureOfExperts(layer) => layer.forward(norm, input),
             Self::ReluRoutedExperts(layer) => layer.forward(norm, input),
             Self::Relu(layer) => layer.forward(norm, input),

@@ -161,6 +161,7 @@ mod masked_feed_forward;
 mod norm;
 mod optimizer;
 mod routing;
+mod swiglu;
 mod tape;
 mod tokens;
 
@@ -189,4 +190,5 @@ operations! {
     norm: NormOps, layer_norm, norm_linear;
     optimizer: OptimizerOps, adamw, sum_of_squares;
     routing: RoutingOps, best_gates, mean_softmax, used_share;
+    swiglu: SwigluOps, swiglu;
 }

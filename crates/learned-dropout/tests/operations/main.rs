@@ -26,6 +26,7 @@ mod optimizer;
 mod routing;
 #[path = "../support/mod.rs"]
 mod support;
+mod swiglu;
 
 use draw::Draw;
 use learned_dropout::ops::OPERATIONS;
@@ -67,6 +68,7 @@ operations! {
     norm: layer_norm, norm_linear;
     optimizer: adamw, sum_of_squares;
     routing: best_gates, mean_softmax, used_share;
+    swiglu: swiglu;
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod hidden;
 mod mixture_of_experts;
 mod relu;
 mod relu_routed_experts;
+mod swiglu;
 
 pub use auxiliary::{AdaptiveCoefficient, Coefficient};
 pub use dense::Dense;
@@ -15,6 +16,7 @@ pub use hidden::Hidden;
 pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
+pub use swiglu::Swiglu;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,8 @@ pub enum FeedForwardConfig {
     ReluRoutedExperts(ReluRoutedExperts),
     /// `down(relu(up(x)))`, or with the square of ReLU, with a penalty on the hidden units.
     Relu(Relu),
+    /// `down(silu(gate(x)) · up(x))`.
+    Swiglu(Swiglu),
 }
 
 /// The parameters of a feed-forward that are not used by every token.
@@ -65,6 +69,7 @@ impl FeedForwardConfig {
             Self::MixtureOfExperts(_) => "mixture-of-experts",
             Self::ReluRoutedExperts(_) => "relu-routed-experts",
             Self::Relu(_) => "relu",
+            Self::Swiglu(_) => "swiglu",
         }
     }
 
@@ -73,11 +78,14 @@ impl FeedForwardConfig {
         let hidden = match self {
             Self::MixtureOfExperts(config) => config.hidden,
             Self::ReluRoutedExperts(config) => config.hidden,
-            Self::Dense(_) | Self::Relu(_) => {
+            Self::Dense(_) | Self::Relu(_) | Self::Swiglu(_) => {
                 self.units().and_then(|hidden| hidden.of_layer(layer))
             }
         };
-        hidden.unwrap_or(width.saturating_mul(4))
+        hidden.unwrap_or_else(|| match self {
+            Self::Swiglu(_) => Swiglu::default_hidden(width),
+            _ => width.saturating_mul(4),
+        })
     }
 
     /// The configured number of hidden units of a feed-forward without experts.
@@ -85,6 +93,7 @@ impl FeedForwardConfig {
         match self {
             Self::Dense(config) => config.hidden.as_ref(),
             Self::Relu(config) => config.hidden.as_ref(),
+            Self::Swiglu(config) => config.hidden.as_ref(),
             Self::MixtureOfExperts(_) | Self::ReluRoutedExperts(_) => None,
         }
     }
@@ -96,7 +105,7 @@ impl FeedForwardConfig {
 
     /// Whether masks can stand on the hidden units.
     pub fn has_hidden_units(&self) -> bool {
-        self.experts().is_none()
+        matches!(self, Self::Dense(_) | Self::Relu(_))
     }
 
     /// Number of experts; none for feed-forwards without experts.
@@ -104,7 +113,7 @@ impl FeedForwardConfig {
         match self {
             Self::MixtureOfExperts(config) => Some(config.experts),
             Self::ReluRoutedExperts(config) => Some(config.experts),
-            Self::Dense(_) | Self::Relu(_) => None,
+            Self::Dense(_) | Self::Relu(_) | Self::Swiglu(_) => None,
         }
     }
 
@@ -119,7 +128,7 @@ impl FeedForwardConfig {
     /// The coefficient of the auxiliary loss; none without such a loss.
     pub fn coefficient(&self) -> Option<Coefficient> {
         match self {
-            Self::Dense(_) => None,
+            Self::Dense(_) | Self::Swiglu(_) => None,
             Self::MixtureOfExperts(config) => Some(Coefficient::Constant(config.balance)),
             Self::ReluRoutedExperts(config) => Some(Coefficient::Adaptive(config.coefficient())),
             Self::Relu(config) => Some(Coefficient::Constant(config.penalty)),
@@ -132,7 +141,7 @@ impl FeedForwardConfig {
         let used = match self {
             Self::MixtureOfExperts(config) => config.active as f64 / config.experts as f64,
             Self::ReluRoutedExperts(config) => config.target_density,
-            Self::Dense(_) | Self::Relu(_) => return None,
+            Self::Dense(_) | Self::Relu(_) | Self::Swiglu(_) => return None,
         };
         Some(OptionalParameters {
             parameters: 2 * self.experts()? * self.hidden(width, 0) * width,
@@ -145,10 +154,11 @@ impl FeedForwardConfig {
         let hidden = self.hidden(width, layer);
         let spec = TensorSpec::new;
         let Some(experts) = self.experts() else {
-            return vec![
-                spec("up.weight", &[hidden, width], Weight),
-                spec("down.weight", &[width, hidden], ResidualProjection),
-            ];
+            let gate = matches!(self, Self::Swiglu(_));
+            let gate = gate.then(|| spec("gate.weight", &[hidden, width], Weight));
+            let up = spec("up.weight", &[hidden, width], Weight);
+            let down = spec("down.weight", &[width, hidden], ResidualProjection);
+            return gate.into_iter().chain([up, down]).collect();
         };
         let down = [experts, width, hidden];
         let mut specs = vec![
@@ -173,7 +183,7 @@ impl FeedForwardConfig {
             None => checks.range("hidden", self.hidden(1, 0), 1..=LARGEST_DIMENSION),
         }
         match self {
-            Self::Dense(_) => {}
+            Self::Dense(_) | Self::Swiglu(_) => {}
             Self::MixtureOfExperts(config) => config.check(checks),
             Self::ReluRoutedExperts(config) => config.check(checks),
             Self::Relu(config) => config.check(checks),

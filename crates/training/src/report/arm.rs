@@ -133,8 +133,10 @@ impl Arm {
                 Family::Experts
             }
             FeedForwardConfig::Relu(_) => Family::Relu,
-            FeedForwardConfig::Dense(_) if model.dropout > 0.0 => Family::Dropout,
-            FeedForwardConfig::Dense(_) => Family::Dense,
+            FeedForwardConfig::Dense(_) | FeedForwardConfig::Swiglu(_) => match model.dropout {
+                0.0 => Family::Dense,
+                _ => Family::Dropout,
+            },
         })
     }
 
