@@ -85,13 +85,13 @@ impl Engine {
                     let read = 1.0 - (1.0 - used).powi(together as i32);
                     let (bytes, count) = matrix(experts.router());
                     weights(bytes, count, 1.0, 1.0);
-                    for layer in experts.layers() {
-                        let count = 2 * layer.hidden() * layer.width();
-                        weights(layer.bytes(), count, read, used);
+                    for expert in experts.layers() {
+                        let (bytes, count) = expert.size();
+                        weights(bytes, count, read, used);
                     }
-                    if let Some(layer) = experts.shared() {
-                        let count = 2 * layer.hidden() * layer.width();
-                        weights(layer.bytes(), count, 1.0, 1.0);
+                    if let Some(expert) = experts.shared() {
+                        let (bytes, count) = expert.size();
+                        weights(bytes, count, 1.0, 1.0);
                     }
                 }
                 // The number of zero units is not known beforehand.

@@ -1,17 +1,28 @@
-//! Experts: small feed-forwards `gelu(x · upᵀ) · downᵀ`. A token uses the experts whose gate is not
+//! Experts: small feed-forwards `gelu(x · upᵀ) · downᵀ`, or with ReLU instead. A token uses the experts whose gate is not
 //! 0, each times its gate. The other experts are not computed for it, neither forward nor backward.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::gelu;
+use crate::expert_units::add_to_positive;
 use crate::linear::{self, weight_gradient};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Scratch, scratch};
 use crate::tiling::tile_rows;
 use crate::uninitialized::{Uninit, from_chunks};
+
+pub use crate::expert_units::Activation;
+
+/// How experts are computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// What is applied to the up projection.
+    pub activation: Activation,
+    /// The precision that operands of products are rounded to.
+    pub precision: Precision,
+}
 
 /// The shape of a layer of experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,11 +176,17 @@ impl Uses {
             .collect()
     }
 
-    /// Copies the rows of `x` of some uses.
-    fn gather(&self, output: &mut [f32], x: &[f32], width: usize, uses: Range<usize>) {
+    /// Copies the first `width` values of the rows of `x` of some uses. The rows are `stride` apart.
+    fn gather(
+        &self,
+        output: &mut [f32],
+        x: &[f32],
+        (width, stride): (usize, usize),
+        uses: Range<usize>,
+    ) {
         let tokens = &self.tokens[uses];
         for (output, &token) in output.chunks_exact_mut(width).zip(tokens) {
-            output.copy_from_slice(&x[token * width..][..width]);
+            output.copy_from_slice(&x[token * stride..][..width]);
         }
     }
 
@@ -212,9 +229,11 @@ fn split_by_task<'a>(
     tasks.iter().map(part).collect()
 }
 
+/// Multiplies the first `width` values of each row, of which there is one for each gate.
 fn scale(rows: &mut [f32], gates: &[f32], width: usize) {
-    for (row, gate) in rows.chunks_exact_mut(width).zip(gates) {
-        row.iter_mut().for_each(|value| *value *= gate);
+    let stride = rows.len() / gates.len().max(1);
+    for (row, gate) in rows.chunks_exact_mut(stride.max(1)).zip(gates) {
+        row[..width].iter_mut().for_each(|value| *value *= gate);
     }
 }
 
@@ -232,8 +251,8 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// The output, `[tokens, width]`: for each token `Σ gate · expert(x)` over the experts whose gate
-/// is not 0.
+/// The output, `[tokens, width + measures]`: for each token `Σ gate · expert(x)` over the experts whose gate
+/// is not 0, and what the [activation measures](Activation::measures).
 ///
 /// - `gates`: `[tokens, experts]`
 ///
@@ -244,30 +263,36 @@ pub fn forward(
     gates: &[f32],
     weights: &Weights<'_>,
     shape: Shape,
-    precision: Precision,
+    settings: Settings,
 ) -> Vec<f32> {
     shape.check(x, gates, weights);
+    let Settings {
+        activation,
+        precision,
+    } = settings;
     let (width, hidden) = (shape.width, shape.hidden);
+    let stride = width + activation.measures();
     let uses = Uses::new(gates, shape.experts);
     let up = uses.pack(precision, |expert| shape.up(weights, expert).transposed());
     let down = uses.pack(precision, |expert| shape.down(weights, expert).transposed());
     let tasks = uses.tasks(precision);
-    let mut outputs = scratch(uses.count() * width);
+    let mut outputs = scratch(uses.count() * stride);
     tasks
         .par_iter()
-        .zip(split_by_task(&mut outputs, &tasks, width))
+        .zip(split_by_task(&mut outputs, &tasks, stride))
         .for_each(|(task, output)| {
             let rows = task.uses.len();
             let (mut input, mut units) = (scratch(rows * width), scratch(rows * hidden));
-            uses.gather(&mut input, x, width, task.uses.clone());
+            uses.gather(&mut input, x, (width, width), task.uses.clone());
             let left = View::new(&input, rows, width, width);
             multiply(&mut units, hidden, left, packed(&up, task), false);
-            gelu::in_place(&mut units);
+            activation.in_place(&mut units);
             let left = View::new(&units, rows, hidden, hidden);
-            multiply(output, width, left, packed(&down, task), false);
+            multiply(output, stride, left, packed(&down, task), false);
             scale(output, &uses.gates[task.uses.clone()], width);
+            activation.measure(output, width, &units, hidden);
         });
-    uses.sum(&outputs, width, shape.tokens)
+    uses.sum(&outputs, stride, shape.tokens)
 }
 
 fn packed<'a>(packed: &'a [Option<Packed>], task: &Task) -> &'a Packed {
@@ -282,7 +307,7 @@ struct Uncombined {
     gradient: Scratch,
     /// The hidden units.
     units: Scratch,
-    /// The gradient of the input of the GELU.
+    /// The gradient of the input of the activation.
     dunits: Scratch,
     /// The gradient of the input.
     dx: Scratch,
@@ -290,7 +315,8 @@ struct Uncombined {
     dgate: Vec<f32>,
 }
 
-/// The gradients of [`forward`] for the gradient of its output, `[tokens, width]`.
+/// The gradients of [`forward`] for the gradient of its output, `[tokens, width + measures]`. That of the number
+/// of units that are not 0 is ignored.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -300,19 +326,20 @@ pub fn backward(
     gates: &[f32],
     weights: &Weights<'_>,
     shape: Shape,
-    precision: Precision,
+    settings: Settings,
 ) -> Gradients {
     shape.check(x, gates, weights);
-    assert_eq!(gradient.len(), x.len(), "gradient");
+    let stride = shape.width + settings.activation.measures();
+    assert_eq!(gradient.len(), shape.tokens * stride, "gradient");
     let uses = Uses::new(gates, shape.experts);
-    let uncombined = Uncombined::compute(&uses, gradient, x, weights, shape, precision);
+    let uncombined = Uncombined::compute(&uses, gradient, x, weights, shape, settings);
     let mut dgates = vec![0.0; gates.len()];
     for expert in 0..shape.experts {
         for number in uses.of_expert(expert) {
             dgates[uses.tokens[number] * shape.experts + expert] = uncombined.dgate[number];
         }
     }
-    let (up, down) = uncombined.weight_gradients(&uses, shape, precision);
+    let (up, down) = uncombined.weight_gradients(&uses, shape, settings.precision);
     Gradients {
         x: uses.sum(&uncombined.dx, shape.width, shape.tokens),
         gates: dgates,
@@ -328,9 +355,14 @@ impl Uncombined {
         x: &[f32],
         weights: &Weights<'_>,
         shape: Shape,
-        precision: Precision,
+        settings: Settings,
     ) -> Self {
+        let Settings {
+            activation,
+            precision,
+        } = settings;
         let (width, hidden, count) = (shape.width, shape.hidden, uses.count());
+        let stride = width + activation.measures();
         let up = uses.pack(precision, |expert| shape.up(weights, expert));
         let up_again = uses.pack(precision, |expert| shape.up(weights, expert).transposed());
         let down = uses.pack(precision, |expert| shape.down(weights, expert));
@@ -355,8 +387,9 @@ impl Uncombined {
                 |((((((task, input), output_gradient), units), dunits), dx), dgate)| {
                     let rows = task.uses.len();
                     let gates = &uses.gates[task.uses.clone()];
-                    uses.gather(input, x, width, task.uses.clone());
-                    uses.gather(output_gradient, gradient, width, task.uses.clone());
+                    uses.gather(input, x, (width, width), task.uses.clone());
+                    let size = (width, stride);
+                    uses.gather(output_gradient, gradient, size, task.uses.clone());
                     let mut before = scratch(rows * hidden);
                     let left = View::new(input, rows, width, width);
                     multiply(&mut before, hidden, left, packed(&up_again, task), false);
@@ -364,13 +397,20 @@ impl Uncombined {
                     multiply(dunits, hidden, left, packed(&down, task), false);
                     let mut ungated = scratch(rows * hidden);
                     ungated.copy_from_slice(dunits);
-                    gelu::value_and_gradient(units, dunits, &before);
+                    activation.value_and_gradient(units, dunits, &before);
                     // dL/dgate = gradient · output = (gradient · down) · units.
                     let pairs = ungated.chunks_exact(hidden).zip(units.chunks_exact(hidden));
                     for (dgate, (ungated, units)) in dgate.iter_mut().zip(pairs) {
                         *dgate = dot(ungated, units);
                     }
                     scale(dunits, gates, hidden);
+                    if stride > width {
+                        let rows = dunits.chunks_exact_mut(hidden);
+                        let rows = rows.zip(units.chunks_exact(hidden));
+                        for ((dunits, units), &token) in rows.zip(&uses.tokens[task.uses.clone()]) {
+                            add_to_positive(dunits, units, gradient[token * stride + width]);
+                        }
+                    }
                     scale(output_gradient, gates, width);
                     let left = View::new(dunits, rows, hidden, hidden);
                     multiply(dx, width, left, packed(&up, task), false);

@@ -9,6 +9,7 @@ pub mod cross_entropy;
 pub mod decode;
 pub mod dropout;
 pub mod embedding;
+mod expert_units;
 pub mod experts;
 pub mod feed_forward;
 pub mod gelu;

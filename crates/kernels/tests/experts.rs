@@ -3,7 +3,7 @@
 mod common;
 
 use common::{TOLERANCE, assert_close, at_every_level, cases, exact, on_any_threads, values};
-use learned_dropout_kernels::experts::{self, Shape, Weights};
+use learned_dropout_kernels::experts::{self, Activation, Settings, Shape, Weights};
 use learned_dropout_kernels::feed_forward;
 use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::random::Philox;
@@ -101,21 +101,126 @@ proptest! {
         let weights = Weights { up: &up, down: &down };
         let shape = Shape { tokens, width, hidden, experts: count };
         at_every_level(|_| {
+            let gelu = |precision| Settings { activation: Activation::Gelu, precision };
             let (y, found) = on_any_threads(|| {
-                let y = experts::forward(&x, &gates, &weights, shape, Precision::F32);
+                let y = experts::forward(&x, &gates, &weights, shape, gelu(Precision::F32));
                 let found =
-                    experts::backward(&gradient, &x, &gates, &weights, shape, Precision::F32);
+                    experts::backward(&gradient, &x, &gates, &weights, shape, gelu(Precision::F32));
                 (y, (found.x, found.gates, found.up, found.down))
             });
             let layer = Layer { x: &x, gates: &gates, weights, gradient: &gradient, shape };
             let expected = layer.expected();
             assert_close(&y, &expected.output, TOLERANCE, "output");
-            let rounded = experts::forward(&x, &gates, &weights, shape, Precision::Bf16);
+            let rounded = experts::forward(&x, &gates, &weights, shape, gelu(Precision::Bf16));
             assert_close(&rounded, &expected.rounded, TOLERANCE, "output in bf16");
             assert_close(&found.0, &expected.x, TOLERANCE, "input");
             assert_close(&found.1, &expected.gates, TOLERANCE, "gates");
             assert_close(&found.2, &expected.up, TOLERANCE, "up");
             assert_close(&found.3, &expected.down, TOLERANCE, "down");
+        });
+    }
+}
+
+/// Experts with ReLU, their measures and gradients, element by element in f64.
+fn relu_expected(layer: &Layer<'_>) -> (Vec<f64>, [Vec<f64>; 4]) {
+    let Shape {
+        tokens,
+        width,
+        hidden,
+        experts,
+    } = layer.shape;
+    let stride = width + 2;
+    let number = |values: &[f32], index: usize| f64::from(values[index]);
+    let mut output = vec![0.0; tokens * stride];
+    let mut gradients = [
+        vec![0.0; tokens * width],
+        vec![0.0; tokens * experts],
+        vec![0.0; experts * hidden * width],
+        vec![0.0; experts * hidden * width],
+    ];
+    for token in 0..tokens {
+        for expert in 0..experts {
+            let gate = number(layer.gates, token * experts + expert);
+            if gate == 0.0 {
+                continue;
+            }
+            for unit in 0..hidden {
+                let up = (expert * hidden + unit) * width;
+                let down = |channel: usize| (expert * width + channel) * hidden + unit;
+                let product = |channel| {
+                    number(layer.x, token * width + channel)
+                        * number(layer.weights.up, up + channel)
+                };
+                let value = (0..width).map(product).sum::<f64>().max(0.0);
+                if value == 0.0 {
+                    continue;
+                }
+                output[token * stride + width] += value;
+                output[token * stride + width + 1] += 1.0;
+                let mut dunit = 0.0;
+                for channel in 0..width {
+                    let weight = number(layer.weights.down, down(channel));
+                    let gradient = number(layer.gradient, token * stride + channel);
+                    output[token * stride + channel] += gate * value * weight;
+                    dunit += gradient * weight;
+                    gradients[3][down(channel)] += gate * gradient * value;
+                }
+                gradients[1][token * experts + expert] += dunit * value;
+                let before = gate * dunit + number(layer.gradient, token * stride + width);
+                for channel in 0..width {
+                    gradients[0][token * width + channel] +=
+                        before * number(layer.weights.up, up + channel);
+                    gradients[2][up + channel] += before * number(layer.x, token * width + channel);
+                }
+            }
+        }
+    }
+    (output, gradients)
+}
+
+#[test]
+fn units_of_relu_are_measured_and_penalized() {
+    let settings = Settings {
+        activation: Activation::Relu,
+        precision: Precision::F32,
+    };
+    for (tokens, width, hidden, experts) in [(70, 19, 33, 3), (1, 1, 1, 1), (130, 8, 20, 4)] {
+        let shape = Shape {
+            tokens,
+            width,
+            hidden,
+            experts,
+        };
+        let size = experts * hidden * width;
+        let (up, down) = (values(size, 2), values(size, 3));
+        let mut gates = values(tokens * experts, 5);
+        let unused = |index: usize| index % experts == 1 || index % 5 == 0;
+        for (index, gate) in gates.iter_mut().enumerate() {
+            *gate = if unused(index + 1) { 0.0 } else { *gate };
+        }
+        let (x, gradient) = (values(tokens * width, 1), values(tokens * (width + 2), 4));
+        let layer = Layer {
+            x: &x,
+            gates: &gates,
+            weights: Weights {
+                up: &up,
+                down: &down,
+            },
+            gradient: &gradient,
+            shape,
+        };
+        let (output, expected) = relu_expected(&layer);
+        at_every_level(|_| {
+            let found = on_any_threads(|| {
+                let y = experts::forward(&x, &gates, &layer.weights, shape, settings);
+                let found =
+                    experts::backward(&gradient, &x, &gates, &layer.weights, shape, settings);
+                [y, found.x, found.gates, found.up, found.down]
+            });
+            let expected = [&output].into_iter().chain(&expected);
+            for (found, expected) in found.iter().zip(expected) {
+                assert_close(found, expected, TOLERANCE, "values");
+            }
         });
     }
 }

@@ -13,7 +13,7 @@ use crate::attention::Attention;
 use crate::dropout::dropout;
 use crate::feed_forward::{
     Activity, Dense, Experts, FeedForward, Kind, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu,
-    auxiliary_loss,
+    auxiliary_loss, unit_mean,
 };
 use crate::function::learned;
 use crate::learned_dropout::LearnedDropout;
@@ -132,6 +132,9 @@ pub struct Loss {
     pub masks: Vec<Mask>,
     /// The auxiliary loss of the feed-forwards, `[1]`, without the coefficient; none for dense ones.
     pub auxiliary: Option<Tensor<1>>,
+    /// The mean over the hidden units of all experts, tokens and layers, `[1]`, without the coefficient; none
+    /// without experts with ReLU. Units of experts that a token does not use count as 0.
+    pub unit_mean: Option<Tensor<1>>,
     /// What each feed-forward with experts or ReLU used; empty for dense ones.
     pub activities: Vec<Activity>,
 }
@@ -320,6 +323,7 @@ impl Transformer {
             penalty: mean_penalty(&masks),
             masks,
             auxiliary: auxiliary_loss(&self.config.feed_forward, &activities),
+            unit_mean: unit_mean(&activities),
             activities,
         }
     }
@@ -381,9 +385,11 @@ impl Builder<'_> {
             let weight = |layer: &str| self.tensor(&format!("{name}.{prefix}{layer}.weight"));
             Dense::new(weight("up"), weight("down"))
         };
+        let activation = self.config.feed_forward.expert_activation();
+        let activation = activation.unwrap_or_default().kernel();
         let experts = || {
             let weight = |layer: &str| self.tensor(&format!("{name}.experts.{layer}"));
-            Experts::new(weight("up"), weight("down"))
+            Experts::new(weight("up"), weight("down"), activation)
         };
         match &self.config.feed_forward {
             FeedForwardConfig::Dense(_) => Kind::Dense(dense("")),
@@ -391,7 +397,8 @@ impl Builder<'_> {
                 Kind::MixtureOfExperts(MixtureOfExperts {
                     router: linear("router"),
                     experts: experts(),
-                    shared: (config.shared > 0).then(|| dense("shared.")),
+                    shared: (config.shared > 0)
+                        .then(|| dense("shared.").with_activation(activation)),
                     active: config.active,
                     scaling: config.scaling,
                 })

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use learned_dropout::Transformer;
 use learned_dropout::parameters::ParameterVisitor;
-use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu};
+use model::feed_forward::{
+    Dense, ExpertActivation, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu,
+};
 use model::function::{Cosine, Fourier, Linear, Shift, Sigmoid};
 use model::initialization::initial_weights;
 use model::layout::layout;
@@ -97,7 +99,8 @@ fn total(
     let masks = config.learned_dropout.as_ref();
     let jumps = masks.is_some_and(|masks| masks.rounding == Rounding::Carried);
     let auxiliary = loss.auxiliary.filter(|_| !jumps);
-    for term in loss.penalty.into_iter().chain(auxiliary) {
+    let terms = loss.penalty.into_iter().chain(auxiliary);
+    for term in terms.chain(loss.unit_mean) {
         total = total + term * 0.7;
     }
     (model, total)
@@ -329,6 +332,7 @@ fn a_mixture_of_experts() {
         shared: 3,
         scaling: 2.0,
         balance: 0.1,
+        ..Default::default()
     };
     check(&with_feed_forward(FeedForwardConfig::MixtureOfExperts(
         layer,
@@ -356,6 +360,31 @@ fn relu_routed_experts() {
     };
     check(&with_feed_forward(FeedForwardConfig::ReluRoutedExperts(
         layer,
+    )));
+}
+
+#[test]
+fn experts_with_relu_and_a_penalty_on_their_units() {
+    let routed = ReluRoutedExperts {
+        experts: 3,
+        hidden: Some(6),
+        activation: ExpertActivation::Relu,
+        penalty: 0.5,
+        ..Default::default()
+    };
+    check(&with_feed_forward(FeedForwardConfig::ReluRoutedExperts(
+        routed,
+    )));
+    let mixture = MixtureOfExperts {
+        experts: 3,
+        active: 2,
+        hidden: Some(6),
+        activation: ExpertActivation::Relu,
+        shared: 4,
+        ..Default::default()
+    };
+    check(&with_feed_forward(FeedForwardConfig::MixtureOfExperts(
+        mixture,
     )));
 }
 

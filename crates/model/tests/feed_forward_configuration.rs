@@ -1,4 +1,4 @@
-//! Feed-forwards in a configuration: SwiGLU.
+//! Feed-forwards in a configuration: SwiGLU, and experts with ReLU.
 
 use learned_dropout_model::TransformerConfig;
 use learned_dropout_model::layout::layout;
@@ -56,4 +56,31 @@ fn swiglu_has_hidden_units_by_layer_and_no_masks_on_them() {
         message.contains("\"swiglu\" has no hidden units for a mask"),
         "{message}"
     );
+}
+
+#[test]
+fn experts_have_an_activation_and_a_penalty_with_relu() {
+    let table = json!({"kind": "relu-routed-experts", "activation": "relu", "penalty": 0.25});
+    let config = read(table.clone());
+    config.validate().unwrap();
+    assert_eq!(config.feed_forward.unit_penalty(), Some(0.25));
+    let written = serde_json::to_value(&config.feed_forward).unwrap();
+    assert_eq!(written["activation"], "relu");
+    assert_eq!(written["penalty"], 0.25);
+    for kind in ["relu-routed-experts", "mixture-of-experts"] {
+        let config = read(json!({"kind": kind}));
+        assert_eq!(config.feed_forward.unit_penalty(), None);
+        let written = serde_json::to_value(&config.feed_forward).unwrap();
+        let keys = written.as_object().unwrap();
+        assert!(!keys.contains_key("activation") && !keys.contains_key("penalty"));
+    }
+    let without = |key: &str| {
+        let mut table = table.clone();
+        table.as_object_mut().unwrap().remove(key);
+        read(table).validate()
+    };
+    without("penalty").unwrap();
+    let problems = without("activation").unwrap_err();
+    assert_eq!(problems[0].key, "feed_forward.penalty");
+    assert!(problems[0].to_string().contains("activation = \"relu\""));
 }

@@ -80,13 +80,27 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
 /// | embedding | nothing | nothing |
 ///
 /// Keys and values of a dropped head are still needed: later tokens may keep it. A hidden unit that
-/// ReLU makes 0 saves its row of the down projection; where a mask drops units, their share is that of the
-/// kept ones. Masks at several sites are assumed to be independent of each other. Masks that round to
+/// ReLU makes 0 saves its row of the down projection; where a mask drops units, or a token does not use an
+/// expert, their share is that of the others. Of the expert that every token uses all units count. Masks at several sites are assumed to be independent of each other. Masks that round to
 /// neither 0 nor a gate, such as sigmoids, save nothing.
 pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 {
     let layers = (0..config.layers).map(|layer| saved_in_layer(config, used, layer));
     let saved: f64 = layers.sum();
-    forward_per_token(config) - saved - 2.0 * unused_by_experts(config, used.density)
+    let unused = unused_by_experts(config, used.density) + zero_in_experts(config, used);
+    forward_per_token(config) - saved - 2.0 * unused
+}
+
+/// The down weights, in the experts of all layers that a token uses, of units that are 0.
+fn zero_in_experts(config: &TransformerConfig, used: &UsedShares) -> f64 {
+    let Some(optional) = config.feed_forward.optional(config.width) else {
+        return 0.0;
+    };
+    let down = optional.parameters as f64 / 2.0;
+    let layers = (0..config.layers).map(|layer| {
+        let zero = 1.0 - used.unit_density_in(layer).unwrap_or(1.0);
+        down * used.density_in(layer).unwrap_or(optional.used) * zero
+    });
+    layers.sum()
 }
 
 /// Operations of one layer that need not be executed.
@@ -173,7 +187,9 @@ pub fn utilization(
 #[cfg(test)]
 mod tests {
     use model::MaskConfig;
-    use model::feed_forward::{MixtureOfExperts, Relu, Swiglu};
+    use model::feed_forward::{
+        ExpertActivation, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu,
+    };
 
     use super::*;
 
@@ -264,6 +280,7 @@ mod tests {
             shared: 3,
             scaling: 1.0,
             balance: 0.0,
+            ..Default::default()
         };
         let config = model(FeedForwardConfig::MixtureOfExperts(layer));
         // In each layer 4 experts of 2 · 5 · 2 weights, of which a token leaves 3 out.
@@ -315,6 +332,24 @@ mod tests {
         let used = all_used().with_kept(0.5);
         let saved = forward_per_token(&masked) - executed_per_token(&masked, &used);
         assert_eq!(saved, 3.0 * 2.0 * 20.0 * 0.5);
+    }
+
+    /// Two experts of 5 · 2 down weights in each of three layers.
+    #[test]
+    fn units_that_are_zero_in_used_experts_save_their_down_weights() {
+        let layer = ReluRoutedExperts {
+            experts: 2,
+            hidden: Some(5),
+            activation: ExpertActivation::Relu,
+            ..Default::default()
+        };
+        let config = model(FeedForwardConfig::ReluRoutedExperts(layer));
+        let used = of_density(0.5).with_densities(vec![0.25, 0.5, 0.75]);
+        let whole = executed_per_token(&config, &used);
+        let sparse = used.with_unit_densities(vec![0.5, 1.0, 0.1]);
+        let saved = whole - executed_per_token(&config, &sparse);
+        let expected = 2.0 * 20.0 * (0.25 * 0.5 + 0.75 * 0.9);
+        assert!((saved - expected).abs() < 1e-9, "{saved}");
     }
 
     #[test]

@@ -11,12 +11,14 @@ use learned_dropout_training::metrics::{
 };
 use support::{Place, finish, train};
 
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 7] = [
     "{kind=\"dense\", hidden=12}",
     "{kind=\"mixture-of-experts\", experts=4, active=2, hidden=8, shared=4}",
     "{kind=\"relu-routed-experts\", experts=4, hidden=8, initial_coefficient=0.05}",
     "{kind=\"relu\", hidden=24, penalty=0.5}",
     "{kind=\"swiglu\", hidden=[12, 8]}",
+    "{kind=\"relu-routed-experts\", experts=4, hidden=8, activation=\"relu\", penalty=0.05}",
+    "{kind=\"mixture-of-experts\", experts=4, active=2, hidden=8, shared=4, activation=\"relu\"}",
 ];
 
 fn overrides(kind: &str) -> Vec<String> {
@@ -63,10 +65,8 @@ fn every_kind_resumes_with_the_same_bits() {
 
 #[test]
 fn every_kind_learns_and_reports_what_it_used() {
-    for (kind, experts) in KINDS
-        .into_iter()
-        .zip([None, Some(4), Some(4), Some(0), None])
-    {
+    let experts = [None, Some(4), Some(4), Some(0), None, Some(4), Some(4)];
+    for (kind, experts) in KINDS.into_iter().zip(experts) {
         let place = Place::new();
         let run = place.run("run");
         let mut set = overrides(kind);
@@ -96,6 +96,12 @@ fn every_kind_learns_and_reports_what_it_used() {
             assert_eq!(used.layers.len(), 2);
             for layer in &used.layers {
                 assert_eq!(layer.load.len(), experts);
+                let units = layer.unit_density;
+                assert_eq!(units.is_some(), kind.contains("activation"), "{kind}");
+                assert!(
+                    units.is_none_or(|units| units > 0.0 && units < 1.0),
+                    "{kind}"
+                );
             }
         };
         check(&last.feed_forward);
@@ -103,6 +109,29 @@ fn every_kind_learns_and_reports_what_it_used() {
         assert!(last.feed_forward.as_ref().unwrap().coefficient.is_some());
         assert!(evaluated.as_ref().unwrap().coefficient.is_none());
     }
+}
+
+/// A stronger penalty makes the units sparser.
+#[test]
+fn a_penalty_on_the_units_of_experts_makes_them_sparse() {
+    let place = Place::new();
+    let densities = [0.0, 20.0].map(|penalty| {
+        let run = place.run(&format!("penalty-{penalty}"));
+        let mut set = overrides(KINDS[5]);
+        set.push(format!("model.feed_forward.penalty={penalty}"));
+        set.extend(["model.learned_dropout=".into(), "train.steps=60".into()]);
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        train(&mut place.start(&run, &set).unwrap(), None)
+            .0
+            .unwrap();
+        let lines = lines(&run);
+        let last = steps(&lines)[59].feed_forward.clone().unwrap();
+        assert!(last.density > 0.1, "{last:?}");
+        let layers = last.layers.iter();
+        let units: Vec<f64> = layers.filter_map(|layer| layer.unit_density).collect();
+        units.iter().sum::<f64>() / units.len() as f64
+    });
+    assert!(densities[1] < 0.7 * densities[0], "{densities:?}");
 }
 
 /// Half of the experts are used. The auxiliary loss is smallest if all have the same load: 1 in each

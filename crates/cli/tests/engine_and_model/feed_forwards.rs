@@ -6,7 +6,9 @@ use inference::{Engine, EngineOptions, Session};
 use kernels::decode::Format;
 use kernels::random::Philox;
 use learned_dropout::Transformer;
-use model::feed_forward::{Dense, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu};
+use model::feed_forward::{
+    Dense, ExpertActivation, MixtureOfExperts, Relu, ReluRoutedExperts, Swiglu,
+};
 use model::initialization::initial_weights;
 use model::weights::Weights;
 use model::{FeedForwardConfig, MaskConfig, Pass, TransformerConfig};
@@ -95,6 +97,10 @@ fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
 fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
     let sizes = (1usize..6, 1usize..40, 0usize..12, 0usize..5);
     sizes.prop_flat_map(|(experts, hidden, shared, active)| {
+        let activation = match shared % 2 {
+            0 => ExpertActivation::Gelu,
+            _ => ExpertActivation::Relu,
+        };
         let hidden = Some(hidden);
         prop_oneof![
             Just(FeedForwardConfig::Dense(Dense {
@@ -111,12 +117,14 @@ fn kinds() -> impl Strategy<Value = FeedForwardConfig> {
             Just(FeedForwardConfig::ReluRoutedExperts(ReluRoutedExperts {
                 experts,
                 hidden,
+                activation,
                 ..Default::default()
             })),
             Just(FeedForwardConfig::MixtureOfExperts(MixtureOfExperts {
                 experts,
                 active: 1 + active % experts,
                 hidden,
+                activation,
                 shared,
                 scaling: 0.5 + active as f64,
                 ..Default::default()

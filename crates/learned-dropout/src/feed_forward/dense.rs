@@ -1,4 +1,4 @@
-//! The dense feed-forward with GELU.
+//! The dense feed-forward with GELU, and the expert that every token uses, which may have ReLU.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,16 +7,19 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::{EPSILON, LayerNorm};
 use crate::ops::{
-    MaskedSettings, NormSettings, Precision, gelu, masked_feed_forward, norm_feed_forward,
+    Activation, MaskedSettings, NormSettings, Precision, gelu, masked_feed_forward,
+    norm_feed_forward, relu,
 };
 
-/// `down(gelu(up(norm(x))))`.
+/// `down(gelu(up(norm(x))))`, or with ReLU where it is an expert.
 #[derive(Module, Debug)]
 pub struct Dense {
     /// `[hidden, width]`.
     pub up: Linear,
     /// `[width, hidden]`.
     pub down: Linear,
+    #[module(skip)]
+    activation: Activation,
 }
 
 impl Dense {
@@ -25,7 +28,13 @@ impl Dense {
         Self {
             up: Linear::new(up),
             down: Linear::new(down),
+            activation: Activation::Gelu,
         }
+    }
+
+    /// The same layer with another activation.
+    pub(crate) fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
     }
 
     pub(super) fn set_precision(&mut self, precision: Precision) {
@@ -35,7 +44,11 @@ impl Dense {
 
     /// The hidden units, `[batch, time, hidden]`.
     pub(super) fn units(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
-        gelu(self.up.forward_normalized(norm, input))
+        let before = self.up.forward_normalized(norm, input);
+        match self.activation {
+            Activation::Gelu => gelu(before),
+            Activation::Relu => relu(before),
+        }
     }
 
     /// Applies the norm and the layer, with a mask on the hidden units that is computed before them.
@@ -57,7 +70,8 @@ impl Dense {
 
     /// Applies the norm and the layer to `[batch, time, width]`.
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
-        if self.up.cut.is_active() || self.down.cut.is_active() {
+        let is_cut = self.up.cut.is_active() || self.down.cut.is_active();
+        if is_cut || self.activation != Activation::Gelu {
             return self.down.forward(self.units(norm, input));
         }
         let weights = [&self.up, &self.down].map(|layer| layer.weight.val());

@@ -38,7 +38,8 @@ impl MixtureOfExperts {
         let [scores, for_loss] = duplicated(self.router.forward(x.clone()));
         let gates = best_gates(scores, self.active).mul_scalar(self.scaling);
         let shares = used_share(gates.clone());
-        let routed = self.experts.forward(x, gates);
+        let found = self.experts.forward(x, gates);
+        let routed = found.output;
         let output = match &self.shared {
             Some(shared) => routed + shared.forward(norm, input),
             None => routed,
@@ -46,6 +47,7 @@ impl MixtureOfExperts {
         let activity = Activity {
             penalty: imbalance(mean_softmax(for_loss), shares.clone(), self.active),
             shares,
+            units: found.units,
         };
         (output, activity)
     }
@@ -61,6 +63,8 @@ fn imbalance(probabilities: Tensor<1>, shares: Tensor<1>, active: usize) -> Tens
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};
+
+    use crate::ops::Activation;
 
     use super::*;
 
@@ -100,6 +104,7 @@ mod tests {
             experts: Experts::new(
                 values(&[1.0, 0.0, 5.0, 0.0, 0.0, 1.0], [3, 1, 2]),
                 values(&[1.0, 0.0, 7.0, 7.0, 0.0, 1.0], [3, 2, 1]),
+                Activation::Gelu,
             ),
             shared: None,
             active: 2,

@@ -23,9 +23,9 @@ use crate::ops::Precision;
 use model::pass::Purpose;
 use model::{MaskInput, Pass};
 
-pub use activity::{Activity, auxiliary_loss};
+pub use activity::{Activity, auxiliary_loss, unit_mean};
 pub use dense::Dense;
-pub use experts::Experts;
+pub use experts::{ExpertOutput, Experts, UnitMeans};
 pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;

@@ -40,6 +40,7 @@ impl Relu {
         let activity = Activity {
             shares: used_share(units.clone()).mean(),
             penalty: mean(for_loss),
+            units: None,
         };
         (self.down.forward(units), activity)
     }
@@ -55,6 +56,7 @@ impl Relu {
         let activity = Activity {
             shares: used_share(kept_units.clone().detach()).mean() / kept_share,
             penalty: mean(kept_units),
+            units: None,
         };
         (self.down.forward(mask.product(units)), activity)
     }

@@ -27,10 +27,13 @@ impl ReluRoutedExperts {
         let x = norm.forward(input);
         let [gates, for_loss] = duplicated(relu(self.router.forward(x.clone())));
         let experts = gates.dims()[2] as f64;
+        let shares = used_share(gates.clone());
+        let found = self.experts.forward(x, gates);
         let activity = Activity {
-            shares: used_share(gates.clone()),
+            shares,
             penalty: mean(for_loss) * experts,
+            units: found.units,
         };
-        (self.experts.forward(x, gates), activity)
+        (found.output, activity)
     }
 }

@@ -4,16 +4,20 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::Tensor;
-use kernels::product::Precision;
+use kernels::experts::Settings;
 
 use super::cpu::{Float, KernelInput, kernel_inputs, tensor};
 use super::tape::Tape;
 
-/// `Σ gate · down(gelu(up(x)))` over the experts whose gate is not 0; the others are not computed, and
+/// `Σ gate · down(activation(up(x)))` over the experts whose gate is not 0; the others are not computed, and
 /// the gradient of their gates is 0.
 ///
+/// With ReLU the result has two more channels: for each token the sum of the units of the experts that it
+/// uses, without their gates, and the number of these units that are not 0, which has no gradient.
+///
 /// # Shapes
-/// - `x`, result: `[batch, time, channels]`
+/// - `x`: `[batch, time, channels]`
+/// - result: `[batch, time, channels]`, with ReLU `[batch, time, channels + 2]`
 /// - `gates`: `[batch, time, experts]`
 /// - `up`: `[experts, hidden, channels]`
 /// - `down`: `[experts, channels, hidden]`
@@ -21,25 +25,26 @@ pub fn gated_experts(
     x: Tensor<3>,
     gates: Tensor<3>,
     [up, down]: [Tensor<3>; 2],
-    precision: Precision,
+    settings: Settings,
 ) -> Tensor<3> {
-    on_backend!(gated_experts(x, gates, up, down; precision))
+    on_backend!(gated_experts(x, gates, up, down; settings))
 }
 
 /// Experts on a backend.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait ExpertOps: Backend {
-    /// `Σ gate · down(gelu(up(x)))` over the experts, for `x` of `[batch, time, channels]`, `gates`
+    /// `Σ gate · down(activation(up(x)))` over the experts, for `x` of `[batch, time, channels]`, `gates`
     /// of `[batch, time, experts]`, `up` of `[experts, hidden, channels]` and `down` of `[experts,
-    /// channels, hidden]`. An expert is not computed for tokens whose gate is 0.
+    /// channels, hidden]`. An expert is not computed for tokens whose gate is 0. With ReLU, the sum and the
+    /// number of the units that are not 0 follow in two channels.
     fn gated_experts(
         x: FloatTensor<Self>,
         gates: FloatTensor<Self>,
         up: FloatTensor<Self>,
         down: FloatTensor<Self>,
-        _precision: Precision,
+        settings: Settings,
     ) -> FloatTensor<Self> {
-        plain::gated_experts::<Self>(x, gates, up, down)
+        plain::gated_experts::<Self>(x, gates, up, down, settings.activation)
     }
 
     /// The gradients of [`gated_experts`](Self::gated_experts) with respect to `x`, `gates`, `up` and
@@ -50,23 +55,27 @@ pub trait ExpertOps: Backend {
         gates: FloatTensor<Self>,
         up: FloatTensor<Self>,
         down: FloatTensor<Self>,
-        _precision: Precision,
+        settings: Settings,
     ) -> (
         FloatTensor<Self>,
         FloatTensor<Self>,
         FloatTensor<Self>,
         FloatTensor<Self>,
     ) {
-        plain::gated_experts_backward::<Self>(gradient, x, gates, up, down)
+        let activation = settings.activation;
+        plain::gated_experts_backward::<Self>(gradient, x, gates, up, down, activation)
     }
 }
 
 pub mod plain {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
-    use burn::tensor::Shape;
+    use burn::tensor::{Shape, Slice};
+    use kernels::experts::Activation;
 
-    use crate::ops::activation::plain::{exact_gelu, exact_gelu_backward};
+    use crate::ops::activation::plain::{
+        exact_gelu, exact_gelu_backward, relu_units, relu_units_backward,
+    };
     use crate::ops::routing::plain::used;
     use crate::ops::tokens::by_token;
 
@@ -90,17 +99,50 @@ pub mod plain {
         B::float_reshape(B::float_sum_dim(values, 0), like)
     }
 
+    /// A channel for each token: the sum over experts and units of `[experts, tokens, hidden]`, of the experts
+    /// with an `open` gate, `[experts, tokens, 1]`.
+    fn sum_of_units<B: Backend>(
+        units: FloatTensor<B>,
+        open: FloatTensor<B>,
+        like: Shape,
+    ) -> FloatTensor<B> {
+        let [batch, time, _] = like.dims();
+        let sums = B::float_sum_dim(B::float_mul(units, open), 2);
+        sum_over_experts::<B>(sums, Shape::new([batch, time, 1]))
+    }
+
+    /// Channels from `first` to `last`.
+    fn channels<B: Backend>(x: FloatTensor<B>, first: usize, last: usize) -> FloatTensor<B> {
+        let [batch, time, _] = x.shape().dims();
+        let slices = [0..batch, 0..time, first..last].map(Slice::from);
+        B::float_slice(x, &slices)
+    }
+
     /// Plain body of the method of this name.
     pub fn gated_experts<B: Backend>(
         x: FloatTensor<B>,
         gates: FloatTensor<B>,
         up: FloatTensor<B>,
         down: FloatTensor<B>,
+        activation: Activation,
     ) -> FloatTensor<B> {
         let (shape, experts) = (x.shape(), up.shape()[0]);
         let before = B::float_matmul(for_each_expert::<B>(x, experts), B::float_transpose(up));
-        let outputs = B::float_matmul(exact_gelu::<B>(before), B::float_transpose(down));
-        sum_over_experts::<B>(B::float_mul(outputs, by_expert::<B>(gates)), shape)
+        let units = match activation {
+            Activation::Gelu => exact_gelu::<B>(before),
+            Activation::Relu => relu_units::<B>(before),
+        };
+        let outputs = B::float_matmul(units.clone(), B::float_transpose(down));
+        let gate = by_expert::<B>(gates);
+        let outputs = B::float_mul(outputs, gate.clone());
+        let output = sum_over_experts::<B>(outputs, shape.clone());
+        if activation == Activation::Gelu {
+            return output;
+        }
+        let open = used::<B>(gate);
+        let sums = sum_of_units::<B>(units.clone(), open.clone(), shape.clone());
+        let counts = sum_of_units::<B>(used::<B>(units), open, shape);
+        B::float_cat(vec![output, sums, counts], 2)
     }
 
     /// Plain body of the method of this name.
@@ -110,6 +152,7 @@ pub mod plain {
         gates: FloatTensor<B>,
         up: FloatTensor<B>,
         down: FloatTensor<B>,
+        activation: Activation,
     ) -> (
         FloatTensor<B>,
         FloatTensor<B>,
@@ -117,19 +160,34 @@ pub mod plain {
         FloatTensor<B>,
     ) {
         let (shape, gates_shape, experts) = (x.shape(), gates.shape(), up.shape()[0]);
+        let width = shape[2];
         let used = used::<B>(gates.clone());
         let x = for_each_expert::<B>(x, experts);
-        let gradient = for_each_expert::<B>(gradient, experts);
+        // The gradient of the sum of units.
+        let of_sum = (activation == Activation::Relu).then(|| {
+            for_each_expert::<B>(channels::<B>(gradient.clone(), width, width + 1), experts)
+        });
+        let gradient = for_each_expert::<B>(channels::<B>(gradient, 0, width), experts);
         let gate = by_expert::<B>(gates);
         let before = B::float_matmul(x.clone(), B::float_transpose(up.clone()));
-        let units = exact_gelu::<B>(before.clone());
+        let units = match activation {
+            Activation::Gelu => exact_gelu::<B>(before.clone()),
+            Activation::Relu => relu_units::<B>(before.clone()),
+        };
         let dunits = B::float_matmul(gradient.clone(), down);
         // dL/dgate = gradient · output = (gradient · down) · units.
         let dgates = B::float_sum_dim(B::float_mul(dunits.clone(), units.clone()), 2);
         let [_, tokens, _] = dgates.shape().dims();
         let dgates = B::float_transpose(B::float_reshape(dgates, Shape::new([experts, tokens])));
-        let dgates = B::float_mul(B::float_reshape(dgates, gates_shape), used);
-        let dbefore = B::float_mul(exact_gelu_backward::<B>(dunits, before), gate.clone());
+        let dgates = B::float_mul(B::float_reshape(dgates, gates_shape), used.clone());
+        let dunits = B::float_mul(dunits, gate.clone());
+        let dbefore = match of_sum {
+            None => exact_gelu_backward::<B>(dunits, before),
+            Some(of_sum) => {
+                let of_sum = B::float_mul(of_sum, by_expert::<B>(used));
+                relu_units_backward::<B>(B::float_add(dunits, of_sum), units.clone())
+            }
+        };
         let gradient = B::float_mul(gradient, gate);
         let dx = B::float_matmul(dbefore.clone(), up);
         (
@@ -153,13 +211,7 @@ fn kernel_shape(x: &KernelInput, up: &KernelInput) -> kernels::experts::Shape {
 }
 
 impl ExpertOps for Flex {
-    fn gated_experts(
-        x: Float,
-        gates: Float,
-        up: Float,
-        down: Float,
-        precision: Precision,
-    ) -> Float {
+    fn gated_experts(x: Float, gates: Float, up: Float, down: Float, settings: Settings) -> Float {
         match kernel_inputs([x, gates, up, down]) {
             Ok([x, gates, up, down]) => {
                 let shape = kernel_shape(&x, &up);
@@ -167,10 +219,14 @@ impl ExpertOps for Flex {
                     up: &up,
                     down: &down,
                 };
-                let output = kernels::experts::forward(&x, &gates, &weights, shape, precision);
-                tensor(output, x.shape())
+                let output = kernels::experts::forward(&x, &gates, &weights, shape, settings);
+                let [batch, time, width] = x.dims();
+                let channels = width + settings.activation.measures();
+                tensor(output, [batch, time, channels].into())
             }
-            Err([x, gates, up, down]) => plain::gated_experts::<Self>(x, gates, up, down),
+            Err([x, gates, up, down]) => {
+                plain::gated_experts::<Self>(x, gates, up, down, settings.activation)
+            }
         }
     }
 
@@ -180,7 +236,7 @@ impl ExpertOps for Flex {
         gates: Float,
         up: Float,
         down: Float,
-        precision: Precision,
+        settings: Settings,
     ) -> (Float, Float, Float, Float) {
         match kernel_inputs([gradient, x, gates, up, down]) {
             Ok([gradient, x, gates, up, down]) => {
@@ -190,7 +246,7 @@ impl ExpertOps for Flex {
                     down: &down,
                 };
                 let found =
-                    kernels::experts::backward(&gradient, &x, &gates, &weights, shape, precision);
+                    kernels::experts::backward(&gradient, &x, &gates, &weights, shape, settings);
                 (
                     tensor(found.x, x.shape()),
                     tensor(found.gates, gates.shape()),
@@ -199,7 +255,8 @@ impl ExpertOps for Flex {
                 )
             }
             Err([gradient, x, gates, up, down]) => {
-                plain::gated_experts_backward::<Self>(gradient, x, gates, up, down)
+                let activation = settings.activation;
+                plain::gated_experts_backward::<Self>(gradient, x, gates, up, down, activation)
             }
         }
     }
@@ -214,13 +271,13 @@ impl<B: ExpertOps, C: CheckpointStrategy> ExpertOps for Autodiff<B, C> {
         gates: FloatTensor<Self>,
         up: FloatTensor<Self>,
         down: FloatTensor<Self>,
-        precision: Precision,
+        settings: Settings,
     ) -> FloatTensor<Self> {
         Tape::<B, C>::saving_inputs(
             [x, gates, up, down],
-            |[x, gates, up, down]| B::gated_experts(x, gates, up, down, precision),
+            |[x, gates, up, down]| B::gated_experts(x, gates, up, down, settings),
             move |gradient, [x, gates, up, down]| {
-                B::gated_experts_backward(gradient, x, gates, up, down, precision)
+                B::gated_experts_backward(gradient, x, gates, up, down, settings)
             },
         )
     }

@@ -166,6 +166,7 @@ mod tape;
 mod tokens;
 
 pub use kernels::dropout::Dropout;
+pub use kernels::experts::{Activation, Settings as ExpertSettings};
 pub use kernels::mask::{Keep, Moment};
 pub use kernels::product::Precision;
 pub use kernels::update::AdamW;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::expert_activation::ExpertActivation;
 use crate::problem::{Checks, LARGEST_DIMENSION, MOST_EXPERTS, above};
 
 /// A mixture of experts: each token chooses the experts with the best scores. No token is dropped.
@@ -20,6 +21,9 @@ pub struct MixtureOfExperts {
     /// Hidden units of each expert; four times the width if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
+    /// What all experts apply to their up projection.
+    #[serde(skip_serializing_if = "ExpertActivation::is_gelu")]
+    pub activation: ExpertActivation,
     /// Hidden units of an additional expert that every token uses, with gate 1; 0 for none.
     pub shared: usize,
     /// Factor of the gates; above 0. The gates of a token sum to 1, so the output of several experts is
@@ -37,6 +41,7 @@ impl Default for MixtureOfExperts {
             experts: 8,
             active: 2,
             hidden: None,
+            activation: ExpertActivation::Gelu,
             shared: 0,
             scaling: 1.0,
             balance: 0.01,

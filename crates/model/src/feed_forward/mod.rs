@@ -4,6 +4,7 @@
 
 mod auxiliary;
 mod dense;
+mod expert_activation;
 mod hidden;
 mod mixture_of_experts;
 mod relu;
@@ -12,6 +13,7 @@ mod swiglu;
 
 pub use auxiliary::{AdaptiveCoefficient, Coefficient};
 pub use dense::Dense;
+pub use expert_activation::ExpertActivation;
 pub use hidden::Hidden;
 pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
@@ -122,6 +124,26 @@ impl FeedForwardConfig {
         match self {
             Self::MixtureOfExperts(config) => config.shared,
             _ => 0,
+        }
+    }
+
+    /// What experts apply to their up projection; none for feed-forwards without experts.
+    pub fn expert_activation(&self) -> Option<ExpertActivation> {
+        match self {
+            Self::MixtureOfExperts(config) => Some(config.activation),
+            Self::ReluRoutedExperts(config) => Some(config.activation),
+            Self::Dense(_) | Self::Relu(_) | Self::Swiglu(_) => None,
+        }
+    }
+
+    /// The coefficient of the mean over the hidden units of all experts; none without experts that have one.
+    /// Units of experts that a token does not use count as 0.
+    pub fn unit_penalty(&self) -> Option<f64> {
+        match self {
+            Self::ReluRoutedExperts(config) => {
+                Some(config.penalty).filter(|&penalty| penalty > 0.0)
+            }
+            _ => None,
         }
     }
 

@@ -38,6 +38,7 @@ use burn::tensor::Device;
 use data::error::DataError;
 use data::{Tokenizer, Tokens, Window, windows};
 use learned_dropout::Transformer;
+use learned_dropout::feed_forward::Activity;
 use model::{Pass, TransformerConfig};
 use serde::Serialize;
 
@@ -225,6 +226,9 @@ struct Sums {
     unknown: u64,
     /// Of feed-forwards that do not use all of themselves.
     density: Option<f64>,
+    /// Of the shares of the hidden units of used experts that are not 0, layer by layer; empty without experts with
+    /// ReLU.
+    unit_densities: Vec<f64>,
 }
 
 impl Sums {
@@ -275,6 +279,12 @@ impl Sums {
                 .map(|activity| activity.shares.clone().mean());
             let sum: f64 = shares.map(|share| read_scalar(&share)).sum();
             *self.density.get_or_insert(0.0) += sum / layers * count as f64;
+            let units = activities.iter().filter_map(Activity::unit_density);
+            let units: Vec<f64> = units.map(|density| read_scalar(&density)).collect();
+            self.unit_densities.resize(units.len(), 0.0);
+            for (sum, density) in self.unit_densities.iter_mut().zip(units) {
+                *sum += density * count as f64;
+            }
         }
         let unknown = tokenizer.unknown();
         let is_unknown = |id: &u32| Some(*id) == unknown;
@@ -310,7 +320,9 @@ impl Sums {
 
     fn executed(&self, config: &TransformerConfig) -> Option<ExecutedShare> {
         let density = self.density? / self.tokens as f64;
-        let used = UsedShares::new([], Some(density));
+        let units = self.unit_densities.iter();
+        let units = units.map(|sum| sum / self.tokens as f64).collect();
+        let used = UsedShares::new([], Some(density)).with_unit_densities(units);
         Some(ExecutedShare {
             density,
             forward_flops_per_token: ForwardFlops {

@@ -22,6 +22,10 @@ pub struct FeedForwardLayerMetrics {
     /// Mean share of the experts that a token used; without experts, the share of hidden units that
     /// were not 0.
     pub density: f64,
+    /// Of the hidden units of the experts that tokens used, the share that was not 0; none without experts with
+    /// ReLU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_density: Option<f64>,
     /// For each expert, the share of tokens that used it; empty without experts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<f64>,
@@ -44,6 +48,7 @@ impl FeedForwardLayerMetrics {
     pub fn of_shares(shares: Vec<f64>) -> Self {
         Self {
             density: mean(shares.iter().copied()),
+            unit_density: None,
             load: if shares.len() > 1 { shares } else { Vec::new() },
         }
     }
@@ -60,6 +65,10 @@ impl FeedForwardLayerMetrics {
         let load = |expert: usize| mean(&|batch| batch.load[expert]);
         Self {
             density: mean(&|batch| batch.density),
+            unit_density: batches
+                .iter()
+                .all(|(batch, _)| batch.unit_density.is_some())
+                .then(|| mean(&|batch| batch.unit_density.unwrap_or_default())),
             load: (0..experts).map(load).collect(),
         }
     }
@@ -103,6 +112,11 @@ impl FeedForwardMetrics {
         values.extend(coefficient.map(|value| (format!("{group}/coefficient"), value)));
         for (index, layer) in self.layers.iter().enumerate() {
             values.push((format!("{group}/density/layer_{index:02}"), layer.density));
+            values.extend(
+                layer
+                    .unit_density
+                    .map(|density| (format!("{group}/unit_density/layer_{index:02}"), density)),
+            );
             let load = layer.load.iter().enumerate().map(|(expert, &share)| {
                 let name = format!("{group}/load/layer_{index:02}/expert_{expert:02}");
                 (name, share)

@@ -19,6 +19,8 @@ pub struct UsedShares {
     pub density: Option<f64>,
     /// The same layer by layer; empty if it was not measured so.
     densities: Vec<f64>,
+    /// The share of the hidden units of used experts that are not 0, layer by layer; empty if it was not measured.
+    unit_densities: Vec<f64>,
 }
 
 impl UsedShares {
@@ -33,12 +35,21 @@ impl UsedShares {
             kept: of_sites,
             density,
             densities: Vec::new(),
+            unit_densities: Vec::new(),
         }
     }
 
     /// The same with the densities of the layers, from the first.
     pub fn with_densities(self, densities: Vec<f64>) -> Self {
         Self { densities, ..self }
+    }
+
+    /// The same with the densities of the hidden units of used experts, layer by layer.
+    pub fn with_unit_densities(self, unit_densities: Vec<f64>) -> Self {
+        Self {
+            unit_densities,
+            ..self
+        }
     }
 
     /// The same share of kept values at every site.
@@ -57,6 +68,10 @@ impl UsedShares {
             density: used.map(|used| used.density),
             densities: used.map_or_else(Vec::new, |used| {
                 used.layers.iter().map(|layer| layer.density).collect()
+            }),
+            unit_densities: used.map_or_else(Vec::new, |used| {
+                let layers = used.layers.iter();
+                layers.filter_map(|layer| layer.unit_density).collect()
             }),
             ..masks.unwrap_or_default()
         }
@@ -107,6 +122,11 @@ impl UsedShares {
     /// The density of a layer, if it was measured.
     pub fn density_in(&self, layer: usize) -> Option<f64> {
         self.densities.get(layer).copied().or(self.density)
+    }
+
+    /// The share of the hidden units of used experts in a layer that are not 0, if it was measured.
+    pub fn unit_density_in(&self, layer: usize) -> Option<f64> {
+        self.unit_densities.get(layer).copied()
     }
 
     /// The site of masks in old metrics, which name no site.

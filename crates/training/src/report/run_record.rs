@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use model::feed_forward::ExpertActivation;
 use model::{FeedForwardConfig, Site};
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,7 +81,10 @@ impl EvaluationPoint {
     fn from_line(line: &Value) -> Self {
         let (mask, feed_forward) = (&line["mask"], &line["feed_forward"]);
         let feed_forwards = feed_forward["layers"].as_array().into_iter().flatten();
-        let densities = feed_forwards.filter_map(|layer| layer["density"].as_f64());
+        let of_layers = |key: &str| -> Vec<f64> {
+            let layers = feed_forwards.clone();
+            layers.filter_map(|layer| layer[key].as_f64()).collect()
+        };
         let layers = || mask["layers"].as_array().into_iter().flatten();
         // A site that is not known here may be one of a newer program.
         let site = |layer: &Value| match &layer["site"] {
@@ -100,7 +104,8 @@ impl EvaluationPoint {
                 .filter_map(|layer| layer["kept"].as_f64())
                 .collect(),
             used: UsedShares::new(masks, feed_forward["density"].as_f64())
-                .with_densities(densities.collect()),
+                .with_densities(of_layers("density"))
+                .with_unit_densities(of_layers("unit_density")),
         }
     }
 }
@@ -230,7 +235,10 @@ impl RunRecord {
         let masks = masks.all(|shape| used.has_site(shape.site));
         let has_relu = matches!(model.feed_forward, FeedForwardConfig::Relu(_));
         let units = !has_relu || used.density.is_some();
-        (masks && units).then(|| flops::executed_per_token(&model, used))
+        let activation = model.feed_forward.expert_activation();
+        let in_experts =
+            activation != Some(ExpertActivation::Relu) || used.unit_density_in(0).is_some();
+        (masks && units && in_experts).then(|| flops::executed_per_token(&model, used))
     }
 
     /// Mean speed: all tokens over all the time that was spent on training steps.

@@ -32,7 +32,10 @@ pub(super) fn next_coefficient(
 pub(super) fn feed_forward_metrics(loss: &Loss) -> Option<FeedForwardMetrics> {
     let layers = loss.activities.iter().map(|activity| {
         let shares = activity.shares.to_data();
-        FeedForwardLayerMetrics::of_shares(shares.iter::<f32>().map(f64::from).collect())
+        FeedForwardLayerMetrics {
+            unit_density: activity.unit_density().as_ref().map(read_scalar),
+            ..FeedForwardLayerMetrics::of_shares(shares.iter::<f32>().map(f64::from).collect())
+        }
     });
     let auxiliary = read_scalar(loss.auxiliary.as_ref()?);
     FeedForwardMetrics::of_layers(auxiliary, layers.collect())

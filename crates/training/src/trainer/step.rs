@@ -33,6 +33,8 @@ pub(super) struct Step<'a> {
     pub(super) penalty_coefficient: Option<f64>,
     /// The coefficient of the feed-forwards' auxiliary loss.
     pub(super) auxiliary_coefficient: Option<f64>,
+    /// The coefficient of the mean over the hidden units of experts.
+    pub(super) unit_penalty: Option<f64>,
     /// The target share of mask values kept at inference; the share is measured only if there is one.
     pub(super) target_kept: Option<f64>,
     /// The coefficient of the shortfall of mask values below their floor.
@@ -94,6 +96,7 @@ impl Step<'_> {
             floor_weight: penalty.and_then(Penalty::floor_weight),
             noise_spread: mask.map_or(1.0, |mask| mask.noise_at(step)),
             auxiliary_coefficient: auxiliary::coefficient(model, None),
+            unit_penalty: model.feed_forward.unit_penalty(),
             reads_masks: false,
             last_checkpoint: None,
         }
@@ -158,6 +161,9 @@ impl Step<'_> {
                 }
             }
             if let Some((term, coefficient)) = loss.auxiliary.zip(self.auxiliary_coefficient) {
+                total = total + term.mul_scalar(coefficient);
+            }
+            if let Some((term, coefficient)) = loss.unit_mean.zip(self.unit_penalty) {
                 total = total + term.mul_scalar(coefficient);
             }
             gradients.add(model, &total.div_scalar(count));

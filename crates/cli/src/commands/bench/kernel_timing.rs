@@ -256,15 +256,19 @@ impl Stopwatch<'_> {
             up: &up,
             down: &down,
         };
+        let settings = experts::Settings {
+            activation: experts::Activation::Gelu,
+            precision,
+        };
         let uses = gates.iter().filter(|&&gate| gate != 0.0).count();
         let product = operations(&[uses, width, width]);
         self.time("experts forward", Amount::Operations(2.0 * product), || {
-            experts::forward(&x, &gates, &weights, layer, precision)
+            experts::forward(&x, &gates, &weights, layer, settings)
         });
         self.time(
             "experts backward",
             Amount::Operations(4.0 * product),
-            || experts::backward(&gradient, &x, &gates, &weights, layer, precision),
+            || experts::backward(&gradient, &x, &gates, &weights, layer, settings),
         );
     }
 
