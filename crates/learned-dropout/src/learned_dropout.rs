@@ -50,6 +50,8 @@ use crate::supported_device;
 ///   [`Module::train`] takes it back.
 /// - A parameter of the module requires gradients: after [`Module::no_grad`], nothing is left to learn.
 ///
+/// There, [`LearnedDropoutConfig::dropout`] also drops some of the kept values.
+///
 /// Otherwise elements are kept where `M ≥ 0.5`, and the same input gives the same output, bit for bit.
 /// With [`apply`](Self::apply) and [`DropoutInput::pass`] the caller decides instead.
 ///

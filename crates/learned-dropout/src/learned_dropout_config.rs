@@ -8,8 +8,8 @@ use model::problem::LARGEST_DIMENSION;
 use model::rounding::SIGMOID_SCALE;
 use model::{
     Checks, ConfigProblem, Generator, MaskConfig, MaskControl, MaskFunction, MaskGradient,
-    MaskShape, Pass, PenaltyKind, Rounding, check_heads, check_rounding, check_threshold,
-    noise_spread,
+    MaskShape, Pass, PenaltyKind, Rounding, check_heads, check_mask_dropout, check_rounding,
+    check_threshold, noise_spread,
 };
 
 /// Configuration of a [`LearnedDropout`](crate::LearnedDropout).
@@ -71,6 +71,11 @@ pub struct LearnedDropoutConfig {
     /// Steepness of the sigmoid roundings.
     #[config(default = "SIGMOID_SCALE")]
     pub sigmoid_scale: f64,
+    /// The probability with which training drops a kept value of the mask; the others are divided by 1 minus this
+    /// rate. 0 for none. The gradient is that of what was kept. [`Mask::kept`](crate::Mask::kept) and the
+    /// statistics are those before this dropout.
+    #[config(default = "0.0")]
+    pub dropout: f64,
     /// Which gradients pass through the rounding. Those of [`Rounding::Carried`] are always kept-only.
     #[config(default = "MaskGradient::Exact")]
     pub gradient: MaskGradient,
@@ -107,6 +112,7 @@ impl LearnedDropoutConfig {
             .with_function(mask.function.clone())
             .with_rounding(mask.rounding)
             .with_sigmoid_scale(mask.sigmoid_scale)
+            .with_dropout(mask.dropout)
             .with_gradient(mask.gradient)
             .with_control(mask.control.clone())
             .with_penalty(penalty.map_or(PenaltyKind::Squared, |penalty| penalty.kind))
@@ -153,6 +159,7 @@ impl LearnedDropoutConfig {
             self.control.as_ref(),
             &mut checks,
         );
+        check_mask_dropout(self.dropout, &mut checks);
         check_floor(self.floor, &mut checks);
         checks.finish()
     }
@@ -206,6 +213,9 @@ impl LearnedDropoutConfig {
             .add_debug_attribute("rounding", &self.rounding);
         if let Some(steps) = self.noise_steps {
             content = content.add_debug_attribute("noise_steps", &steps);
+        }
+        if self.dropout != default.dropout {
+            content = content.add("dropout", &self.dropout);
         }
         if self.gradient != default.gradient {
             content = content.add_debug_attribute("gradient", &self.gradient);

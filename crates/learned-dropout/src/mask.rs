@@ -5,6 +5,7 @@ use burn::tensor::{Bool, DType, Tensor};
 use model::pass::Place;
 use model::{MaskFunction, Pass, Rounding, Site};
 
+use crate::dropout::{active_dropout, dropout};
 use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::ops::{
@@ -191,8 +192,21 @@ impl UnroundedMask {
         }
     }
 
-    /// The factors of the groups of channels, with the gradient of the rounding.
+    /// The factors of the groups of channels, with the gradient of the rounding and the dropout of kept values.
     fn multiplier(&self) -> Tensor<3> {
+        let Place { purpose, layer } = self.site.dropout_place(self.layer);
+        let rate = self.config.dropout;
+        dropout(self.rounded(), rate, &self.pass, purpose, layer)
+    }
+
+    /// Whether this pass drops kept values.
+    fn drops_kept(&self) -> bool {
+        let Place { purpose, layer } = self.site.dropout_place(self.layer);
+        active_dropout(self.config.dropout, &self.pass, purpose, layer).is_some()
+    }
+
+    /// The rounded mask with the gradient of the rounding.
+    fn rounded(&self) -> Tensor<3> {
         if self.config.rounding == Rounding::Carried {
             return self.excess().clamp_min(0.0);
         }
@@ -246,7 +260,8 @@ impl UnroundedMask {
     pub(crate) fn product(&self, x: Tensor<3>) -> Tensor<3> {
         let dtype = x.dtype();
         let channelwise = self.config.group == 1 && x.dims() == self.attended.dims();
-        if !channelwise || self.kept_only() || self.config.has_threshold() {
+        let fused = channelwise && !self.kept_only() && !self.config.has_threshold();
+        if !fused || self.drops_kept() {
             let (group, factors) = (self.config.group, self.multiplier().cast(dtype));
             return grouped_product(x, factors, group, self.kept_only());
         }
@@ -345,7 +360,7 @@ impl<const D: usize> Mask<D> {
     }
 
     /// The rounded mask, `[..., time, values]`: 1 for kept values and 0 for dropped ones, without
-    /// gradient.
+    /// gradient. The dropout of kept values does not count.
     pub fn kept(&self) -> Tensor<D> {
         with_leading(self.unrounded.kept(), self.shape)
     }

@@ -433,6 +433,30 @@ fn gates_that_carry_their_values() {
 }
 
 #[test]
+fn gates_of_which_training_drops_some() {
+    let mut config = gates(MaskFunction::default(), MaskInput::LayerInput, 1);
+    let mask = config.learned_dropout.as_mut().expect("learned masks");
+    mask.dropout = 0.4;
+    check(&config);
+}
+
+#[test]
+fn every_site_with_dropout_of_what_is_kept() {
+    check(&masks_at(&Site::ALL, MaskInput::Embedding, |mask| {
+        mask.dropout = 0.25;
+        mask.group = 2;
+    }));
+    check(&masks_at(
+        &[Site::FeedForwardOutput],
+        MaskInput::Hidden,
+        |mask| {
+            mask.dropout = 0.25;
+            mask.rank = None;
+        },
+    ));
+}
+
+#[test]
 fn sigmoid_gates_that_drop_nothing() {
     let sites = [Site::AttentionHeads];
     check(&masks_at(&sites, MaskInput::LayerInput, |mask| {

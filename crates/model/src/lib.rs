@@ -48,4 +48,4 @@ pub use penalty::{Penalty, PenaltyKind};
 pub use problem::{Checks, ConfigProblem};
 pub use rounding::Rounding;
 pub use site::{MaskInput, Site, Sites};
-pub use validation::{check_heads, check_rounding, check_threshold};
+pub use validation::{check_heads, check_mask_dropout, check_rounding, check_threshold};

@@ -62,6 +62,10 @@ pub struct MaskConfig {
     pub noise_steps: Option<u64>,
     /// Steepness of the two sigmoid roundings; the others do not use it.
     pub sigmoid_scale: f64,
+    /// The probability with which training drops a kept value of a mask; the others are divided by 1 minus this
+    /// rate. 0 for none. The kept share that a control or a penalty sees is that before this dropout.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// Which gradients pass through the rounding. Those of [`Rounding::Carried`] are always kept-only.
     #[serde(skip_serializing_if = "is_exact")]
     pub gradient: MaskGradient,
@@ -78,6 +82,10 @@ pub struct MaskConfig {
 
 fn is_one(value: &usize) -> bool {
     *value == 1
+}
+
+fn is_zero(rate: &f64) -> bool {
+    *rate == 0.0
 }
 
 fn is_attention(generator: &Generator) -> bool {
@@ -104,6 +112,7 @@ impl Default for MaskConfig {
             rounding: Rounding::default(),
             noise_steps: None,
             sigmoid_scale: SIGMOID_SCALE,
+            dropout: 0.0,
             gradient: MaskGradient::Exact,
             control: None,
             penalty: None,
@@ -180,6 +189,8 @@ impl MaskConfig {
         } else if self.rounding == Rounding::Carried {
             let expected = "expected another rounding than \"carried\"";
             problem("rounding", &"carried", expected)
+        } else if self.dropout > 0.0 {
+            problem("dropout", &self.dropout, "expected 0")
         } else if let Some(rank) = self.rank {
             problem("rank", &rank, "expected none")
         } else if self.group != 1 {

@@ -43,6 +43,18 @@ pub enum Purpose {
     AttentionOutputRounding = 19,
     /// Rounding of the learned masks on the feed-forward's hidden units.
     HiddenRounding = 20,
+    /// Dropout of the kept values of the learned masks on the embedding.
+    EmbeddingMaskDropout = 24,
+    /// Dropout of the kept values of the learned masks on attention probabilities.
+    ProbabilityMaskDropout = 25,
+    /// Dropout of the kept values of the learned masks on attention heads.
+    HeadMaskDropout = 26,
+    /// Dropout of the kept values of the learned masks on the attention output.
+    AttentionOutputMaskDropout = 27,
+    /// Dropout of the kept values of the learned masks on the feed-forward's hidden units.
+    HiddenMaskDropout = 28,
+    /// Dropout of the kept values of the learned masks on the feed-forward output.
+    OutputMaskDropout = 29,
 }
 
 /// The place in a model where random numbers are used.

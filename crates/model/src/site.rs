@@ -83,6 +83,23 @@ impl Site {
             Self::FeedForwardHidden => Purpose::HiddenRounding,
             Self::FeedForwardOutput => Purpose::Rounding,
         };
+        self.place_for(purpose, layer)
+    }
+
+    /// The place that selects the random numbers of the dropout of the mask's kept values.
+    pub fn dropout_place(self, layer: usize) -> Place {
+        let purpose = match self {
+            Self::Embedding => Purpose::EmbeddingMaskDropout,
+            Self::AttentionProbabilities => Purpose::ProbabilityMaskDropout,
+            Self::AttentionHeads => Purpose::HeadMaskDropout,
+            Self::AttentionOutput => Purpose::AttentionOutputMaskDropout,
+            Self::FeedForwardHidden => Purpose::HiddenMaskDropout,
+            Self::FeedForwardOutput => Purpose::OutputMaskDropout,
+        };
+        self.place_for(purpose, layer)
+    }
+
+    fn place_for(self, purpose: Purpose, layer: usize) -> Place {
         let layer = if self.is_in_blocks() {
             layer
         } else {

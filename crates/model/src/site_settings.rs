@@ -30,6 +30,9 @@ pub struct SiteSettings {
     /// See [`MaskConfig::rounding`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
+    /// See [`MaskConfig::dropout`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// See [`MaskConfig::gradient`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient: Option<MaskGradient>,
@@ -48,6 +51,7 @@ impl SiteSettings {
             "heads" => self.heads.is_some(),
             "function" => self.function.is_some(),
             "rounding" => self.rounding.is_some(),
+            "dropout" => self.dropout.is_some(),
             "gradient" => self.gradient.is_some(),
             "control" => self.control.is_some(),
             _ => false,
@@ -64,6 +68,7 @@ impl SiteSettings {
             heads: own.heads.or(all.heads),
             function: own.function.unwrap_or_else(|| all.function.clone()),
             rounding: own.rounding.unwrap_or(all.rounding),
+            dropout: own.dropout.unwrap_or(all.dropout),
             gradient: own.gradient.unwrap_or(all.gradient),
             control: own.control.or_else(|| all.control.clone()),
             ..all.clone()

@@ -134,6 +134,7 @@ impl MaskConfig {
             checks,
         );
         check_threshold(&self.function, self.rounding, self.control.as_ref(), checks);
+        check_mask_dropout(self.dropout, checks);
     }
 
     /// Records problems with the sites and the inputs of the masks in this model.
@@ -276,6 +277,11 @@ pub fn check_rounding(
             checks.range("noise_steps", steps, Allowed::from(1..).advice(advice));
         }
     }
+}
+
+/// Records a problem with the rate of the dropout of kept values.
+pub fn check_mask_dropout(rate: f64, checks: &mut Checks) {
+    checks.range("dropout", rate, Allowed::from(0.0..1.0).called("a rate"));
 }
 
 /// Records problems with what is compared with a threshold: the rounding and the control that go with a mask

@@ -116,6 +116,13 @@ fn what_makes_no_sense_is_refused_with_its_key() {
         "moves only with",
     );
     refused("penalty", json!({}), "penalty", "have no penalty");
+    refused("dropout", json!(1.0), "dropout", "a rate");
+    refused(
+        "at/attention-heads/dropout",
+        json!(-0.5),
+        "at.attention-heads.dropout",
+        "a rate",
+    );
     refused("group", json!(8), "group", "divisor of the 4 channels");
     refused(
         "at",

@@ -104,6 +104,35 @@ fn thresholds_move_with_what_was_kept_and_resume_with_the_same_bits() {
     }
 }
 
+/// The noise of the dropout follows from the numbers of the micro-batches alone.
+#[test]
+fn dropout_of_what_gates_keep_resumes_with_the_same_bits() {
+    let place = Place::new();
+    let runs = ["0.0", "0.3"].map(|rate| {
+        let rate = format!("model.learned_dropout.dropout={rate}");
+        let overrides = overrides(&[&rate]);
+        let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+        let whole = finish(place.start(&place.run(&rate), &overrides).unwrap());
+        let run = place.run(&format!("{rate}-stopped"));
+        let mut trainer = place.start(&run, &overrides).unwrap();
+        train(&mut trainer, Some(3)).0.unwrap();
+        drop(trainer);
+        let again = finish(place.resume(&run, &[]).unwrap());
+        assert!(again == whole, "{rate}");
+        whole
+    });
+    assert!(runs[0] != runs[1]);
+    let text = std::fs::read_to_string(
+        place
+            .run("model.learned_dropout.dropout=0.0")
+            .join("config.toml"),
+    );
+    let masks = text.unwrap();
+    let (_, masks) = masks.split_once("[model.learned_dropout]").unwrap();
+    let (masks, _) = masks.split_once('[').unwrap();
+    assert!(!masks.contains("dropout"), "{masks}");
+}
+
 #[test]
 fn every_mask_reaches_its_target() {
     let place = Place::new();

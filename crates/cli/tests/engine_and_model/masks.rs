@@ -185,6 +185,8 @@ fn gates() -> impl Strategy<Value = TransformerConfig> {
             site: Sites::from(sites),
             input,
             group,
+            // Only in training.
+            dropout: 0.5,
             ..MaskConfig::default()
         });
     let hidden = prop::collection::vec(prop::sample::select(&[12usize, 24, 48][..]), 2..=2);

@@ -19,11 +19,12 @@ const HARMLESS: [&str; 6] = [
 /// Keys that may change when a run is resumed with changes allowed. They affect the weights from then on, and
 /// the weights and the optimizer's state fit any values of them. One that ends with a dot stands for all keys
 /// of that table.
-pub const CHANGEABLE: [&str; 6] = [
+pub const CHANGEABLE: [&str; 7] = [
     "train.optimizer.",
     "train.schedule.",
     "train.clip",
     "model.dropout",
+    "model.learned_dropout.dropout",
     "model.learned_dropout.penalty.",
     "model.learned_dropout.noise_steps",
 ];
