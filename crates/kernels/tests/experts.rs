@@ -194,7 +194,7 @@ fn units_of_relu_are_measured_and_penalized() {
         let size = experts * hidden * width;
         let (up, down) = (values(size, 2), values(size, 3));
         let mut gates = values(tokens * experts, 5);
-        let unused = |index: usize| index % experts == 1 || index % 5 == 0;
+        let unused = |index: usize| index % experts == 1 || index.is_multiple_of(5);
         for (index, gate) in gates.iter_mut().enumerate() {
             *gate = if unused(index + 1) { 0.0 } else { *gate };
         }

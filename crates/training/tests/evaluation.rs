@@ -142,6 +142,7 @@ fn experts_that_are_not_chosen_are_not_executed() {
         shared: 0,
         scaling: 1.0,
         balance: 0.0,
+        ..MixtureOfExperts::default()
     };
     let config = TransformerConfig {
         feed_forward: FeedForwardConfig::MixtureOfExperts(layer),
