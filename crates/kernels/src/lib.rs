@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod cached_attention;
+pub mod channels;
 pub mod cross_entropy;
 pub mod decode;
 pub mod dropout;

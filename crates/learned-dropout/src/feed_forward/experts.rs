@@ -3,7 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::ops::{Activation, ExpertSettings, Precision, gated_experts, mean};
+use crate::ops::{
+    Activation, ExpertSettings, Precision, channels, duplicated, gated_experts, mean,
+};
 
 /// The weights of the experts of one layer.
 #[derive(Module, Debug)]
@@ -64,12 +66,14 @@ impl Experts {
             };
         }
         let of_units = |sums: Tensor<3>| mean(sums) / (experts * hidden) as f64;
+        let nonzero = channels(output.clone().detach(), width + 1..width + 2);
+        let [output, sums] = duplicated(output);
         let units = UnitMeans {
-            value: of_units(output.clone().narrow(2, width, 1)),
-            nonzero: of_units(output.clone().detach().narrow(2, width + 1, 1)),
+            value: of_units(channels(sums, width..width + 1)),
+            nonzero: of_units(nonzero),
         };
         ExpertOutput {
-            output: output.narrow(2, 0, width),
+            output: channels(output, 0..width),
             units: Some(units),
         }
     }

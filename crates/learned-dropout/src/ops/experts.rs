@@ -70,12 +70,13 @@ pub trait ExpertOps: Backend {
 pub mod plain {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
-    use burn::tensor::{Shape, Slice};
+    use burn::tensor::Shape;
     use kernels::experts::Activation;
 
     use crate::ops::activation::plain::{
         exact_gelu, exact_gelu_backward, relu_units, relu_units_backward,
     };
+    use crate::ops::channels::plain::channels;
     use crate::ops::routing::plain::used;
     use crate::ops::tokens::by_token;
 
@@ -109,13 +110,6 @@ pub mod plain {
         let [batch, time, _] = like.dims();
         let sums = B::float_sum_dim(B::float_mul(units, open), 2);
         sum_over_experts::<B>(sums, Shape::new([batch, time, 1]))
-    }
-
-    /// Channels from `first` to `last`.
-    fn channels<B: Backend>(x: FloatTensor<B>, first: usize, last: usize) -> FloatTensor<B> {
-        let [batch, time, _] = x.shape().dims();
-        let slices = [0..batch, 0..time, first..last].map(Slice::from);
-        B::float_slice(x, &slices)
     }
 
     /// Plain body of the method of this name.
@@ -165,9 +159,9 @@ pub mod plain {
         let x = for_each_expert::<B>(x, experts);
         // The gradient of the sum of units.
         let of_sum = (activation == Activation::Relu).then(|| {
-            for_each_expert::<B>(channels::<B>(gradient.clone(), width, width + 1), experts)
+            for_each_expert::<B>(channels::<B>(gradient.clone(), width..width + 1), experts)
         });
-        let gradient = for_each_expert::<B>(channels::<B>(gradient, 0, width), experts);
+        let gradient = for_each_expert::<B>(channels::<B>(gradient, 0..width), experts);
         let gate = by_expert::<B>(gates);
         let before = B::float_matmul(x.clone(), B::float_transpose(up.clone()));
         let units = match activation {

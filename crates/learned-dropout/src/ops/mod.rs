@@ -145,6 +145,7 @@ macro_rules! operations {
 mod activation;
 mod arithmetic;
 mod attention;
+mod channels;
 mod cosine_series;
 mod cpu;
 mod cross_entropy;
@@ -177,6 +178,7 @@ operations! {
     activation: ActivationFunctionOps, gelu, relu;
     arithmetic: ArithmeticOps, duplicated, mean, scaled, sum_of_two;
     attention: AttentionOps, causal_attention, linear_attention;
+    channels: ChannelOps, channels;
     cosine_series: CosineSeriesOps, cosine_series;
     cross_entropy: CrossEntropyOps, linear_cross_entropy, token_losses;
     dropout: DropoutOps, dropped;

@@ -42,17 +42,15 @@ pub trait SwigluOps: Backend {
 pub mod plain {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
-    use burn::tensor::Slice;
+
+    use crate::ops::channels::plain::channels;
 
     /// The gate and the up projection.
     fn unpacked<B: Backend>(packed: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
-        let [batch, time, channels] = packed.shape().dims();
-        let half = |first: usize| {
-            let last = first + channels / 2;
-            let slices = [0..batch, 0..time, first..last].map(Slice::from);
-            B::float_slice(packed.clone(), &slices)
-        };
-        (half(0), half(channels / 2))
+        let [_, _, all] = packed.shape().dims();
+        let half = all / 2;
+        let gate = channels::<B>(packed.clone(), 0..half);
+        (gate, channels::<B>(packed, half..all))
     }
 
     /// Plain body of the method of this name.

@@ -7,6 +7,7 @@
 mod activation;
 mod arithmetic;
 mod attention;
+mod channels;
 mod cosine_series;
 mod cross_entropy;
 mod differentiate;
@@ -54,6 +55,7 @@ operations! {
     activation: gelu, relu;
     arithmetic: duplicated, mean, scaled, sum_of_two;
     attention: causal_attention, linear_attention;
+    channels: channels;
     cosine_series: cosine_series;
     cross_entropy: linear_cross_entropy, token_losses;
     dropout: dropped;
