@@ -74,6 +74,7 @@ fn mask_window(mask: MaskValues) -> MaskWindow {
         layer: mask.layer,
         width: mask.width,
         values: mask.values,
+        kept_from: mask.kept_from,
     }
 }
 
