@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::exit_status;
+
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -23,11 +25,13 @@ impl Failure {
         Self::Work(message.into().into())
     }
 
-    /// The exit status: 2 for usage, that of a signal, 1 for everything else.
-    pub fn exit_code(&self) -> u8 {
+    /// The exit status of the program.
+    pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
-            Self::Work(_) | Self::OutputClosed => 1,
+            Self::Usage(_) => exit_status::CANNOT_WORK,
+            Self::Work(error) => exit_status::of(&**error),
+            // The reader, for example `head`, needs no more output: that is not a failure.
+            Self::OutputClosed => exit_status::DONE,
             Self::Stopped(status) => *status,
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{failure, last_step, ldrop, run, start, wait_until};
+use support::{failure, json_lines, last_step, ldrop, prepare_study, run, start, wait_until};
 
 const KILLS: u64 = 6;
 
@@ -38,19 +38,6 @@ unset = ["model.learned_dropout"]
 sweep = false
 "#;
 
-fn prepare(folder: &Path, study: &str) {
-    std::fs::write(folder.join("text.txt"), support::text()).expect("written");
-    std::fs::write(folder.join("tiny.toml"), support::TINY).expect("written");
-    std::fs::write(folder.join("study.toml"), study).expect("written");
-}
-
-fn lines(output: &[u8]) -> Vec<Value> {
-    let text = String::from_utf8_lossy(output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
-
 fn record(folder: &Path, out: &str) -> Value {
     let text = std::fs::read(folder.join(out).join("search.json")).expect("a record");
     serde_json::from_slice(&text).expect("JSON")
@@ -72,8 +59,9 @@ const COMMAND: [&str; 4] = ["experiment", "study.toml", "--out", "out"];
 fn the_best_settings_are_trained_in_full() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
-    prepare(folder, STUDY);
-    let ended = lines(&run(folder, &[&COMMAND[..], &["--json", "--jobs", "2"]].concat()).stdout);
+    prepare_study(folder, STUDY);
+    let ended =
+        json_lines(&run(folder, &[&COMMAND[..], &["--json", "--jobs", "2"]].concat()).stdout);
     let (search, full): (Vec<&Value>, Vec<&Value>) =
         ended.iter().partition(|of| of["phase"] == "search");
     // Three settings of one arm and two times two of the other; three arms with two seeds.
@@ -180,7 +168,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
             .expect("a log")
     };
     let tried = failed_log();
-    let again = lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
+    let again = json_lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
     let sorted = |lines: &[Value]| {
         let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
         lines.sort();
@@ -195,7 +183,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
     write(&STUDY.replace("steps = 12", "steps = 13"));
     let (code, message) = failure(folder, &COMMAND);
     assert!(
-        code == 1 && message.contains("train.steps was 12, is 13"),
+        code == 2 && message.contains("train.steps was 12, is 13"),
         "{message}"
     );
     assert!(
@@ -206,7 +194,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
 
     // A further value is one further run; it does not win.
     write(&STUDY.replace("[1e-4, 1e-2, 1e30]", "[1e-9, 0.0001, 1e-2, 1e30]"));
-    let more = lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
+    let more = json_lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
     assert_eq!(more.len(), ended.len() + 1);
     let new = |of: &&Value| of["setting"] == 4 && of["arm"] == "learned";
     assert_eq!(more.iter().filter(new).count(), 1);
@@ -221,7 +209,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
     write(&STUDY.replace("[1e-4, 1e-2, 1e30]", "[1e-4, 1e30]"));
     let (code, message) = failure(folder, &COMMAND);
     let expected = "train.optimizer.learning_rate was 0.01, is 0.0001";
-    assert!(code == 1 && message.contains(expected), "{message}");
+    assert!(code == 2 && message.contains(expected), "{message}");
 }
 
 #[test]
@@ -229,7 +217,7 @@ fn an_arm_whose_settings_all_fail_has_no_full_runs() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     let study = STUDY.replace("[1e-4, 1e-2, 1e30]", "[1e29, 1e30]");
-    prepare(folder, &study.replace("seeds = [1, 2]", "seeds = [1]"));
+    prepare_study(folder, &study.replace("seeds = [1, 2]", "seeds = [1]"));
     let output = ldrop(folder, &COMMAND)
         .output()
         .expect("the program starts");
@@ -270,7 +258,7 @@ set.'train.optimizer.learning_rate' = [1e-2]
 [[arm]]
 name = 'learned'
 ";
-    prepare(folder, study);
+    prepare_study(folder, study);
     for (signal, message) in [("TERM", "was told to stop"), ("KILL", "signal: 9")] {
         let search = folder.join("out/search/learned/001-seed-1");
         let before = last_step(&search);
@@ -331,7 +319,7 @@ train.clip = [1.0]
 name = 'plain'
 sweep = false
 ";
-    prepare(folder, study);
+    prepare_study(folder, study);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ldrop"));
     let command = command.current_dir(folder).args(COMMAND);
     let output = command.output().expect("the program starts");
@@ -387,7 +375,7 @@ fn a_killed_search_goes_on_to_the_same_choice() {
             "train.steps = 20",
             "train.steps = 20\ntrain.checkpoint.every = 3",
         );
-    prepare(folder, &study);
+    prepare_study(folder, &study);
     run(folder, &["experiment", "study.toml", "--out", "whole"]);
     let all = steps_done(&folder.join("whole"));
     let killed = folder.join("killed");

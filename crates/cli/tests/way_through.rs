@@ -204,7 +204,7 @@ fn problems_are_reported_together_with_their_places() {
         folder,
         &["train", "--config", "broken.toml", "--out", "run"],
     );
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     for part in ["broken.toml", "model.layer", "model.layers"] {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -253,7 +253,7 @@ fn runs_are_protected_from_mistakes() {
         "train.steps=10",
     ];
     let (code, message) = failure(folder, &lowered);
-    assert!(code == 1 && message.contains("14 steps"), "{message}");
+    assert!(code == 2 && message.contains("14 steps"), "{message}");
 
     let other = [
         "data",

@@ -17,7 +17,7 @@ use crate::prepare::{self, Prepared};
 use crate::progress::Progress;
 use crate::shards::SHARD_FILE;
 use crate::sources::{LeftOut, Reason, SourceError, SourceRecord};
-use crate::tokenizer::{Resolved, Tokenizer, TokenizerOrigin};
+use crate::tokenizer::{Tokenizer, TokenizerOrigin};
 use join::Join;
 
 /// Options of a merge.
@@ -195,13 +195,10 @@ fn make_folder(
 
 /// The tokenizer of the options.
 fn given_tokenizer(origin: &TokenizerOrigin) -> Result<Tokenizer, DataError> {
-    match origin.resolve()? {
-        Resolved::Existing(tokenizer) => Ok(tokenizer),
-        Resolved::Trained(_) => Err(DataError::Value {
-            name: "tokenizer",
-            found: origin.to_string(),
-            expected: "the tokenizer that made the tokens: `gpt2`, `byte`, or the path of a \
-                       `tokenizer.json`",
-        }),
-    }
+    origin.existing()?.ok_or_else(|| DataError::Value {
+        name: "tokenizer",
+        found: origin.to_string(),
+        expected: "the tokenizer that made the tokens: `gpt2`, `byte`, or the path of a \
+                   `tokenizer.json`",
+    })
 }

@@ -44,6 +44,11 @@ pub(super) fn open(
 /// The error of a set that cannot be opened. A command that makes a set fits the run's data.
 fn unusable(name: &str, error: DataError, training: &DataFolder) -> TrainError {
     let (what, text, out) = match error {
+        DataError::NotFound { path } => (
+            format!("{}: there is no such folder", path.display()),
+            "FILE".into(),
+            path,
+        ),
         DataError::Missing { path, missing } => (
             format!(
                 "{} is not a data folder: `{missing}` is missing",

@@ -27,7 +27,11 @@ pub(super) fn weights(
         reason,
     };
     let folder = checkpoints::model_folder_of(path).ok_or_else(|| {
-        fails("neither a model folder (config.json) nor a run folder with a checkpoint".into())
+        let reason = match path.exists() {
+            true => "neither a model folder (config.json) nor a run folder with a checkpoint",
+            false => "there is no such folder; expected a model folder, or a run folder with a checkpoint",
+        };
+        fails(reason.into())
     })?;
     let (theirs, weights) =
         model_folder::read(&folder).map_err(|error| fails(error.to_string()))?;
