@@ -139,10 +139,9 @@ fn prepare(
     stop::give_up_on_signals()?;
     let stages = Stages::new(common.quiet);
     let text = prepare_for_evaluation(vec![source], tokenizer, common.threads(), &stages)?;
-    if !common.quiet {
-        for line in left_out_lines(&text.prepared().left_out) {
-            print_message(&line);
-        }
+    // The text is another one than was named, so --quiet does not hide it.
+    for line in left_out_lines(&text.prepared().left_out) {
+        print_message(&line);
     }
     let tokens = text.folder().split(Split::Validation).len();
     if tokens < 2 {

@@ -71,6 +71,7 @@ fn is_of_run(error: &TrainError) -> bool {
         TrainError::Model(_)
         | TrainError::Precision(_)
         | TrainError::ConfigChanged { .. }
+        | TrainError::NothingLeft { .. }
         | TrainError::StepsDone { .. } => true,
         _ => false,
     }

@@ -269,6 +269,43 @@ fn runs_are_protected_from_mistakes() {
     assert!(code == 1 && message.contains("tokenizer"), "{message}");
 }
 
+#[test]
+fn a_finished_run_says_so_and_has_its_results() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    // Quiet, as all commands of the tests: what is trained otherwise than configured is told nevertheless.
+    let warmup = ["--set", "train.schedule.warmup=40"];
+    let train = ["train", "--config", "tiny.toml", "--out", "run", "--json"];
+    let output = run(folder, &[&train[..], &warmup].concat());
+    let first: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let note = "the warm-up is shortened to 12 steps: train.schedule.warmup is 40, more than \
+                train.schedule.decay_steps, 12";
+    assert_eq!(first["notes"], serde_json::json!([note]));
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(messages.trim_end(), format!("note: {note}"));
+
+    let resume = ["train", "--out", "run", "--resume"];
+    let again = json(folder, &resume);
+    let finished = "the run is finished: all 12 steps are done; to go on, raise train.steps";
+    assert_eq!(again["notes"], serde_json::json!([finished]));
+    for key in [
+        "step",
+        "train_loss",
+        "validation_loss",
+        "sets",
+        "kept",
+        "sample",
+    ] {
+        assert!(!first[key].is_null(), "{key}");
+        assert_eq!(again[key], first[key], "{key}");
+    }
+    let (changed, rate) = ("--allow-changes", "train.optimizer.learning_rate=1e-4");
+    let (code, message) = failure(folder, &[&resume[..], &[changed, "--set", rate]].concat());
+    let expected = "There is nothing left to train with the changed train.optimizer.learning_rate";
+    assert!(code == 2 && message.contains(expected), "{message}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_log_that_cannot_be_written_does_not_end_a_run() {

@@ -10,7 +10,7 @@ use inference::{Engine, GenerateOptions, SamplingOptions};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::metrics::{EndMetrics, EvaluationMetrics};
-use training::report::{Format, REPORT_FILE, Report};
+use training::report::{EvaluationPoint, Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::RunFolder;
 use training::trainer::{
     Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Spent, Started, Stepped, Trainer,
@@ -200,6 +200,7 @@ struct View {
     speed: Option<f64>,
     last: Option<EvaluationMetrics>,
     sample: Option<String>,
+    notes: Vec<String>,
 }
 
 impl View {
@@ -212,13 +213,19 @@ impl View {
             speed: None,
             last: None,
             sample: None,
+            notes: Vec::new(),
         }
     }
 
     fn show_message(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| print_message(line));
+            self.show_always(line);
         }
+    }
+
+    /// Shows what --quiet does not hide.
+    fn show_always(&self, line: &str) {
+        self.bar.suspend(|| print_message(line));
     }
 
     fn finish(&self) {
@@ -229,14 +236,15 @@ impl View {
 impl Observer for View {
     fn started(&mut self, started: &Started<'_>) {
         for damaged in started.damaged {
-            self.show_message(&format!("warning: not used: {}", damaged.error));
+            self.show_always(&format!("warning: not used: {}", damaged.error));
         }
         if let Some(folder) = started.resumed_from {
             self.show_message(&format!("resumed from {}", folder.display()));
         }
         for note in started.notes {
-            self.show_message(&format!("note: {note}"));
+            self.show_always(&format!("note: {note}"));
         }
+        self.notes = started.notes.to_vec();
         self.show_message(&format!(
             "{} parameters, {} tokens per step, {} steps",
             thousands(started.model.parameters() as u64),
@@ -316,6 +324,7 @@ struct Summary<'a> {
     tokens: u64,
     stopped: bool,
     early_end: Option<EndMetrics>,
+    notes: &'a [String],
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
     sets: Option<&'a BTreeMap<String, f64>>,
@@ -330,23 +339,61 @@ struct Summary<'a> {
     best: Option<&'a Path>,
 }
 
+/// What the metrics of a run say about its last step.
+#[derive(Default)]
+struct Earlier {
+    evaluation: Option<EvaluationPoint>,
+    sample: Option<String>,
+}
+
+impl Earlier {
+    fn read(folder: &Path, step: u64) -> Self {
+        // A run that is complete does not fail because its metrics cannot be read again.
+        let Ok(mut record) = RunRecord::read(folder) else {
+            return Self::default();
+        };
+        let sample = record.samples.pop().filter(|(of, _)| *of == step);
+        Self {
+            evaluation: record.evaluations.pop().filter(|of| of.step == step),
+            sample: sample.map(|(_, text)| text),
+        }
+    }
+}
+
+/// An evaluation that was made here, as reports read it.
+fn evaluation_point(metrics: &EvaluationMetrics) -> EvaluationPoint {
+    EvaluationPoint {
+        step: metrics.step,
+        train_loss: Some(metrics.train_loss),
+        validation_loss: Some(metrics.validation_loss),
+        sets: metrics.sets.clone(),
+        kept: metrics.mask.as_ref().map(|mask| mask.mean.kept),
+        ..EvaluationPoint::default()
+    }
+}
+
 fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Result<(), Failure> {
-    let last = view.last.as_ref();
+    // A run that was finished already has them in its metrics alone.
+    let earlier = match &view.last {
+        None => Earlier::read(folder, outcome.state.step),
+        Some(_) => Earlier::default(),
+    };
+    let here = view.last.as_ref().map(evaluation_point);
+    let last = here.as_ref().or(earlier.evaluation.as_ref());
     let summary = Summary {
         step: outcome.state.step,
         tokens: outcome.state.tokens,
         stopped: outcome.stopped,
         early_end: outcome.early_end(),
-        train_loss: last.map(|metrics| metrics.train_loss),
-        validation_loss: last.map(|metrics| metrics.validation_loss),
-        sets: last.map(|metrics| &metrics.sets),
-        kept: last
-            .and_then(|metrics| metrics.mask.as_ref())
-            .map(|mask| mask.mean.kept),
+        notes: &view.notes,
+        train_loss: last.and_then(|last| last.train_loss),
+        validation_loss: last.and_then(|last| last.validation_loss),
+        sets: last.map(|last| &last.sets),
+        kept: last.and_then(|last| last.kept),
         tokens_per_second: view.speed,
         seconds: outcome.spent,
         evaluation_share: outcome.spent.evaluation_share(),
-        sample: view.sample.as_deref(),
+        sample: view.sample.as_deref().or(earlier.sample.as_deref()),
         run: folder,
         latest: outcome.latest.as_deref(),
         best: outcome.best.as_deref(),

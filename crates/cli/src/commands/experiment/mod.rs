@@ -46,13 +46,12 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
     stop::on_signals()?;
-    if !common.quiet {
-        show_shortened_warmups_of_search(&experiment);
-    }
+    // What is trained is another thing than the file says, so --quiet does not hide it.
+    show_shortened_warmups_of_search(&experiment);
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
-    if !common.quiet && !stop::stopped() {
+    if !stop::stopped() {
         show_shortened_warmups(&experiment);
     }
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
