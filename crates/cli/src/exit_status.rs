@@ -6,6 +6,7 @@
 //! - 129, 130, 143: ended by a signal, see [`signal_status`](crate::stop::signal_status)
 
 use std::error::Error;
+use std::io;
 
 use data::DataError;
 use data::sources::SourceError;
@@ -24,6 +25,35 @@ pub const FAILED: u8 = 1;
 /// The arguments, or what a configuration or experiment file says, cannot work: the same command fails
 /// again until they are corrected, whatever is in the files that it would read.
 pub const CANNOT_WORK: u8 = 2;
+
+/// What the process of an experiment's run tells the experiment, and nobody else: the machine failed, and not the
+/// run. The number is that of EX_IOERR in the system's `sysexits.h`.
+pub const MACHINE_FAILED: u8 = 74;
+
+/// Whether an error is one of the machine's storage: a full disk, a limit of its use, a device that fails.
+pub fn is_of_storage(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(is_storage_error) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn is_storage_error(error: &io::Error) -> bool {
+    /// A device failed (EIO), or a file is longer than the system allows (EFBIG); on all Unix systems.
+    const OTHERS: [i32; 2] = [5, 27];
+    let is_known = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+    );
+    let is_other = |number: i32| cfg!(unix) && OTHERS.contains(&number);
+    is_known || error.raw_os_error().is_some_and(is_other)
+}
 
 /// The exit status of an error of a library.
 pub fn of(error: &(dyn Error + 'static)) -> u8 {
@@ -101,6 +131,32 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn errors_of_storage_are_found_among_the_causes() {
+        // ENOSPC, EIO, EFBIG and EROFS; ENOENT, EACCES and EPIPE are none.
+        let of = |number: i32| {
+            TrainError::Config(ConfigError::File {
+                path: "config.toml".into(),
+                source: io::Error::from_raw_os_error(number),
+            })
+        };
+        assert!(
+            [28, 5, 27, 30]
+                .map(of)
+                .iter()
+                .all(|error| is_of_storage(error))
+        );
+        assert!(![2, 13, 32].map(of).iter().any(|error| is_of_storage(error)));
+        assert!(is_of_storage(&io::Error::from(
+            io::ErrorKind::QuotaExceeded
+        )));
+        // A limit of this program's own.
+        assert!(!is_of_storage(&io::Error::from(
+            io::ErrorKind::FileTooLarge
+        )));
+    }
 
     #[test]
     fn what_was_typed_is_told_from_what_was_read() {

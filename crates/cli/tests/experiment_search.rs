@@ -294,6 +294,58 @@ name = 'learned'
     assert_eq!(last_step(&folder.join("out/runs/learned/seed-1")), 10);
 }
 
+/// A limit of the length of files fails as a full disk does: the second checkpoint's optimizer state is too long.
+#[test]
+fn a_full_disk_stops_the_search_and_no_setting_loses() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let study = "
+seeds = [1]
+data = { sources = ['text.txt'], tokenizer = 'byte' }
+base = 'tiny.toml'
+set = { train.steps = 4 }
+[sweep]
+steps = 6
+set.'train.optimizer.learning_rate' = [1e-2, 1e-3]
+[[arm]]
+name = 'learned'
+";
+    prepare_study(folder, study);
+    // Blocks of 512 bytes: more than the text, and less than the moments of 10,000 weights.
+    let limit = "trap '' XFSZ; ulimit -f 110; exec \"$@\"";
+    let mut limited = Command::new("sh");
+    let limited = limited
+        .current_dir(folder)
+        .args(["-c", limit, "sh", env!("CARGO_BIN_EXE_ldrop"), "--quiet"])
+        .args(COMMAND);
+    let output = limited.output().expect("the shell starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let found = record(folder, "out");
+    let settings = &found["arms"][0]["settings"];
+    assert!(errors.contains("optimizer.safetensors"), "{errors}");
+    for part in [
+        "001-seed-1: ",
+        "File too large",
+        "go on with the same command",
+    ] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    assert!(settings[0]["runs"][0]["error"].is_null(), "{found}");
+    assert!(found["arms"][0]["chosen"].is_null());
+    assert!(
+        !folder
+            .join("out/search/learned/001-seed-1/failure.txt")
+            .exists()
+    );
+    assert!(
+        !folder.join("out/search/learned/002-seed-1").exists(),
+        "the others would fail too"
+    );
+    run(folder, &COMMAND);
+    assert_eq!(record(folder, "out")["arms"][0]["chosen"], 1);
+}
+
 /// The search has 4 steps, the full runs have 10. Of `short` the second setting is chosen, which has no warm-up.
 #[test]
 fn warm_ups_are_shortened_aloud_in_the_search_and_of_what_it_chose() {

@@ -29,6 +29,15 @@ const RUNS: &str = "runs";
 
 /// Runs `train`.
 pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
+    let is_of_experiment = arguments.stop_at_end_of_input;
+    let result = train(arguments, common);
+    result.map_err(|failure| match is_of_experiment {
+        true => failure.of_run(),
+        false => failure,
+    })
+}
+
+fn train(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let folder = run_folder(&arguments)?;
     let config = configuration(&arguments, &folder, common)?;
