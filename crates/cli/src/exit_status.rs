@@ -98,8 +98,7 @@ fn is_of_run(error: &TrainError) -> bool {
         TrainError::Config(error) => cannot_work(error),
         TrainError::RunFolder(error) => cannot_work(error),
         TrainError::Data(error) => is_of_data(error),
-        TrainError::Model(_)
-        | TrainError::Precision(_)
+        TrainError::Precision(_)
         | TrainError::ConfigChanged { .. }
         | TrainError::NothingLeft { .. }
         | TrainError::StepsDone { .. } => true,

@@ -294,6 +294,20 @@ name = 'learned'
     assert_eq!(last_step(&folder.join("out/runs/learned/seed-1")), 10);
 }
 
+#[test]
+fn data_that_does_not_fit_one_arm_is_told_before_the_search() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let sets = "[[arm]]\nname = 'sets'\nsweep = false\nset.train.evaluate.sets.news = 'nowhere'\n";
+    prepare_study(folder, &format!("{STUDY}{sets}"));
+    let (code, message) = failure(folder, &COMMAND);
+    let expected = "study.toml: arms do not fit their data:\n  arm `sets`: train.evaluate.sets.news: nowhere: \
+                    there is no such folder; make one with `ldrop data prepare --validation-source FILE \
+                    --tokenizer out/data --out nowhere`";
+    assert!(code == 1 && message.contains(expected), "{message}");
+    assert!(!folder.join("out/search").exists() && !folder.join("out/runs").exists());
+}
+
 /// A limit of the length of files fails as a full disk does: the second checkpoint's optimizer state is too long.
 #[test]
 fn a_full_disk_stops_the_search_and_no_setting_loses() {

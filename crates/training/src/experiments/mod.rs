@@ -6,6 +6,7 @@
 //! `sweep` has shorter runs before them, `search/ARM/NNN-seed-N`, which try settings of the arms.
 
 mod data_choice;
+mod fitting;
 mod measurements;
 mod measuring;
 mod outline;

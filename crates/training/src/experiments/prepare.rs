@@ -53,6 +53,14 @@ pub enum ExperimentError {
     /// The data cannot be prepared or read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The data, or a model to begin with, does not fit the configurations of arms.
+    #[error("{}: arms do not fit their data:{}", file.display(), list(problems))]
+    Unfit {
+        /// The experiment file.
+        file: PathBuf,
+        /// What does not fit, each with the arms.
+        problems: Vec<String>,
+    },
     /// The record of the search cannot be read or written.
     #[error(transparent)]
     Search(#[from] SearchError),
@@ -67,8 +75,17 @@ pub enum ExperimentError {
     Precision(#[from] PrecisionError),
 }
 
-/// The most changed runs that a message lists.
+/// The most changed runs, or problems of arms, that a message lists.
 const MOST_LISTED: usize = 10;
+
+fn list(problems: &[String]) -> String {
+    let listed = problems.iter().take(MOST_LISTED);
+    let listed: String = listed.map(|problem| format!("\n  {problem}")).collect();
+    match problems.len().saturating_sub(MOST_LISTED) {
+        0 => listed,
+        more => format!("{listed}\n  and {more} more problems"),
+    }
+}
 
 fn changes(runs: &[Changed]) -> String {
     let listed = runs.iter().take(MOST_LISTED).map(ToString::to_string);

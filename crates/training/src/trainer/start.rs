@@ -133,7 +133,7 @@ impl<'a> Trainer<'a> {
     /// The folder has a run already, the model does not fit the data, the device does not have
     /// the precision, or a file cannot be written.
     pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
-        let model_config = setup.model()?;
+        let model_config = fit(&mut setup.config, setup.data)?;
         let sets = evaluation_sets::open(&setup.config, setup.data, model_config.context)?;
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let beginning = Beginning {
@@ -185,7 +185,7 @@ impl<'a> Trainer<'a> {
         run: &Path,
         may_change: impl Fn(&str) -> bool,
     ) -> Result<Self, TrainError> {
-        let model_config = setup.model()?;
+        let model_config = fit(&mut setup.config, setup.data)?;
         let sets = evaluation_sets::open(&setup.config, setup.data, model_config.context)?;
         let folder = RunFolder::open(run)?;
         let mut stored = RunConfig::read_stored(&folder.config(), &[])?;
@@ -367,26 +367,31 @@ impl<'a> Trainer<'a> {
     }
 }
 
-impl Setup<'_> {
-    /// The model's configuration. Sets the vocabulary in the run's configuration to that of the data.
-    fn model(&mut self) -> Result<TransformerConfig, TrainError> {
-        let vocabulary = usize::try_from(self.data.meta().vocabulary).unwrap_or(usize::MAX);
-        let model = self
-            .config
-            .model
-            .transformer(Some(vocabulary))
-            .map_err(TrainError::Model)?;
-        self.config.model.vocabulary = Some(model.vocabulary);
-        let windows = Windows {
-            data: self.data,
-            seed: 0,
-            batch: 1,
-            context: model.context,
-        };
-        windows.check()?;
-        Ok(model)
-    }
+/// The configuration of a run's model. Sets the vocabulary in the run's configuration to that of the data.
+///
+/// # Errors
+/// The data has another vocabulary than the configuration, or a split is too short for a window.
+pub(crate) fn fit(
+    config: &mut RunConfig,
+    data: &DataFolder,
+) -> Result<TransformerConfig, TrainError> {
+    let vocabulary = usize::try_from(data.meta().vocabulary).unwrap_or(usize::MAX);
+    let model = config
+        .model
+        .transformer(Some(vocabulary))
+        .map_err(TrainError::Model)?;
+    config.model.vocabulary = Some(model.vocabulary);
+    let windows = Windows {
+        data,
+        seed: 0,
+        batch: 1,
+        context: model.context,
+    };
+    windows.check()?;
+    Ok(model)
+}
 
+impl Setup<'_> {
     /// Fails if a checkpoint was trained with another configuration, which these changes do not explain,
     /// or on other data.
     fn check(

@@ -274,3 +274,37 @@ impl Arm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds may take the same time by chance, on a machine with a coarse clock.
+    #[test]
+    fn only_a_sparse_engine_has_a_speed_up() {
+        let speed = || Speed::new(10, vec![0.5, 0.25, 0.5]);
+        let report = |sparse| {
+            let measured = Measured {
+                kept: None,
+                format: Format::F32,
+                threads: 1,
+                batch: 1,
+                tokens: 10,
+                source: "random",
+            };
+            let limit = Limit::Reading { bandwidth: 1e9 };
+            Report::new(limit, (speed(), 8.0), sparse, measured)
+        };
+        let equal = report(Some((speed(), 2.0))).speed_up_over_dense();
+        assert_eq!(equal.map(|of| of.mean), Some(1.0));
+        let dense = report(None);
+        assert!(dense.speed_up_over_dense().is_none());
+        // As JSON, what runs without a sparse engine is the dense one.
+        let dense = serde_json::to_value(dense).expect("JSON");
+        assert_eq!(dense["sparse"], dense["dense"]);
+        assert_eq!(
+            (&dense["speed_up"], &dense["ideal_speed_up"]),
+            (&1.0.into(), &1.0.into())
+        );
+    }
+}

@@ -45,6 +45,8 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     experiment.check_preparation(&out)?;
     stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
+    // Before hours of runs, and not by the first run that it concerns.
+    experiment.check_data(&out)?;
     stop::on_signals()?;
     // What is trained is another thing than the file says, so --quiet does not hide it.
     show_shortened_warmups_of_search(&experiment);

@@ -1,12 +1,13 @@
 //! Reads the tables `sweep` of an experiment file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use model::problem::Checks;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{ArmTable, Reader, single_value};
+use super::{ArmTable, PATHS, Reader, resolve, single_value};
 use crate::config::document::{Node, Value};
 use crate::config::keys::with_tables;
 use crate::config::nearest::nearest;
@@ -275,7 +276,7 @@ impl Reader<'_> {
                 .map(|(key, node)| ((*key).to_string(), json(&node.value)))
                 .collect();
             let steps = self.steps_node(steps);
-            let (configs, problems) = tried(document, &values, steps);
+            let (configs, problems) = tried((document, self.folder), &values, steps);
             match &mut common {
                 None => common = Some(problems.clone()),
                 Some(common) => common.retain(|problem| problems.contains(problem)),
@@ -319,7 +320,7 @@ impl Reader<'_> {
 
 /// The configurations of a setting, for the search and for the full runs, and all their problems.
 fn tried(
-    document: &Node,
+    (document, folder): (&Node, &Path),
     values: &[(&str, &Node)],
     steps: Node,
 ) -> (Option<(RunConfig, RunConfig)>, Vec<Problem>) {
@@ -335,7 +336,12 @@ fn tried(
         document.apply_overrides(&table);
     };
     for (key, node) in values {
-        set(&mut document, key, (*node).clone());
+        let mut node = (*node).clone();
+        // The setting keeps the path as it is written.
+        if PATHS.contains(key) {
+            resolve(folder, &mut node);
+        }
+        set(&mut document, key, node);
     }
     let (full, mut problems) = RunConfig::from_document(&document);
     set(&mut document, "train.steps", steps);
