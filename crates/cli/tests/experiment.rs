@@ -340,6 +340,50 @@ fn a_failed_arm_does_not_stop_the_others() {
     assert_eq!(states, ["finished", "finished", "failed"]);
 }
 
+/// What of the text is left out is told as `ldrop data prepare` tells it.
+#[test]
+fn text_that_is_left_out_is_told() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare_study(
+        folder,
+        &STUDY.replace("train.steps = 30", "train.steps = 1"),
+    );
+    let (texts, named) = (folder.join("texts"), "sources = [\"texts\"]");
+    std::fs::create_dir(&texts).expect("made");
+    std::fs::rename(folder.join("text.txt"), texts.join("text.txt")).expect("moved");
+    std::fs::write(texts.join("empty.txt"), "").expect("written");
+    let study = std::fs::read_to_string(folder.join("study.toml")).expect("read");
+    let study = study.replace("sources = [\"text.txt\"]", named);
+    std::fs::write(folder.join("study.toml"), study).expect("written");
+    let told = |command: &[&str]| {
+        let output = run(folder, command);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).expect("text");
+        let lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with("left out"));
+        lines.take(2).map(str::to_string).collect::<Vec<_>>()
+    };
+    let prepared = told(&[
+        "data",
+        "prepare",
+        "texts",
+        "--tokenizer",
+        "byte",
+        "--out",
+        "data",
+    ]);
+    assert!(
+        prepared[0].starts_with("left out: 1 ") && prepared[1].contains("empty.txt"),
+        "{prepared:?}"
+    );
+    assert_eq!(
+        told(&["experiment", "study.toml", "--out", "out"]),
+        prepared
+    );
+}
+
 fn start_experiment(folder: &Path) -> Child {
     start(folder, &["experiment", "study.toml", "--out", "killed"])
 }

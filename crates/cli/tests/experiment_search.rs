@@ -301,6 +301,10 @@ fn data_that_does_not_fit_one_arm_is_told_before_the_search() {
     let sets = "[[arm]]\nname = 'sets'\nsweep = false\nset.train.evaluate.sets.news = 'nowhere'\n";
     prepare_study(folder, &format!("{STUDY}{sets}"));
     let (code, message) = failure(folder, &COMMAND);
+    assert!(
+        !message.contains("left out"),
+        "all of the text was read: {message}"
+    );
     let expected = "study.toml: arms do not fit their data:\n  arm `sets`: train.evaluate.sets.news: nowhere: \
                     there is no such folder; make one with `ldrop data prepare --validation-source FILE \
                     --tokenizer out/data --out nowhere`";

@@ -222,6 +222,36 @@ fn problems_are_reported_together_with_their_places() {
     assert!(!folder.join("other").exists());
 }
 
+/// Before anything else about it, such as what kind of folder it is not.
+#[test]
+fn what_is_not_there_is_told_first() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    run(folder, &["train", "--config", "tiny.toml", "--out", "run"]);
+    let any = "there is no such file or folder";
+    let other = "there is no such folder";
+    for (command, told) in [
+        ("eval --model run --data typo", any),
+        ("eval --model typo --data data", other),
+        ("train --config tiny.toml --out x --data typo", any),
+        ("train --config tiny.toml --out x --from typo", other),
+        ("inspect --model run --data typo", any),
+        ("bench decode --model run --data typo", any),
+        ("generate --model typo --prompt x", other),
+        ("data merge typo --out x", any),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let (code, message) = failure(folder, &words);
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let message = message.strip_prefix("train.from: ").unwrap_or(message);
+        let is_first = message.starts_with(&format!("typo: {told}"))
+            || message.starts_with(&format!("typo cannot be merged: {told}"));
+        assert!(code == 1 && is_first, "{command}: {message}");
+    }
+    assert!(!folder.join("x").exists());
+}
+
 #[test]
 fn runs_are_protected_from_mistakes() {
     let place = tempfile::tempdir().expect("a folder");

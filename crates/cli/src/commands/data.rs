@@ -96,7 +96,7 @@ fn show(out: &Path, prepared: &Prepared, common: &Common) -> Result<(), Failure>
 const MANY_UNKNOWN: f64 = 0.01;
 
 /// Warns of a part with many characters that the tokenizer does not know.
-fn warn_of_unknown(prepared: &Prepared) {
+pub fn warn_of_unknown(prepared: &Prepared) {
     let meta = &prepared.meta;
     for (name, part, unknown) in [
         ("training", &meta.train, prepared.unknown_characters[0]),

@@ -61,6 +61,12 @@ pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared
         });
     };
     refuse_own_part(options)?;
+    if let Some(absent) = options.parts.iter().find(|part| !part.exists()) {
+        return Err(DataError::Merge {
+            path: absent.clone(),
+            reason: "there is no such file or folder".into(),
+        });
+    }
     if let Some(reason) = not_the_tokens(first).or_else(|| folder_of_tokens(first)) {
         return Err(DataError::Merge {
             path: first.clone(),

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use data::error::DataError;
 use data::progress::Progress;
 use data::sources::Source;
-use data::{DataFolder, PrepareOptions, prepare};
+use data::{DataFolder, PrepareOptions, Prepared, prepare};
 
 use super::{
     Changed, DATA_FOLDER, DataChoice, Experiment, Outline, OutlineError, PlannedRun, SearchError,
@@ -117,7 +117,7 @@ impl Experiment {
     }
 
     /// Prepares the experiment's text in its folder `out`, unless that was done before or the
-    /// experiment reads data that is prepared elsewhere.
+    /// experiment reads data that is prepared elsewhere; none then.
     ///
     /// # Errors
     /// A source does not exist or cannot be read, or the data cannot be written.
@@ -126,13 +126,13 @@ impl Experiment {
         out: &Path,
         threads: usize,
         progress: &dyn Progress,
-    ) -> Result<(), ExperimentError> {
+    ) -> Result<Option<Prepared>, ExperimentError> {
         let folder = out.join(DATA_FOLDER);
         let Some(DataChoice::Prepare(preparation)) = &self.data else {
-            return Ok(());
+            return Ok(None);
         };
         if folder.exists() {
-            return Ok(());
+            return Ok(None);
         }
         for (key, sources) in [
             ("data.sources", &preparation.sources),
@@ -158,8 +158,7 @@ impl Experiment {
             threads,
             ..PrepareOptions::new(preparation.sources.clone(), folder)
         };
-        prepare(&options, progress)?;
-        Ok(())
+        Ok(Some(prepare(&options, progress)?))
     }
 
     /// All runs in the experiment's folder `out`, with the vocabulary of their data and the

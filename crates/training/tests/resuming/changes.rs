@@ -254,7 +254,8 @@ fn a_kind_of_schedule_is_applied_though_it_is_the_default() {
     let place = Place::new();
     let file = place.run("file.toml");
     for (name, in_file, typed) in [
-        ("typed", "", &["train.schedule.kind=cosine"][..]),
+        ("stored", "", &["train.schedule.kind=cosine"][..]),
+        ("typed", "", &["train.schedule.kind=cosine"]),
         ("table", "", &["train.schedule="]),
         (
             "file",
@@ -268,7 +269,10 @@ fn a_kind_of_schedule_is_applied_though_it_is_the_default() {
         let schedule = "[train.schedule]\nkind = \"constant\"\nwarmup = 0\n";
         std::fs::write(&file, stored.replace(schedule, in_file)).unwrap();
         let typed: Vec<String> = typed.iter().map(ToString::to_string).collect();
-        let config = Setup::resumed_config(&run, &file, &typed).unwrap();
+        let config = match name {
+            "stored" => Setup::stored_config(&run, &typed).unwrap(),
+            _ => Setup::resumed_config(&run, &file, &typed).unwrap(),
+        };
         drop(Trainer::resume_changed(place.setup(config), &run).unwrap());
         let change = changes(&run)[0].to_string();
         let expected = "train.schedule.kind from \"constant\" to \"cosine\"";

@@ -16,6 +16,7 @@ use training::report::{Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::{CONFIG_FILE, RunFolder};
 
 use crate::arguments::{Common, ExperimentArguments, PrecisionName};
+use crate::commands::data::{left_out_lines, warn_of_unknown};
 use crate::failure::Failure;
 use crate::terminal::{Stages, print, print_json, print_message};
 use crate::{quickstart, stop};
@@ -90,7 +91,15 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
         return quickstart::prepare_text(Path::new(quickstart::DATA), common);
     }
     let progress = Stages::new(common.quiet);
-    Ok(experiment.prepare_data(out, common.threads(), &progress)?)
+    let prepared = experiment.prepare_data(out, common.threads(), &progress)?;
+    if let Some(prepared) = prepared {
+        // The text is another one than was named, so --quiet does not hide it.
+        warn_of_unknown(&prepared);
+        for line in left_out_lines(&prepared.left_out) {
+            print_message(&line);
+        }
+    }
+    Ok(())
 }
 
 /// Tells which arms have full runs with a warm-up that is longer than their schedule.
