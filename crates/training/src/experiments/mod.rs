@@ -31,6 +31,7 @@ pub use outline::{
 pub(crate) use plan::run_folder;
 pub use plan::{Changed, FAILURE_FILE, PlannedRun, Status, status};
 pub use prepare::ExperimentError;
+pub(crate) use search::search_folder;
 pub use search::{Candidate, Search, SearchRun};
 pub use search_record::{
     Edge, SEARCH_FILE, SearchError, SearchRecord, SearchedArm, TriedRun, TriedSetting,

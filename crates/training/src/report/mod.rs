@@ -13,6 +13,7 @@ mod html;
 mod markdown;
 mod mask_page;
 mod mask_tables;
+mod measured_on;
 mod page;
 mod picture;
 mod run_notes;
@@ -55,7 +56,7 @@ pub enum Format {
         /// Whether with all columns.
         all_columns: bool,
     },
-    /// Comma-separated values: the first table of each section.
+    /// Comma-separated values: the first table of each section, with the losses on further sets.
     Csv,
 }
 
@@ -85,11 +86,12 @@ impl Report {
     /// Reads the runs and experiments in folders.
     ///
     /// # Errors
-    /// A folder is neither, or a file in it cannot be read.
+    /// A folder is missing or neither, or a file in it cannot be read.
     pub fn read(folders: &[PathBuf]) -> Result<Self, ReportError> {
         let mut sections = Vec::new();
         let mut runs = Vec::new();
         for folder in folders {
+            ReportError::check_folder(folder)?;
             match Outline::read(folder)? {
                 Some(outline) => sections.push(Section::of_experiment(folder, outline)?),
                 None => runs.push(RunRecord::read(folder)?),
@@ -114,7 +116,12 @@ impl Section {
                 .iter()
                 .map(|&seed| run_folder(folder, &arm.name, seed));
             let begun = folders.filter(|folder| folder.join(CONFIG_FILE).is_file());
-            begun.map(|folder| RunRecord::read(&folder)).collect()
+            let read = |run: PathBuf| {
+                let mut run = RunRecord::read(&run)?;
+                run.prepared_in = outline.prepares_text().then(|| folder.to_path_buf());
+                Ok(run)
+            };
+            begun.map(read).collect()
         };
         let arms: Result<Vec<Arm>, ReportError> = outline
             .arms
@@ -328,7 +335,8 @@ fn run_name(folder: &Path) -> String {
 
 /// What the ± of the tables means.
 const SPREAD_NOTE: &str = "Mean ± sample standard deviation over the seeds (n − 1 in the \
-                           denominator); a single run has none. Losses are in nats per token.";
+                           denominator). A single run has none, nor have FLOPs that are the same for all \
+                           seeds. Losses are in nats per token.";
 
 /// What the spread of a headline is.
 const POOLED_NOTE: &str = "The spread by which arms are compared is the standard deviation over their seeds, \

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use data::folder::Split;
 use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
@@ -30,8 +31,8 @@ use crate::config::RunConfig;
 use crate::early_stop::{EarlyEnd, EndReason};
 use crate::flops;
 use crate::metrics::{
-    EndMetrics, EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics, MetricsLog,
-    SampleMetrics, StepMetrics,
+    DataMetrics, EndMetrics, EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics,
+    MetricsLog, SampleMetrics, StepMetrics,
 };
 use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
@@ -438,8 +439,8 @@ impl Trainer<'_> {
         }
     }
 
-    /// Adds a line to the metrics about the machine that computes the run from now on, unless it is the
-    /// same as before.
+    /// Adds a line to the metrics about the machine that computes the run from now on, and the data that it
+    /// reads, unless both are the same as before.
     ///
     /// # Errors
     /// The metrics cannot be written.
@@ -447,9 +448,18 @@ impl Trainer<'_> {
         &mut self,
         environment: EnvironmentMetrics,
     ) -> Result<(), TrainError> {
-        let step = self.state.step;
+        let of_set = |set: &EvaluationSet| {
+            let fingerprint = set.data.split(Split::Validation).fingerprint();
+            (set.name.clone(), fingerprint)
+        };
+        let data = DataMetrics {
+            train: self.state.data.train.clone(),
+            validation: self.state.data.validation.clone(),
+            sets: self.sets.iter().map(of_set).collect(),
+        };
         Ok(self.metrics.write_environment(EnvironmentMetrics {
-            step,
+            step: self.state.step,
+            data: Some(data),
             ..environment
         })?)
     }

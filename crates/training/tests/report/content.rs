@@ -37,13 +37,13 @@ fn tables_have_the_means_and_spreads() {
     assert_eq!(
         line("| Learned"),
         "| Learned <dropout> & more | 2/2 | 2.600 ± 0.141 | 2.900 | 3.100 ± 0.141 | 3.400 | – | 3.100 \
-         ± 0.141 | 37.5 ± 17.7% | 62.0% | 154 | 436 | 436 ± 0 | 120 | 800 | 150 ± 0 |"
+         ± 0.141 | 37.5 ± 17.7% | 62.0% | 154 | 436 | 436 | 120 | 800 | 150 ± 0 |"
     );
     // 3.3 − 3.0 and 3.3 − 3.2: 0.3 and 0.1.
     assert_eq!(
         line("| Baseline"),
         "| Baseline | 2/2 | 2.800 ± 0.000 | – | 3.300 ± 0.000 | – | 0.200 ± 0.141 | 3.300 ± 0.000 | – | – | 126 | \
-         316 | 316 ± 0 | – | 800 | 150 ± 0 |"
+         316 | 316 | – | 800 | 150 ± 0 |"
     );
     assert!(line("| Broken").contains("| 0/2, 1 failed | – |"));
     assert!(markdown.contains("Failed: Broken, seed 1: step 11: the loss is NaN"));
@@ -58,7 +58,7 @@ fn a_table_of_which_no_columns_are_asked_for_is_narrow() {
     let markdown = report.write(Format::Markdown { all_columns: false });
     for line in [
         "| Arm | Runs | Validation loss | Kept | Executed FLOPs per token |",
-        "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 ± 0 |",
+        "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 |",
         "| Broken | 0/2, 1 failed | – | – | – |",
         "Further columns (`--all-columns`): Train loss, Published train loss, Published validation loss, \
          Difference from the first arm, Lowest validation loss, Published kept, Parameters, Dense FLOPs per \
@@ -113,11 +113,28 @@ fn losses_on_further_sets_have_a_table_and_a_chart() {
     );
     assert!(
         markdown.contains(
-            "\n\nLearned <dropout> & more: loss on news 6.200 ± 0.283. 2 seeds. Without a \
-                           finished run: Baseline and Broken.\n\n| Arm | Validation loss | news |"
+            "\n\nLearned <dropout> & more: loss on news 6.200 ± 0.283. 2 seeds. Without a loss on news: \
+                           Baseline. Without a finished run: Broken.\n\n| Arm | Validation loss | news |"
         ),
         "{markdown}"
     );
+    let csv = report.write(Format::Csv);
+    let fields = |start: &str| -> Vec<&str> {
+        let line = csv.lines().find(|line| line.starts_with(start));
+        let fields: Vec<&str> = line.expect("a line").split(',').collect();
+        fields[fields.len() - 3..].to_vec()
+    };
+    assert_eq!(
+        fields("arm,"),
+        ["sets.news", "sets.news_deviation", "sets.news_count"]
+    );
+    let numbers: Vec<f64> = fields("Learned")
+        .iter()
+        .map(|of| of.parse().expect("a number"))
+        .collect();
+    assert!((numbers[0] - 6.2).abs() < 1e-9 && (numbers[1] - 0.08_f64.sqrt()).abs() < 1e-9);
+    assert_eq!(numbers[2], 2.0);
+    assert_eq!(fields("Baseline"), ["", "", ""]);
     let found = section.plots();
     assert_eq!(found.len(), plots + 1);
     let chart = found.last().expect("a chart");
@@ -145,6 +162,47 @@ fn the_first_step_below_a_target_is_found() {
     assert_eq!(table.headings, ["Arm", "Steps to validation loss 3.25"]);
     let shown: Vec<String> = table.rows.iter().map(|row| row[1].show()).collect();
     assert_eq!(shown, ["30 ± 14", "–", "–"]);
+}
+
+/// 200 tokens of 10 lines that tell no speed count at that of the next line, 100 a second. The last 200 tokens
+/// tell none either, so 600 tokens took 400 / 100 + 200 / 300 seconds; at that of the last line all 800 take
+/// 4 + 4 / 3.
+#[test]
+fn lines_without_a_speed_count_alike_everywhere() {
+    let (place, _) = study();
+    for seed in [1, 2] {
+        let run = format!("runs/baseline/seed-{seed}/metrics.jsonl");
+        let metrics = place.path().join(run);
+        let lines = std::fs::read_to_string(&metrics).expect("metrics");
+        let without = |line: &str| -> Option<String> {
+            let mut line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let step = line["step"].as_u64()?;
+            if line["kind"] == "step" && (step <= 10 || step > 30) {
+                line["tokens_per_second"] = 0.0.into();
+            }
+            Some(format!("{line}\n"))
+        };
+        let lines: String = lines.lines().filter_map(without).collect();
+        std::fs::write(&metrics, lines).expect("written");
+    }
+    let report = report(&[place.path()]);
+    let section = &report.sections[0];
+    let speed = section.arms[1].runs[0].tokens_per_second();
+    let expected = 600.0 / (4.0 + 2.0 / 3.0);
+    assert!(
+        (speed.expect("a speed") - expected).abs() < 1e-9,
+        "{speed:?}"
+    );
+    let plots = section.plots();
+    let baseline = plots[0].series.iter().find(|of| of.name == "Baseline");
+    let seconds = baseline.and_then(|of| of.seconds.clone());
+    let seconds = seconds.expect("seconds");
+    for (found, expected) in seconds
+        .iter()
+        .zip([2.0, 4.0, 4.0 + 2.0 / 3.0, 4.0 + 4.0 / 3.0])
+    {
+        assert!((found - expected).abs() < 1e-9, "{seconds:?}");
+    }
 }
 
 #[test]
@@ -328,12 +386,42 @@ fn a_folder_of_something_else_is_named() {
     let place = tempfile::tempdir().expect("a folder");
     let error = Report::read(&[place.path().into()]).expect_err("nothing to report");
     assert!(matches!(error, ReportError::NoRun { .. }));
+    let folder = place.path().display().to_string();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{folder}: neither the folder of a run (no config.toml) nor that of an experiment (no \
+             experiment.json)"
+        )
+    );
+    let missing = place.path().join("nothere");
+    let error = Report::read(&[missing]).expect_err("nothing to report");
+    assert!(matches!(error, ReportError::NoFolder { .. }));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{folder}/nothere: there is no such folder; expected the folder of a run or an experiment"
+        )
+    );
+    let file = place.path().join("report.html");
+    std::fs::write(&file, "").expect("written");
+    let error = Report::read(&[file]).expect_err("nothing to report");
     assert!(
         error
             .to_string()
-            .contains(&place.path().display().to_string()),
-        "{error}"
+            .contains("report.html: this is a file; expected")
     );
+    // The folder above runs.
+    let inner = place.path().join("runs");
+    for run in ["b c", "a"] {
+        std::fs::create_dir_all(inner.join(run)).expect("made");
+        std::fs::write(inner.join(run).join("config.toml"), "").expect("written");
+    }
+    let error = Report::read(&[inner]).expect_err("nothing to report");
+    let expected = format!(
+        "(no experiment.json); name the folders in it: ldrop report {folder}/runs/a '{folder}/runs/b c'"
+    );
+    assert!(error.to_string().ends_with(&expected), "{error}");
     std::fs::write(place.path().join("experiment.json"), "{").expect("written");
     let error = Report::read(&[place.path().into()]).expect_err("damaged");
     assert!(

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod browser;
+mod comparable;
 mod content;
 mod executed;
 mod headlines;
