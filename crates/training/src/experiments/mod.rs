@@ -36,8 +36,8 @@ pub use search::{Candidate, Search, SearchRun};
 pub use search_record::{
     Edge, SEARCH_FILE, SearchError, SearchRecord, SearchedArm, TriedRun, TriedSetting,
 };
-pub(crate) use sweep::distinct;
 pub use sweep::{Setting, in_words, short_names, shown};
+pub(crate) use sweep::{distinct, in_words_of};
 
 /// Name of the folder of runs in an experiment's folder.
 pub const RUNS_FOLDER: &str = "runs";

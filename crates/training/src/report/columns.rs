@@ -52,7 +52,7 @@ impl Column {
     }
 
     /// `first` is the first arm of the experiment, `target` the table's validation loss.
-    fn cell(self, arm: &Arm, first: &Arm, target: Option<f64>) -> Cell {
+    pub(super) fn cell(self, arm: &Arm, first: &Arm, target: Option<f64>) -> Cell {
         match self {
             Self::Runs => {
                 let done = arm.finished().count();
@@ -220,13 +220,8 @@ fn is_narrow(column: Column, arms: &[&Arm]) -> bool {
     match column {
         // The headline says how many seeds there are, if all is well.
         Column::Runs => arms.iter().any(|arm| arm.finished().count() < arm.planned),
-        Column::ValidationLoss
-        | Column::Kept
-        | Column::ExecutedFlops
-        | Column::DecodeSpeedUp
-        | Column::DecodeSpeedUpOverFirst
-        | Column::PrefillSpeedUp
-        | Column::PrefillSpeedUpOverFirst => true,
+        // Speeds have a table of their own.
+        Column::ValidationLoss | Column::Kept | Column::ExecutedFlops => true,
         _ => false,
     }
 }

@@ -19,6 +19,7 @@ mod picture;
 mod run_notes;
 mod run_record;
 mod search;
+mod speed_table;
 mod speeds;
 mod spread;
 mod table;
@@ -167,7 +168,7 @@ impl Section {
         }
     }
 
-    /// The tables that the outline asks for, or one of everything.
+    /// The tables that the outline asks for, or one of everything and one of the speeds.
     pub fn tables(&self) -> Vec<DataTable> {
         let usual = [Table::default()];
         let asked = match self.outline.tables.as_slice() {
@@ -186,12 +187,15 @@ impl Section {
             table.headline = table.headline.take().filter(|of| said.insert(of.clone()));
         }
         let sets = evaluation_sets::table(&self.arms);
-        let asked = asked.into_iter().chain(sets);
+        // An author who names tables has chosen among the speeds.
+        let is_usual = self.outline.tables.is_empty();
+        let speeds = is_usual.then(|| speed_table::table(&self.arms)).flatten();
+        let asked = asked.into_iter().chain(sets).chain(speeds);
         asked.chain(thresholds).chain(masks).collect()
     }
 
     /// What the ± of the tables means.
-    fn spread_notes(&self) -> String {
+    pub fn spread_notes(&self) -> String {
         let measured = self.runs().flat_map(|(_, run)| &run.measurements.0);
         let speeds = measured.filter(|of| matches!(of.kind(), "decode" | "prefill"));
         let together: Vec<bool> = speeds.map(|of| !of.together.is_empty()).collect();
@@ -343,7 +347,7 @@ const POOLED_NOTE: &str = "The spread by which arms are compared is the standard
                            pooled over both; arms that are nearer than that are called tied.";
 
 /// What the ± of measured speeds means.
-const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± 1.48 times the median distance \
+const ROUNDS_NOTE: &str = "Dense is the same model with everything computed. Measured speeds are those of the median round, ± 1.48 times the median distance \
                            of the rounds from it: their standard deviation, without the few that other \
                            work on the machine made slow.";
 

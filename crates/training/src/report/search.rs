@@ -13,7 +13,7 @@ use super::run_record::RunRecord;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{
-    SearchRecord, SearchedArm, TriedRun, TriedSetting, distinct, in_words, search_folder,
+    SearchRecord, SearchedArm, TriedRun, TriedSetting, distinct, in_words_of, search_folder,
     short_names, shown,
 };
 
@@ -84,16 +84,7 @@ impl Section {
     /// each arm. None if nothing was searched for.
     pub fn search_table(&self, most: usize) -> Option<DataTable> {
         let search = self.search.as_ref()?;
-        let tried: Vec<&str> = search
-            .arms
-            .iter()
-            .flat_map(|arm| arm.values().into_keys())
-            .collect();
-        let in_order = search.keys.iter().map(String::as_str);
-        let in_order = in_order.filter(|key| tried.contains(key));
-        let mut seen = HashSet::new();
-        let keys = in_order.chain(tried.iter().copied());
-        let keys: Vec<&str> = keys.filter(|key| seen.insert(*key)).collect();
+        let keys = keys_in_order(search);
         let words = |before: &[&str], keys: &[&str], after: &[&str]| {
             let all = before.iter().chain(keys).chain(after);
             all.map(|word| (*word).to_string()).collect()
@@ -128,6 +119,7 @@ impl Section {
             return Vec::new();
         };
         let mut notes = vec![about(search)];
+        let keys = keys_in_order(search);
         let done = search.runs().filter(|run| run.is_over()).count();
         let all = search.runs().count();
         if done < all {
@@ -137,7 +129,8 @@ impl Section {
             let label = self.label(arm);
             match arm.choice() {
                 Some(choice) => {
-                    notes.push(format!("Chosen for {label}: {}.", in_words(&choice.values)))
+                    let words = in_words_of(&choice.values, &keys);
+                    notes.push(format!("Chosen for {label}: {words}."));
                 }
                 None if done == all => notes.push(format!(
                     "{label} has no full runs: no setting reached the end of its runs."
@@ -280,6 +273,17 @@ pub(super) fn markdown(section: &Section, level: &str) -> String {
                 table.markdown()
             )
         })
+}
+
+/// The searched keys in the order of the file, or else in that in which the arms have them.
+fn keys_in_order(search: &SearchRecord) -> Vec<&str> {
+    let of_arms = search.arms.iter().map(SearchedArm::values);
+    let tried: Vec<&str> = of_arms.flat_map(BTreeMap::into_keys).collect();
+    let in_order = search.keys.iter().map(String::as_str);
+    let in_order = in_order.filter(|key| tried.contains(key));
+    let mut seen = HashSet::new();
+    let keys = in_order.chain(tried.iter().copied());
+    keys.filter(|key| seen.insert(*key)).collect()
 }
 
 /// A searched arm as pictures show it.

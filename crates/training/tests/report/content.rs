@@ -60,9 +60,9 @@ fn a_table_of_which_no_columns_are_asked_for_is_narrow() {
         "| Arm | Runs | Validation loss | Kept | Executed FLOPs per token |",
         "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 |",
         "| Broken | 0/2, 1 failed | – | – | – |",
-        "Further columns (`--all-columns`): Train loss, Published train loss, Published validation loss, \
-         Difference from the first arm, Lowest validation loss, Published kept, Parameters, Dense FLOPs per \
-         token, FLOPs per token for masks, Tokens, Training, tokens/s.",
+        "Further columns (`--all-columns`): Train loss; Published train loss; Published validation loss; \
+         Difference from the first arm; Lowest validation loss; Published kept; Parameters; Dense FLOPs per \
+         token; FLOPs per token for masks; Tokens; Training, tokens/s.",
     ] {
         assert!(markdown.contains(line), "{line}: {markdown}");
     }

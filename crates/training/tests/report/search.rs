@@ -73,7 +73,7 @@ last validation losses.
 
 Chosen for Arm <rates>: learning_rate 0.001.
 
-Chosen for Arm <both>: dropout 0, learning_rate 0.004.
+Chosen for Arm <both>: learning_rate 0.004, dropout 0.
 
 Arm <rates>: 1 of 4 settings failed, and could not be chosen.
 
@@ -132,6 +132,9 @@ fn columns_are_in_the_order_of_the_file() {
     assert_eq!(table.headings, expected, "no setting has a width");
     assert_eq!(table.rows[0][3].show(), "0.001");
     assert_eq!(table.most_needed, ["result", "loss"]);
+    let notes = report.sections[0].search_notes();
+    let chosen = "Chosen for Arm <both>: dropout 0, learning_rate 0.004.";
+    assert!(notes.iter().any(|note| note == chosen), "{notes:?}");
 }
 
 /// The full runs of the arms tell what they were measured on, or before them those of the search.
