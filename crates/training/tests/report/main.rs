@@ -4,6 +4,7 @@
 mod browser;
 mod comparable;
 mod content;
+mod course;
 mod executed;
 mod headlines;
 #[cfg(unix)]

@@ -51,7 +51,8 @@ fn print_table(table: &DataTable) -> Result<(), Failure> {
     };
     let fitted = fit(&narrow, width);
     print(fitted.text.trim_end())?;
-    print(format!("{}\n", not_shown(fitted.left_out, further)).trim_start())
+    let not_shown = wrapped(&not_shown(fitted.left_out, further));
+    print(format!("{not_shown}\n").trim_start())
 }
 
 /// What of a table is not to be seen in the terminal.
