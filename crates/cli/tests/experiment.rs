@@ -468,6 +468,7 @@ fn losses_on_further_sets_are_told_to_programs() {
     let data = recorded("learned/seed-1");
     assert_eq!(data["sets"]["same"], data["validation"]);
     assert_ne!(data["train"], data["validation"]);
+    assert!(data["validation"]["tokens"].as_u64() > Some(0));
     assert_eq!(recorded("baseline/seed-2"), data);
 }
 

@@ -205,16 +205,25 @@ pub struct EnvironmentMetrics {
     pub time: Option<f64>,
 }
 
-/// Fingerprints of the tokens that losses are measured on: losses of equal tokens can be compared.
+/// The tokens that losses are measured on: losses of equal tokens can be compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataMetrics {
-    /// Of the training split.
-    pub train: String,
-    /// Of the validation split.
-    pub validation: String,
-    /// Of the validation split of each of `train.evaluate.sets`.
+    /// The training split.
+    pub train: TextMetrics,
+    /// The validation split.
+    pub validation: TextMetrics,
+    /// The validation split of each of `train.evaluate.sets`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub sets: BTreeMap<String, String>,
+    pub sets: BTreeMap<String, TextMetrics>,
+}
+
+/// The tokens of a split.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextMetrics {
+    /// The same for the same tokens, wherever they are stored.
+    pub fingerprint: String,
+    /// How many there are.
+    pub tokens: u64,
 }
 
 impl EnvironmentMetrics {

@@ -73,7 +73,7 @@ impl MeasuredOn {
             }
             Measured::Set(name) => run.config.train.evaluate.sets.get(name)?,
         };
-        let fingerprint = run.data.as_ref().and_then(|data| match loss {
+        let text = run.data.as_ref().and_then(|data| match loss {
             Measured::Train | Measured::TrainingBatches => Some(&data.train),
             Measured::Validation => Some(&data.validation),
             Measured::Set(name) => data.sets.get(name),
@@ -85,12 +85,15 @@ impl MeasuredOn {
         Some(Self {
             part: match loss {
                 Measured::TrainingBatches => EvaluatedPart::All,
-                _ => EvaluatedPart::of(&run.config),
+                Measured::Train => EvaluatedPart::of(&run.config),
+                Measured::Validation | Measured::Set(_) => {
+                    EvaluatedPart::of_text(&run.config, text.map(|text| text.tokens))
+                }
             },
             named: named.clone(),
             folder: found.canonicalize().unwrap_or(found),
             vocabulary: run.config.model.vocabulary,
-            fingerprint: fingerprint.cloned(),
+            fingerprint: text.map(|text| text.fingerprint.clone()),
         })
     }
 

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use data::folder::Split;
+use data::folder::{DataFolder, Split};
 use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
@@ -32,7 +32,7 @@ use crate::early_stop::{EarlyEnd, EndReason};
 use crate::flops;
 use crate::metrics::{
     DataMetrics, EndMetrics, EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics,
-    MetricsLog, SampleMetrics, StepMetrics,
+    MetricsLog, SampleMetrics, StepMetrics, TextMetrics,
 };
 use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
@@ -448,14 +448,19 @@ impl Trainer<'_> {
         &mut self,
         environment: EnvironmentMetrics,
     ) -> Result<(), TrainError> {
-        let of_set = |set: &EvaluationSet| {
-            let fingerprint = set.data.split(Split::Validation).fingerprint();
-            (set.name.clone(), fingerprint)
+        let text = |data: &DataFolder, split| {
+            let tokens = data.split(split);
+            TextMetrics {
+                fingerprint: tokens.fingerprint(),
+                tokens: tokens.len() as u64,
+            }
         };
+        let sets = self.sets.iter();
+        let sets = sets.map(|set| (set.name.clone(), text(&set.data, Split::Validation)));
         let data = DataMetrics {
-            train: self.state.data.train.clone(),
-            validation: self.state.data.validation.clone(),
-            sets: self.sets.iter().map(of_set).collect(),
+            train: text(self.windows.data, Split::Train),
+            validation: text(self.windows.data, Split::Validation),
+            sets: sets.collect(),
         };
         Ok(self.metrics.write_environment(EnvironmentMetrics {
             step: self.state.step,

@@ -15,6 +15,8 @@ struct Run {
     batch: usize,
     /// Fingerprints of the validation split and of the set `news`.
     fingerprints: Option<[&'static str; 2]>,
+    /// Tokens of the validation split. Its windows are fixed if this is not 0.
+    tokens: u64,
     loss: f64,
     /// The folder of the set `news`, and the loss on it.
     news: Option<(&'static str, f64)>,
@@ -28,6 +30,7 @@ fn run(arm: &'static str, loss: f64) -> Run {
         vocabulary: 10,
         batch: 1,
         fingerprints: None,
+        tokens: 0,
         loss,
         news: None,
     }
@@ -43,13 +46,14 @@ fn write(folder: &Path, runs: &[Run], preparation: &str) {
     for run in runs {
         let path = folder.join("runs").join(run.arm).join("seed-1");
         std::fs::create_dir_all(&path).expect("made");
+        let windows = if run.tokens > 0 { "fixed" } else { "random" };
         let sets = run.news.map_or(String::new(), |(data, _)| {
             format!("[train.evaluate.sets]\nnews = '{data}'\n")
         });
         let config = format!(
             "seed = 1\ndata.path = '{}'\n\
              model = {{ vocabulary = {}, context = 4, width = 2, heads = 1, layers = 1 }}\n\
-             [train]\nsteps = 5\nbatch = {}\nprecision = 'f32'\n{sets}",
+             [train]\nsteps = 5\nbatch = {}\nprecision = 'f32'\nevaluate.windows = '{windows}'\n{sets}",
             run.data, run.vocabulary, run.batch
         );
         std::fs::write(path.join("config.toml"), config).expect("written");
@@ -58,8 +62,11 @@ fn write(folder: &Path, runs: &[Run], preparation: &str) {
             "threads": 1,
         });
         if let Some([validation, news]) = run.fingerprints {
-            environment["data"] =
-                json!({"train": run.arm, "validation": validation, "sets": {"news": news}});
+            let text =
+                |fingerprint: &str| json!({"fingerprint": fingerprint, "tokens": run.tokens});
+            environment["data"] = json!({
+                "train": text(run.arm), "validation": text(validation), "sets": {"news": text(news)},
+            });
         }
         let mut evaluation = json!({
             "kind": "evaluation", "step": 5, "train_loss": run.loss, "validation_loss": run.loss,
@@ -177,6 +184,22 @@ fn recorded_fingerprints_decide() {
         title(ChartKind::TrainLoss),
         "Train loss (measured on different texts: not comparable)"
     );
+}
+
+/// 200 batches of one or two windows. A text of 800 tokens has 199 windows of 4 whose tokens are all predicted, so
+/// both read all of it; one of 801 tokens has 200.
+#[test]
+fn evaluations_of_a_whole_text_are_alike() {
+    let with = |arm, loss, batch, tokens| Run {
+        batch,
+        tokens,
+        fingerprints: Some(["v", "n"]),
+        ..run(arm, loss)
+    };
+    let both = |tokens| section(&[with("a", 3.2, 1, tokens), with("b", 3.0, 2, tokens)]);
+    let (short, long) = (both(800), both(801));
+    assert!(headline(&short.tables()[0]).starts_with("B has the lowest"));
+    assert!(headline(&long.tables()[0]).contains("measured on different windows of the text"));
 }
 
 /// All runs of an experiment that prepares its own text have that text, also one that came from another
