@@ -460,6 +460,50 @@ fn terminated_it_saves_and_goes_on() {
     assert!(page.contains("4 runs are not done yet"));
 }
 
+/// The set is the experiment's own data, so the losses on it are the validation losses. The CSV has their means.
+#[test]
+fn losses_on_further_sets_are_told_to_programs() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let settings = "train.steps = 4\ntrain.evaluate.sets = { same = 'out/data' }";
+    prepare(folder, &STUDY.replace("train.steps = 30", settings));
+    let command = ["experiment", "study.toml", "--out", "out", "--json"];
+    let ended = lines(&run(folder, &command).stdout);
+    assert_eq!(ended.len(), 4);
+    for of in &ended {
+        assert!(of["validation_loss"].is_number());
+        assert_eq!(of["sets"]["same"], of["validation_loss"], "{of}");
+    }
+    let csv = run(folder, &["report", "out", "--format", "csv"]).stdout;
+    let csv = String::from_utf8(csv).expect("text");
+    let table: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |key: &str| {
+        let place = table[0].iter().position(|name| *name == key);
+        let place = place.unwrap_or_else(|| panic!("{key}: {csv}"));
+        [table[1][place], table[2][place]]
+    };
+    assert_eq!(column("sets.same"), column("validation_loss"));
+    assert_eq!(column("sets.same_count"), ["2", "2"]);
+    // The runs record what they read, so that reports know that they can be compared.
+    let recorded = |run: &str| {
+        let metrics = folder.join("out/runs").join(run).join("metrics.jsonl");
+        let metrics = std::fs::read_to_string(metrics).expect("metrics");
+        let mut lines = metrics.lines();
+        let mut environment: Value = lines
+            .find_map(|line| {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                (line["kind"] == "environment").then_some(line)
+            })
+            .expect("an environment");
+        environment["data"].take()
+    };
+    let data = recorded("learned/seed-1");
+    assert_eq!(data["sets"]["same"], data["validation"]);
+    assert_ne!(data["train"], data["validation"]);
+    assert!(data["validation"]["tokens"].as_u64() > Some(0));
+    assert_eq!(recorded("baseline/seed-2"), data);
+}
+
 /// Evaluations after steps 5 and 10, of which the second is not better by enough.
 #[test]
 fn runs_that_end_early_are_finished() {

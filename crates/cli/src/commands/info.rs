@@ -19,6 +19,16 @@ struct Info {
     #[serde(skip_serializing_if = "Option::is_none")]
     active_parameters: Option<usize>,
     forward_flops_per_token: ForwardFlops,
+    /// The masks of each site; empty without learned masks.
+    masks: Vec<Mask>,
+}
+
+#[derive(Serialize)]
+struct Mask {
+    site: Site,
+    values_per_token: usize,
+    /// From 0 to 1.
+    kept: f64,
 }
 
 #[derive(Serialize)]
@@ -59,6 +69,14 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
             kept: flops::executed_per_token(&config, &used) as u64,
             mask_generation: flops::mask_generation_per_token(&config) as u64,
         },
+        masks: config
+            .mask_shapes()
+            .map(|shape| Mask {
+                site: shape.site,
+                values_per_token: shape.values,
+                kept: used.kept_at(shape.site),
+            })
+            .collect(),
     };
     if common.json {
         return print_json(&info);
@@ -87,12 +105,12 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         "to make the masks             {} of them",
         thousands(per_token.mask_generation)
     ))?;
-    for shape in config.mask_shapes() {
+    for mask in &info.masks {
         print(&format!(
             "mask at {:<21} {} values per token, {:.1}% kept",
-            shape.site.name(),
-            thousands(shape.values as u64),
-            100.0 * used.kept_at(shape.site)
+            mask.site.name(),
+            thousands(mask.values_per_token as u64),
+            100.0 * mask.kept
         ))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ mod runner;
 mod search;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -166,6 +166,8 @@ struct EndedRun<'a> {
     step: u64,
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
+    /// Losses on `train.evaluate.sets`, by name.
+    sets: BTreeMap<String, f64>,
     kept: Option<f64>,
     tokens_per_second: Option<f64>,
     run: &'a Path,
@@ -188,6 +190,7 @@ impl<'a> EndedRun<'a> {
             step: record.last_step(),
             train_loss: last.and_then(|last| last.train_loss),
             validation_loss: last.and_then(|last| last.validation_loss),
+            sets: last.map(|last| last.sets.clone()).unwrap_or_default(),
             kept: last.and_then(|last| last.kept),
             tokens_per_second: record.tokens_per_second(),
             run: &ended.folder,
