@@ -466,9 +466,9 @@ fn losses_on_further_sets_are_told_to_programs() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     let settings = "train.steps = 4\ntrain.evaluate.sets = { same = 'out/data' }";
-    prepare(folder, &STUDY.replace("train.steps = 30", settings));
+    prepare_study(folder, &STUDY.replace("train.steps = 30", settings));
     let command = ["experiment", "study.toml", "--out", "out", "--json"];
-    let ended = lines(&run(folder, &command).stdout);
+    let ended = json_lines(&run(folder, &command).stdout);
     assert_eq!(ended.len(), 4);
     for of in &ended {
         assert!(of["validation_loss"].is_number());
