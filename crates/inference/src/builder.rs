@@ -1,5 +1,6 @@
 //! Builds the layers of an engine from a model's weights.
 
+use kernels::activation::Activation;
 use kernels::decode::{Columns, FeedForward, Matrix};
 use model::weights::Weights;
 use model::{CutInputs, FeedForwardConfig, Site, TransformerConfig};
@@ -116,7 +117,8 @@ impl Builder<'_> {
             }
         } else {
             let (up, down) = (self.vector(up), self.vector(down));
-            FeedForwardLayers::Fused(FeedForward::new(&up, &down, width, group, format))
+            let gelu = Activation::Gelu;
+            FeedForwardLayers::Fused(FeedForward::new(&up, &down, width, group, gelu, format))
         }
     }
 

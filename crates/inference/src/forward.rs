@@ -1,6 +1,6 @@
 //! The forward pass and its tensors.
 
-use kernels::gelu;
+use kernels::activation::Activation;
 use kernels::grouped::is_faster_than_dense;
 use kernels::kept_groups::KeptGroups;
 use kernels::layer_norm;
@@ -318,9 +318,9 @@ impl Pass<'_> {
                     Some(kept) => layer.forward_grouped(output, normed, &kept, precision),
                     None => {
                         let factors = known.map(|_| &tensors.factors[..]);
-                        layer.forward_many(output, normed, factors, precision);
+                        layer.forward_many(output, normed, factors, precision)
                     }
-                }
+                };
             }
             FeedForwardLayers::Experts(experts) => experts.forward(&engine.workers, normed, output),
             FeedForwardLayers::Relu { up, down } => {
@@ -332,7 +332,7 @@ impl Pass<'_> {
             FeedForwardLayers::Layers { up, down } => {
                 units.resize(tokens * up.outputs(), 0.0);
                 up.multiply(&engine.workers, normed, units);
-                *units = gelu::forward(units);
+                *units = Activation::Gelu.forward(units);
                 if let Some(mask) = mask {
                     if known.is_none() {
                         mask.compute(&engine.workers, self.sequences, self.spans, units, tensors);

@@ -219,6 +219,64 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
     coefficients: &[f32],
     outputs: &[*mut f32],
 ) {
+    let (count, length) = (block.rows, block.stride);
+    let row = |index| block.row::<W>(index);
+    let ahead = |index| block.row::<W>(index).wrapping_add(AHEAD);
+    // SAFETY: the caller guarantees it.
+    unsafe { add::<L, W>((count, length), row, ahead, coefficients, outputs) };
+}
+
+/// [`add_rows`] for some rows of the block. The others are not read.
+///
+/// - `coefficients`: `[outputs, listed]`
+///
+/// # Panics
+/// If a row does not lie in the block.
+///
+/// # Safety
+/// As for [`add_rows`].
+#[inline(always)]
+pub(super) unsafe fn add_listed_rows<L: Lanes, W: Weight>(
+    block: WeightBlock,
+    listed: &[u32],
+    coefficients: &[f32],
+    outputs: &[*mut f32],
+) {
+    assert!(
+        listed.iter().all(|&row| (row as usize) < block.rows),
+        "rows"
+    );
+    let row = |index: usize| block.row::<W>(listed[index] as usize);
+    // The rows that are read next; after the last, those behind the block.
+    let ahead = |index: usize| match listed.get(index + ROWS) {
+        Some(&row) => block.row::<W>(row as usize),
+        None => block.row::<W>(block.rows + index + ROWS - listed.len()),
+    };
+    // SAFETY: the rows lie in the block; the caller guarantees the rest.
+    unsafe {
+        add::<L, W>(
+            (listed.len(), block.stride),
+            row,
+            ahead,
+            coefficients,
+            outputs,
+        )
+    };
+}
+
+/// Adds `count` rows of `length` weights, whose addresses `row` gives. `ahead` gives an address for
+/// each row that is loaded into the cache meanwhile, with as many weights behind it.
+///
+/// # Safety
+/// As for [`add_rows`], with rows of the format `W` at the addresses.
+#[inline(always)]
+unsafe fn add<L: Lanes, W: Weight>(
+    (count, length): (usize, usize),
+    row: impl Fn(usize) -> *const u8,
+    ahead: impl Fn(usize) -> *const u8,
+    coefficients: &[f32],
+    outputs: &[*mut f32],
+) {
     /// Adds some rows.
     ///
     /// # Safety
@@ -226,6 +284,7 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
     #[inline(always)]
     unsafe fn some<L: Lanes, W: Weight, const U: usize, const T: usize>(
         rows: [*const u8; U],
+        ahead: [*const u8; U],
         coefficients: [*const f32; T],
         outputs: &[*mut f32],
         length: usize,
@@ -235,10 +294,9 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
         unsafe {
             for place in (0..length).step_by(LANES) {
                 let mut weights = [L::zero(); U];
-                for (weights, row) in weights.iter_mut().zip(rows) {
-                    let row = row.add(place * W::BYTES);
-                    prefetch(row.wrapping_add(AHEAD));
-                    *weights = W::load::<L>(row);
+                for (weights, (row, ahead)) in weights.iter_mut().zip(rows.iter().zip(ahead)) {
+                    prefetch(ahead.wrapping_add(place * W::BYTES));
+                    *weights = W::load::<L>(row.add(place * W::BYTES));
                 }
                 for (coefficients, output) in coefficients.iter().zip(outputs) {
                     let output = output.add(place);
@@ -255,26 +313,24 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
     macro_rules! rows {
         ($inputs:literal) => {{
             let at = |row: usize| -> [*const f32; $inputs] {
-                std::array::from_fn(|t| coefficients[t * block.rows + row..].as_ptr())
+                std::array::from_fn(|t| coefficients[t * count + row..].as_ptr())
             };
-            let whole = block.rows / ROWS * ROWS;
+            let whole = count / ROWS * ROWS;
             for first in (0..whole).step_by(ROWS) {
-                let rows = std::array::from_fn(|row| block.row::<W>(first + row));
+                let rows = std::array::from_fn(|place| row(first + place));
+                let next = std::array::from_fn(|place| ahead(first + place));
                 // SAFETY: the caller guarantees it.
-                unsafe { some::<L, W, ROWS, $inputs>(rows, at(first), outputs, block.stride) };
+                unsafe { some::<L, W, ROWS, $inputs>(rows, next, at(first), outputs, length) };
             }
-            for row in whole..block.rows {
-                let rows = [block.row::<W>(row)];
+            for last in whole..count {
+                let (rows, next) = ([row(last)], [ahead(last)]);
                 // SAFETY: the caller guarantees it.
-                unsafe { some::<L, W, 1, $inputs>(rows, at(row), outputs, block.stride) };
+                unsafe { some::<L, W, 1, $inputs>(rows, next, at(last), outputs, length) };
             }
         }};
     }
 
-    assert!(
-        coefficients.len() >= outputs.len() * block.rows,
-        "coefficients"
-    );
+    assert!(coefficients.len() >= outputs.len() * count, "coefficients");
     match outputs.len() {
         0 => {}
         1 => rows!(1),
