@@ -198,7 +198,8 @@ impl Work for Part<'_> {
         assert!(x.len() == kept.tokens() * stride && sums.len() == x.len());
         let sums = sums.as_mut_ptr();
         let mut units = scratch(INPUTS * group);
-        let mut used = UsedUnits::new(group);
+        let gives_zeros = layer.activation.gives_zeros();
+        let mut used = gives_zeros.then(|| UsedUnits::new(group));
         for &index in groups {
             let up = WeightBlock {
                 start: layer.rows.address_of(2 * index as usize * group, 2 * group),
@@ -227,7 +228,7 @@ impl Work for Part<'_> {
                 // the rows of the group; the inputs are as long as a row.
                 unsafe { dots::<L, W>(up, &inputs[..tokens.len()], put) };
                 layer.activation.in_place(units);
-                if layer.activation.gives_zeros() {
+                if let Some(used) = &mut used {
                     used.list(units);
                 }
                 if let Some(factors) = &mut factors {
@@ -236,16 +237,18 @@ impl Work for Part<'_> {
                 }
                 // SAFETY: as above; the outputs belong to different tokens.
                 unsafe {
-                    if layer.activation.gives_zeros() {
-                        let (listed, coefficients) = used.coefficients(units);
-                        add_listed_rows::<L, W>(down, listed, coefficients, outputs);
-                    } else {
-                        add_rows::<L, W>(down, units, outputs);
+                    match &mut used {
+                        Some(used) => {
+                            let (listed, coefficients) = used.coefficients(units);
+                            add_listed_rows::<L, W>(down, listed, coefficients, outputs);
+                        }
+                        None => add_rows::<L, W>(down, units, outputs),
                     }
                 }
             }
         }
-        not_zero.fetch_add(used.not_zero, Ordering::Relaxed);
+        let count = used.map_or(0, |used| used.not_zero);
+        not_zero.fetch_add(count, Ordering::Relaxed);
     }
 }
 
@@ -254,6 +257,8 @@ struct UsedUnits {
     /// The numbers of the units in the group; the first `count` are those of the tokens at hand.
     listed: Vec<u32>,
     count: usize,
+    /// For how many of the tokens at hand each unit of the group is not 0.
+    tokens: Vec<u32>,
     coefficients: Scratch,
     /// The units that are not 0, over all groups and tokens so far.
     not_zero: usize,
@@ -264,26 +269,33 @@ impl UsedUnits {
         Self {
             listed: vec![0; group],
             count: 0,
+            tokens: vec![0; group],
             coefficients: scratch(INPUTS * group),
             not_zero: 0,
         }
     }
 
     /// Lists the units that are not 0 for one of the tokens, of units `[tokens, group]`.
+    #[inline(always)]
     fn list(&mut self, units: &[f32]) {
         let group = self.listed.len();
+        self.tokens.fill(0);
+        for units in units.chunks_exact(group) {
+            for (tokens, &unit) in self.tokens.iter_mut().zip(units) {
+                *tokens += u32::from(unit != 0.0);
+            }
+        }
         self.count = 0;
-        for unit in 0..group {
-            let of_tokens = units[unit..].iter().step_by(group);
-            let not_zero: usize = of_tokens.map(|&unit| usize::from(unit != 0.0)).sum();
+        for (unit, &tokens) in self.tokens.iter().enumerate() {
             // Without a branch, which would often be predicted wrong.
             self.listed[self.count] = unit as u32;
-            self.count += usize::from(not_zero > 0);
-            self.not_zero += not_zero;
+            self.count += usize::from(tokens > 0);
         }
+        self.not_zero += self.tokens.iter().sum::<u32>() as usize;
     }
 
     /// The listed units, and their values for each token out of units `[tokens, group]`.
+    #[inline(always)]
     fn coefficients(&mut self, units: &[f32]) -> (&[u32], &[f32]) {
         let listed = &self.listed[..self.count];
         let group = self.listed.len();

@@ -221,9 +221,8 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
 ) {
     let (count, length) = (block.rows, block.stride);
     let row = |index| block.row::<W>(index);
-    let ahead = |index| block.row::<W>(index).wrapping_add(AHEAD);
     // SAFETY: the caller guarantees it.
-    unsafe { add::<L, W>((count, length), row, ahead, coefficients, outputs) };
+    unsafe { add::<L, W, false>((count, length), row, row, coefficients, outputs) };
 }
 
 /// [`add_rows`] for some rows of the block. The others are not read.
@@ -248,32 +247,33 @@ pub(super) unsafe fn add_listed_rows<L: Lanes, W: Weight>(
     );
     let row = |index: usize| block.row::<W>(listed[index] as usize);
     // The rows that are read next; after the last, those behind the block.
-    let ahead = |index: usize| match listed.get(index + ROWS) {
+    let next = |index: usize| match listed.get(index + ROWS) {
         Some(&row) => block.row::<W>(row as usize),
         None => block.row::<W>(block.rows + index + ROWS - listed.len()),
     };
     // SAFETY: the rows lie in the block; the caller guarantees the rest.
     unsafe {
-        add::<L, W>(
+        add::<L, W, true>(
             (listed.len(), block.stride),
             row,
-            ahead,
+            next,
             coefficients,
             outputs,
-        )
-    };
+        );
+    }
 }
 
-/// Adds `count` rows of `length` weights, whose addresses `row` gives. `ahead` gives an address for
-/// each row that is loaded into the cache meanwhile, with as many weights behind it.
+/// Adds `count` rows of `length` weights, whose addresses `row` gives. Meanwhile loads into the cache
+/// what is read next: if the rows are `LISTED`, the row that `next` gives for each, else the weights
+/// behind it.
 ///
 /// # Safety
 /// As for [`add_rows`], with rows of the format `W` at the addresses.
 #[inline(always)]
-unsafe fn add<L: Lanes, W: Weight>(
+unsafe fn add<L: Lanes, W: Weight, const LISTED: bool>(
     (count, length): (usize, usize),
     row: impl Fn(usize) -> *const u8,
-    ahead: impl Fn(usize) -> *const u8,
+    next: impl Fn(usize) -> *const u8,
     coefficients: &[f32],
     outputs: &[*mut f32],
 ) {
@@ -282,9 +282,9 @@ unsafe fn add<L: Lanes, W: Weight>(
     /// # Safety
     /// As above.
     #[inline(always)]
-    unsafe fn some<L: Lanes, W: Weight, const U: usize, const T: usize>(
+    unsafe fn some<L: Lanes, W: Weight, const LISTED: bool, const U: usize, const T: usize>(
         rows: [*const u8; U],
-        ahead: [*const u8; U],
+        next: [*const u8; U],
         coefficients: [*const f32; T],
         outputs: &[*mut f32],
         length: usize,
@@ -294,9 +294,14 @@ unsafe fn add<L: Lanes, W: Weight>(
         unsafe {
             for place in (0..length).step_by(LANES) {
                 let mut weights = [L::zero(); U];
-                for (weights, (row, ahead)) in weights.iter_mut().zip(rows.iter().zip(ahead)) {
-                    prefetch(ahead.wrapping_add(place * W::BYTES));
-                    *weights = W::load::<L>(row.add(place * W::BYTES));
+                for (weights, (row, next)) in weights.iter_mut().zip(rows.iter().zip(next)) {
+                    let row = row.add(place * W::BYTES);
+                    prefetch(if LISTED {
+                        next.wrapping_add(place * W::BYTES)
+                    } else {
+                        row.wrapping_add(AHEAD)
+                    });
+                    *weights = W::load::<L>(row);
                 }
                 for (coefficients, output) in coefficients.iter().zip(outputs) {
                     let output = output.add(place);
@@ -318,14 +323,15 @@ unsafe fn add<L: Lanes, W: Weight>(
             let whole = count / ROWS * ROWS;
             for first in (0..whole).step_by(ROWS) {
                 let rows = std::array::from_fn(|place| row(first + place));
-                let next = std::array::from_fn(|place| ahead(first + place));
+                let next = std::array::from_fn(|place| next(first + place));
+                let at = at(first);
                 // SAFETY: the caller guarantees it.
-                unsafe { some::<L, W, ROWS, $inputs>(rows, next, at(first), outputs, length) };
+                unsafe { some::<L, W, LISTED, ROWS, $inputs>(rows, next, at, outputs, length) };
             }
             for last in whole..count {
-                let (rows, next) = ([row(last)], [ahead(last)]);
+                let (rows, next, at) = ([row(last)], [next(last)], at(last));
                 // SAFETY: the caller guarantees it.
-                unsafe { some::<L, W, 1, $inputs>(rows, next, at(last), outputs, length) };
+                unsafe { some::<L, W, LISTED, 1, $inputs>(rows, next, at, outputs, length) };
             }
         }};
     }
