@@ -1,7 +1,8 @@
 //! One learned mask at inference: its weights and its values.
 
 use kernels::decode::Matrix;
-use model::{MaskConfig, MaskShape};
+use kernels::kept_groups::KeptGroups;
+use model::{MaskConfig, MaskShape, Rounding};
 
 use crate::mask_function::LearnedFunction;
 use crate::mask_rounding::MaskRow;
@@ -111,6 +112,16 @@ impl Mask {
                     sequence.sums[self.number].add(sums);
                 }
             }
+        }
+    }
+
+    /// The groups that tokens keep by their factors, `[tokens, values]`. Where gates carry their values, the
+    /// factors go with them.
+    pub(crate) fn kept_groups(&self, factors: &[f32], tokens: usize) -> KeptGroups {
+        let values = self.shape.values;
+        match self.config.rounding {
+            Rounding::Carried => KeptGroups::with_factors(factors, tokens, values),
+            _ => KeptGroups::new(factors, tokens, values),
         }
     }
 

@@ -102,7 +102,9 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         thousands(per_token.mask_generation)
     ))?;
     for mask in &info.masks {
-        let layer = mask.layer.map_or(String::new(), |layer| format!(" {layer}"));
+        let layer = mask
+            .layer
+            .map_or(String::new(), |layer| format!(" {layer}"));
         print(&format!(
             "mask at {:<21} {} values per token, {:.1}% kept",
             format!("{}{layer}", mask.site.name()),
@@ -115,9 +117,8 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
 
 /// The masks: one entry for each site, or for each layer where layers differ.
 fn masks(config: &TransformerConfig, used: &UsedShares) -> Vec<Mask> {
-    let by_layer = |site: Site| {
-        site == Site::FeedForwardHidden && config.feed_forward.differs_by_layer()
-    };
+    let by_layer =
+        |site: Site| site == Site::FeedForwardHidden && config.feed_forward.differs_by_layer();
     let of_layer = |layer: usize| {
         let shapes = config.mask_shapes(layer);
         shapes
