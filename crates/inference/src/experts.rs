@@ -1,32 +1,22 @@
 //! Feed-forwards with experts, of which a router chooses some for each token.
 
+use kernels::activation::Activation;
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
 use kernels::product::Precision;
 use model::FeedForwardConfig;
-use model::feed_forward::ExpertActivation;
 
-use crate::layers::Activation;
-use crate::linear::Linear;
 use crate::workers::{FEW_TOKENS, Workers};
 
 /// The experts of one block.
 pub(crate) struct Experts {
     /// Computes the scores of the experts; in f32, as in training.
     router: Matrix,
-    experts: Vec<Expert>,
+    experts: Vec<FeedForward>,
     /// The expert that every token uses, if there is one.
-    shared: Option<Expert>,
+    shared: Option<FeedForward>,
     gate_rule: GateRule,
     used: f64,
-}
-
-/// The layers of one expert.
-pub(crate) enum Expert {
-    /// With GELU: both layers in one kernel.
-    Gelu(FeedForward),
-    /// With ReLU: for few tokens, the down weights of units that are 0 are not read.
-    Relu { up: Linear, down: Linear },
 }
 
 /// How scores become gates.
@@ -60,8 +50,8 @@ impl Experts {
         let count = config.experts()?;
         let size = config.hidden(width, 0) * width;
         let (up, down) = (take("experts.up"), take("experts.down"));
-        let activation = config.expert_activation()?;
-        let layer = |up: &[f32], down: &[f32]| Expert::new(activation, up, down, width, format);
+        let activation = config.expert_activation()?.kernel();
+        let layer = |up: &[f32], down: &[f32]| fused(up, down, width, activation, format);
         let experts = up.chunks_exact(size).zip(down.chunks_exact(size));
         Some(Self {
             router: Matrix::new(&take("router.weight"), count, width, Format::F32),
@@ -77,11 +67,11 @@ impl Experts {
         &self.router
     }
 
-    pub(crate) fn layers(&self) -> &[Expert] {
+    pub(crate) fn layers(&self) -> &[FeedForward] {
         &self.experts
     }
 
-    pub(crate) fn shared(&self) -> Option<&Expert> {
+    pub(crate) fn shared(&self) -> Option<&FeedForward> {
         self.shared.as_ref()
     }
 
@@ -105,7 +95,7 @@ impl Experts {
             .chunks_exact_mut(count)
             .for_each(|scores| self.gate_rule.gates(scores));
         match &self.shared {
-            Some(shared) => shared.multiply(workers, normed, output),
+            Some(shared) => multiply(workers, shared, normed, output),
             None => output.fill(0.0),
         }
         let (mut rows, mut products) = (Vec::new(), Vec::new());
@@ -123,7 +113,7 @@ impl Experts {
                 rows.extend_from_slice(&normed[token * width..][..width]);
             }
             products.resize(rows.len(), 0.0);
-            layer.multiply(workers, &rows, &mut products);
+            multiply(workers, layer, &rows, &mut products);
             for (&(token, gate), product) in takers.iter().zip(products.chunks_exact(width)) {
                 let output = &mut output[token * width..][..width];
                 output
@@ -138,6 +128,19 @@ impl Experts {
 /// The largest number of hidden units in a group.
 const GROUP: usize = 32;
 
+/// A feed-forward without masks.
+fn fused(
+    up: &[f32],
+    down: &[f32],
+    width: usize,
+    activation: Activation,
+    format: Format,
+) -> FeedForward {
+    let hidden = up.len() / width;
+    let group = group_size(hidden);
+    FeedForward::new(up, down, width, group, activation, format)
+}
+
 /// The number of hidden units in a group for a feed-forward without masks: the largest divisor of `hidden`
 /// up to [`GROUP`].
 pub(crate) fn group_size(hidden: usize) -> usize {
@@ -145,59 +148,13 @@ pub(crate) fn group_size(hidden: usize) -> usize {
     (1..=GROUP.min(hidden)).rev().find(divides).unwrap_or(1)
 }
 
-impl Expert {
-    /// Stores `up`, `[hidden, width]`, and `down`, `[width, hidden]`.
-    fn new(
-        activation: ExpertActivation,
-        up: &[f32],
-        down: &[f32],
-        width: usize,
-        format: Format,
-    ) -> Self {
-        let hidden = up.len() / width;
-        match activation {
-            ExpertActivation::Gelu => {
-                let group = group_size(hidden);
-                Self::Gelu(FeedForward::new(up, down, width, group, format))
-            }
-            // Only zeros count as small.
-            ExpertActivation::Relu => Self::Relu {
-                up: Linear::new(up, (hidden, width), format, None),
-                down: Linear::new(down, (width, hidden), format, Some((0.0, 0.0))),
-            },
-        }
-    }
-
-    /// The bytes of the weights and their number.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        match self {
-            Self::Gelu(layer) => (layer.bytes(), 2 * layer.hidden() * layer.width()),
-            Self::Relu { up, down } => {
-                let [up, down] = [up.size(), down.size()];
-                (up.0 + down.0, up.1 + down.1)
-            }
-        }
-    }
-
-    fn multiply(&self, workers: &Workers, x: &[f32], y: &mut [f32]) {
-        match self {
-            Self::Gelu(layer) => {
-                let tokens = x.len() / layer.width();
-                if tokens <= FEW_TOKENS {
-                    let kept = KeptGroups::all(tokens, layer.groups());
-                    layer.forward(workers.team(), y, x, &kept);
-                } else {
-                    layer.forward_many(y, x, None, workers.precision());
-                }
-            }
-            Self::Relu { up, down } => {
-                let tokens = y.len() / down.outputs();
-                let mut units = vec![0.0; tokens * up.outputs()];
-                up.multiply(workers, x, &mut units);
-                Activation::Relu.apply(&mut units, up.outputs());
-                down.multiply(workers, &units, y);
-            }
-        }
+fn multiply(workers: &Workers, layer: &FeedForward, x: &[f32], y: &mut [f32]) {
+    let tokens = x.len() / layer.width();
+    if tokens <= FEW_TOKENS {
+        let kept = KeptGroups::all(tokens, layer.groups());
+        layer.forward(workers.team(), y, x, &kept);
+    } else {
+        layer.forward_many(y, x, None, workers.precision());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The weights of a block, laid out for decoding.
 
+use kernels::activation::Activation;
 use kernels::decode::{Columns, FeedForward, Matrix};
-use kernels::{gelu, swiglu};
 use model::Site;
 
 use crate::experts::Experts;
@@ -36,41 +36,21 @@ pub(crate) enum AttentionOutput {
 pub(crate) enum FeedForwardLayers {
     /// Both layers in one kernel, which can leave out groups of hidden units.
     Fused(FeedForward),
-    /// One layer after the other: for masks on the hidden units that leave out nothing, for layers that set
-    /// small inputs to 0, for ReLU, whose zeros are such inputs, and for SwiGLU.
+    /// One layer after the other: for masks on the hidden units that leave out nothing, and for layers that
+    /// set small inputs to 0.
     Layers {
-        /// With SwiGLU, the gate and then the up projection.
         up: Linear,
         down: Linear,
         activation: Activation,
     },
+    /// SwiGLU, one layer after the other.
+    Swiglu {
+        /// Both in one matrix.
+        gate_and_up: Linear,
+        down: Linear,
+    },
     /// Experts, of which each token uses some.
     Experts(Experts),
-}
-
-/// What is applied to the hidden units between two layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
-    Gelu,
-    Relu,
-    SquaredRelu,
-    /// Multiplies one half of the values with the other, so that half as many are left.
-    Swiglu,
-}
-
-impl Activation {
-    /// Replaces the values that the up projection gave, `outputs` for each token, by hidden units.
-    pub(crate) fn apply(self, units: &mut Vec<f32>, outputs: usize) {
-        match self {
-            Self::Swiglu => *units = swiglu::forward(units, outputs / 2),
-            Self::Gelu => *units = gelu::forward(units),
-            Self::Relu => units.iter_mut().for_each(|unit| *unit = unit.max(0.0)),
-            Self::SquaredRelu => units.iter_mut().for_each(|unit| {
-                let positive = unit.max(0.0);
-                *unit = positive * positive;
-            }),
-        }
-    }
 }
 
 impl Block {

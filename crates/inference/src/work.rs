@@ -85,14 +85,18 @@ impl Engine {
                     let read = 1.0 - (1.0 - used).powi(together as i32);
                     let (bytes, count) = matrix(experts.router());
                     weights(bytes, count, 1.0, 1.0);
-                    for expert in experts.layers() {
-                        let (bytes, count) = expert.size();
-                        weights(bytes, count, read, used);
+                    for layer in experts.layers() {
+                        let count = 2 * layer.hidden() * layer.width();
+                        weights(layer.bytes(), count, read, used);
                     }
-                    if let Some(expert) = experts.shared() {
-                        let (bytes, count) = expert.size();
-                        weights(bytes, count, 1.0, 1.0);
+                    if let Some(layer) = experts.shared() {
+                        let count = 2 * layer.hidden() * layer.width();
+                        weights(layer.bytes(), count, 1.0, 1.0);
                     }
+                }
+                FeedForwardLayers::Swiglu { gate_and_up, down } => {
+                    linear(gate_and_up, &mut weights);
+                    linear(down, &mut weights);
                 }
                 // The number of zero units is not known beforehand.
                 FeedForwardLayers::Layers { up, down, .. } => {

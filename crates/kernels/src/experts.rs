@@ -5,15 +5,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::expert_units::add_to_positive;
+use crate::activation::Activation;
 use crate::linear::{self, weight_gradient};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
 use crate::scratch::{Scratch, scratch};
 use crate::tiling::tile_rows;
 use crate::uninitialized::{Uninit, from_chunks};
-
-pub use crate::expert_units::Activation;
+use crate::unit_sum::UnitSum;
 
 /// How experts are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +21,25 @@ pub struct Settings {
     pub activation: Activation,
     /// The precision that operands of products are rounded to.
     pub precision: Precision,
+}
+
+/// The number of values beside the output of a token. Where many units are 0, they are the sum of the units of the
+/// experts that the token uses, and the number of those units that are not 0; otherwise there are none.
+pub fn measures(activation: Activation) -> usize {
+    if activation.gives_zeros() { 2 } else { 0 }
+}
+
+/// Writes the measures behind the `width` values of each row of `output`, if there is room for them.
+fn measure(output: &mut [f32], width: usize, units: &[f32], hidden: usize) {
+    let units = units.chunks_exact(hidden);
+    let stride = output.len() / units.len().max(1);
+    if stride == width {
+        return;
+    }
+    for (output, units) in output.chunks_exact_mut(stride).zip(units) {
+        let UnitSum { sum, not_zero } = UnitSum::of(units);
+        output[width..].copy_from_slice(&[sum, not_zero as f32]);
+    }
 }
 
 /// The shape of a layer of experts.
@@ -252,7 +270,7 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
 }
 
 /// The output, `[tokens, width + measures]`: for each token `Σ gate · expert(x)` over the experts whose gate
-/// is not 0, and what the [activation measures](Activation::measures).
+/// is not 0, and what the [`measures`] beside it.
 ///
 /// - `gates`: `[tokens, experts]`
 ///
@@ -271,7 +289,7 @@ pub fn forward(
         precision,
     } = settings;
     let (width, hidden) = (shape.width, shape.hidden);
-    let stride = width + activation.measures();
+    let stride = width + measures(activation);
     let uses = Uses::new(gates, shape.experts);
     let up = uses.pack(precision, |expert| shape.up(weights, expert).transposed());
     let down = uses.pack(precision, |expert| shape.down(weights, expert).transposed());
@@ -290,7 +308,7 @@ pub fn forward(
             let left = View::new(&units, rows, hidden, hidden);
             multiply(output, stride, left, packed(&down, task), false);
             scale(output, &uses.gates[task.uses.clone()], width);
-            activation.measure(output, width, &units, hidden);
+            measure(output, width, &units, hidden);
         });
     uses.sum(&outputs, stride, shape.tokens)
 }
@@ -329,7 +347,7 @@ pub fn backward(
     settings: Settings,
 ) -> Gradients {
     shape.check(x, gates, weights);
-    let stride = shape.width + settings.activation.measures();
+    let stride = shape.width + measures(settings.activation);
     assert_eq!(gradient.len(), shape.tokens * stride, "gradient");
     let uses = Uses::new(gates, shape.experts);
     let uncombined = Uncombined::compute(&uses, gradient, x, weights, shape, settings);
@@ -362,7 +380,7 @@ impl Uncombined {
             precision,
         } = settings;
         let (width, hidden, count) = (shape.width, shape.hidden, uses.count());
-        let stride = width + activation.measures();
+        let stride = width + measures(activation);
         let up = uses.pack(precision, |expert| shape.up(weights, expert));
         let up_again = uses.pack(precision, |expert| shape.up(weights, expert).transposed());
         let down = uses.pack(precision, |expert| shape.down(weights, expert));
@@ -397,19 +415,23 @@ impl Uncombined {
                     multiply(dunits, hidden, left, packed(&down, task), false);
                     let mut ungated = scratch(rows * hidden);
                     ungated.copy_from_slice(dunits);
-                    activation.value_and_gradient(units, dunits, &before);
+                    if stride > width {
+                        // The gradient of the sum of a token's units has no gate.
+                        scale(dunits, gates, hidden);
+                        let tokens = &uses.tokens[task.uses.clone()];
+                        for (dunits, &token) in dunits.chunks_exact_mut(hidden).zip(tokens) {
+                            let of_sum = gradient[token * stride + width];
+                            dunits.iter_mut().for_each(|dunit| *dunit += of_sum);
+                        }
+                        activation.value_and_gradient(units, dunits, &before);
+                    } else {
+                        activation.value_and_gradient(units, dunits, &before);
+                        scale(dunits, gates, hidden);
+                    }
                     // dL/dgate = gradient · output = (gradient · down) · units.
                     let pairs = ungated.chunks_exact(hidden).zip(units.chunks_exact(hidden));
                     for (dgate, (ungated, units)) in dgate.iter_mut().zip(pairs) {
                         *dgate = dot(ungated, units);
-                    }
-                    scale(dunits, gates, hidden);
-                    if stride > width {
-                        let rows = dunits.chunks_exact_mut(hidden);
-                        let rows = rows.zip(units.chunks_exact(hidden));
-                        for ((dunits, units), &token) in rows.zip(&uses.tokens[task.uses.clone()]) {
-                            add_to_positive(dunits, units, gradient[token * stride + width]);
-                        }
                     }
                     scale(output_gradient, gates, width);
                     let left = View::new(dunits, rows, hidden, hidden);

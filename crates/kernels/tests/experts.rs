@@ -3,7 +3,8 @@
 mod common;
 
 use common::{TOLERANCE, assert_close, at_every_level, cases, exact, on_any_threads, values};
-use learned_dropout_kernels::experts::{self, Activation, Settings, Shape, Weights};
+use learned_dropout_kernels::activation::Activation;
+use learned_dropout_kernels::experts::{self, Settings, Shape, Weights};
 use learned_dropout_kernels::feed_forward;
 use learned_dropout_kernels::product::Precision;
 use learned_dropout_kernels::random::Philox;
@@ -56,6 +57,7 @@ impl Layer<'_> {
             let weights = feed_forward::Weights {
                 norm: None,
                 up: &self.weights.up[range.clone()],
+                activation: Activation::Gelu,
                 down: &self.weights.down[range],
             };
             let gate = |index: usize| self.gates[index / width * experts + expert];

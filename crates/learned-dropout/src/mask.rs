@@ -194,9 +194,14 @@ impl UnroundedMask {
 
     /// The factors of the groups of channels, with the gradient of the rounding and the dropout of kept values.
     fn multiplier(&self) -> Tensor<3> {
+        self.with_dropout(self.rounded())
+    }
+
+    /// Values of the shape of the mask after the dropout of kept values.
+    fn with_dropout(&self, values: Tensor<3>) -> Tensor<3> {
         let Place { purpose, layer } = self.site.dropout_place(self.layer);
         let rate = self.config.dropout;
-        dropout(self.rounded(), rate, &self.pass, purpose, layer)
+        dropout(values, rate, &self.pass, purpose, layer)
     }
 
     /// Whether this pass drops kept values.
@@ -424,6 +429,16 @@ impl Mask {
     /// The factors of the groups of channels, `[batch, time, values]`, with the gradient of the rounding.
     pub(crate) fn multiplier(&self) -> Tensor<3> {
         self.unrounded.multiplier()
+    }
+
+    /// 1 for the values that the mask keeps and its dropout does not drop, otherwise 0: `[batch, time, values]`,
+    /// without gradient.
+    pub(crate) fn kept_after_dropout(&self) -> Tensor<3> {
+        let kept = self.kept();
+        match self.unrounded.drops_kept() {
+            false => kept,
+            true => self.unrounded.with_dropout(kept).greater_elem(0.0).float(),
+        }
     }
 
     /// Masks the last `values · group` channels of `x`, `[batch, time, channels]`.

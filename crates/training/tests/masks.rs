@@ -277,7 +277,9 @@ fn a_model_that_does_not_fit_is_refused_before_anything_is_written() {
         assert!(found.contains(reason), "{}: {found}", path.display());
         assert!(!run.exists());
     };
-    refused(&place.run("nowhere"), &[], "neither a model folder");
+    refused(&place.run("nowhere"), &[], "there is no such folder");
+    let no_model = place.data().path();
+    refused(no_model, &[], "neither a model folder");
     refused(
         &dense,
         &["model.width=12"],

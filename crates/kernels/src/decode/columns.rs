@@ -8,6 +8,7 @@ use super::format::{Format, Rows, SourceRow};
 use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_rows};
 use super::lanes::Lanes;
 use super::sum_parts::sum_parts;
+use crate::group_product::scale_groups;
 use crate::grouped::sum_groups;
 use crate::kept_groups::KeptGroups;
 use crate::matrix::View;
@@ -77,8 +78,8 @@ impl Columns {
         assert_eq!(kept.groups(), self.inputs / self.group, "groups");
     }
 
-    /// `y = x · Wᵀ` over the groups of inputs that each token keeps. Overwrites `y`, `[tokens,
-    /// outputs]`.
+    /// `y = x · Wᵀ` over the groups of inputs that each token keeps, whose inputs are multiplied by
+    /// the factor of the token. Overwrites `y`, `[tokens, outputs]`.
     ///
     /// For few tokens. A group is read from memory once for all its tokens. The result depends on
     /// which tokens keep which groups, but not on the team.
@@ -136,6 +137,9 @@ impl Columns {
                     let start = token as usize * self.inputs + index * group;
                     values.copy_from_slice(&x[start..start + group]);
                 }
+                if let Some(factors) = kept.factors_of(index) {
+                    scale_groups(values, factors, group);
+                }
                 let mut weights = scratch(group * outputs);
                 for (place, weights) in weights.chunks_exact_mut(outputs).enumerate() {
                     self.rows.widen(index * group + place, 0, weights);
@@ -178,6 +182,7 @@ impl Work for Part<'_> {
                 rows: group,
                 stride,
             };
+            let mut factors = kept.factors_of(index);
             for tokens in kept.tokens_of(index).chunks(INPUTS) {
                 let mut outputs = [std::ptr::null_mut(); INPUTS];
                 for (place, &token) in tokens.iter().enumerate() {
@@ -185,7 +190,11 @@ impl Work for Part<'_> {
                     values[place * group..][..group].copy_from_slice(&x[start..start + group]);
                     outputs[place] = sums.wrapping_add(token as usize * stride);
                 }
-                let values = &values[..tokens.len() * group];
+                let values = &mut values[..tokens.len() * group];
+                if let Some(factors) = &mut factors {
+                    let ours = factors.split_off(..tokens.len()).unwrap_or_default();
+                    scale_groups(values, ours, group);
+                }
                 // SAFETY: the caller guarantees the instructions and the format; the block lies in
                 // the rows of the group; the outputs belong to different tokens and are as long as
                 // a row.

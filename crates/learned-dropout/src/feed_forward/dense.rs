@@ -3,12 +3,13 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::activated;
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::{EPSILON, LayerNorm};
 use crate::ops::{
-    Activation, MaskedSettings, NormSettings, Precision, gelu, masked_feed_forward,
-    norm_feed_forward, relu,
+    Activation, FeedForwardSettings, MaskedSettings, Precision, masked_feed_forward,
+    norm_feed_forward,
 };
 
 /// `down(gelu(up(norm(x))))`, or with ReLU where it is an expert.
@@ -32,7 +33,7 @@ impl Dense {
         }
     }
 
-    /// The same layer with another activation.
+    /// The same layer with another activation function.
     pub(crate) fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
     }
@@ -44,11 +45,7 @@ impl Dense {
 
     /// The hidden units, `[batch, time, hidden]`.
     pub(super) fn units(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
-        let before = self.up.forward_normalized(norm, input);
-        match self.activation {
-            Activation::Gelu => gelu(before),
-            Activation::Relu => relu(before),
-        }
+        activated(self.up.forward_normalized(norm, input), self.activation)
     }
 
     /// Applies the norm and the layer, with a mask on the hidden units that is computed before them.
@@ -60,6 +57,7 @@ impl Dense {
     ) -> Tensor<3> {
         let settings = MaskedSettings {
             epsilon: EPSILON,
+            activation: self.activation,
             kept_only: mask.kept_only(),
             precision: self.up.precision,
         };
@@ -70,14 +68,14 @@ impl Dense {
 
     /// Applies the norm and the layer to `[batch, time, width]`.
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
-        let is_cut = self.up.cut.is_active() || self.down.cut.is_active();
-        if is_cut || self.activation != Activation::Gelu {
+        if self.up.cut.is_active() || self.down.cut.is_active() {
             return self.down.forward(self.units(norm, input));
         }
         let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
         let gain = norm.weight.val();
-        let settings = NormSettings {
+        let settings = FeedForwardSettings {
             epsilon: EPSILON,
+            activation: self.activation,
             precision: self.up.precision,
         };
         norm_feed_forward(input, gain, weights, settings)

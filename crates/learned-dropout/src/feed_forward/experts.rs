@@ -59,7 +59,7 @@ impl Experts {
             precision: self.precision,
         };
         let output = gated_experts(x, gates, weights, settings);
-        if self.activation.measures() == 0 {
+        if !self.activation.gives_zeros() {
             return ExpertOutput {
                 output,
                 units: None,

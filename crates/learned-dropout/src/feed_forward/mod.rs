@@ -19,7 +19,7 @@ use crate::learned_dropout::LearnedDropout;
 use crate::mask::Mask;
 use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate};
 use crate::norm::LayerNorm;
-use crate::ops::Precision;
+use crate::ops::{Activation, Precision, gelu, relu};
 use model::pass::Purpose;
 use model::{MaskInput, Pass};
 
@@ -86,6 +86,18 @@ impl Kind {
     }
 }
 
+/// Hidden units from the up projection, `[batch, time, hidden]`.
+fn activated(before: Tensor<3>, activation: Activation) -> Tensor<3> {
+    match activation {
+        Activation::Gelu => gelu(before),
+        Activation::Relu => relu(before),
+        Activation::SquaredRelu => {
+            let units = relu(before);
+            units.clone() * units
+        }
+    }
+}
+
 impl FeedForward {
     /// The learned masks, in the order of the forward pass.
     pub(crate) fn masks(&self) -> impl Iterator<Item = &LearnedDropout> {
@@ -148,11 +160,11 @@ impl FeedForward {
             }
             (Some(module), Kind::Relu(layer)) => {
                 let mask = compute_mask(module, &mut input);
-                let (output, activity) = layer.masked(layer.units(norm, input), &mask);
+                let (output, activity) = layer.forward_masked(norm, input, &mask);
                 masks.push(mask);
                 (output, Some(activity))
             }
-            (Some(_), _) => unreachable!("experts have no masks on hidden units"),
+            (Some(_), _) => unreachable!("no masks on these hidden units"),
         };
         let output = match &self.learned_dropout {
             Some(module) => {

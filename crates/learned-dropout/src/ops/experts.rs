@@ -12,7 +12,7 @@ use super::tape::Tape;
 /// `Σ gate · down(activation(up(x)))` over the experts whose gate is not 0; the others are not computed, and
 /// the gradient of their gates is 0.
 ///
-/// With ReLU the result has two more channels: for each token the sum of the units of the experts that it
+/// With ReLU or its square the result has two more channels: for each token the sum of the units of the experts that it
 /// uses, without their gates, and the number of these units that are not 0, which has no gradient.
 ///
 /// # Shapes
@@ -71,11 +71,10 @@ pub mod plain {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Backend, TensorMetadata};
     use burn::tensor::Shape;
-    use kernels::experts::Activation;
+    use kernels::activation::Activation;
+    use kernels::experts::measures;
 
-    use crate::ops::activation::plain::{
-        exact_gelu, exact_gelu_backward, relu_units, relu_units_backward,
-    };
+    use crate::ops::activation::plain::{activated, activated_backward};
     use crate::ops::channels::plain::channels;
     use crate::ops::routing::plain::used;
     use crate::ops::tokens::by_token;
@@ -122,15 +121,12 @@ pub mod plain {
     ) -> FloatTensor<B> {
         let (shape, experts) = (x.shape(), up.shape()[0]);
         let before = B::float_matmul(for_each_expert::<B>(x, experts), B::float_transpose(up));
-        let units = match activation {
-            Activation::Gelu => exact_gelu::<B>(before),
-            Activation::Relu => relu_units::<B>(before),
-        };
+        let units = activated::<B>(before, activation);
         let outputs = B::float_matmul(units.clone(), B::float_transpose(down));
         let gate = by_expert::<B>(gates);
         let outputs = B::float_mul(outputs, gate.clone());
         let output = sum_over_experts::<B>(outputs, shape.clone());
-        if activation == Activation::Gelu {
+        if measures(activation) == 0 {
             return output;
         }
         let open = used::<B>(gate);
@@ -158,16 +154,13 @@ pub mod plain {
         let used = used::<B>(gates.clone());
         let x = for_each_expert::<B>(x, experts);
         // The gradient of the sum of units.
-        let of_sum = (activation == Activation::Relu).then(|| {
+        let of_sum = (measures(activation) > 0).then(|| {
             for_each_expert::<B>(channels::<B>(gradient.clone(), width..width + 1), experts)
         });
         let gradient = for_each_expert::<B>(channels::<B>(gradient, 0..width), experts);
         let gate = by_expert::<B>(gates);
         let before = B::float_matmul(x.clone(), B::float_transpose(up.clone()));
-        let units = match activation {
-            Activation::Gelu => exact_gelu::<B>(before.clone()),
-            Activation::Relu => relu_units::<B>(before.clone()),
-        };
+        let units = activated::<B>(before.clone(), activation);
         let dunits = B::float_matmul(gradient.clone(), down);
         // dL/dgate = gradient · output = (gradient · down) · units.
         let dgates = B::float_sum_dim(B::float_mul(dunits.clone(), units.clone()), 2);
@@ -175,13 +168,11 @@ pub mod plain {
         let dgates = B::float_transpose(B::float_reshape(dgates, Shape::new([experts, tokens])));
         let dgates = B::float_mul(B::float_reshape(dgates, gates_shape), used.clone());
         let dunits = B::float_mul(dunits, gate.clone());
-        let dbefore = match of_sum {
-            None => exact_gelu_backward::<B>(dunits, before),
-            Some(of_sum) => {
-                let of_sum = B::float_mul(of_sum, by_expert::<B>(used));
-                relu_units_backward::<B>(B::float_add(dunits, of_sum), units.clone())
-            }
+        let dunits = match of_sum {
+            None => dunits,
+            Some(of_sum) => B::float_add(dunits, B::float_mul(of_sum, by_expert::<B>(used))),
         };
+        let dbefore = activated_backward::<B>(dunits, before, activation);
         let gradient = B::float_mul(gradient, gate);
         let dx = B::float_matmul(dbefore.clone(), up);
         (
@@ -215,7 +206,7 @@ impl ExpertOps for Flex {
                 };
                 let output = kernels::experts::forward(&x, &gates, &weights, shape, settings);
                 let [batch, time, width] = x.dims();
-                let channels = width + settings.activation.measures();
+                let channels = width + kernels::experts::measures(settings.activation);
                 tensor(output, [batch, time, channels].into())
             }
             Err([x, gates, up, down]) => {

@@ -13,10 +13,7 @@ use crate::operation::Operation;
 pub fn gated_experts(draw: &mut Draw) {
     let (time, width, hidden) = (draw.size(1..60), draw.size(1..20), draw.size(1..30));
     let (count, used) = (draw.size(1..5), draw.share());
-    let activation = match draw.size(0..2) {
-        0 => Activation::Gelu,
-        _ => Activation::Relu,
-    };
+    let activation = Activation::ALL[draw.size(0..3)];
     let settings = ExpertSettings {
         activation,
         precision: Precision::F32,
@@ -58,6 +55,7 @@ pub fn gated_experts(draw: &mut Draw) {
                 let units = match activation {
                     Activation::Gelu => gelu_formula(before),
                     Activation::Relu => before.clamp_min(0.0),
+                    Activation::SquaredRelu => before.clamp_min(0.0).powi_scalar(2),
                 };
                 let gate = gates.clone().narrow(2, expert, 1);
                 // Gates of 0 stay 0.
@@ -69,9 +67,9 @@ pub fn gated_experts(draw: &mut Draw) {
                 measures = measures + Tensor::cat(both.to_vec(), 2);
                 sum = sum + units.matmul(weight(&down)) * gate * open;
             }
-            match activation {
-                Activation::Gelu => [sum.into_dispatch()],
-                Activation::Relu => [Tensor::cat(vec![sum, measures], 2).into_dispatch()],
+            match activation.gives_zeros() {
+                false => [sum.into_dispatch()],
+                true => [Tensor::cat(vec![sum, measures], 2).into_dispatch()],
             }
         },
     }

@@ -1,6 +1,6 @@
 //! The activation of the hidden units of experts.
 
-use kernels::experts::Activation;
+use kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 /// What experts apply to their up projection.

@@ -20,6 +20,7 @@ pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
 pub use swiglu::Swiglu;
 
+use kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Checks, LARGEST_DIMENSION};
@@ -97,6 +98,15 @@ impl FeedForwardConfig {
             Self::Relu(config) => config.hidden.as_ref(),
             Self::Swiglu(config) => config.hidden.as_ref(),
             Self::MixtureOfExperts(_) | Self::ReluRoutedExperts(_) => None,
+        }
+    }
+
+    /// The activation function of the hidden units; none with experts and with SwiGLU.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Self::Dense(_) => Some(Activation::Gelu),
+            Self::Relu(config) => Some(config.activation()),
+            Self::MixtureOfExperts(_) | Self::ReluRoutedExperts(_) | Self::Swiglu(_) => None,
         }
     }
 
