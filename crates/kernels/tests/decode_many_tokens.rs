@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_within, at_every_level, cases, on_any_threads, uniform_values};
+use common::{assert_within, at_every_level, cases, mask, on_any_threads, uniform_values};
 use learned_dropout_kernels::decode::{Columns, FeedForward, Format, Matrix};
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::product::Precision;
@@ -45,6 +45,33 @@ proptest! {
             matrix.row(outputs - 1, &mut row);
             let last = weight[(outputs - 1) * inputs..].iter();
             assert_eq!(row, last.map(|&weight| format.round(weight)).collect::<Vec<f32>>());
+        });
+    }
+
+    #[test]
+    fn matrices_with_groups_of_outputs(
+        tokens in 0usize..230, groups in 1usize..5, group in 1usize..70, rest in 0usize..230,
+        inputs in 1usize..70, kind in 0usize..6, format in prop::sample::select(&Format::ALL[..]),
+    ) {
+        let outputs = groups * group + rest;
+        let weight = uniform_values(outputs * inputs, 1, 1.0);
+        let x = uniform_values(tokens * inputs, 2, 1.0);
+        let mask = mask(tokens, groups, kind);
+        let kept = KeptGroups::new(&mask, tokens, groups);
+        at_every_level(|_| {
+            let matrix = Matrix::new(&weight, outputs, inputs, format);
+            let mut expected = vec![-7.0; tokens * outputs];
+            matrix.multiply_kept(&Team::new(1), &mut expected, &x, &kept, group);
+            let many = |precision| {
+                on_any_threads(|| {
+                    let mut y = vec![-7.0; tokens * outputs];
+                    matrix.multiply_many_kept(&mut y, &x, &kept, group, precision);
+                    y
+                })
+            };
+            // As above.
+            assert_near(&many(Precision::F32), &expected, 69.0 * 69.0 * 6e-8, "f32");
+            assert_near(&many(Precision::Bf16), &expected, 69.0 * 2.1 / 512.0, "bf16");
         });
     }
 
