@@ -11,13 +11,30 @@ use crate::grouped::{chunks, gather, sum_groups};
 use crate::kept_groups::KeptGroups;
 use crate::linear::Shape;
 use crate::matrix::View;
-use crate::product::{Packed, Precision, copy_transposed, multiply};
+use crate::product::{Engine, Packed, Precision, copy_transposed, multiply};
 use crate::scratch::{Scratch, scratch};
 use crate::shared::Shared;
 use crate::uninitialized::{initialized, uninitialized};
 
 /// The most outputs whose weights of a group one task differentiates.
 const OUTPUTS: usize = 128;
+
+/// Whether these kernels are faster than the dense ones, for groups of `group` inputs and the kept share
+/// of all pairs of tokens and groups.
+///
+/// The bounds are rounded down from measurements with AVX-512, at widths of 256 and 768, of the forward
+/// and the backward pass together. Small groups gather much for few products; dense products of pairs of
+/// bf16 values are faster.
+pub fn is_faster_than_dense(group: usize, share: f64, precision: Precision) -> bool {
+    let bound = match group {
+        32.. => 0.7,
+        16.. => 0.45,
+        8.. => 0.3,
+        _ => 0.1,
+    };
+    let takes_pairs = Engine::for_precision(precision).takes_pairs();
+    share <= if takes_pairs { 0.7 * bound } else { bound }
+}
 
 /// `y = x · weightᵀ` over the kept groups, `[tokens, outputs]`.
 ///

@@ -76,8 +76,8 @@ impl Buffers {
 
 impl Head<'_> {
     /// Writes the gradients of queries, keys and values of the head of all tokens; 0 for queries that do
-    /// not attend. Where the head has factors, writes the gradients of those of the queries that attend to
-    /// `dfactors`, in the order of the factors.
+    /// not attend. Where the head has factors, writes the gradients of those that are not 0 to `dfactors`,
+    /// in the order of the factors.
     ///
     /// Operands are packed long before they are multiplied where possible: the tile unit waits long for
     /// values that were written just before.
@@ -194,7 +194,8 @@ impl Head<'_> {
             };
             scale_columns(dscores, &factors);
             scale_columns(weights, &factors);
-            for (token, mean) in block.tokens().zip(means) {
+            let kept = block.tokens().zip(means).zip(factors);
+            for ((token, mean), _) in kept.filter(|(_, factor)| *factor != 0.0) {
                 // SAFETY: each head has its own factors, and this task is the only one of the head.
                 let place = unsafe { dfactors.slice(self.factor_place(token), 1) };
                 place[0] = mean;
