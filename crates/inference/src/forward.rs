@@ -276,15 +276,17 @@ impl Pass<'_> {
             }
             mask.apply(head_factors, attended, width);
         }
-        match (&block.attention_output, &kept) {
-            (AttentionOutput::ByHead(columns), Some(kept)) if tokens <= FEW_TOKENS => {
-                columns.multiply(engine.workers.team(), output, attended, kept);
+        match &block.attention_output {
+            AttentionOutput::Whole(layer) => layer.multiply(&engine.workers, attended, output),
+            AttentionOutput::ByHead(columns) => {
+                // A mask that is computed from the heads is known only now.
+                let kept = kept.unwrap_or_else(|| KeptGroups::new(head_factors, tokens, heads));
+                if tokens <= FEW_TOKENS {
+                    columns.multiply(engine.workers.team(), output, attended, &kept);
+                } else {
+                    columns.multiply_many(output, attended, &kept, engine.workers.precision());
+                }
             }
-            (AttentionOutput::ByHead(columns), Some(kept)) => {
-                columns.multiply_many(output, attended, kept, engine.workers.precision());
-            }
-            (AttentionOutput::ByHead(_), None) => unreachable!("built where heads are left out"),
-            (AttentionOutput::Whole(layer), _) => layer.multiply(&engine.workers, attended, output),
         }
         self.add_output(block.mask(Site::AttentionOutput));
     }
