@@ -69,14 +69,7 @@ pub fn forward(
     dropout: Option<Dropout>,
     precision: Precision,
 ) -> Vec<f32> {
-    let attention = Attention {
-        packed,
-        shape,
-        dropout,
-        precision,
-        factors: None,
-    };
-    attention.forward()
+    Attention::new(packed, shape, dropout, precision).forward()
 }
 
 /// [`forward()`] times a factor for each token and head, `factors` of `[batch, time, heads]`. The queries of
@@ -92,17 +85,8 @@ pub fn forward_masked(
     precision: Precision,
 ) -> Vec<f32> {
     let kept = KeptGroups::new(factors, shape.batch * shape.time, shape.heads);
-    let attention = Attention {
-        packed,
-        shape,
-        dropout,
-        precision,
-        factors: Some(Factors {
-            values: factors,
-            kept: &kept,
-        }),
-    };
-    attention.forward()
+    let attention = Attention::new(packed, shape, dropout, precision);
+    attention.masked(factors, &kept).forward()
 }
 
 /// The gradient of [`forward()`] with respect to `packed`, in its shape.
@@ -118,14 +102,7 @@ pub fn backward(
     dropout: Option<Dropout>,
     precision: Precision,
 ) -> Vec<f32> {
-    let attention = Attention {
-        packed,
-        shape,
-        dropout,
-        precision,
-        factors: None,
-    };
-    attention.backward(gradient, &mut [])
+    Attention::new(packed, shape, dropout, precision).backward(gradient, &mut [])
 }
 
 /// The gradients of [`forward_masked`] with respect to `packed` and to the factors. The gradient of a
@@ -144,21 +121,39 @@ pub fn backward_masked(
     precision: Precision,
 ) -> (Vec<f32>, Vec<f32>) {
     let kept = KeptGroups::new(factors, shape.batch * shape.time, shape.heads);
-    let attention = Attention {
-        packed,
-        shape,
-        dropout,
-        precision,
-        factors: Some(Factors {
-            values: factors,
-            kept: &kept,
-        }),
-    };
+    let attention = Attention::new(packed, shape, dropout, precision);
     let mut dfactors = vec![0.0; factors.len()];
-    (attention.backward(gradient, &mut dfactors), dfactors)
+    let dpacked = attention
+        .masked(factors, &kept)
+        .backward(gradient, &mut dfactors);
+    (dpacked, dfactors)
 }
 
 impl<'a> Attention<'a> {
+    /// Attention without factors.
+    fn new(
+        packed: &'a [f32],
+        shape: Shape,
+        dropout: Option<Dropout>,
+        precision: Precision,
+    ) -> Self {
+        Self {
+            packed,
+            shape,
+            dropout,
+            precision,
+            factors: None,
+        }
+    }
+
+    /// The attention times factors.
+    fn masked(self, values: &'a [f32], kept: &'a KeptGroups) -> Self {
+        Self {
+            factors: Some(Factors { values, kept }),
+            ..self
+        }
+    }
+
     fn forward(&self) -> Vec<f32> {
         self.shape.check(self.packed, None);
         let mut output = uninitialized(self.packed.len() / 3);
