@@ -4,9 +4,9 @@ use std::path::Path;
 
 use data::sources::Source;
 use data::{
-    DataError, DataFolder, EvaluationData, Split, TokenizerOrigin, Tokens, prepare_for_evaluation,
+    DataError, DataFolder, EvaluationData, Split, Tokenizer, Tokens, prepare_for_evaluation,
 };
-use model::model_folder::TOKENIZER_FILE;
+use model::TransformerConfig;
 use training::stored_model::StoredModel;
 
 use crate::arguments::{Common, EvalArguments, SplitName};
@@ -17,26 +17,38 @@ use crate::terminal::{Stages, print_message};
 
 /// What an evaluation reads.
 pub enum Evaluated {
-    /// A part of a data folder.
-    Part(Box<DataFolder>, Split),
+    /// A part of a data folder, and the tokenizer that made it.
+    Part {
+        folder: Box<DataFolder>,
+        split: Split,
+        tokenizer: Box<Tokenizer>,
+    },
     /// A text; its temporary files are removed when this is dropped.
     Text(Box<EvaluationData>),
 }
 
 impl Evaluated {
-    /// Finds what the arguments name, and prepares it if it is a text.
+    /// Finds what the arguments name, and prepares it if it is a text. The model's configuration is `config`.
     pub fn find(
         arguments: &EvalArguments,
         stored: &StoredModel,
+        config: &TransformerConfig,
         common: &Common,
     ) -> Result<Self, Failure> {
+        let part = |folder: DataFolder, split| -> Result<Self, Failure> {
+            Ok(Self::Part {
+                tokenizer: Box::new(stored.tokenizer_for(config, &folder)?),
+                folder: Box::new(folder),
+                split,
+            })
+        };
         let split = match arguments.split {
             Some(SplitName::Train) => Split::Train,
             Some(SplitName::Validation) | None => Split::Validation,
         };
         let Some(path) = &arguments.data else {
             return match stored.training_data()? {
-                Some(folder) => Ok(Self::Part(Box::new(folder), split)),
+                Some(folder) => part(folder, split),
                 None => Err(Failure::Usage(format!(
                     "{}: the model is not part of a run that names its training data; give --data",
                     arguments.model.display()
@@ -44,7 +56,7 @@ impl Evaluated {
             };
         };
         let Some(source) = text(path)? else {
-            return Ok(Self::Part(Box::new(DataFolder::open(path)?), split));
+            return part(DataFolder::open(path)?, split);
         };
         if arguments.split.is_some() {
             return Err(Failure::Usage(format!(
@@ -52,21 +64,29 @@ impl Evaluated {
                 path.display()
             )));
         }
-        prepare(path, source, stored, common).map(|text| Self::Text(Box::new(text)))
+        prepare(path, source, (stored, config), common).map(|text| Self::Text(Box::new(text)))
     }
 
     /// The data folder.
     pub fn folder(&self) -> &DataFolder {
         match self {
-            Self::Part(folder, _) => folder,
+            Self::Part { folder, .. } => folder,
             Self::Text(text) => text.folder(),
+        }
+    }
+
+    /// The tokenizer that made the tokens: the model's.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        match self {
+            Self::Part { tokenizer, .. } => tokenizer,
+            Self::Text(text) => text.tokenizer(),
         }
     }
 
     /// The tokens to predict.
     pub fn tokens(&self) -> &Tokens {
         match self {
-            Self::Part(folder, split) => folder.split(*split),
+            Self::Part { folder, split, .. } => folder.split(*split),
             Self::Text(text) => text.folder().split(Split::Validation),
         }
     }
@@ -74,7 +94,7 @@ impl Evaluated {
     /// The data folder whose training part says what inputs are small: its own, or that of the model's run.
     pub fn calibration(&self, stored: &StoredModel) -> Result<Option<DataFolder>, Failure> {
         match self {
-            Self::Part(folder, _) if !folder.split(Split::Train).is_empty() => Ok(None),
+            Self::Part { folder, .. } if !folder.split(Split::Train).is_empty() => Ok(None),
             // A text, or a folder for evaluations only.
             _ => stored.training_data()?.map(Some).ok_or_else(|| {
                 Failure::Usage(
@@ -103,18 +123,25 @@ fn text(path: &Path) -> Result<Option<Source>, Failure> {
 fn prepare(
     path: &Path,
     source: Source,
-    stored: &StoredModel,
+    (stored, config): (&StoredModel, &TransformerConfig),
     common: &Common,
 ) -> Result<EvaluationData, Failure> {
-    stored.required_tokenizer()?;
+    let tokenizer = stored.required_tokenizer()?;
+    if tokenizer.vocabulary() > config.vocabulary {
+        return Err(Failure::work(format!(
+            "{}: the tokenizer in this folder has {} tokens, the model knows {}; put the model's own \
+             `tokenizer.json` there",
+            stored.folder().display(),
+            tokenizer.vocabulary(),
+            config.vocabulary
+        )));
+    }
     stop::give_up_on_signals()?;
-    let tokenizer = TokenizerOrigin::File(stored.folder().join(TOKENIZER_FILE));
     let stages = Stages::new(common.quiet);
     let text = prepare_for_evaluation(vec![source], tokenizer, common.threads(), &stages)?;
-    if !common.quiet {
-        for line in left_out_lines(&text.prepared().left_out) {
-            print_message(&line);
-        }
+    // The text is another one than was named, so --quiet does not hide it.
+    for line in left_out_lines(&text.prepared().left_out) {
+        print_message(&line);
     }
     let tokens = text.folder().split(Split::Validation).len();
     if tokens < 2 {

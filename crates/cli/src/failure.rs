@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::exit_status;
+
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -11,6 +13,8 @@ pub enum Failure {
     Usage(String),
     /// The work failed.
     Work(Box<dyn Error + Send + Sync>),
+    /// The machine's storage failed in a run of an experiment.
+    Storage(Box<dyn Error + Send + Sync>),
     /// The reader of standard output closed it.
     OutputClosed,
     /// A signal ended the work before its end; what was done is saved. The value is the exit status.
@@ -23,12 +27,23 @@ impl Failure {
         Self::Work(message.into().into())
     }
 
-    /// The exit status: 2 for usage, that of a signal, 1 for everything else.
-    pub fn exit_code(&self) -> u8 {
+    /// The exit status of the program.
+    pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
-            Self::Work(_) | Self::OutputClosed => 1,
+            Self::Usage(_) => exit_status::CANNOT_WORK,
+            Self::Work(error) => exit_status::of(&**error),
+            Self::Storage(_) => exit_status::MACHINE_FAILED,
+            // The reader, for example `head`, needs no more output: that is not a failure.
+            Self::OutputClosed => exit_status::DONE,
             Self::Stopped(status) => *status,
+        }
+    }
+
+    /// The failure of an experiment's run, which tells the experiment whether the machine's storage failed.
+    pub fn of_run(self) -> Self {
+        match self {
+            Self::Work(error) if exit_status::is_of_storage(&*error) => Self::Storage(error),
+            other => other,
         }
     }
 
@@ -62,7 +77,7 @@ impl fmt::Display for Failure {
             Self::Usage(message) => formatter.write_str(message),
             Self::Stopped(_) => formatter.write_str("stopped by a signal"),
             Self::OutputClosed => formatter.write_str("standard output was closed"),
-            Self::Work(error) => {
+            Self::Work(error) | Self::Storage(error) => {
                 let mut printed = error.to_string();
                 formatter.write_str(&printed)?;
                 let mut source = error.source();

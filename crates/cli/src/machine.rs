@@ -46,6 +46,7 @@ pub fn environment(common: &Common) -> EnvironmentMetrics {
         processor: processor(),
         device: common.device.to_string(),
         threads: common.threads(),
+        data: None,
         time: None,
     }
 }

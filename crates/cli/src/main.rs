@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod engine;
 mod evaluation_data;
+mod exit_status;
 mod failure;
 mod machine;
 mod quickstart;
@@ -28,16 +29,13 @@ fn main() -> ExitCode {
     kernels::memory::pool_freed_memory();
     let arguments = Arguments::parse();
     terminal::start_logging(arguments.common.verbose, arguments.common.quiet);
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        // The reader, for example `head`, needs no more output: that is not a failure.
-        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Err(Failure::Stopped(status)) => ExitCode::from(status),
-        Err(failure) => {
-            print_message(&printable(&format!("error: {failure}")));
-            ExitCode::from(failure.exit_code())
-        }
+    let Err(failure) = run(arguments) else {
+        return ExitCode::from(exit_status::DONE);
+    };
+    if !matches!(failure, Failure::OutputClosed | Failure::Stopped(_)) {
+        print_message(&printable(&format!("error: {failure}")));
     }
+    ExitCode::from(failure.exit_status())
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -34,8 +34,9 @@ pub fn width() -> Option<usize> {
     is_terminal.then(|| told().unwrap_or(USUAL_WIDTH))
 }
 
-/// Lays a table out in so many characters. Where they are too few, it cuts long names, and then leaves the last
-/// columns out, which are the least important ones. The first column and the one after it always stay.
+/// Lays a table out in so many characters. Where they are too few, it cuts long names, and then leaves columns
+/// out: the last ones, which are the least important ones, and the [most needed](DataTable::most_needed) only
+/// after the others. The first column and one more always stay.
 pub fn fit(table: &DataTable, width: usize) -> Fitted {
     let texts: Vec<Vec<String>> = table
         .rows
@@ -51,49 +52,66 @@ pub fn fit(table: &DataTable, width: usize) -> Fitted {
         })
         .collect();
     let columns = table.headings.len();
-    let mut widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let cells = texts.iter().map(|row| measure_text_width(&row[column]));
-            heading_width(&table.headings[column], cells.max().unwrap_or(0))
-        })
-        .collect();
-    let fewest = columns.min(2);
+    let column_width = |column: usize| {
+        let cells = texts.iter().map(|row| measure_text_width(&row[column]));
+        heading_width(&table.headings[column], cells.max().unwrap_or(0))
+    };
+    let all_widths: Vec<usize> = (0..columns).map(column_width).collect();
+    let mut shown = by_need(table);
     let needed = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().max(1) - GAP;
-    let (mut shown, mut name) = (fewest, 0);
-    for count in (fewest..=columns).rev() {
-        let others = needed(&widths[..count]) - widths.first().unwrap_or(&0);
-        name = width.saturating_sub(others);
-        shown = count;
-        if name >= SHORTEST_NAME.min(widths.first().copied().unwrap_or(0)) {
-            break;
-        }
+    let widths_of = |shown: &[usize]| shown.iter().map(|&at| all_widths[at]).collect::<Vec<_>>();
+    let mut widths = widths_of(&shown);
+    let longest_name = widths.first().copied().unwrap_or(0);
+    let room_for_names = |widths: &[usize]| width.saturating_sub(needed(widths) - longest_name);
+    while shown.len() > 2 && room_for_names(&widths) < SHORTEST_NAME.min(longest_name) {
+        shown.pop();
+        widths.pop();
     }
+    let name = room_for_names(&widths);
+    shown.sort_unstable();
+    let mut widths = widths_of(&shown);
     if let Some(first) = widths.first_mut() {
         *first = (*first).min(name.max(4));
     }
-    widths.truncate(shown);
-    let numbers: Vec<bool> = (0..shown)
-        .map(|column| table.rows.iter().all(|row| row[column].is_number()))
-        .collect();
-    let mut text = headings(table, &widths, &numbers);
+    let is_number = |&column: &usize| table.rows.iter().all(|row| row[column].is_number());
+    let numbers: Vec<bool> = shown.iter().map(is_number).collect();
+    let shown_headings = shown.iter().map(|&at| table.headings[at].as_str());
+    let mut text = headings(shown_headings, &widths, &numbers);
     text += &("─".repeat(needed(&widths)) + "\n");
     for row in &texts {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(text, width)| cut(text, *width));
-        text += &line(cells, &widths, &numbers);
+        let cells = shown.iter().map(|&at| &row[at]).zip(&widths);
+        text += &line(
+            cells.map(|(text, width)| cut(text, *width)),
+            &widths,
+            &numbers,
+        );
     }
     Fitted {
         text,
-        left_out: columns - shown,
+        left_out: columns - shown.len(),
     }
 }
 
-fn headings(table: &DataTable, widths: &[usize], numbers: &[bool]) -> String {
-    let wrapped: Vec<Vec<String>> = table
-        .headings
-        .iter()
+/// The columns in the order in which they are needed: the first, the most needed ones, and the others from left
+/// to right.
+fn by_need(table: &DataTable) -> Vec<usize> {
+    let place = |key: &String| table.keys.iter().position(|of| of == key);
+    let mut order: Vec<usize> = (0..table.headings.len().min(1)).collect();
+    let needed = table.most_needed.iter().filter_map(place);
+    for column in needed.chain(1..table.headings.len()) {
+        if !order.contains(&column) {
+            order.push(column);
+        }
+    }
+    order
+}
+
+fn headings<'a>(
+    headings: impl Iterator<Item = &'a str>,
+    widths: &[usize],
+    numbers: &[bool],
+) -> String {
+    let wrapped: Vec<Vec<String>> = headings
         .zip(widths)
         .map(|(heading, width)| {
             let lines = wrap(&one_line(heading), *width).into_iter();
@@ -253,6 +271,29 @@ learned dropo…       3.125
         for width in 16..100 {
             assert!(longest(width) <= Some(width), "{width}");
         }
+    }
+
+    /// The columns are 31, 10, 6 and 9 wide. Names of 16 and the last two take 16 + 2 + 6 + 2 + 9 = 35.
+    #[test]
+    fn the_most_needed_columns_go_last() {
+        let table = DataTable {
+            most_needed: vec!["flops".into(), "kept".into()],
+            ..table()
+        };
+        let shown = |width| {
+            let text = fit(&table, width).text;
+            ["loss", "Kept", "token"].map(|heading| text.contains(heading))
+        };
+        assert_eq!(shown(47), [true, true, true]);
+        assert_eq!(shown(46), [false, true, true]);
+        assert_eq!(shown(35), [false, true, true]);
+        assert_eq!(shown(34), [false, false, true]);
+        assert_eq!(shown(16), [false, false, true]);
+        assert_eq!(
+            fit(&table, 80).text,
+            fit(&self::table(), 80).text,
+            "their places stay"
+        );
     }
 
     #[test]

@@ -406,7 +406,7 @@ fn a_folder_for_evaluations_only_is_answered_as_one() {
     };
     let (code, message) = failure(folder, &as_words(&with_set("ev")));
     assert_eq!(code, 1);
-    let expected = "train.evaluate.sets.other: ev is not a data folder: `train.bin` is missing; make one with \
+    let expected = "train.evaluate.sets.other: ev: there is no such folder; make one with \
                     `ldrop data prepare --validation-source FILE --tokenizer data-byte --out ev`";
     assert!(message.contains(expected), "{message}");
     let (_, of_text) = failure(folder, &as_words(&with_set("other.txt")));

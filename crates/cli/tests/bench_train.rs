@@ -19,7 +19,7 @@ fn steps_are_timed_without_data() {
     let bench = ["bench", "train", "--config", "tiny.toml"];
     let (code, message) = failure(folder, &bench);
     assert!(
-        code == 1 && message.contains("model.vocabulary"),
+        code == 2 && message.contains("model.vocabulary"),
         "{message}"
     );
 

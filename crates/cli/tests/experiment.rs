@@ -8,7 +8,9 @@ use std::process::Child;
 
 use kernels::random::Philox;
 use serde_json::Value;
-use support::{failure, last_step, ldrop, run, send, start, terminate, wait_until};
+use support::{
+    failure, json_lines, last_step, ldrop, prepare_study, run, send, start, terminate, wait_until,
+};
 
 const KILLS: u64 = 8;
 
@@ -28,20 +30,6 @@ published = { validation = 3.25 }
 name = "baseline"
 unset = ["model.learned_dropout"]
 "#;
-
-fn prepare(folder: &Path, study: &str) {
-    std::fs::write(folder.join("text.txt"), support::text()).expect("written");
-    std::fs::write(folder.join("tiny.toml"), support::TINY).expect("written");
-    std::fs::write(folder.join("study.toml"), study).expect("written");
-}
-
-/// The lines of JSON that an experiment prints.
-fn lines(output: &[u8]) -> Vec<Value> {
-    let text = String::from_utf8_lossy(output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
 
 /// The metrics of a run without the values that depend on the clock, and without those that depend
 /// on where the run was interrupted: the first step after a resume has no earlier masks to compare
@@ -93,7 +81,7 @@ const RUNS: [&str; 4] = [
 fn a_signal_while_the_text_is_prepared_leaves_none_of_it() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
-    prepare(folder, STUDY);
+    prepare_study(folder, STUDY);
     // Nobody writes into this pipe, so the experiment waits for its text.
     let text = folder.join("text.txt");
     std::fs::remove_file(&text).expect("removed");
@@ -114,7 +102,7 @@ fn a_signal_while_the_text_is_prepared_leaves_none_of_it() {
 fn arms_and_seeds_become_a_report() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
-    prepare(folder, STUDY);
+    prepare_study(folder, STUDY);
     let command = [
         "experiment",
         "study.toml",
@@ -124,7 +112,7 @@ fn arms_and_seeds_become_a_report() {
         "2",
         "--json",
     ];
-    let mut ended = lines(&run(folder, &command).stdout);
+    let mut ended = json_lines(&run(folder, &command).stdout);
     assert_eq!(ended.len(), 4);
     for of in &ended {
         assert_eq!(
@@ -155,7 +143,7 @@ fn arms_and_seeds_become_a_report() {
         std::fs::read(folder.join("out/runs").join(run).join("metrics.jsonl")).expect("metrics")
     });
     let order = |of: &Value| of["run"].as_str().expect("a path").to_string();
-    let mut again = lines(&run(folder, &command).stdout);
+    let mut again = json_lines(&run(folder, &command).stdout);
     ended.sort_by_key(order);
     again.sort_by_key(order);
     assert_eq!(again, ended);
@@ -190,19 +178,19 @@ fn changes_are_refused(folder: &Path) {
     write(&STUDY.replace("train.steps = 30", "train.steps = 40"));
     let (code, message) = failure(folder, &command);
     assert!(
-        code == 1 && message.contains("train.steps was 30, is 40"),
+        code == 2 && message.contains("train.steps was 30, is 40"),
         "{message}"
     );
     assert!(message.contains("out/runs/baseline/seed-2"), "{message}");
     write(&STUDY.replace("\"byte\"", "\"char\""));
     let (code, message) = failure(folder, &command);
     assert!(
-        code == 1 && message.contains("prepared in another way"),
+        code == 2 && message.contains("prepared in another way"),
         "{message}"
     );
     // An arm may be added: only that one is trained.
     write(&(STUDY.to_string() + "[[arm]]\nname = 'more'\nset.model.dropout = 0.1\n"));
-    let ended = lines(&run(folder, &[&command[..], &["--json"]].concat()).stdout);
+    let ended = json_lines(&run(folder, &[&command[..], &["--json"]].concat()).stdout);
     assert_eq!(ended.len(), 6);
     let (code, message) = failure(folder, &["report", "out", "--out", "report.pdf"]);
     assert!(
@@ -226,7 +214,7 @@ fn changes_are_refused(folder: &Path) {
     );
     let (code, message) = failure(folder, &["experiment", "tiny.toml", "--out", "other"]);
     assert!(
-        code == 1 && message.contains("line 2: unknown key `seed`"),
+        code == 2 && message.contains("line 2: unknown key `seed`"),
         "{message}"
     );
     assert!(!folder.join("other").exists());
@@ -250,7 +238,7 @@ max_tokens = 64
 max_tokens = 50
 "#;
     let study = STUDY.replace("train.steps = 30", "train.steps = 4");
-    prepare(folder, &(study.clone() + measured));
+    prepare_study(folder, &(study.clone() + measured));
     let command = ["experiment", "study.toml", "--out", "out"];
     run(folder, &command);
     let kinds = |run: &str| -> Vec<String> {
@@ -323,7 +311,7 @@ fn a_failed_arm_does_not_stop_the_others() {
     let study = STUDY
         .replace("[1, 2]", "[1]")
         .replacen("[[arm]]", &format!("{wild}[[arm]]"), 1);
-    prepare(folder, &study);
+    prepare_study(folder, &study);
     let command = ["experiment", "study.toml", "--out", "out", "--json"];
     let output = ldrop(folder, &command)
         .output()
@@ -334,7 +322,7 @@ fn a_failed_arm_does_not_stop_the_others() {
         errors.contains("1 of 3 runs failed") && errors.contains("not a finite number"),
         "{errors}"
     );
-    let states: Vec<Value> = lines(&output.stdout)
+    let states: Vec<Value> = json_lines(&output.stdout)
         .iter()
         .map(|of| of["state"].clone())
         .collect();
@@ -345,11 +333,55 @@ fn a_failed_arm_does_not_stop_the_others() {
     let output = ldrop(folder, &command)
         .output()
         .expect("the program starts");
-    let states: Vec<Value> = lines(&output.stdout)
+    let states: Vec<Value> = json_lines(&output.stdout)
         .iter()
         .map(|of| of["state"].clone())
         .collect();
     assert_eq!(states, ["finished", "finished", "failed"]);
+}
+
+/// What of the text is left out is told as `ldrop data prepare` tells it.
+#[test]
+fn text_that_is_left_out_is_told() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare_study(
+        folder,
+        &STUDY.replace("train.steps = 30", "train.steps = 1"),
+    );
+    let (texts, named) = (folder.join("texts"), "sources = [\"texts\"]");
+    std::fs::create_dir(&texts).expect("made");
+    std::fs::rename(folder.join("text.txt"), texts.join("text.txt")).expect("moved");
+    std::fs::write(texts.join("empty.txt"), "").expect("written");
+    let study = std::fs::read_to_string(folder.join("study.toml")).expect("read");
+    let study = study.replace("sources = [\"text.txt\"]", named);
+    std::fs::write(folder.join("study.toml"), study).expect("written");
+    let told = |command: &[&str]| {
+        let output = run(folder, command);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).expect("text");
+        let lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with("left out"));
+        lines.take(2).map(str::to_string).collect::<Vec<_>>()
+    };
+    let prepared = told(&[
+        "data",
+        "prepare",
+        "texts",
+        "--tokenizer",
+        "byte",
+        "--out",
+        "data",
+    ]);
+    assert!(
+        prepared[0].starts_with("left out: 1 ") && prepared[1].contains("empty.txt"),
+        "{prepared:?}"
+    );
+    assert_eq!(
+        told(&["experiment", "study.toml", "--out", "out"]),
+        prepared
+    );
 }
 
 fn start_experiment(folder: &Path) -> Child {
@@ -366,7 +398,7 @@ fn steps_done(folder: &Path, out: &str) -> u64 {
 fn killed_again_and_again_it_ends_with_the_same_report() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
-    prepare(folder, STUDY);
+    prepare_study(folder, STUDY);
     run(folder, &["experiment", "study.toml", "--out", "whole"]);
     let all = steps_done(folder, "whole");
     assert_eq!(all, 120);
@@ -405,7 +437,7 @@ fn terminated_it_saves_and_goes_on() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     // So many steps that it is surely not done when it is stopped.
-    prepare(
+    prepare_study(
         folder,
         &STUDY.replace("train.steps = 30", "train.steps = 20000"),
     );
@@ -428,6 +460,50 @@ fn terminated_it_saves_and_goes_on() {
     assert!(page.contains("4 runs are not done yet"));
 }
 
+/// The set is the experiment's own data, so the losses on it are the validation losses. The CSV has their means.
+#[test]
+fn losses_on_further_sets_are_told_to_programs() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let settings = "train.steps = 4\ntrain.evaluate.sets = { same = 'out/data' }";
+    prepare_study(folder, &STUDY.replace("train.steps = 30", settings));
+    let command = ["experiment", "study.toml", "--out", "out", "--json"];
+    let ended = json_lines(&run(folder, &command).stdout);
+    assert_eq!(ended.len(), 4);
+    for of in &ended {
+        assert!(of["validation_loss"].is_number());
+        assert_eq!(of["sets"]["same"], of["validation_loss"], "{of}");
+    }
+    let csv = run(folder, &["report", "out", "--format", "csv"]).stdout;
+    let csv = String::from_utf8(csv).expect("text");
+    let table: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |key: &str| {
+        let place = table[0].iter().position(|name| *name == key);
+        let place = place.unwrap_or_else(|| panic!("{key}: {csv}"));
+        [table[1][place], table[2][place]]
+    };
+    assert_eq!(column("sets.same"), column("validation_loss"));
+    assert_eq!(column("sets.same_count"), ["2", "2"]);
+    // The runs record what they read, so that reports know that they can be compared.
+    let recorded = |run: &str| {
+        let metrics = folder.join("out/runs").join(run).join("metrics.jsonl");
+        let metrics = std::fs::read_to_string(metrics).expect("metrics");
+        let mut lines = metrics.lines();
+        let mut environment: Value = lines
+            .find_map(|line| {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                (line["kind"] == "environment").then_some(line)
+            })
+            .expect("an environment");
+        environment["data"].take()
+    };
+    let data = recorded("learned/seed-1");
+    assert_eq!(data["sets"]["same"], data["validation"]);
+    assert_ne!(data["train"], data["validation"]);
+    assert!(data["validation"]["tokens"].as_u64() > Some(0));
+    assert_eq!(recorded("baseline/seed-2"), data);
+}
+
 /// Evaluations after steps 5 and 10, of which the second is not better by enough.
 #[test]
 fn runs_that_end_early_are_finished() {
@@ -435,9 +511,9 @@ fn runs_that_end_early_are_finished() {
     let folder = place.path();
     let stop = "train.steps = 30\ntrain.stop = { patience = 1, threshold = 100.0 }\n\
                 train.schedule.warmup = 40";
-    prepare(folder, &STUDY.replace("train.steps = 30", stop));
+    prepare_study(folder, &STUDY.replace("train.steps = 30", stop));
     let command = ["experiment", "study.toml", "--out", "out", "--json"];
-    let ended = lines(&run(folder, &command).stdout);
+    let ended = json_lines(&run(folder, &command).stdout);
     assert_eq!(ended.len(), 4);
     for of in &ended {
         assert_eq!(
@@ -451,7 +527,7 @@ fn runs_that_end_early_are_finished() {
         RUNS.map(|run| std::fs::read_to_string(file(run)).expect("metrics"))
     };
     let before = metrics();
-    assert_eq!(lines(&run(folder, &command).stdout), ended);
+    assert_eq!(json_lines(&run(folder, &command).stdout), ended);
     assert_eq!(metrics(), before);
     let page = std::fs::read_to_string(folder.join("out/report.html")).expect("a report");
     let early = "Learned dropout, seed 2: stopped early at step 10: no validation loss lower by more \

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{failure, last_step, ldrop, run, start, wait_until};
+use support::{failure, json_lines, last_step, ldrop, prepare_study, run, start, wait_until};
 
 const KILLS: u64 = 6;
 
@@ -38,19 +38,6 @@ unset = ["model.learned_dropout"]
 sweep = false
 "#;
 
-fn prepare(folder: &Path, study: &str) {
-    std::fs::write(folder.join("text.txt"), support::text()).expect("written");
-    std::fs::write(folder.join("tiny.toml"), support::TINY).expect("written");
-    std::fs::write(folder.join("study.toml"), study).expect("written");
-}
-
-fn lines(output: &[u8]) -> Vec<Value> {
-    let text = String::from_utf8_lossy(output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
-
 fn record(folder: &Path, out: &str) -> Value {
     let text = std::fs::read(folder.join(out).join("search.json")).expect("a record");
     serde_json::from_slice(&text).expect("JSON")
@@ -72,8 +59,9 @@ const COMMAND: [&str; 4] = ["experiment", "study.toml", "--out", "out"];
 fn the_best_settings_are_trained_in_full() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
-    prepare(folder, STUDY);
-    let ended = lines(&run(folder, &[&COMMAND[..], &["--json", "--jobs", "2"]].concat()).stdout);
+    prepare_study(folder, STUDY);
+    let ended =
+        json_lines(&run(folder, &[&COMMAND[..], &["--json", "--jobs", "2"]].concat()).stdout);
     let (search, full): (Vec<&Value>, Vec<&Value>) =
         ended.iter().partition(|of| of["phase"] == "search");
     // Three settings of one arm and two times two of the other; three arms with two seeds.
@@ -180,7 +168,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
             .expect("a log")
     };
     let tried = failed_log();
-    let again = lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
+    let again = json_lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
     let sorted = |lines: &[Value]| {
         let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
         lines.sort();
@@ -195,7 +183,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
     write(&STUDY.replace("steps = 12", "steps = 13"));
     let (code, message) = failure(folder, &COMMAND);
     assert!(
-        code == 1 && message.contains("train.steps was 12, is 13"),
+        code == 2 && message.contains("train.steps was 12, is 13"),
         "{message}"
     );
     assert!(
@@ -206,7 +194,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
 
     // A further value is one further run; it does not win.
     write(&STUDY.replace("[1e-4, 1e-2, 1e30]", "[1e-9, 0.0001, 1e-2, 1e30]"));
-    let more = lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
+    let more = json_lines(&run(folder, &[&COMMAND[..], &["--json"]].concat()).stdout);
     assert_eq!(more.len(), ended.len() + 1);
     let new = |of: &&Value| of["setting"] == 4 && of["arm"] == "learned";
     assert_eq!(more.iter().filter(new).count(), 1);
@@ -221,7 +209,7 @@ fn done_again_and_changed(folder: &Path, ended: &[Value]) {
     write(&STUDY.replace("[1e-4, 1e-2, 1e30]", "[1e-4, 1e30]"));
     let (code, message) = failure(folder, &COMMAND);
     let expected = "train.optimizer.learning_rate was 0.01, is 0.0001";
-    assert!(code == 1 && message.contains(expected), "{message}");
+    assert!(code == 2 && message.contains(expected), "{message}");
 }
 
 #[test]
@@ -229,7 +217,7 @@ fn an_arm_whose_settings_all_fail_has_no_full_runs() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     let study = STUDY.replace("[1e-4, 1e-2, 1e30]", "[1e29, 1e30]");
-    prepare(folder, &study.replace("seeds = [1, 2]", "seeds = [1]"));
+    prepare_study(folder, &study.replace("seeds = [1, 2]", "seeds = [1]"));
     let output = ldrop(folder, &COMMAND)
         .output()
         .expect("the program starts");
@@ -270,7 +258,7 @@ set.'train.optimizer.learning_rate' = [1e-2]
 [[arm]]
 name = 'learned'
 ";
-    prepare(folder, study);
+    prepare_study(folder, study);
     for (signal, message) in [("TERM", "was told to stop"), ("KILL", "signal: 9")] {
         let search = folder.join("out/search/learned/001-seed-1");
         let before = last_step(&search);
@@ -306,6 +294,76 @@ name = 'learned'
     assert_eq!(last_step(&folder.join("out/runs/learned/seed-1")), 10);
 }
 
+#[test]
+fn data_that_does_not_fit_one_arm_is_told_before_the_search() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let sets = "[[arm]]\nname = 'sets'\nsweep = false\nset.train.evaluate.sets.news = 'nowhere'\n";
+    prepare_study(folder, &format!("{STUDY}{sets}"));
+    let (code, message) = failure(folder, &COMMAND);
+    assert!(
+        !message.contains("left out"),
+        "all of the text was read: {message}"
+    );
+    let expected = "study.toml: arms do not fit their data:\n  arm `sets`: train.evaluate.sets.news: nowhere: \
+                    there is no such folder; make one with `ldrop data prepare --validation-source FILE \
+                    --tokenizer out/data --out nowhere`";
+    assert!(code == 1 && message.contains(expected), "{message}");
+    assert!(!folder.join("out/search").exists() && !folder.join("out/runs").exists());
+}
+
+/// A limit of the length of files fails as a full disk does: the second checkpoint's optimizer state is too long.
+#[test]
+fn a_full_disk_stops_the_search_and_no_setting_loses() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let study = "
+seeds = [1]
+data = { sources = ['text.txt'], tokenizer = 'byte' }
+base = 'tiny.toml'
+set = { train.steps = 4 }
+[sweep]
+steps = 6
+set.'train.optimizer.learning_rate' = [1e-2, 1e-3]
+[[arm]]
+name = 'learned'
+";
+    prepare_study(folder, study);
+    // Blocks of 512 bytes: more than the text, and less than the moments of 10,000 weights.
+    let limit = "trap '' XFSZ; ulimit -f 110; exec \"$@\"";
+    let mut limited = Command::new("sh");
+    let limited = limited
+        .current_dir(folder)
+        .args(["-c", limit, "sh", env!("CARGO_BIN_EXE_ldrop"), "--quiet"])
+        .args(COMMAND);
+    let output = limited.output().expect("the shell starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let found = record(folder, "out");
+    let settings = &found["arms"][0]["settings"];
+    assert!(errors.contains("optimizer.safetensors"), "{errors}");
+    for part in [
+        "001-seed-1: ",
+        "File too large",
+        "go on with the same command",
+    ] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    assert!(settings[0]["runs"][0]["error"].is_null(), "{found}");
+    assert!(found["arms"][0]["chosen"].is_null());
+    assert!(
+        !folder
+            .join("out/search/learned/001-seed-1/failure.txt")
+            .exists()
+    );
+    assert!(
+        !folder.join("out/search/learned/002-seed-1").exists(),
+        "the others would fail too"
+    );
+    run(folder, &COMMAND);
+    assert_eq!(record(folder, "out")["arms"][0]["chosen"], 1);
+}
+
 /// The search has 4 steps, the full runs have 10. Of `short` the second setting is chosen, which has no warm-up.
 #[test]
 fn warm_ups_are_shortened_aloud_in_the_search_and_of_what_it_chose() {
@@ -331,7 +389,7 @@ train.clip = [1.0]
 name = 'plain'
 sweep = false
 ";
-    prepare(folder, study);
+    prepare_study(folder, study);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ldrop"));
     let command = command.current_dir(folder).args(COMMAND);
     let output = command.output().expect("the program starts");
@@ -387,7 +445,7 @@ fn a_killed_search_goes_on_to_the_same_choice() {
             "train.steps = 20",
             "train.steps = 20\ntrain.checkpoint.every = 3",
         );
-    prepare(folder, &study);
+    prepare_study(folder, &study);
     run(folder, &["experiment", "study.toml", "--out", "whole"]);
     let all = steps_done(&folder.join("whole"));
     let killed = folder.join("killed");

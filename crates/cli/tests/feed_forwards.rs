@@ -89,7 +89,7 @@ fn every_kind_becomes_a_model_that_can_be_used() {
         if name != "relu" {
             let (code, message) = failure(folder, &thresholds);
             assert!(
-                code == 1 && message.contains("without experts"),
+                code == 2 && message.contains("without experts"),
                 "{message}"
             );
         }
@@ -127,7 +127,7 @@ fn small_inputs_of_a_dense_model_can_be_cut() {
     let cut = ["eval", "--model", "masked", "--threshold-sparsity", "0.5"];
     let (code, message) = failure(folder, &cut);
     assert!(
-        code == 1 && message.contains("learned_dropout"),
+        code == 2 && message.contains("learned_dropout"),
         "{message}"
     );
 }
@@ -144,7 +144,7 @@ fn masks_on_hidden_units_need_a_dense_feed_forward() {
     };
     let hidden = train("model.learned_dropout.site=feed-forward-hidden");
     let (code, message) = failure(folder, &hidden);
-    assert!(code == 1 && message.contains("another site"), "{message}");
+    assert!(code == 2 && message.contains("another site"), "{message}");
     let sites = "model.learned_dropout.site=[\"feed-forward-output\", \"attention-output\"]";
     assert_eq!(json(folder, &train(sites))["step"], 12);
 }

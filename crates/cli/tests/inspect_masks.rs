@@ -86,7 +86,7 @@ fn what_cannot_be_analysed_is_refused() {
     let refused = |arguments: &[&str]| failure(folder, &[&inspect[..], arguments].concat());
     let (code, message) = refused(&["--prompt", "abc", "--html", "page.html"]);
     assert!(
-        code == 1 && message.contains("no learned masks"),
+        code == 2 && message.contains("no learned masks"),
         "{message}"
     );
     assert!(!folder.join("page.html").exists());

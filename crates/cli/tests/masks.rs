@@ -88,7 +88,7 @@ fn series_become_a_model_that_can_be_used() {
     let too_long = "model.learned_dropout={ function = { kind = \"fourier\", terms = 17 } }";
     let (code, message) = failure(folder, &[&train[..], &[too_long]].concat());
     assert!(
-        code == 1 && message.contains("`model.learned_dropout.function.terms` is 17"),
+        code == 2 && message.contains("`model.learned_dropout.function.terms` is 17"),
         "{message}"
     );
 }

@@ -204,7 +204,7 @@ fn problems_are_reported_together_with_their_places() {
         folder,
         &["train", "--config", "broken.toml", "--out", "run"],
     );
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     for part in ["broken.toml", "model.layer", "model.layers"] {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -220,6 +220,36 @@ fn problems_are_reported_together_with_their_places() {
     let (code, message) = failure(folder, &["data", "prepare", "absent.xml", "--out", "other"]);
     assert!(code == 1 && message.contains("absent.xml"), "{message}");
     assert!(!folder.join("other").exists());
+}
+
+/// Before anything else about it, such as what kind of folder it is not.
+#[test]
+fn what_is_not_there_is_told_first() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    run(folder, &["train", "--config", "tiny.toml", "--out", "run"]);
+    let any = "there is no such file or folder";
+    let other = "there is no such folder";
+    for (command, told) in [
+        ("eval --model run --data typo", any),
+        ("eval --model typo --data data", other),
+        ("train --config tiny.toml --out x --data typo", any),
+        ("train --config tiny.toml --out x --from typo", other),
+        ("inspect --model run --data typo", any),
+        ("bench decode --model run --data typo", any),
+        ("generate --model typo --prompt x", other),
+        ("data merge typo --out x", any),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let (code, message) = failure(folder, &words);
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let message = message.strip_prefix("train.from: ").unwrap_or(message);
+        let is_first = message.starts_with(&format!("typo: {told}"))
+            || message.starts_with(&format!("typo cannot be merged: {told}"));
+        assert!(code == 1 && is_first, "{command}: {message}");
+    }
+    assert!(!folder.join("x").exists());
 }
 
 #[test]
@@ -253,7 +283,7 @@ fn runs_are_protected_from_mistakes() {
         "train.steps=10",
     ];
     let (code, message) = failure(folder, &lowered);
-    assert!(code == 1 && message.contains("14 steps"), "{message}");
+    assert!(code == 2 && message.contains("14 steps"), "{message}");
 
     let other = [
         "data",
@@ -267,6 +297,43 @@ fn runs_are_protected_from_mistakes() {
     run(folder, &other);
     let (code, message) = failure(folder, &["eval", "--model", "run", "--data", "other"]);
     assert!(code == 1 && message.contains("tokenizer"), "{message}");
+}
+
+#[test]
+fn a_finished_run_says_so_and_has_its_results() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    // Quiet, as all commands of the tests: what is trained otherwise than configured is told nevertheless.
+    let warmup = ["--set", "train.schedule.warmup=40"];
+    let train = ["train", "--config", "tiny.toml", "--out", "run", "--json"];
+    let output = run(folder, &[&train[..], &warmup].concat());
+    let first: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let note = "the warm-up is shortened to 12 steps: train.schedule.warmup is 40, more than \
+                train.schedule.decay_steps, 12";
+    assert_eq!(first["notes"], serde_json::json!([note]));
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(messages.trim_end(), format!("note: {note}"));
+
+    let resume = ["train", "--out", "run", "--resume"];
+    let again = json(folder, &resume);
+    let finished = "the run is finished: all 12 steps are done; to go on, raise train.steps";
+    assert_eq!(again["notes"], serde_json::json!([finished]));
+    for key in [
+        "step",
+        "train_loss",
+        "validation_loss",
+        "sets",
+        "kept",
+        "sample",
+    ] {
+        assert!(!first[key].is_null(), "{key}");
+        assert_eq!(again[key], first[key], "{key}");
+    }
+    let (changed, rate) = ("--allow-changes", "train.optimizer.learning_rate=1e-4");
+    let (code, message) = failure(folder, &[&resume[..], &[changed, "--set", rate]].concat());
+    let expected = "There is nothing left to train with the changed train.optimizer.learning_rate";
+    assert!(code == 2 && message.contains(expected), "{message}");
 }
 
 #[cfg(unix)]

@@ -33,6 +33,16 @@ pub enum DataError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// There is nothing at the path.
+    #[error(
+        "{path}: there is no such file or folder; name a data folder, which `ldrop data prepare SOURCE... --out \
+         {}` makes",
+        in_shell(path)
+    )]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
     /// There is no prepared data.
     #[error(
         "{path} is not a data folder: `{missing}` is missing; make one with `ldrop data prepare \

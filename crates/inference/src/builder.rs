@@ -3,10 +3,10 @@
 use kernels::decode::{Columns, FeedForward, Matrix};
 use model::mask_control::THRESHOLD;
 use model::weights::Weights;
-use model::{CutInputs, FeedForwardConfig, Rounding, Site, TransformerConfig};
+use model::{CutInputs, Rounding, Site, TransformerConfig};
 
 use crate::experts::{Experts, group_size};
-use crate::layers::{Activation, AttentionOutput, Block, FeedForwardLayers};
+use crate::layers::{AttentionOutput, Block, FeedForwardLayers};
 use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_function::LearnedFunction;
@@ -97,39 +97,26 @@ impl Builder<'_> {
             return FeedForwardLayers::Experts(experts);
         }
         let (up, down) = (name("up.weight"), name("down.weight"));
-        if let FeedForwardConfig::Relu(relu) = config {
-            // Without thresholds only zeros count as small.
-            let zeros = self.cut(layer, DOWN).unwrap_or((0.0, 0.0));
-            return FeedForwardLayers::Layers {
-                up: self.linear(up, (hidden, width), self.cut(layer, UP)),
-                down: self.linear(down, (width, hidden), Some(zeros)),
-                activation: match relu.power {
-                    1 => Activation::Relu,
-                    _ => Activation::SquaredRelu,
-                },
-            };
-        }
+        let activation = config.activation().unwrap_or_default();
         let site = Site::FeedForwardHidden;
         let group = match self.config.mask_shape(site, layer) {
             None => group_size(hidden),
             Some(shape) => shape.group,
         };
-        let masks = self.config.masks_at(site);
-        let carried = masks.is_some_and(|masks| masks.rounding == Rounding::Carried);
         let masked = self.config.mask_shape(site, layer).is_some();
         let is_cut = self.thresholds.is_some();
-        if masked && (carried || !self.skips_dropped(site))
-            || is_cut
-            || !hidden.is_multiple_of(group)
-        {
+        if masked && !self.skips_dropped(site) || is_cut || !hidden.is_multiple_of(group) {
+            // Without thresholds only the zeros of ReLU count as small.
+            let zeros = activation.gives_zeros().then_some((0.0, 0.0));
             FeedForwardLayers::Layers {
                 up: self.linear(up, (hidden, width), self.cut(layer, UP)),
-                down: self.linear(down, (width, hidden), self.cut(layer, DOWN)),
-                activation: Activation::Gelu,
+                down: self.linear(down, (width, hidden), self.cut(layer, DOWN).or(zeros)),
+                activation,
             }
         } else {
             let (up, down) = (self.vector(up), self.vector(down));
-            FeedForwardLayers::Fused(FeedForward::new(&up, &down, width, group, format))
+            let layer = FeedForward::new(&up, &down, width, group, activation, format);
+            FeedForwardLayers::Fused(layer)
         }
     }
 

@@ -1,5 +1,6 @@
 //! Feed-forwards with experts, of which a router chooses some for each token.
 
+use kernels::activation::Activation;
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::kept_groups::KeptGroups;
 use kernels::product::Precision;
@@ -127,7 +128,8 @@ const GROUP: usize = 32;
 /// A feed-forward that always computes all hidden units.
 fn fused(up: &[f32], down: &[f32], width: usize, format: Format) -> FeedForward {
     let hidden = up.len() / width;
-    FeedForward::new(up, down, width, group_size(hidden), format)
+    let group = group_size(hidden);
+    FeedForward::new(up, down, width, group, Activation::Gelu, format)
 }
 
 /// The number of hidden units in a group for a feed-forward without masks: the largest divisor of `hidden`

@@ -312,22 +312,22 @@ impl Pass<'_> {
         match &block.feed_forward {
             FeedForwardLayers::Fused(layer) if tokens <= FEW_TOKENS => {
                 let kept = match known {
-                    Some(_) => KeptGroups::new(&tensors.factors, tokens, layer.groups()),
+                    Some(mask) => mask.kept_groups(&tensors.factors, tokens),
                     None => KeptGroups::all(tokens, layer.groups()),
                 };
                 layer.forward(engine.workers.team(), output, normed, &kept);
             }
             FeedForwardLayers::Fused(layer) => {
                 let precision = engine.workers.precision();
-                let kept = known.map(|_| KeptGroups::new(&tensors.factors, tokens, layer.groups()));
+                let kept = known.map(|mask| mask.kept_groups(&tensors.factors, tokens));
                 let group = layer.hidden() / layer.groups();
                 match kept.filter(|kept| is_faster_than_dense(group, kept.share(), precision)) {
                     Some(kept) => layer.forward_grouped(output, normed, &kept, precision),
                     None => {
                         let factors = known.map(|_| &tensors.factors[..]);
-                        layer.forward_many(output, normed, factors, precision);
+                        layer.forward_many(output, normed, factors, precision)
                     }
-                }
+                };
             }
             FeedForwardLayers::Experts(experts) => experts.forward(&engine.workers, normed, output),
             FeedForwardLayers::Layers {
@@ -337,7 +337,7 @@ impl Pass<'_> {
             } => {
                 units.resize(tokens * up.outputs(), 0.0);
                 up.multiply(&engine.workers, normed, units);
-                activation.apply(units);
+                *units = activation.forward(units);
                 if let Some(mask) = mask {
                     if known.is_none() {
                         mask.compute(&engine.workers, self.sequences, self.spans, units, tensors);

@@ -1,7 +1,7 @@
 //! The weights of a block, laid out for decoding.
 
+use kernels::activation::Activation;
 use kernels::decode::{Columns, FeedForward, Matrix};
-use kernels::gelu;
 use model::Site;
 
 use crate::experts::Experts;
@@ -36,8 +36,8 @@ pub(crate) enum AttentionOutput {
 pub(crate) enum FeedForwardLayers {
     /// Both layers in one kernel, which can leave out groups of hidden units.
     Fused(FeedForward),
-    /// One layer after the other: for masks on the hidden units that leave out nothing, for layers that set
-    /// small inputs to 0, and for ReLU, whose zeros are such inputs.
+    /// One layer after the other: for masks on the hidden units that leave out nothing, and for layers that
+    /// set small inputs to 0.
     Layers {
         up: Linear,
         down: Linear,
@@ -45,28 +45,6 @@ pub(crate) enum FeedForwardLayers {
     },
     /// Experts, of which each token uses some.
     Experts(Experts),
-}
-
-/// What is applied to the hidden units between two layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
-    Gelu,
-    Relu,
-    SquaredRelu,
-}
-
-impl Activation {
-    /// Applies it in place.
-    pub(crate) fn apply(self, units: &mut Vec<f32>) {
-        match self {
-            Self::Gelu => *units = gelu::forward(units),
-            Self::Relu => units.iter_mut().for_each(|unit| *unit = unit.max(0.0)),
-            Self::SquaredRelu => units.iter_mut().for_each(|unit| {
-                let positive = unit.max(0.0);
-                *unit = positive * positive;
-            }),
-        }
-    }
 }
 
 impl Block {

@@ -1,7 +1,8 @@
 //! One learned mask at inference: its weights and its values.
 
 use kernels::decode::Matrix;
-use model::{MaskConfig, MaskShape};
+use kernels::kept_groups::KeptGroups;
+use model::{MaskConfig, MaskShape, Rounding};
 
 use crate::mask_function::LearnedFunction;
 use crate::mask_rounding::MaskRow;
@@ -31,6 +32,24 @@ pub(crate) struct MaskActivations {
     projected: Vec<f32>,
     /// The rounded mask, which multiplies the masked tensor: `[tokens, values]`.
     pub(crate) factors: Vec<f32>,
+}
+
+/// The smallest `M` with `2 M − 1 > threshold` in f32.
+fn least_above(threshold: f32) -> f32 {
+    let is_kept = |mask: f32| (2.0 * mask - 1.0) - threshold > 0.0;
+    if !threshold.is_finite() {
+        // All or nothing is kept.
+        return threshold;
+    }
+    // Rounding moves it by a few steps from the exact value.
+    let mut least = 0.5 * threshold + 0.5;
+    while is_kept(least) {
+        least = least.next_down();
+    }
+    while !is_kept(least) {
+        least = least.next_up();
+    }
+    least
 }
 
 impl Mask {
@@ -96,6 +115,24 @@ impl Mask {
         }
     }
 
+    /// The groups that tokens keep by their factors, `[tokens, values]`. Where gates carry their values, the
+    /// factors go with them.
+    pub(crate) fn kept_groups(&self, factors: &[f32], tokens: usize) -> KeptGroups {
+        let values = self.shape.values;
+        match self.config.rounding {
+            Rounding::Carried => KeptGroups::with_factors(factors, tokens, values),
+            _ => KeptGroups::new(factors, tokens, values),
+        }
+    }
+
+    /// The smallest `M` that is kept: the one that [`MaskRow`] keeps too.
+    pub(crate) fn kept_from(&self) -> f32 {
+        match self.threshold {
+            None => 0.5,
+            Some(threshold) => least_above(threshold),
+        }
+    }
+
     /// Multiplies groups of channels by their factors. The rows of `channels` are `stride` apart.
     pub(crate) fn apply(&self, factors: &[f32], channels: &mut [f32], stride: usize) {
         let MaskShape { values, group, .. } = self.shape;
@@ -106,6 +143,23 @@ impl Mask {
             for (group, factor) in row.chunks_mut(group).zip(factors) {
                 group.iter_mut().for_each(|value| *value *= factor);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_kept_value_is_just_above_the_threshold() {
+        assert_eq!(least_above(0.0), 0.5f32.next_up());
+        assert_eq!(least_above(f32::INFINITY), f32::INFINITY);
+        assert!(least_above(f32::NAN).is_nan());
+        for threshold in [-0.9, -0.003, 1e-9, 0.003, 0.25, 0.7] {
+            let least = least_above(threshold);
+            assert!((2.0 * least - 1.0) - threshold > 0.0);
+            assert!((2.0 * least.next_down() - 1.0) - threshold <= 0.0);
         }
     }
 }

@@ -46,9 +46,10 @@ pub struct MaskValues {
     pub width: usize,
     /// Number of neighbouring channels or hidden units that share a value.
     pub group: usize,
-    /// `M` of each token, `[tokens, width]`, from 0 to 1. With stochastic or threshold rounding, values of at
-    /// least 0.5 are kept.
+    /// `M` of each token, `[tokens, width]`, from 0 to 1; with the linear mask function also outside.
     pub values: Vec<f32>,
+    /// Values of at least this are kept: 0.5, or what the mask's threshold says.
+    pub kept_from: f32,
 }
 
 /// Running sums over the elements of one mask.

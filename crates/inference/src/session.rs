@@ -132,6 +132,7 @@ impl<'a> Session<'a> {
             width: mask.shape.values,
             group: mask.shape.group,
             values,
+            kept_from: mask.kept_from(),
         };
         self.engine
             .masks()

@@ -114,7 +114,7 @@ impl Cache {
     ///
     /// - `packed`: queries, keys and values, `[tokens, 3 · width]`
     /// - `kept`: the tokens that keep each head; the output of a head is 0 for the others. Without
-    ///   it all tokens keep all heads.
+    ///   it all tokens keep all heads. Nothing is multiplied by their factors.
     /// - `output`: `[tokens, width]`, overwritten
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::gelu;
+use crate::activation::Activation;
 use crate::linear::{self, weight_gradient};
 use crate::matrix::View;
 use crate::product::{Packed, Precision, multiply};
@@ -262,7 +262,7 @@ pub fn forward(
             uses.gather(&mut input, x, width, task.uses.clone());
             let left = View::new(&input, rows, width, width);
             multiply(&mut units, hidden, left, packed(&up, task), false);
-            gelu::in_place(&mut units);
+            Activation::Gelu.in_place(&mut units);
             let left = View::new(&units, rows, hidden, hidden);
             multiply(output, width, left, packed(&down, task), false);
             scale(output, &uses.gates[task.uses.clone()], width);
@@ -364,7 +364,7 @@ impl Uncombined {
                     multiply(dunits, hidden, left, packed(&down, task), false);
                     let mut ungated = scratch(rows * hidden);
                     ungated.copy_from_slice(dunits);
-                    gelu::value_and_gradient(units, dunits, &before);
+                    Activation::Gelu.value_and_gradient(units, dunits, &before);
                     // dL/dgate = gradient · output = (gradient · down) · units.
                     let pairs = ungated.chunks_exact(hidden).zip(units.chunks_exact(hidden));
                     for (dgate, (ungated, units)) in dgate.iter_mut().zip(pairs) {

@@ -1,16 +1,24 @@
-//! Which tokens keep which groups of hidden units.
+//! Which tokens keep which groups of hidden units, and with which factors.
 
-/// The tokens that keep each group, in ascending order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use std::ops::Range;
+
+/// The tokens that keep each group, in ascending order, and their factors.
+///
+/// Kernels compute the kept groups only, and multiply the units of a group by the factor of the
+/// token. Without factors, all are 1 and nothing is multiplied.
+#[derive(Clone, Debug, PartialEq)]
 pub struct KeptGroups {
     tokens: usize,
     /// The start of each group in `kept`, and the end of the last group.
     starts: Vec<usize>,
     kept: Vec<u32>,
+    /// The factor of each pair of `kept`; empty if all are 1.
+    factors: Vec<f32>,
 }
 
 impl KeptGroups {
-    /// From mask values `[tokens, groups]`: a group is kept where its value is not 0.
+    /// From mask values `[tokens, groups]`: a group is kept, with the factor 1, where its value is
+    /// not 0.
     ///
     /// # Panics
     /// If the mask has another length, or if there are 2³² tokens or more.
@@ -21,7 +29,23 @@ impl KeptGroups {
         })
     }
 
-    /// All groups for all tokens.
+    /// From factors `[tokens, groups]`: a group is kept where its factor is not 0.
+    ///
+    /// # Panics
+    /// If there is another number of factors, or if there are 2³² tokens or more.
+    pub fn with_factors(factors: &[f32], tokens: usize, groups: usize) -> Self {
+        let mut kept = Self::new(factors, tokens, groups);
+        if factors.iter().any(|&factor| factor != 0.0 && factor != 1.0) {
+            let factor = |group: usize| {
+                let tokens = kept.tokens_of(group).iter();
+                tokens.map(move |&token| factors[token as usize * groups + group])
+            };
+            kept.factors = (0..groups).flat_map(factor).collect();
+        }
+        kept
+    }
+
+    /// All groups for all tokens, with the factor 1.
     ///
     /// # Panics
     /// If there are 2³² tokens or more.
@@ -53,6 +77,7 @@ impl KeptGroups {
             tokens,
             starts,
             kept,
+            factors: Vec::new(),
         }
     }
 
@@ -71,7 +96,20 @@ impl KeptGroups {
     /// # Panics
     /// If there is no such group.
     pub fn tokens_of(&self, group: usize) -> &[u32] {
-        &self.kept[self.starts[group]..self.starts[group + 1]]
+        &self.kept[self.pairs_of(group)]
+    }
+
+    /// The factors of the tokens that keep a group; none if the factors of all groups are 1.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    pub fn factors_of(&self, group: usize) -> Option<&[f32]> {
+        let pairs = self.pairs_of(group);
+        (!self.factors.is_empty()).then(|| &self.factors[pairs])
+    }
+
+    fn pairs_of(&self, group: usize) -> Range<usize> {
+        self.starts[group]..self.starts[group + 1]
     }
 
     /// The number of pairs of a token and a group that it keeps.
@@ -109,5 +147,17 @@ mod tests {
         assert_eq!(kept.share(), 4.0 / 9.0);
         assert_eq!(KeptGroups::all(0, 2).share(), 1.0);
         assert_eq!(KeptGroups::all(2, 2).tokens_of(1), [0, 1]);
+        assert_eq!(kept.factors_of(1), None);
+    }
+
+    #[test]
+    fn factors_are_listed_by_group() {
+        let factors = [1.0, 0.0, 0.0, 0.0, 0.5, -2.0];
+        let kept = KeptGroups::with_factors(&factors, 2, 3);
+        let lists: Vec<&[f32]> = (0..3).filter_map(|group| kept.factors_of(group)).collect();
+        assert_eq!(lists, [&[1.0][..], &[0.5], &[-2.0]]);
+        assert_eq!(kept.tokens_of(2), [1]);
+        let ones = KeptGroups::with_factors(&[1.0, 0.0], 1, 2);
+        assert_eq!(ones, KeptGroups::new(&[1.0, 0.0], 1, 2));
     }
 }

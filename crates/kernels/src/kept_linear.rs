@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::group_product::scale_groups;
 use crate::grouped::{chunks, gather, sum_groups};
 use crate::kept_groups::KeptGroups;
 use crate::linear::Shape;
@@ -40,8 +41,8 @@ pub fn is_faster_than_dense(group: usize, share: f64, precision: Precision) -> b
 ///
 /// - `x`: `[tokens, inputs]`
 /// - `weight`: `[outputs, inputs]`
-/// - `kept`: which tokens keep which groups of neighbouring inputs. The others are not read: they count
-///   as 0.
+/// - `kept`: which tokens keep which groups of neighbouring inputs, all with the factor 1. The others are
+///   not read: they count as 0.
 ///
 /// # Panics
 /// If the lengths or the kept groups do not fit the shape.
@@ -58,7 +59,8 @@ pub fn forward(
     })
 }
 
-/// The product over the kept groups, `[tokens, outputs]`. `pack` gives the weights of a kept group,
+/// The product over the kept groups, `[tokens, outputs]`, whose inputs are multiplied by the factor of the
+/// token. `pack` gives the weights of a kept group,
 /// `[group, outputs]`.
 pub(crate) fn forward_packed(
     x: &[f32],
@@ -80,13 +82,11 @@ pub(crate) fn forward_packed(
             // SAFETY: each group has its own pairs.
             let values =
                 unsafe { shared.slice(kept.pairs_before(index) * group, tokens.len() * group) };
-            copy_columns(
-                values,
-                x,
-                inputs,
-                tokens,
-                index * group..(index + 1) * group,
-            );
+            let columns = index * group..(index + 1) * group;
+            copy_columns(values, x, inputs, tokens, columns);
+            if let Some(factors) = kept.factors_of(index) {
+                scale_groups(values, factors, group);
+            }
             Some(pack(index))
         })
         .collect();
@@ -155,6 +155,7 @@ impl<'a> Layer<'a> {
             kept.groups() > 0 && shape.inputs.is_multiple_of(kept.groups()),
             "groups do not divide the inputs"
         );
+        assert_eq!(kept.factors_of(0), None, "groups with factors");
         Self {
             x,
             weight,

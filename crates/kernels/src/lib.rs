@@ -3,6 +3,7 @@
 //! This crate knows no tensor library. Every function checks the lengths of the slices that it
 //! takes, and gives the same bits for any number of threads.
 
+pub mod activation;
 pub mod attention;
 pub mod cached_attention;
 pub mod cross_entropy;
@@ -11,7 +12,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod experts;
 pub mod feed_forward;
-pub mod gelu;
+mod gelu;
 pub mod group_product;
 pub mod grouped;
 pub mod kept_groups;
@@ -39,4 +40,5 @@ mod square;
 pub mod team;
 mod tiling;
 mod uninitialized;
+pub mod unit_sum;
 pub mod update;

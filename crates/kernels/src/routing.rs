@@ -1,59 +1,14 @@
-//! Choosing and measuring which parts of a layer are used: ReLU, gates of the best experts, and
-//! means.
+//! Choosing and measuring which parts of a layer are used: gates of the best experts, and means.
 
 use rayon::prelude::*;
 
-use crate::level::levelled;
 use crate::partial_sums::add_partial_sums;
-use crate::uninitialized::{Uninit, from_chunks};
 
 /// Elements of one task.
 const CHUNK: usize = 1 << 14;
 
 /// Tokens of one partial sum: fixed, so that the number of threads does not change the result.
 const TOKENS: usize = 256;
-
-levelled! {
-    fn write_relu(output: &mut [Uninit], x: &[f32]) {
-        for (output, &x) in output.iter_mut().zip(x) {
-            // NaN stays NaN, so that it shows.
-            output.write(if x < 0.0 { 0.0 } else { x });
-        }
-    }
-}
-
-levelled! {
-    fn write_relu_gradient(output: &mut [Uninit], gradient: &[f32], relu: &[f32]) {
-        for ((output, &gradient), &relu) in output.iter_mut().zip(gradient).zip(relu) {
-            output.write(if relu > 0.0 { gradient } else { 0.0 });
-        }
-    }
-}
-
-/// `max(x, 0)`.
-pub fn relu(x: &[f32]) -> Vec<f32> {
-    from_chunks(x.len(), CHUNK, |index, output| {
-        let chunk = index * CHUNK..index * CHUNK + output.len();
-        write_relu(output, &x[chunk]);
-        // SAFETY: the slice is as long as the chunk, so there is a value for each element.
-        unsafe { output.assume_init_mut() }
-    })
-}
-
-/// The gradient of [`relu`] from the gradient of its output and from that output: 0 where the
-/// output is 0.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn relu_backward(gradient: &[f32], relu: &[f32]) -> Vec<f32> {
-    assert_eq!(gradient.len(), relu.len());
-    from_chunks(relu.len(), CHUNK, |index, output| {
-        let chunk = index * CHUNK..index * CHUNK + output.len();
-        write_relu_gradient(output, &gradient[chunk.clone()], &relu[chunk]);
-        // SAFETY: the slices are as long as the chunk, so there is a value for each element.
-        unsafe { output.assume_init_mut() }
-    })
-}
 
 /// The mean; 0 if there are no values.
 pub fn mean(values: &[f32]) -> f32 {

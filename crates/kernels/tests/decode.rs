@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{TOLERANCE, assert_close, at_every_level, cases, exact, keeps, mask, normal, values};
+use common::{
+    TOLERANCE, activated, activation, assert_close, at_every_level, cases, exact, factors, keeps,
+    mask, values,
+};
+use learned_dropout_kernels::activation::Activation;
 use learned_dropout_kernels::decode::{ByInput, FeedForward, Format, Matrix};
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::product::Precision;
@@ -124,7 +128,8 @@ proptest! {
     fn feed_forwards(
         tokens in 0usize..10, width in 1usize..50, groups in 1usize..12,
         group in prop::sample::select(&[1usize, 3, 8, 16, 33]),
-        format in format(), kind in 0usize..9, wide in any::<bool>(),
+        format in format(), kind in 0usize..9, wide in any::<bool>(), activation in activation(),
+        carried in any::<bool>(),
     ) {
         // Large enough for several parts.
         let width = if wide { 16 * width } else { width };
@@ -132,13 +137,19 @@ proptest! {
         let scale = 1.0 / (width as f32).sqrt();
         let scaled = |count, seed| values(count, seed).iter().map(|v| v * scale).collect::<Vec<_>>();
         let (x, up, down) = (values(tokens * width, 1), scaled(hidden * width, 2), scaled(hidden * width, 3));
-        let kept = KeptGroups::new(&mask(tokens, groups, kind), tokens, groups);
+        let of_groups = factors(&mask(tokens, groups, kind), carried);
+        let kept = KeptGroups::with_factors(&of_groups, tokens, groups);
         let (exact_up, exact_down) = (rounded(&up, format), rounded(&down, format));
         let mut expected = vec![0.0; tokens * width];
+        let (mut fewest, mut most) = (0, 0);
         for (token, (x, y)) in x.chunks(width).zip(expected.chunks_mut(width)).enumerate() {
             for unit in (0..hidden).filter(|unit| keeps(&kept, token, unit / group)) {
                 let before = dot(x, exact_up[unit * width..][..width].iter().copied());
-                let value = before * normal(before).0;
+                // Errors can change the sign of what is almost 0.
+                fewest += usize::from(activation == Activation::Gelu || before > 1e-5);
+                most += usize::from(activation == Activation::Gelu || before > -1e-5);
+                let factor = f64::from(of_groups[token * groups + unit / group]);
+                let value = factor * activated(activation, before).0;
                 for (channel, y) in y.iter_mut().enumerate() {
                     *y += value * exact_down[channel * hidden + unit];
                 }
@@ -146,20 +157,79 @@ proptest! {
         }
         at_every_level(|_| {
             let (alone, three) = (Team::new(1), Team::new(3));
-            let layer = FeedForward::new(&up, &down, width, group, format);
+            let layer = FeedForward::new(&up, &down, width, group, activation, format);
             let forward = |team: &Team, kept: &KeptGroups| {
                 let mut y = vec![f32::NAN; x.len()];
-                layer.forward(team, &mut y, &x, kept);
+                let not_zero = layer.forward(team, &mut y, &x, kept);
+                assert!((fewest..=most).contains(&not_zero), "{not_zero} units are not 0");
                 y
             };
             let found = forward(&alone, &kept);
             assert_close(&found, &expected, TOLERANCE, "few tokens");
             assert!(forward(&three, &kept) == found, "depends on the team");
-            if kind == 1 {
+            if kind == 1 && !carried {
                 assert!(forward(&three, &KeptGroups::all(tokens, groups)) == found);
             }
         });
     }
+}
+
+/// Weights that are read become part of the output: here NaN.
+#[test]
+fn down_weights_of_zeros_are_not_read() {
+    let (tokens, width, group, groups) = (5, 24, 6, 3);
+    let hidden = group * groups;
+    // Tokens 0 to 3 are computed together: unit 3 is positive for tokens 1 and 4, unit 5 for none.
+    let positive = |unit: usize, token: usize| match unit {
+        3 => token % 3 == 1,
+        5 | 8 | 12..=17 => false,
+        _ => true,
+    };
+    let dead = |unit| (0..tokens).all(|token| !positive(unit, token));
+    // Channel t of token t is 1, so that its product with a unit is weight t.
+    let x: Vec<f32> = (0..tokens * width)
+        .map(|place| f32::from(u8::from(place / width == place % width)))
+        .collect();
+    let mut up = vec![0.0; hidden * width];
+    for unit in 0..hidden {
+        for token in 0..tokens {
+            up[unit * width + token] = if positive(unit, token) { 2.0 } else { -2.0 };
+        }
+    }
+    let down: Vec<f32> = (0..width * hidden)
+        .map(|place| if dead(place % hidden) { f32::NAN } else { 0.5 })
+        .collect();
+    let of_groups: Vec<f32> = (0..tokens * groups)
+        .map(|place| (place % 3) as f32)
+        .collect();
+    at_every_level(|_| {
+        for (activation, value) in [(Activation::Relu, 2.0), (Activation::SquaredRelu, 4.0)] {
+            for format in Format::ALL {
+                let layer = FeedForward::new(&up, &down, width, group, activation, format);
+                for kept in [
+                    KeptGroups::all(tokens, groups),
+                    KeptGroups::with_factors(&of_groups, tokens, groups),
+                ] {
+                    let mut y = vec![f32::NAN; x.len()];
+                    let not_zero = layer.forward(&Team::new(2), &mut y, &x, &kept);
+                    let mut count = 0;
+                    for (token, y) in y.chunks(width).enumerate() {
+                        let mut sum = 0.0;
+                        for unit in (0..hidden).filter(|&unit| positive(unit, token)) {
+                            let group = unit / group;
+                            if keeps(&kept, token, group) {
+                                count += 1;
+                                let factors = kept.factors_of(group);
+                                sum += factors.map_or(1.0, |_| of_groups[token * groups + group]);
+                            }
+                        }
+                        assert_eq!(y, vec![0.5 * value * sum; width], "token {token}");
+                    }
+                    assert_eq!(not_zero, count);
+                }
+            }
+        }
+    });
 }
 
 #[test]
@@ -171,7 +241,7 @@ fn large_layers_are_cut_into_parts() {
         values(width, 3),
     );
     at_every_level(|_| {
-        let layer = FeedForward::new(&up, &down, width, group, Format::F32);
+        let layer = FeedForward::new(&up, &down, width, group, Activation::Gelu, Format::F32);
         assert_eq!(
             (layer.width(), layer.groups(), layer.format()),
             (width, 64, Format::F32)
@@ -187,7 +257,7 @@ fn large_layers_are_cut_into_parts() {
             |weight: &[f32], outputs, inputs| Matrix::new(weight, outputs, inputs, Format::F32);
         let (mut units, mut expected) = (vec![0.0; hidden], vec![0.0; width]);
         matrix(&up, hidden, width).multiply(&Team::new(2), &mut units, &x);
-        let units = learned_dropout_kernels::gelu::forward(&units);
+        let units = Activation::Gelu.forward(&units);
         matrix(&down, width, hidden).multiply(&Team::new(2), &mut expected, &units);
         let found = run(1);
         assert_close(&found, &exact(&expected), TOLERANCE, "feed-forward");
@@ -211,7 +281,7 @@ fn rows_may_be_longer_than_a_task() {
 #[test]
 #[should_panic(expected = "groups do not divide")]
 fn groups_that_do_not_divide_are_refused() {
-    FeedForward::new(&[0.0; 12], &[0.0; 12], 2, 4, Format::F32);
+    FeedForward::new(&[0.0; 12], &[0.0; 12], 2, 4, Activation::Gelu, Format::F32);
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{assert_within, at_every_level, cases, mask, on_any_threads, uniform_values};
+use common::{
+    activation, assert_within, at_every_level, cases, mask, on_any_threads, uniform_values,
+};
+use learned_dropout_kernels::activation::Activation;
 use learned_dropout_kernels::decode::{Columns, FeedForward, Format, Matrix};
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::product::Precision;
@@ -93,37 +96,47 @@ proptest! {
     #[test]
     fn feed_forwards_with_and_without_masks(
         tokens in 1usize..210, width in 1usize..50, group in 1usize..9, groups in 1usize..40,
+        activation in activation(), carried in any::<bool>(),
     ) {
         let hidden = group * groups;
         let [up, down] = [1, 2].map(|seed| uniform_values(hidden * width, seed, 0.5));
         let x = uniform_values(tokens * width, 3, 1.0);
         let mask: Vec<f32> = uniform_values(tokens * groups, 4, 1.0)
             .into_iter()
-            .map(|value| f32::from(value > 0.2))
+            .map(|value| if value <= 0.2 { 0.0 } else if carried { value } else { 1.0 })
             .collect();
-        // At most 320 hidden units times 0.5, each off by 50 roundings of at most 25.
-        let bound = 320.0 * 0.5 * 50.0 * 25.0 * 6e-8;
+        // At most 320 hidden units times 0.5, each off by 50 roundings of at most 25; a square of
+        // at most 625 by as many of twice 25 · 25.
+        let error = match activation {
+            Activation::SquaredRelu => 50.0 * 2.0 * 25.0 * 25.0 * 6e-8,
+            _ => 50.0 * 25.0 * 6e-8,
+        };
+        let bound = 320.0 * 0.5 * error;
         at_every_level(|_| {
-            let layer = FeedForward::new(&up, &down, width, group, Format::F16);
+            let layer = FeedForward::new(&up, &down, width, group, activation, Format::F16);
             for mask in [None, Some(&mask[..])] {
                 let kept = match mask {
-                    Some(mask) => KeptGroups::new(mask, tokens, groups),
+                    Some(mask) => KeptGroups::with_factors(mask, tokens, groups),
                     None => KeptGroups::all(tokens, groups),
                 };
                 let mut expected = vec![0.0; tokens * width];
-                layer.forward(&Team::new(1), &mut expected, &x, &kept);
-                let found = on_any_threads(|| {
+                let few = layer.forward(&Team::new(1), &mut expected, &x, &kept);
+                let (found, many) = on_any_threads(|| {
                     let mut y = vec![f32::NAN; tokens * width];
-                    layer.forward_many(&mut y, &x, mask, Precision::F32);
-                    y
+                    let count = layer.forward_many(&mut y, &x, mask, Precision::F32);
+                    (y, count)
                 });
                 assert_near(&found, &expected, bound, "whole");
-                let found = on_any_threads(|| {
+                let (found, grouped) = on_any_threads(|| {
                     let mut y = vec![f32::NAN; tokens * width];
-                    layer.forward_grouped(&mut y, &x, &kept, Precision::F32);
-                    y
+                    let count = layer.forward_grouped(&mut y, &x, &kept, Precision::F32);
+                    (y, count)
                 });
                 assert_near(&found, &expected, bound, "by groups");
+                // Errors can change the sign of what is almost 0: of a unit in ten thousand.
+                for count in [many, grouped] {
+                    assert!(few.abs_diff(count) <= few / 10_000 + 1, "{count} units, not {few}");
+                }
             }
         });
     }
@@ -132,19 +145,20 @@ proptest! {
     fn matrices_with_groups_of_inputs(
         tokens in 1usize..130, outputs in 1usize..60, group in 1usize..20, groups in 1usize..12,
         format in prop::sample::select(&Format::ALL[..]), share in -1.1f32..1.1,
+        carried in any::<bool>(),
     ) {
         let inputs = group * groups;
         let weight = uniform_values(outputs * inputs, 1, 1.0);
         let mask: Vec<f32> = uniform_values(tokens * groups, 4, 1.0)
             .into_iter()
-            .map(|value| f32::from(value < share))
+            .map(|value| if value >= share { 0.0 } else if carried { value } else { 1.0 })
             .collect();
         let x = uniform_values(tokens * inputs, 2, 1.0);
         let mut masked = x.clone();
         for (x, factor) in masked.chunks_exact_mut(group).zip(&mask) {
             x.iter_mut().for_each(|x| *x *= factor);
         }
-        let kept = KeptGroups::new(&mask, tokens, groups);
+        let kept = KeptGroups::with_factors(&mask, tokens, groups);
         // Sums of at most 209 terms of at most 1, each rounded to 2⁻²⁴ of at most 209.
         let bound = 209.0 * 209.0 * 6e-8;
         at_every_level(|_| {

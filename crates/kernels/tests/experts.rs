@@ -3,6 +3,7 @@
 mod common;
 
 use common::{TOLERANCE, assert_close, at_every_level, cases, exact, on_any_threads, values};
+use learned_dropout_kernels::activation::Activation;
 use learned_dropout_kernels::experts::{self, Shape, Weights};
 use learned_dropout_kernels::feed_forward;
 use learned_dropout_kernels::product::Precision;
@@ -56,6 +57,7 @@ impl Layer<'_> {
             let weights = feed_forward::Weights {
                 norm: None,
                 up: &self.weights.up[range.clone()],
+                activation: Activation::Gelu,
                 down: &self.weights.down[range],
             };
             let gate = |index: usize| self.gates[index / width * experts + expert];

@@ -3,10 +3,13 @@
 mod common;
 
 use common::{
-    TOLERANCE, assert_close, at_every_level, cases, exact, keeps, mask, normal, on_any_threads,
-    values,
+    TOLERANCE, activated, activation, assert_close, assert_within, at_every_level, cases, exact,
+    factors, mask, on_any_threads, values,
 };
-use learned_dropout_kernels::feed_forward::{self, Shape, Weights};
+use learned_dropout_kernels::activation::Activation;
+use learned_dropout_kernels::feed_forward::{
+    self, Factors, OutputGradients, Shape, Wanted, Weights,
+};
 use learned_dropout_kernels::grouped::{self, Prepared};
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::linear::Norm;
@@ -20,7 +23,9 @@ use proptest::prelude::*;
 struct Naive<'a> {
     x: &'a [f32],
     weights: Weights<'a>,
-    kept: &'a KeptGroups,
+    /// `[tokens, groups]`, 0 where a group is dropped.
+    factors: &'a [f32],
+    groups: usize,
     shape: Shape,
 }
 
@@ -30,7 +35,11 @@ struct NaiveGradients {
     norm: Vec<f64>,
     up: Vec<f64>,
     down: Vec<f64>,
-    mask: Vec<f64>,
+    factors: Vec<f64>,
+    /// The sum of the kept units, and that of their magnitudes.
+    sum: (f64, f64),
+    /// The smallest magnitude of the input of the activation function.
+    nearest_to_zero: f64,
 }
 
 impl Naive<'_> {
@@ -52,14 +61,19 @@ impl Naive<'_> {
         (row, scale)
     }
 
-    fn compute(&self, gradient: &[f32]) -> NaiveGradients {
+    fn compute(&self, gradient: &[f32], dsum: f32) -> NaiveGradients {
         let Shape {
             tokens,
             width,
             hidden,
         } = self.shape;
-        let Weights { norm, up, down } = self.weights;
-        let (groups, group) = (self.kept.groups(), hidden / self.kept.groups());
+        let Weights {
+            norm,
+            up,
+            activation,
+            down,
+        } = self.weights;
+        let (groups, group) = (self.groups, hidden / self.groups);
         let gain = |c: usize| norm.map_or(1.0, |norm| f64::from(norm.weight[c]));
         let mut all = NaiveGradients {
             y: vec![0.0; tokens * width],
@@ -67,27 +81,36 @@ impl Naive<'_> {
             norm: vec![0.0; norm.map_or(0, |_| width)],
             up: vec![0.0; hidden * width],
             down: vec![0.0; hidden * width],
-            mask: vec![0.0; tokens * groups],
+            factors: vec![0.0; tokens * groups],
+            sum: (0.0, 0.0),
+            nearest_to_zero: f64::INFINITY,
         };
         for t in 0..tokens {
             let (row, scale) = self.normal(t);
             let mut dnormal = vec![0.0; width];
-            for u in (0..hidden).filter(|u| keeps(self.kept, t, u / group)) {
+            for u in 0..hidden {
+                let place = t * groups + u / group;
+                let factor = f64::from(self.factors[place]);
+                if factor == 0.0 {
+                    continue;
+                }
                 let up_row = &up[u * width..][..width];
                 let before: f64 = (0..width)
                     .map(|c| row[c] * gain(c) * f64::from(up_row[c]))
                     .sum();
-                let (distribution, density) = normal(before);
-                let unit = before * distribution;
-                let mut dunit = 0.0;
+                let (unit, derivative) = activated(activation, before);
+                all.sum.0 += unit;
+                all.sum.1 += unit.abs();
+                all.nearest_to_zero = all.nearest_to_zero.min(before.abs());
+                let mut dproduct = 0.0;
                 for c in 0..width {
                     let dy = f64::from(gradient[t * width + c]);
-                    all.y[t * width + c] += unit * f64::from(down[c * hidden + u]);
-                    all.down[c * hidden + u] += unit * dy;
-                    dunit += dy * f64::from(down[c * hidden + u]);
+                    all.y[t * width + c] += factor * unit * f64::from(down[c * hidden + u]);
+                    all.down[c * hidden + u] += factor * unit * dy;
+                    dproduct += dy * f64::from(down[c * hidden + u]);
                 }
-                all.mask[t * groups + u / group] += unit * dunit;
-                let dbefore = dunit * (distribution + before * density);
+                all.factors[place] += unit * dproduct;
+                let dbefore = (factor * dproduct + f64::from(dsum)) * derivative;
                 for c in 0..width {
                     all.up[u * width + c] += dbefore * row[c] * gain(c);
                     dnormal[c] += dbefore * f64::from(up_row[c]);
@@ -118,7 +141,8 @@ proptest! {
     fn feed_forwards(
         tokens in 0usize..130, width in 1usize..75, groups in 1usize..7,
         group in prop::sample::select(&[1usize, 3, 8, 16, 32, 40]),
-        kind in 0usize..9, normed in any::<bool>(),
+        kind in 0usize..9, normed in any::<bool>(), activation in activation(),
+        carried in any::<bool>(), summed in any::<bool>(),
     ) {
         let hidden = groups * group;
         let scale = 1.0 / (width as f32).sqrt();
@@ -127,35 +151,54 @@ proptest! {
         let (up, down) = (scaled(hidden * width, 3), scaled(hidden * width, 4));
         let gradient = values(tokens * width, 5);
         let norm = normed.then_some(Norm { weight: &gain, epsilon: 1e-2 });
-        let weights = Weights { norm, up: &up, down: &down };
+        let weights = Weights { norm, up: &up, activation, down: &down };
         let shape = Shape { tokens, width, hidden };
-        let kept = KeptGroups::new(&mask(tokens, groups, kind), tokens, groups);
+        let of_groups = factors(&mask(tokens, groups, kind), carried);
+        let kept = KeptGroups::with_factors(&of_groups, tokens, groups);
         let f32 = Precision::F32;
-        let naive = Naive { x: &x, weights, kept: &kept, shape }.compute(&gradient);
+        let dsum = if summed { 0.7 } else { 0.0 };
+        let naive = Naive { x: &x, weights, factors: &of_groups, groups, shape };
+        let naive = naive.compute(&gradient, dsum);
+        // ReLU has two slopes at 0, and errors choose between them.
+        prop_assume!(activation != Activation::Relu || naive.nearest_to_zero > 1e-5);
         at_every_level(|_| {
-            let (y, prepared, found) = on_any_threads(|| {
+            let (y, sum, prepared, found) = on_any_threads(|| {
                 let y = grouped::forward(&x, &weights, &kept, shape, f32);
-                let prepared = Prepared::new(&up, &down, width, group, f32);
-                let found = grouped::backward(&gradient, &x, &weights, &kept, shape, f32);
-                let found = [found.x, found.norm, found.up, found.down, found.mask];
-                (y, prepared.forward(&x, norm, &kept), found)
+                let (same, sum) = grouped::forward_with_sum(&x, &weights, &kept, shape, f32);
+                assert_eq!(same, y);
+                let prepared = Prepared::new(&up, &down, width, group, activation, f32);
+                let gradients = OutputGradients { y: &gradient, sum: dsum };
+                let found = if summed {
+                    grouped::backward_with_sum(gradients, &x, &weights, &kept, shape, f32)
+                } else {
+                    grouped::backward(&gradient, &x, &weights, &kept, shape, f32)
+                };
+                let found = [found.x, found.norm, found.up, found.down, found.factors];
+                (y, sum, prepared.forward(&x, norm, &kept), found)
             });
             assert_eq!(y, prepared);
-            let [dx, dnorm, dup, ddown, dmask] = &found;
+            let [dx, dnorm, dup, ddown, dfactors] = &found;
             assert_close(&y, &naive.y, TOLERANCE, "output");
+            assert_within(&[sum.sum], [(naive.sum.0, TOLERANCE * naive.sum.1)], "sum");
             assert_close(dup, &naive.up, TOLERANCE, "up");
             assert_close(ddown, &naive.down, TOLERANCE, "down");
-            assert_close(dmask, &naive.mask, TOLERANCE, "mask");
+            assert_close(dfactors, &naive.factors, TOLERANCE, "factors");
             // A norm divides by a deviation that can be as small as a tenth here.
             assert_close(dx, &naive.x, if normed { 10.0 * TOLERANCE } else { TOLERANCE }, "input");
             assert_close(dnorm, &naive.norm, TOLERANCE, "norm");
-            if kind == 1 {
-                let dense = feed_forward::forward(&x, &weights, shape, f32);
-                assert_close(&y, &exact(&dense), TOLERANCE, "dense output");
-                let dense = feed_forward::backward(&gradient, &x, &weights, shape, f32);
-                assert_close(dup, &exact(&dense.up), TOLERANCE, "dense up");
-                assert_close(ddown, &exact(&dense.down), TOLERANCE, "dense down");
-            }
+            let of_groups = Factors { values: &of_groups, group, kept_only: true };
+            let of_groups = Some(of_groups);
+            let wanted = Wanted { before: false, sum: true };
+            let dense = feed_forward::forward_with(&x, &weights, of_groups, wanted, shape, f32);
+            assert_close(&y, &exact(&dense.y), TOLERANCE, "dense output");
+            assert!(sum.not_zero.abs_diff(dense.sum.not_zero) <= 1, "{sum:?} {:?}", dense.sum);
+            let gradients = OutputGradients { y: &gradient, sum: dsum };
+            let dense = feed_forward::backward_with(
+                gradients, &x, &weights, of_groups, &[], shape, f32,
+            );
+            assert_close(dup, &exact(&dense.up), TOLERANCE, "dense up");
+            assert_close(ddown, &exact(&dense.down), TOLERANCE, "dense down");
+            assert_close(dfactors, &exact(&dense.factors), TOLERANCE, "dense factors");
         });
     }
 
@@ -204,7 +247,15 @@ fn operands_are_rounded_where_asked_for() {
     let down = values(hidden * width, 3);
     let kept = KeptGroups::new(&mask(tokens, groups, 5), tokens, groups);
     let forward = |precision| {
-        Prepared::new(&up, &down, width, hidden / groups, precision).forward(&x, None, &kept)
+        Prepared::new(
+            &up,
+            &down,
+            width,
+            hidden / groups,
+            Activation::Gelu,
+            precision,
+        )
+        .forward(&x, None, &kept)
     };
     at_every_level(|_| {
         let (whole, rounded) = (forward(Precision::F32), forward(Precision::Bf16));
@@ -249,5 +300,12 @@ fn rows_outside_are_refused() {
 #[test]
 #[should_panic(expected = "groups do not divide")]
 fn groups_that_do_not_divide_are_refused() {
-    Prepared::new(&[0.0; 12], &[0.0; 12], 2, 4, Precision::F32);
+    Prepared::new(
+        &[0.0; 12],
+        &[0.0; 12],
+        2,
+        4,
+        Activation::Gelu,
+        Precision::F32,
+    );
 }

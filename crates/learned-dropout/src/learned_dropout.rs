@@ -294,7 +294,7 @@ impl LearnedDropout {
         let x = rows(input.x);
         let mask_input = mask_input.map_or_else(|| x.clone(), rows);
         let [batch, time, _] = x.dims();
-        let attended = match &self.query_key_value {
+        let generated = match &self.query_key_value {
             _ if batch * time == 0 => Tensor::zeros(
                 [batch, time, self.config.values()],
                 (&x.device(), DType::F32),
@@ -302,39 +302,33 @@ impl LearnedDropout {
             Some(layer) if !self.config.causal || padding.is_some() => {
                 let input = in_f32(self.detach_if_configured(mask_input));
                 let packed = linear(input, in_f32(layer.weight.val()), layer.precision);
-                attention(
+                self.projected(attention(
                     packed,
                     self.config.heads,
                     self.config.causal,
                     padding.as_ref(),
-                )
+                ))
             }
-            _ => self.attended(MaskSource::Plain(mask_input)),
+            _ => self.generated(MaskSource::Plain(mask_input)),
         };
         let padding = padding.map(Padding::new);
-        (x, self.unrounded_mask(attended, pass, padding))
+        (x, self.unrounded_mask(generated, pass, padding))
     }
 
     /// Computes only the mask, for a site of the transformer.
     pub(crate) fn mask(&self, source: MaskSource<'_>, pass: &Pass) -> Mask {
-        let mask = self.unrounded_mask(self.attended(source), *pass, None);
+        let mask = self.unrounded_mask(self.generated(source), *pass, None);
         let [batch, time, _] = mask.dims();
         Mask::new(mask, [batch, time, self.config.width], self.history.clone())
     }
 
-    /// The mask that the output of the attention gives, or the mask's input with a linear generator.
+    /// The mask that the output of the generator gives, `[batch, time, values]`.
     fn unrounded_mask(
         &self,
-        attended: Tensor<3>,
+        generated: Tensor<3>,
         pass: Pass,
         padding: Option<Padding>,
     ) -> UnroundedMask {
-        let attended = match &self.output {
-            Some(output) if attended.shape().num_elements() > 0 => {
-                linear(attended, in_f32(output.weight.val()), output.precision)
-            }
-            _ => attended,
-        };
         let shift = in_f32(self.shift.val());
         let learned = Learned {
             shift: match self.config.function.shift() {
@@ -350,7 +344,7 @@ impl LearnedDropout {
         let threshold = threshold.map(|threshold| in_f32(threshold.val()).detach());
         let place = (self.site, self.layer);
         UnroundedMask::new(
-            attended,
+            generated,
             (learned, threshold),
             self.config.clone(),
             place,
@@ -359,32 +353,41 @@ impl LearnedDropout {
         )
     }
 
-    /// The output of the causal attention, or the input with a linear generator, in f32. Masks are always computed in f32: bf16 has too few
-    /// bits for the angle of the cosine.
-    fn attended(&self, source: MaskSource<'_>) -> Tensor<3> {
+    /// The output of the generator, causal attention or a linear layer, `[batch, time, values]` in f32. Masks are
+    /// always computed in f32: bf16 has too few bits for the angle of the cosine.
+    fn generated(&self, source: MaskSource<'_>) -> Tensor<3> {
         let heads = self.config.heads;
-        let Some(layer) = &self.query_key_value else {
-            let input = match source {
-                MaskSource::Plain(input) => input,
-                MaskSource::Normalized(norm, input) => norm.forward(input),
-            };
-            return in_f32(self.detach_if_configured(input));
-        };
-        match source {
-            MaskSource::Plain(input) => {
-                let (input, weight) = (
-                    in_f32(self.detach_if_configured(input)),
-                    in_f32(layer.weight.val()),
-                );
-                linear_attention(input, weight, heads, layer.precision)
-            }
-            MaskSource::Normalized(norm, input) if self.config.detach_input => {
-                self.attended(MaskSource::Plain(norm.forward(input)))
-            }
+        let (norm, input) = match source {
+            MaskSource::Normalized(norm, input) if !self.config.detach_input => (norm, input),
             MaskSource::Normalized(norm, input) => {
-                let packed = in_f32(layer.forward_normalized(norm, input));
-                causal_attention(packed, heads, None, layer.precision)
+                return self.generated(MaskSource::Plain(norm.forward(input)));
             }
+            MaskSource::Plain(input) => {
+                let input = in_f32(self.detach_if_configured(input));
+                return match &self.query_key_value {
+                    None => self.projected(input),
+                    Some(layer) => {
+                        let weight = in_f32(layer.weight.val());
+                        self.projected(linear_attention(input, weight, heads, layer.precision))
+                    }
+                };
+            }
+        };
+        match (&self.query_key_value, &self.output) {
+            (Some(layer), _) => {
+                let packed = in_f32(layer.forward_normalized(norm, input));
+                self.projected(causal_attention(packed, heads, None, layer.precision))
+            }
+            (None, Some(layer)) => in_f32(layer.forward_normalized(norm, input)),
+            (None, None) => unreachable!("a generator has at least one of its layers"),
+        }
+    }
+
+    /// The mask's values from the output of the attention, or from the input with a linear generator.
+    fn projected(&self, attended: Tensor<3>) -> Tensor<3> {
+        match &self.output {
+            Some(layer) => linear(attended, in_f32(layer.weight.val()), layer.precision),
+            None => attended,
         }
     }
 

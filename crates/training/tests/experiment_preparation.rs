@@ -102,6 +102,122 @@ fn a_validation_text_of_its_own_is_prepared() {
     assert_eq!((meta.sources.len(), meta.validation_sources.len()), (1, 1));
 }
 
+/// Of every arm and every setting that is searched, before any run; once for arms that share a problem.
+#[test]
+fn data_that_does_not_fit_is_told_of_all_arms_together() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let prepare = |name: &str, tokenizer: &str, text: &str| {
+        let source = folder.join(format!("{name}.txt"));
+        std::fs::write(&source, text).unwrap();
+        let tokenizer = tokenizer.parse().unwrap();
+        let options = data::PrepareOptions {
+            tokenizer,
+            validation: 0.5,
+            ..data::PrepareOptions::new(
+                vec![data::sources::Source::Path(source)],
+                folder.join(name),
+            )
+        };
+        data::prepare(&options, &Silent).unwrap();
+    };
+    // 25 tokens for each part, of which a window of 8 needs 9.
+    prepare("good", "byte", &"words".repeat(10));
+    prepare("short", "byte", &"words".repeat(2));
+    prepare("characters", "char", &"words".repeat(10));
+    let study = "
+seeds = [1]
+set.data.path = 'good'
+[sweep]
+steps = 2
+[[arm]]
+name = 'fits'
+sweep = false
+set.train.evaluate.sets = { own = 'good' }
+[[arm]]
+name = 'long'
+sweep = false
+set.model.context = 25
+[[arm]]
+name = 'absent'
+sweep = false
+set.data.path = 'nowhere'
+[[arm]]
+name = 'sets'
+sweep = false
+set.train.evaluate.sets = { short = 'short', other = 'characters', none = 'nothing' }
+[[arm]]
+name = 'again'
+sweep = false
+set.train.evaluate.sets = { short = 'short' }
+[[arm]]
+name = 'words'
+sweep = false
+set.model.vocabulary = 99
+[[arm]]
+name = 'searched'
+sweep.train.from = ['good', 'no-model']
+";
+    let experiment = read(folder, study);
+    let out = folder.join("out");
+    let error = experiment.check_data(&out).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    let at = |path: &str| folder.join(path).display().to_string();
+    let expected = [
+        format!("{}: arms do not fit their data:", at("study.toml")),
+        format!(
+            "  arm `long`: `model.context` is 25: {} has 25 tokens, but 26 are needed; prepare",
+            at("good/train.bin")
+        ),
+        format!(
+            "  arm `absent`: `data.path`: {}: there is no such file or folder; name a data folder",
+            at("nowhere")
+        ),
+        format!(
+            "  arm `sets`: train.evaluate.sets.none: {}: there is no such folder; make one with `ldrop",
+            at("nothing")
+        ),
+        format!(
+            "  arm `sets`: train.evaluate.sets.other: {} was prepared with another tokenizer",
+            at("characters")
+        ),
+        format!(
+            "  arms `sets`, `again`: train.evaluate.sets.short: {} has 5 tokens, but 9 are needed; prepare",
+            at("short/val.bin")
+        ),
+        "  arm `words`: ".into(),
+        format!(
+            "  arm `searched`: train.from: {}: neither a model folder",
+            at("good")
+        ),
+        format!(
+            "  arm `searched`: train.from: {}: there is no such folder; expected a model folder",
+            at("no-model")
+        ),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{error}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+    let words = lines[6];
+    assert!(
+        words.contains("99") && words.contains("256") && words.contains("vocabulary"),
+        "{words}"
+    );
+    let only = |name: &str| {
+        let arms = study.split("[[arm]]");
+        let arms = arms.filter(|arm| arm.contains(&format!("'{name}'")) || !arm.contains("name"));
+        let study = arms.collect::<Vec<_>>().join("[[arm]]");
+        read(
+            folder,
+            &study
+                .replace("[sweep]\nsteps = 2\n", "")
+                .replace("sweep = false\n", ""),
+        )
+    };
+    only("fits").check_data(&out).unwrap();
+}
+
 #[test]
 fn runs_have_what_they_would_decide_themselves() {
     let place = tempfile::tempdir().unwrap();

@@ -210,6 +210,8 @@ fn a_dense_model_becomes_a_masked_one() {
         CONTROLLED,
         r#"{ site = "attention-probabilities", input = "residual", rank = 3 }"#,
         r#"{ input = "embedding" }"#,
+        r#"{ site = ["attention-heads", "feed-forward-output"], generator = "linear", group = 2,
+            rounding = "threshold", control = { kind = "threshold", target = 0.5 } }"#,
         r#"{ function = { kind = "cosine", shift_init = 3.0 } }"#,
         r#"{ rank = 4, group = 2, function = { kind = "fourier", terms = 3, shift_init = 3.0 } }"#,
     ]
@@ -275,7 +277,9 @@ fn a_model_that_does_not_fit_is_refused_before_anything_is_written() {
         assert!(found.contains(reason), "{}: {found}", path.display());
         assert!(!run.exists());
     };
-    refused(&place.run("nowhere"), &[], "neither a model folder");
+    refused(&place.run("nowhere"), &[], "there is no such folder");
+    let no_model = place.data().path();
+    refused(no_model, &[], "neither a model folder");
     refused(
         &dense,
         &["model.width=12"],

@@ -29,7 +29,7 @@ pub struct Common {
     /// Log more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Show no progress, only results and errors
+    /// Show no progress, only results, errors and notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }

@@ -60,9 +60,9 @@ pub struct ReportArguments {
     /// The chart that an SVG file shows [default: the report's first one]
     #[arg(long, value_name = "KIND", value_parser = chart_kind())]
     pub chart: Option<ChartKind>,
-    /// The background that an SVG file is for; auto follows the reader's system
-    #[arg(long, value_name = "THEME", default_value = "auto", value_parser = theme())]
-    pub theme: Theme,
+    /// The background that an SVG file is for; auto follows the reader's system [default: auto]
+    #[arg(long, value_name = "THEME", value_parser = theme())]
+    pub theme: Option<Theme>,
 }
 
 /// The kinds of charts by their names in experiment files.

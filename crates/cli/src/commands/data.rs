@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use data::sources::{LeftOut, Reason, Tally};
-use data::{
-    DataError, MergeOptions, Meta, PrepareOptions, Prepared, merge, prepare, prepare_shard,
-};
+use data::{MergeOptions, Meta, PrepareOptions, Prepared, merge, prepare, prepare_shard};
 use serde::Serialize;
 
 use crate::arguments::{Common, DataArguments, DataCommand, MergeArguments, PrepareArguments};
@@ -42,9 +40,9 @@ fn run_prepare(arguments: PrepareArguments, common: &Common) -> Result<(), Failu
     };
     let stages = Stages::new(common.quiet);
     let Some(shard) = arguments.shard else {
-        return show(&out, &prepare(&options, &stages).map_err(failure)?, common);
+        return show(&out, &prepare(&options, &stages)?, common);
     };
-    let description = prepare_shard(&options, shard, &stages).map_err(failure)?;
+    let description = prepare_shard(&options, shard, &stages)?;
     if common.json {
         return print_json(&description);
     }
@@ -68,16 +66,8 @@ fn run_merge(arguments: MergeArguments, common: &Common) -> Result<(), Failure> 
         tokenizer: arguments.tokenizer,
         threads: common.threads(),
     };
-    let merged = merge(&options, &Stages::new(common.quiet)).map_err(failure)?;
+    let merged = merge(&options, &Stages::new(common.quiet))?;
     show(&out, &merged, common)
-}
-
-/// A value that cannot work is one of the arguments.
-fn failure(error: DataError) -> Failure {
-    match error {
-        DataError::Value { .. } => Failure::Usage(error.to_string()),
-        error => error.into(),
-    }
 }
 
 /// Says what a new data folder holds.
@@ -106,7 +96,7 @@ fn show(out: &Path, prepared: &Prepared, common: &Common) -> Result<(), Failure>
 const MANY_UNKNOWN: f64 = 0.01;
 
 /// Warns of a part with many characters that the tokenizer does not know.
-fn warn_of_unknown(prepared: &Prepared) {
+pub fn warn_of_unknown(prepared: &Prepared) {
     let meta = &prepared.meta;
     for (name, part, unknown) in [
         ("training", &meta.train, prepared.unknown_characters[0]),

@@ -23,9 +23,9 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
     let precision = common.precision(PrecisionName::F32)?;
     let stored = StoredModel::find(&arguments.model)?;
     let (config, weights) = stored.read()?;
-    let data = Evaluated::find(&arguments, &stored, common)?;
+    let data = Evaluated::find(&arguments, &stored, &config, common)?;
     let tokens = data.tokens();
-    let tokenizer = stored.tokenizer_for(&config, data.folder())?;
+    let tokenizer = data.tokenizer();
     let mut model = Transformer::from_weights(&config, &weights, &device).with_precision(precision);
     let cut = arguments.threshold.cut();
     if let Some((inputs, sparsity)) = cut {
@@ -53,7 +53,7 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
         stop::end_on_signals()?;
     }
     let evaluation = match &arguments.per_token {
-        None => evaluate(&model, tokens, &tokenizer, options, &mut progress),
+        None => evaluate(&model, tokens, tokenizer, options, &mut progress),
         Some(path) => write_in_parts(path, |file| {
             let mut write = |result: &TokenResult<'_>| {
                 if stop::stopped() {
@@ -65,7 +65,7 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
             evaluate_tokens(
                 &model,
                 tokens,
-                &tokenizer,
+                tokenizer,
                 options,
                 &mut progress,
                 &mut write,
@@ -94,7 +94,7 @@ pub fn run(arguments: EvalArguments, common: &Common) -> Result<(), Failure> {
 pub fn threshold_failure(error: ThresholdError) -> Failure {
     match error {
         ThresholdError::NotDense(problem) => {
-            Failure::work(format!("--threshold-sparsity: {problem}"))
+            Failure::Usage(format!("--threshold-sparsity: {problem}"))
         }
         error => error.into(),
     }

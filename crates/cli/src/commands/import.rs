@@ -1,6 +1,6 @@
 //! `ldrop import`.
 
-use data::{Tokenizer, TokenizerOrigin};
+use data::{Tokenizer, TokenizerChoice, TokenizerOrigin};
 use model::model_folder::{CONFIG_FILE, WEIGHTS_FILE};
 use model::pytorch;
 use serde::Serialize;
@@ -76,7 +76,7 @@ fn tokenizer(
         }
         None if vocabulary == GPT2_VOCABULARY => {
             let note = "the vocabulary has the size of GPT-2's, so its tokenizer was added";
-            return Ok((Some(Tokenizer::gpt2()), Some(note.into())));
+            (TokenizerChoice::Gpt2.into(), Some(note.into()))
         }
         None => {
             let note = format!(

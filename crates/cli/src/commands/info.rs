@@ -19,6 +19,19 @@ struct Info {
     #[serde(skip_serializing_if = "Option::is_none")]
     active_parameters: Option<usize>,
     forward_flops_per_token: ForwardFlops,
+    /// The masks of each site; empty without learned masks.
+    masks: Vec<Mask>,
+}
+
+#[derive(Serialize)]
+struct Mask {
+    site: Site,
+    /// The block, from 0, where blocks differ; otherwise the entry is of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<usize>,
+    values_per_token: usize,
+    /// From 0 to 1.
+    kept: f64,
 }
 
 #[derive(Serialize)]
@@ -59,6 +72,7 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
             kept: flops::executed_per_token(&config, &used) as u64,
             mask_generation: flops::mask_generation_per_token(&config) as u64,
         },
+        masks: masks(&config, &used),
     };
     if common.json {
         return print_json(&info);
@@ -87,15 +101,46 @@ pub fn run(arguments: InfoArguments, common: &Common) -> Result<(), Failure> {
         "to make the masks             {} of them",
         thousands(per_token.mask_generation)
     ))?;
-    for shape in config.mask_shapes(0) {
+    for mask in &info.masks {
+        let layer = mask
+            .layer
+            .map_or(String::new(), |layer| format!(" {layer}"));
         print(&format!(
             "mask at {:<21} {} values per token, {:.1}% kept",
-            shape.site.name(),
-            thousands(shape.values as u64),
-            100.0 * used.kept_at(shape.site)
+            format!("{}{layer}", mask.site.name()),
+            thousands(mask.values_per_token as u64),
+            100.0 * mask.kept
         ))?;
     }
     Ok(())
+}
+
+/// The masks: one entry for each site, or for each layer where layers differ.
+fn masks(config: &TransformerConfig, used: &UsedShares) -> Vec<Mask> {
+    let by_layer =
+        |site: Site| site == Site::FeedForwardHidden && config.feed_forward.differs_by_layer();
+    let of_layer = |layer: usize| {
+        let shapes = config.mask_shapes(layer);
+        shapes
+            .filter(move |shape| layer == 0 || by_layer(shape.site))
+            .map(move |shape| match by_layer(shape.site) {
+                true => Mask {
+                    site: shape.site,
+                    layer: Some(layer),
+                    values_per_token: shape.values,
+                    kept: used.kept_in(shape.site, layer),
+                },
+                false => Mask {
+                    site: shape.site,
+                    layer: None,
+                    values_per_token: shape.values,
+                    kept: used.kept_at(shape.site),
+                },
+            })
+    };
+    let mut masks: Vec<Mask> = (0..config.layers).flat_map(of_layer).collect();
+    masks.sort_by_key(|mask| (mask.site, mask.layer));
+    masks
 }
 
 /// Notes which masks are computed too late to leave anything out.

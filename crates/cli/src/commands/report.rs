@@ -5,7 +5,7 @@ use std::path::Path;
 use model::files::write_atomically;
 use serde::Serialize;
 use training::experiments::ChartKind;
-use training::report::{Format, Report};
+use training::report::{Format, Report, Theme};
 
 use crate::arguments::{Common, FormatName, ReportArguments};
 use crate::failure::Failure;
@@ -20,6 +20,7 @@ struct Written<'a> {
 /// Runs `report`.
 pub fn run(arguments: ReportArguments, common: &Common) -> Result<(), Failure> {
     let format = format(&arguments)?;
+    check_options(&arguments, format)?;
     let report = Report::read(&arguments.folders)?;
     let text = match format {
         FormatName::Html => report.write(Format::Html),
@@ -44,11 +45,38 @@ pub fn run(arguments: ReportArguments, common: &Common) -> Result<(), Failure> {
 
 /// A chart of the report as SVG.
 fn picture(report: &Report, arguments: &ReportArguments) -> Result<String, Failure> {
-    let picture = report.picture(arguments.chart, arguments.theme);
+    let theme = arguments.theme.unwrap_or(Theme::Auto);
+    let picture = report.picture(arguments.chart, theme);
     picture.ok_or_else(|| {
         let chart = arguments.chart.map_or("chart", ChartKind::name);
         Failure::work(format!("these runs have no values for a {chart} picture"))
     })
+}
+
+/// Refuses options that the format has no use for.
+fn check_options(arguments: &ReportArguments, format: FormatName) -> Result<(), Failure> {
+    let found = match format {
+        FormatName::Html => "a web page, which has all charts",
+        FormatName::Markdown => "Markdown, which has only tables",
+        FormatName::Csv => "CSV, which has only a table",
+        FormatName::Svg if arguments.all_columns => {
+            return Err(Failure::Usage(
+                "--all-columns is for tables, and a picture has none: leave it out, or choose another format"
+                    .into(),
+            ));
+        }
+        FormatName::Svg => return Ok(()),
+    };
+    let given = [
+        ("--chart", arguments.chart.is_some()),
+        ("--theme", arguments.theme.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((option, _)) => Err(Failure::Usage(format!(
+            "{option} is for a picture: expected --out FILE.svg or --format svg, found {found}"
+        ))),
+    }
 }
 
 fn format(arguments: &ReportArguments) -> Result<FormatName, Failure> {

@@ -1,26 +1,22 @@
 //! `ldrop train`.
 
-use std::collections::BTreeMap;
+mod summary;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use data::{DataFolder, Tokenizer};
 use indicatif::ProgressBar;
 use inference::{Engine, GenerateOptions, SamplingOptions};
-use serde::Serialize;
 use training::config::RunConfig;
-use training::metrics::{EndMetrics, EvaluationMetrics};
+use training::metrics::EvaluationMetrics;
 use training::report::{Format, REPORT_FILE, Report};
 use training::run_folder::RunFolder;
-use training::trainer::{
-    Hooks, Observer, Outcome, SampleRequest, Saved, Setup, Spent, Started, Stepped, Trainer,
-};
+use training::trainer::{Hooks, Observer, SampleRequest, Saved, Setup, Started, Stepped, Trainer};
 
 use crate::arguments::{Common, TrainArguments};
 use crate::failure::Failure;
-use crate::terminal::{
-    length_of_time, print, print_json, print_message, printable, progress_bar, thousands,
-};
+use crate::terminal::{print_message, printable, progress_bar, thousands};
 use crate::text_generation::{prompt_ids, stream_text};
 use crate::{machine, quickstart, stop};
 
@@ -29,6 +25,15 @@ const RUNS: &str = "runs";
 
 /// Runs `train`.
 pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
+    let is_of_experiment = arguments.stop_at_end_of_input;
+    let result = train(arguments, common);
+    result.map_err(|failure| match is_of_experiment {
+        true => failure.of_run(),
+        false => failure,
+    })
+}
+
+fn train(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
     let device = common.device()?;
     let folder = run_folder(&arguments)?;
     let config = configuration(&arguments, &folder, common)?;
@@ -77,7 +82,7 @@ pub fn run(arguments: TrainArguments, common: &Common) -> Result<(), Failure> {
             print_message(&format!("warning: no report: {error}"));
         }
     }
-    report(&outcome, &view, &folder, common)?;
+    summary::print_end(&outcome, &view, &folder, common)?;
     Failure::if_signalled(outcome.stopped)
 }
 
@@ -200,6 +205,7 @@ struct View {
     speed: Option<f64>,
     last: Option<EvaluationMetrics>,
     sample: Option<String>,
+    notes: Vec<String>,
 }
 
 impl View {
@@ -212,13 +218,19 @@ impl View {
             speed: None,
             last: None,
             sample: None,
+            notes: Vec::new(),
         }
     }
 
     fn show_message(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| print_message(line));
+            self.show_always(line);
         }
+    }
+
+    /// Shows what --quiet does not hide.
+    fn show_always(&self, line: &str) {
+        self.bar.suspend(|| print_message(line));
     }
 
     fn finish(&self) {
@@ -229,14 +241,15 @@ impl View {
 impl Observer for View {
     fn started(&mut self, started: &Started<'_>) {
         for damaged in started.damaged {
-            self.show_message(&format!("warning: not used: {}", damaged.error));
+            self.show_always(&format!("warning: not used: {}", damaged.error));
         }
         if let Some(folder) = started.resumed_from {
             self.show_message(&format!("resumed from {}", folder.display()));
         }
         for note in started.notes {
-            self.show_message(&format!("note: {note}"));
+            self.show_always(&format!("note: {note}"));
         }
+        self.notes = started.notes.to_vec();
         self.show_message(&format!(
             "{} parameters, {} tokens per step, {} steps",
             thousands(started.model.parameters() as u64),
@@ -308,116 +321,6 @@ fn indented(text: &str) -> String {
         .map(|line| format!("  │ {line}"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-#[derive(Serialize)]
-struct Summary<'a> {
-    step: u64,
-    tokens: u64,
-    stopped: bool,
-    early_end: Option<EndMetrics>,
-    train_loss: Option<f64>,
-    validation_loss: Option<f64>,
-    sets: Option<&'a BTreeMap<String, f64>>,
-    kept: Option<f64>,
-    tokens_per_second: Option<f64>,
-    seconds: Spent,
-    /// Of the seconds, from 0 to 1.
-    evaluation_share: f64,
-    sample: Option<&'a str>,
-    run: &'a Path,
-    latest: Option<&'a Path>,
-    best: Option<&'a Path>,
-}
-
-fn report(outcome: &Outcome, view: &View, folder: &Path, common: &Common) -> Result<(), Failure> {
-    let last = view.last.as_ref();
-    let summary = Summary {
-        step: outcome.state.step,
-        tokens: outcome.state.tokens,
-        stopped: outcome.stopped,
-        early_end: outcome.early_end(),
-        train_loss: last.map(|metrics| metrics.train_loss),
-        validation_loss: last.map(|metrics| metrics.validation_loss),
-        sets: last.map(|metrics| &metrics.sets),
-        kept: last
-            .and_then(|metrics| metrics.mask.as_ref())
-            .map(|mask| mask.mean.kept),
-        tokens_per_second: view.speed,
-        seconds: outcome.spent,
-        evaluation_share: outcome.spent.evaluation_share(),
-        sample: view.sample.as_deref(),
-        run: folder,
-        latest: outcome.latest.as_deref(),
-        best: outcome.best.as_deref(),
-    };
-    if common.json {
-        print_json(&summary)
-    } else {
-        print_summary(&summary)
-    }
-}
-
-fn print_summary(summary: &Summary<'_>) -> Result<(), Failure> {
-    if let Some(end) = &summary.early_end {
-        print(&end.to_string())?;
-    }
-    let state = if summary.stopped {
-        "stopped"
-    } else {
-        "finished"
-    };
-    print(&format!(
-        "{state} after {} steps and {} tokens",
-        thousands(summary.step),
-        thousands(summary.tokens)
-    ))?;
-    if let (Some(train), Some(validation)) = (summary.train_loss, summary.validation_loss) {
-        print(&format!(
-            "training loss    {train:.4}\nvalidation loss  {validation:.4}"
-        ))?;
-    }
-    for (name, loss) in summary.sets.into_iter().flatten() {
-        print(&format!("{:<15}  {loss:.4}", format!("{name} loss")))?;
-    }
-    if let Some(kept) = summary.kept {
-        print(&format!(
-            "kept             {:.1}% of the masked activations",
-            kept * 100.0
-        ))?;
-    }
-    if let Some(speed) = summary.tokens_per_second {
-        print(&format!(
-            "speed            {} tokens/s",
-            thousands(speed as u64)
-        ))?;
-    }
-    print(&format!(
-        "time             {} of training, {} of evaluations ({:.0}% of all), {} of checkpoints",
-        length_of_time(summary.seconds.training),
-        length_of_time(summary.seconds.evaluations),
-        summary.evaluation_share * 100.0,
-        length_of_time(summary.seconds.checkpoints),
-    ))?;
-    if let Some(sample) = summary.sample {
-        print(&format!("sample\n{}", indented(sample)))?;
-    }
-    let run = summary.run.display();
-    print(&format!(
-        "run              {run}  (report.html, metrics.jsonl, tensorboard/, checkpoints/)"
-    ))?;
-    if let Some(best) = summary.best {
-        print(&format!("best checkpoint  {}", best.display()))?;
-    }
-    if summary.stopped {
-        print(&format!(
-            "go on with       ldrop train --out {run} --resume"
-        ))
-    } else {
-        print(&format!(
-            "try              ldrop generate --model {run} --prompt \"…\""
-        ))
-    }
 }
 
 #[cfg(test)]

@@ -117,6 +117,15 @@ pub fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
+/// The lines of JSON that the program has printed.
+pub fn json_lines(output: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(output);
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
 /// Runs the program; it must fail. Gives its exit status and its messages.
 #[track_caller]
 pub fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
@@ -157,6 +166,13 @@ pub fn prepare(folder: &Path) {
         ],
     );
     std::fs::write(folder.join("tiny.toml"), TINY).expect("written");
+}
+
+/// An experiment, the text that it prepares, and its base.
+pub fn prepare_study(folder: &Path, study: &str) {
+    std::fs::write(folder.join("text.txt"), text()).expect("written");
+    std::fs::write(folder.join("tiny.toml"), TINY).expect("written");
+    std::fs::write(folder.join("study.toml"), study).expect("written");
 }
 
 /// A model that trains in milliseconds.

@@ -61,6 +61,9 @@ impl DataFolder {
     /// A file is missing or damaged, or the folder has a format that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
+        if !path.try_exists().map_err(DataError::read(path))? {
+            return Err(DataError::NotFound { path: path.into() });
+        }
         if path.join(SHARD_FILE).exists() {
             return Err(DataError::Foreign {
                 path: path.into(),

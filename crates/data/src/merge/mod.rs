@@ -17,7 +17,7 @@ use crate::prepare::{self, Prepared};
 use crate::progress::Progress;
 use crate::shards::SHARD_FILE;
 use crate::sources::{LeftOut, Reason, SourceError, SourceRecord};
-use crate::tokenizer::{Resolved, Tokenizer, TokenizerOrigin};
+use crate::tokenizer::{Tokenizer, TokenizerOrigin};
 use join::Join;
 
 /// Options of a merge.
@@ -61,6 +61,12 @@ pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<Prepared
         });
     };
     refuse_own_part(options)?;
+    if let Some(absent) = options.parts.iter().find(|part| !part.exists()) {
+        return Err(DataError::Merge {
+            path: absent.clone(),
+            reason: "there is no such file or folder".into(),
+        });
+    }
     if let Some(reason) = not_the_tokens(first).or_else(|| folder_of_tokens(first)) {
         return Err(DataError::Merge {
             path: first.clone(),
@@ -195,13 +201,10 @@ fn make_folder(
 
 /// The tokenizer of the options.
 fn given_tokenizer(origin: &TokenizerOrigin) -> Result<Tokenizer, DataError> {
-    match origin.resolve()? {
-        Resolved::Existing(tokenizer) => Ok(tokenizer),
-        Resolved::Trained(_) => Err(DataError::Value {
-            name: "tokenizer",
-            found: origin.to_string(),
-            expected: "the tokenizer that made the tokens: `gpt2`, `byte`, or the path of a \
-                       `tokenizer.json`",
-        }),
-    }
+    origin.existing()?.ok_or_else(|| DataError::Value {
+        name: "tokenizer",
+        found: origin.to_string(),
+        expected: "the tokenizer that made the tokens: `gpt2`, `byte`, or the path of a \
+                   `tokenizer.json`",
+    })
 }

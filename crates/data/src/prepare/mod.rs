@@ -132,7 +132,12 @@ pub fn prepare(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prep
     let staging = Staging::begin(&options.out)?;
     let text = Text::read(options, !tokenizer.has_end_of_text(), &staging, progress)?;
     let bytes = text.bytes();
-    let prepared = encode(options, tokenizer, &staging, text, progress)?;
+    let pool = pool(options.threads)?;
+    let tokenizer = match tokenizer {
+        Resolved::Existing(tokenizer) => tokenizer,
+        Resolved::Trained(kind) => train(kind, &text.spool, text.train_bytes, &pool, progress)?,
+    };
+    let prepared = encode(options, &tokenizer, (&staging, &pool), text, progress)?;
     if !is_for_evaluation(options) {
         check_training_part(&options.out, &prepared.meta, bytes, options.validation)?;
     }
@@ -239,29 +244,24 @@ pub(crate) fn spool_text<T>(
 /// Writes the files of the new folder.
 fn encode(
     options: &PrepareOptions,
-    tokenizer: Resolved,
-    staging: &Staging,
+    tokenizer: &Tokenizer,
+    (staging, pool): (&Staging, &rayon::ThreadPool),
     text: Text,
     progress: &dyn Progress,
 ) -> Result<Prepared, DataError> {
     let folder = staging.new_folder();
-    let pool = pool(options.threads)?;
     let (spool, train_bytes) = (&text.spool, text.train_bytes);
-    let tokenizer = match tokenizer {
-        Resolved::Existing(tokenizer) => tokenizer,
-        Resolved::Trained(kind) => train(kind, spool, train_bytes, &pool, progress)?,
-    };
-    let encoding = Encoding::new(&tokenizer, options.end_of_text);
+    let encoding = Encoding::new(tokenizer, options.end_of_text);
     progress.begin("encoding", Some(text.bytes()));
     let mut segments = spool.segments(train_bytes)?;
     let (train, mut unknown) =
-        encoding.write_part(&mut segments, folder.join(TRAIN_FILE), &pool, progress)?;
+        encoding.write_part(&mut segments, folder.join(TRAIN_FILE), pool, progress)?;
     match &text.validation {
         None => segments.second_part(),
         Some(own) => segments = own.segments(own.bytes)?,
     }
     let path = folder.join(VALIDATION_FILE);
-    let (validation, more) = encoding.write_part(&mut segments, path, &pool, progress)?;
+    let (validation, more) = encoding.write_part(&mut segments, path, pool, progress)?;
     progress.end();
     let unknown_characters = [&unknown, &more].map(UnknownCharacters::count);
     unknown.append(&more);

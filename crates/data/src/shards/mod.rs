@@ -24,7 +24,6 @@ use crate::prepare::unknown::UnknownCharacters;
 use crate::prepare::{self, PrepareOptions};
 use crate::progress::Progress;
 use crate::sources::{self, Shard};
-use crate::tokenizer::Resolved;
 
 /// File name of a shard's tokens.
 pub const TOKENS_FILE: &str = "tokens.bin";
@@ -60,7 +59,7 @@ pub fn prepare_shard(
                        folder with the shards' tokenizer",
         });
     }
-    let Resolved::Existing(tokenizer) = options.tokenizer.resolve()? else {
+    let Some(tokenizer) = options.tokenizer.existing()? else {
         return Err(DataError::Value {
             name: "tokenizer",
             found: options.tokenizer.to_string(),

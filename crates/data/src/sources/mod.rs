@@ -32,6 +32,7 @@ mod parquet_footer;
 mod parquet_pages;
 mod parquet_rows;
 mod parquet_small_column;
+mod parquet_texts;
 mod parquet_thrift;
 mod pipeline;
 mod plain_text;

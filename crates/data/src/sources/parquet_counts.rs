@@ -17,8 +17,6 @@ const LENGTH_BYTES: u64 = 4;
 /// A reader of pages that refuses pages with false counts.
 pub(super) struct CheckedPages {
     pub(super) pages: Box<dyn PageReader>,
-    /// The data pages that are still to be read, at most; all if there is no such number.
-    pub(super) left: Option<usize>,
     /// The highest definition level of the column; it has no repetition levels.
     pub(super) present: i16,
 }
@@ -33,15 +31,7 @@ impl Iterator for CheckedPages {
 
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        if self.left == Some(0) {
-            return Ok(None);
-        }
         let page = self.pages.get_next_page()?;
-        if let Some(left) = &mut self.left
-            && matches!(page, Some(Page::DataPage { .. } | Page::DataPageV2 { .. }))
-        {
-            *left -= 1;
-        }
         if let Some(page) = &page
             && !counts_are_possible(page, self.present)
         {

@@ -33,21 +33,22 @@ pub(super) struct Pages {
     /// The most bytes that the pages, and the texts in them, take after decompression. The texts of
     /// `references` are not in it: only the dictionary says how long they are.
     pub(super) bytes: u64,
-    /// The first data pages whose texts are numbers in a dictionary.
-    pub(super) references: usize,
+    /// The rows of the first data pages, whose texts are numbers in a dictionary.
+    pub(super) references: u64,
 }
 
 impl Pages {
-    /// Adds a data page. `before` are the data pages before it.
-    fn add(&mut self, page: &DataPage, unpacked: u64, dictionary: u64, before: usize) {
+    /// Adds a data page.
+    fn add(&mut self, page: &DataPage, unpacked: u64, dictionary: u64) {
         let is = |encoding: Encoding| page.encoding == encoding as i64;
+        let before = self.rows;
         self.rows = self.rows.saturating_add(page.values);
         if is(Encoding::PLAIN) || is(Encoding::DELTA_LENGTH_BYTE_ARRAY) {
             return;
         }
         let is_reference = is(Encoding::PLAIN_DICTIONARY) || is(Encoding::RLE_DICTIONARY);
         if is_reference && self.references == before {
-            self.references += 1;
+            self.references = self.rows;
             return;
         }
         // Each text can repeat all of the page or of the dictionary.
@@ -71,7 +72,7 @@ pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<Pag
         .filter(|&end| end <= length)
         .ok_or_else(|| claims("a column reaches beyond the end of the file"))?;
     let mut at = start as u64;
-    let (mut pages, mut data_pages, mut dictionary) = (Pages::default(), 0, 0);
+    let (mut pages, mut dictionary) = (Pages::default(), 0);
     while at < end {
         let header = read_header(&mut file, at, end).map_err(|what| claims(&what))?;
         let (Ok(packed), Ok(unpacked)) =
@@ -101,8 +102,7 @@ pub(super) fn check(mut file: &File, column: &ColumnChunkMetaData) -> Result<Pag
             dictionary = dictionary.max(unpacked);
         }
         if let Some(page) = header.data {
-            pages.add(&page, unpacked, dictionary, data_pages);
-            data_pages += 1;
+            pages.add(&page, unpacked, dictionary);
         }
     }
     Ok(pages)
@@ -348,26 +348,23 @@ mod tests {
             values,
             encoding: encoding as i64,
         };
-        for (number, (values, encoding, unpacked)) in [
+        for (values, encoding, unpacked) in [
             (3, Encoding::RLE_DICTIONARY, 10),
             (4, Encoding::PLAIN_DICTIONARY, 10),
             (5, Encoding::PLAIN, 100),
             (6, Encoding::DELTA_LENGTH_BYTE_ARRAY, 100),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            pages.add(&page(values, encoding), unpacked, 50, number);
+        ] {
+            pages.add(&page(values, encoding), unpacked, 50);
         }
         let mut expected = Pages {
             rows: 18,
             bytes: 0,
-            references: 2,
+            references: 3 + 4,
         };
         assert_eq!(pages, expected);
         // The whole page or the whole dictionary for each text.
-        pages.add(&page(7, Encoding::DELTA_BYTE_ARRAY), 100, 50, 4);
-        pages.add(&page(8, Encoding::RLE_DICTIONARY), 10, 50, 5);
+        pages.add(&page(7, Encoding::DELTA_BYTE_ARRAY), 100, 50);
+        pages.add(&page(8, Encoding::RLE_DICTIONARY), 10, 50);
         (expected.rows, expected.bytes) = (33, 7 * 100 + 8 * 50);
         assert_eq!(pages, expected);
     }

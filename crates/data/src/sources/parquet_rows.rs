@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::data_type::ByteArray;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
@@ -16,17 +15,14 @@ use super::compression::Compression;
 use super::input_stream::{self, InputStream, SharedMeter, read_error};
 use super::left_out::{self, Reason};
 use super::members::TrailingBytes;
-use super::parquet_counts::CheckedPages;
 use super::parquet_footer::{self, Footer};
 use super::parquet_pages;
 use super::parquet_small_column::SmallColumn;
+use super::parquet_texts::ColumnTexts;
 use super::pipeline::{Emit, Halt, RawDocument};
 use super::records::Records;
 use super::{ReadOptions, SourceError};
 use crate::progress::{Progress, Silent};
-
-/// Rows that are decoded together.
-pub(super) const BATCH_ROWS: usize = 64;
 
 /// The number of columns that an error names.
 const COLUMNS_NAMED: usize = 20;
@@ -196,82 +192,61 @@ impl Rows {
                 continue;
             }
             let small = SmallColumn::read(&mut file, chunk, &pages, rows);
-            if let Some(column) = small.map_err(|error| self.wrong(error))? {
-                let mut part = Self {
-                    records: self.records.clone(),
-                    row: self.row,
-                };
-                emit(RawDocument::Deferred {
-                    bytes: column.length(),
-                    convert: Box::new(move |emit| {
-                        guarded(&mut part, |part| part.read_small(&column, emit))
-                    }),
-                })?;
-                self.row = self.row.saturating_add(rows);
-                shown.advance(self.row, total);
-                continue;
-            }
-            let group = reader
-                .get_row_group(group)
-                .map_err(|error| self.wrong(error))?;
-            let pages = group
-                .get_column_page_reader(index)
-                .map_err(|error| self.wrong(error))?;
-            let description = chunk.column_descr_ptr();
-            let present = description.max_def_level();
-            let pages = CheckedPages {
-                pages,
-                left: None,
-                present,
+            let texts = match small.map_err(|error| self.wrong(error))? {
+                Some(column) => {
+                    let texts = column.texts(&pages).map_err(|error| self.wrong(error))?;
+                    let (texts, is_small) = texts.ok_or_else(|| self.no_texts())?;
+                    if is_small {
+                        let mut part = Self {
+                            records: self.records.clone(),
+                            row: self.row,
+                        };
+                        emit(RawDocument::Deferred {
+                            bytes: column.length(),
+                            convert: Box::new(move |emit| {
+                                guarded(&mut part, |part| {
+                                    part.read_group(texts, rows, emit, &mut |_| {})
+                                })
+                            }),
+                        })?;
+                        self.row = self.row.saturating_add(rows);
+                        shown.advance(self.row, total);
+                        continue;
+                    }
+                    texts
+                }
+                None => {
+                    let group = reader
+                        .get_row_group(group)
+                        .map_err(|error| self.wrong(error))?;
+                    let pages = group
+                        .get_column_page_reader(index)
+                        .map_err(|error| self.wrong(error))?;
+                    ColumnTexts::new(pages, chunk).ok_or_else(|| self.no_texts())?
+                }
             };
-            let column = get_column_reader(description, Box::new(pages));
-            self.read_group(column, present, rows, emit, &mut |row| {
-                shown.advance(row, total);
-            })?;
+            self.read_group(texts, rows, emit, &mut |row| shown.advance(row, total))?;
         }
         shown.progress.advance(shown.raw_bytes - shown.advanced);
         Ok(())
     }
 
-    fn read_small(&mut self, column: &SmallColumn, emit: &mut Emit<'_>) -> Result<(), Halt> {
-        let reader = column.reader(None).map_err(|error| self.wrong(error))?;
-        self.read_group(reader, column.present(), column.rows, emit, &mut |_| {})
-    }
-
-    /// Reads a row group. A row has a text if its level is `present`. `progress` gets the row.
+    /// Reads a row group. `progress` gets the row.
     fn read_group(
         &mut self,
-        column: ColumnReader,
-        present: i16,
+        mut texts: ColumnTexts,
         rows: u64,
         emit: &mut Emit<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), Halt> {
-        let ColumnReader::ByteArrayColumnReader(mut column) = column else {
-            return Err(self.wrong("the text column changes its type").into());
-        };
-        let column: &mut ColumnReaderImpl<ByteArrayType> = &mut column;
         let end = self.row.saturating_add(rows);
         let wrong_end = format!("the row group should end at row {end}");
-        let (mut levels, mut values) = (Vec::new(), Vec::new());
-        loop {
-            levels.clear();
-            values.clear();
-            let (records, _, _) = column
-                .read_records(BATCH_ROWS, Some(&mut levels), None, &mut values)
-                .map_err(|error| self.wrong(error))?;
-            if records == 0 {
-                break;
-            }
-            let mut values = values.drain(..);
-            for offset in 0..records {
+        while let Some(batch) = texts.next().map_err(|error| self.wrong(error))? {
+            for text in batch.rows {
                 if self.row == end {
                     return Err(self.wrong(wrong_end).into());
                 }
-                // A column that cannot be null has no levels.
-                let is_present = levels.get(offset).is_none_or(|&level| level == present);
-                let value = if is_present { values.next() } else { None };
-                self.emit_row(value, emit)?;
+                self.emit_row(text, emit)?;
                 self.row += 1;
             }
             progress(self.row);
@@ -281,6 +256,10 @@ impl Rows {
         } else {
             Err(self.wrong(wrong_end).into())
         }
+    }
+
+    fn no_texts(&self) -> SourceError {
+        self.wrong("the text column changes its type")
     }
 
     /// Leaves out rows without text, at once: a few bytes can hold billions.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use parquet::basic::Encoding;
-use parquet::data_type::Int32Type;
+use parquet::data_type::{ByteArrayType, Int32Type};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;

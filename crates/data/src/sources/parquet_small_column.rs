@@ -7,14 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytes::buf::{Buf, Reader};
 
-use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 
-use super::parquet_counts::CheckedPages;
-use super::parquet_pages::{Pages, SHORTEST_ENTRY};
-use super::parquet_rows::BATCH_ROWS;
+use super::parquet_pages::Pages;
+use super::parquet_texts::ColumnTexts;
 
 /// The largest column of a row group that a worker decodes as a whole, in bytes before and after
 /// decompression, with the texts that it decodes to. A larger one is decoded page by page on the reading
@@ -26,11 +24,11 @@ pub(super) struct SmallColumn {
     bytes: ColumnBytes,
     chunk: ColumnChunkMetaData,
     /// The rows that the row group claims.
-    pub(super) rows: u64,
+    rows: u64,
 }
 
 impl SmallColumn {
-    /// Reads a column whose pages have been checked; none if it is not small.
+    /// Reads a column whose pages have been checked; none if its bytes are not few.
     pub(super) fn read(
         file: &mut File,
         chunk: &ColumnChunkMetaData,
@@ -44,62 +42,26 @@ impl SmallColumn {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(start))?;
         file.take(length).read_to_end(&mut bytes)?;
-        let column = Self {
+        Ok(Some(Self {
             bytes: ColumnBytes {
                 start,
                 bytes: bytes.into(),
             },
             chunk: chunk.clone(),
             rows,
-        };
-        let left = LARGEST_COLUMN - pages.bytes;
-        // Where this fails, the worker fails at the same row, and says so in its place.
-        let is_small = pages.references == 0
-            || column
-                .repeated_bytes(pages.references, left)
-                .map_or(true, |bytes| bytes <= left);
-        Ok(is_small.then_some(column))
+        }))
     }
 
-    /// The bytes of the texts in the first `pages` data pages, which are numbers in a dictionary. Few bytes
-    /// of a file can repeat a long text many times. Stops counting beyond `most`.
-    fn repeated_bytes(&self, pages: usize, most: u64) -> Result<u64> {
-        let ColumnReader::ByteArrayColumnReader(mut column) = self.reader(Some(pages))? else {
-            return Ok(0);
-        };
-        let (mut levels, mut values) = (Vec::new(), Vec::new());
-        let (mut rows, mut bytes) = (0, 0);
-        while rows <= self.rows && bytes <= most {
-            levels.clear();
-            values.clear();
-            let (records, _, _) =
-                column.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values)?;
-            if records == 0 {
-                break;
-            }
-            rows += records as u64;
-            let texts = values.iter().map(|text| text.len() as u64 + SHORTEST_ENTRY);
-            bytes += texts.sum::<u64>();
-        }
-        Ok(bytes)
-    }
-
-    /// A reader of the first `pages` data pages, or of all.
-    pub(super) fn reader(&self, pages: Option<usize>) -> Result<ColumnReader> {
+    /// Its rows, with those at its beginning decoded that are numbers in a dictionary. Says whether all its
+    /// texts are small: few bytes of a file can repeat a long text many times.
+    pub(super) fn texts(&self, pages: &Pages) -> Result<Option<(ColumnTexts, bool)>> {
         let bytes = Arc::new(self.bytes.clone());
         let reader = SerializedPageReader::new(bytes, &self.chunk, self.rows as usize, None)?;
-        let checked = CheckedPages {
-            pages: Box::new(reader),
-            left: pages,
-            present: self.present(),
+        let Some(mut texts) = ColumnTexts::new(Box::new(reader), &self.chunk) else {
+            return Ok(None);
         };
-        let description = self.chunk.column_descr_ptr();
-        Ok(get_column_reader(description, Box::new(checked)))
-    }
-
-    /// The level of a row that has a text.
-    pub(super) fn present(&self) -> i16 {
-        self.chunk.column_descr().max_def_level()
+        let is_small = texts.decode_ahead(pages.references, LARGEST_COLUMN - pages.bytes);
+        Ok(Some((texts, is_small)))
     }
 
     /// Bytes in the file.

@@ -6,6 +6,7 @@ use super::format::{Format, Rows, SourceRow};
 use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_rows};
 use super::lanes::Lanes;
 use super::sum_parts::sum_parts;
+use crate::group_product::scale_groups;
 use crate::kept_groups::KeptGroups;
 use crate::kept_linear::forward_packed;
 use crate::matrix::View;
@@ -74,8 +75,8 @@ impl Columns {
         assert_eq!(kept.groups(), self.inputs / self.group, "groups");
     }
 
-    /// `y = x · Wᵀ` over the groups of inputs that each token keeps. Overwrites `y`, `[tokens,
-    /// outputs]`.
+    /// `y = x · Wᵀ` over the groups of inputs that each token keeps, whose inputs are multiplied by
+    /// the factor of the token. Overwrites `y`, `[tokens, outputs]`.
     ///
     /// For few tokens. A group is read from memory once for all its tokens. The result depends on
     /// which tokens keep which groups, but not on the team.
@@ -157,6 +158,7 @@ impl Work for Part<'_> {
                 rows: group,
                 stride,
             };
+            let mut factors = kept.factors_of(index);
             for tokens in kept.tokens_of(index).chunks(INPUTS) {
                 let mut outputs = [std::ptr::null_mut(); INPUTS];
                 for (place, &token) in tokens.iter().enumerate() {
@@ -164,7 +166,11 @@ impl Work for Part<'_> {
                     values[place * group..][..group].copy_from_slice(&x[start..start + group]);
                     outputs[place] = sums.wrapping_add(token as usize * stride);
                 }
-                let values = &values[..tokens.len() * group];
+                let values = &mut values[..tokens.len() * group];
+                if let Some(factors) = &mut factors {
+                    let ours = factors.split_off(..tokens.len()).unwrap_or_default();
+                    scale_groups(values, ours, group);
+                }
                 // SAFETY: the caller guarantees the instructions and the format; the block lies in
                 // the rows of the group; the outputs belong to different tokens and are as long as
                 // a row.

@@ -1,15 +1,17 @@
-//! The feed-forward `gelu(x · upᵀ) · downᵀ` of groups of hidden units, for few tokens.
+//! The feed-forward `activation(x · upᵀ) · downᵀ` of groups of hidden units, for few tokens.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::format::{Format, Rows, SourceRow};
-use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_rows, dots};
+use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_listed_rows, add_rows, dots};
 use super::lanes::Lanes;
 use super::padded::padded;
 use super::sum_parts::sum_parts;
-use crate::gelu;
+use crate::activation::Activation;
+use crate::group_product::scale_groups;
 use crate::kept_groups::KeptGroups;
-use crate::scratch::scratch;
+use crate::scratch::{Scratch, scratch};
 use crate::team::Team;
 
 /// The weights of a feed-forward, stored group by group. The weights of a group of hidden units are
@@ -20,6 +22,7 @@ pub struct FeedForward {
     width: usize,
     hidden: usize,
     group: usize,
+    activation: Activation,
 }
 
 impl FeedForward {
@@ -28,7 +31,14 @@ impl FeedForward {
     ///
     /// # Panics
     /// If the lengths do not fit, one is 0, or `group` does not divide the hidden units.
-    pub fn new(up: &[f32], down: &[f32], width: usize, group: usize, format: Format) -> Self {
+    pub fn new(
+        up: &[f32],
+        down: &[f32],
+        width: usize,
+        group: usize,
+        activation: Activation,
+        format: Format,
+    ) -> Self {
         assert!(
             width > 0 && group > 0 && !up.is_empty(),
             "an empty feed-forward"
@@ -60,6 +70,7 @@ impl FeedForward {
             width,
             hidden,
             group,
+            activation,
         }
     }
 
@@ -92,6 +103,11 @@ impl FeedForward {
         self.hidden / self.group
     }
 
+    /// The activation function of the hidden units.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
     /// The format of the weights.
     pub fn format(&self) -> Format {
         self.rows.format()
@@ -102,14 +118,20 @@ impl FeedForward {
         self.rows.bytes().len()
     }
 
-    /// `y = gelu(x · upᵀ) · downᵀ` for the groups that each token keeps. Overwrites `y`.
+    /// `y = activation(x · upᵀ) · downᵀ` for the groups that each token keeps, whose hidden units are
+    /// multiplied by the factor of the token. Overwrites `y`.
     ///
-    /// `x` and `y` are `[tokens, width]`. A group is read from memory once for all its tokens. The
-    /// result depends on which tokens keep which groups, but not on the team.
+    /// `x` and `y` are `[tokens, width]`. A group is read from memory once for all its tokens. With
+    /// an activation function that [gives zeros](Activation::gives_zeros), the down weights of a
+    /// unit are not read if it is 0 for these tokens. The result depends on which tokens keep which
+    /// groups, but not on the team.
+    ///
+    /// Gives the number of kept hidden units that are not 0, over all tokens. Those of an activation
+    /// function that does not give zeros count as not 0.
     ///
     /// # Panics
     /// If the lengths or the kept groups are those of another shape.
-    pub fn forward(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) {
+    pub fn forward(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) -> usize {
         let tokens = kept.tokens();
         assert_eq!(x.len(), tokens * self.width, "input");
         assert_eq!(y.len(), x.len(), "output");
@@ -122,6 +144,7 @@ impl FeedForward {
             .map(|group| group as u32)
             .collect();
         let weights = 2 * groups.len() * self.group * stride;
+        let not_zero = AtomicUsize::new(0);
         let each = |part: Range<usize>, sums: &mut [f32]| {
             let work = Part {
                 layer: self,
@@ -129,6 +152,7 @@ impl FeedForward {
                 kept,
                 x,
                 sums,
+                not_zero: &not_zero,
             };
             // SAFETY: the weights are those of the layer.
             unsafe { kernel::compute(self.format(), work) };
@@ -140,6 +164,11 @@ impl FeedForward {
             (groups.len(), weights),
             &each,
         );
+        if self.activation.gives_zeros() {
+            not_zero.into_inner()
+        } else {
+            kept.pairs() * self.group
+        }
     }
 }
 
@@ -150,6 +179,8 @@ struct Part<'a> {
     kept: &'a KeptGroups,
     x: &'a [f32],
     sums: &'a mut [f32],
+    /// The hidden units that are not 0, if the activation function gives zeros.
+    not_zero: &'a AtomicUsize,
 }
 
 impl Work for Part<'_> {
@@ -161,11 +192,14 @@ impl Work for Part<'_> {
             kept,
             x,
             sums,
+            not_zero,
         } = self;
         let (group, stride) = (layer.group, layer.rows.stride());
         assert!(x.len() == kept.tokens() * stride && sums.len() == x.len());
         let sums = sums.as_mut_ptr();
         let mut units = scratch(INPUTS * group);
+        let gives_zeros = layer.activation.gives_zeros();
+        let mut used = gives_zeros.then(|| UsedUnits::new(group));
         for &index in groups {
             let up = WeightBlock {
                 start: layer.rows.address_of(2 * index as usize * group, 2 * group),
@@ -176,6 +210,7 @@ impl Work for Part<'_> {
                 start: up.start.wrapping_add(group * stride * W::BYTES),
                 ..up
             };
+            let mut factors = kept.factors_of(index as usize);
             for tokens in kept.tokens_of(index as usize).chunks(INPUTS) {
                 let mut inputs = [std::ptr::null(); INPUTS];
                 let mut outputs = [std::ptr::null_mut(); INPUTS];
@@ -188,15 +223,89 @@ impl Work for Part<'_> {
                 let put = |unit: usize, token: usize, product| {
                     units[token * group + unit] = product;
                 };
-                // SAFETY: the caller guarantees the instructions and the format; both blocks lie in
-                // the rows of the group; inputs and outputs belong to different tokens and are as
-                // long as a row.
+                let outputs = &outputs[..tokens.len()];
+                // SAFETY: the caller guarantees the instructions and the format; the block lies in
+                // the rows of the group; the inputs are as long as a row.
+                unsafe { dots::<L, W>(up, &inputs[..tokens.len()], put) };
+                layer.activation.in_place(units);
+                if let Some(used) = &mut used {
+                    used.list(units);
+                }
+                if let Some(factors) = &mut factors {
+                    let ours = factors.split_off(..tokens.len()).unwrap_or_default();
+                    scale_groups(units, ours, group);
+                }
+                // SAFETY: as above; the outputs belong to different tokens.
                 unsafe {
-                    dots::<L, W>(up, &inputs[..tokens.len()], put);
-                    gelu::in_place(units);
-                    add_rows::<L, W>(down, units, &outputs[..tokens.len()]);
+                    match &mut used {
+                        Some(used) => {
+                            let (listed, coefficients) = used.coefficients(units);
+                            add_listed_rows::<L, W>(down, listed, coefficients, outputs);
+                        }
+                        None => add_rows::<L, W>(down, units, outputs),
+                    }
                 }
             }
         }
+        let count = used.map_or(0, |used| used.not_zero);
+        not_zero.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// The hidden units of a group that are not 0 for each of a few tokens.
+struct UsedUnits {
+    /// The numbers of the units in the group; the first `count` are those of the tokens at hand.
+    listed: Vec<u32>,
+    count: usize,
+    /// For how many of the tokens at hand each unit of the group is not 0.
+    tokens: Vec<u32>,
+    coefficients: Scratch,
+    /// The units that are not 0, over all groups and tokens so far.
+    not_zero: usize,
+}
+
+impl UsedUnits {
+    fn new(group: usize) -> Self {
+        Self {
+            listed: vec![0; group],
+            count: 0,
+            tokens: vec![0; group],
+            coefficients: scratch(INPUTS * group),
+            not_zero: 0,
+        }
+    }
+
+    /// Lists the units that are not 0 for one of the tokens, of units `[tokens, group]`.
+    #[inline(always)]
+    fn list(&mut self, units: &[f32]) {
+        let group = self.listed.len();
+        self.tokens.fill(0);
+        for units in units.chunks_exact(group) {
+            for (tokens, &unit) in self.tokens.iter_mut().zip(units) {
+                *tokens += u32::from(unit != 0.0);
+            }
+        }
+        self.count = 0;
+        for (unit, &tokens) in self.tokens.iter().enumerate() {
+            // Without a branch, which would often be predicted wrong.
+            self.listed[self.count] = unit as u32;
+            self.count += usize::from(tokens > 0);
+        }
+        self.not_zero += self.tokens.iter().sum::<u32>() as usize;
+    }
+
+    /// The listed units, and their values for each token out of units `[tokens, group]`.
+    #[inline(always)]
+    fn coefficients(&mut self, units: &[f32]) -> (&[u32], &[f32]) {
+        let listed = &self.listed[..self.count];
+        let group = self.listed.len();
+        let count = units.len() / group * listed.len();
+        let rows = self.coefficients.chunks_exact_mut(listed.len().max(1));
+        for (row, units) in rows.zip(units.chunks_exact(group)) {
+            for (coefficient, &unit) in row.iter_mut().zip(listed) {
+                *coefficient = units[unit as usize];
+            }
+        }
+        (listed, &self.coefficients[..count])
     }
 }

@@ -219,13 +219,72 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
     coefficients: &[f32],
     outputs: &[*mut f32],
 ) {
+    let (count, length) = (block.rows, block.stride);
+    let row = |index| block.row::<W>(index);
+    // SAFETY: the caller guarantees it.
+    unsafe { add::<L, W, false>((count, length), row, row, coefficients, outputs) };
+}
+
+/// [`add_rows`] for some rows of the block. The others are not read.
+///
+/// - `coefficients`: `[outputs, listed]`
+///
+/// # Panics
+/// If a row does not lie in the block.
+///
+/// # Safety
+/// As for [`add_rows`].
+#[inline(always)]
+pub(super) unsafe fn add_listed_rows<L: Lanes, W: Weight>(
+    block: WeightBlock,
+    listed: &[u32],
+    coefficients: &[f32],
+    outputs: &[*mut f32],
+) {
+    assert!(
+        listed.iter().all(|&row| (row as usize) < block.rows),
+        "rows"
+    );
+    let row = |index: usize| block.row::<W>(listed[index] as usize);
+    // The rows that are read next; after the last, those behind the block.
+    let next = |index: usize| match listed.get(index + ROWS) {
+        Some(&row) => block.row::<W>(row as usize),
+        None => block.row::<W>(block.rows + index + ROWS - listed.len()),
+    };
+    // SAFETY: the rows lie in the block; the caller guarantees the rest.
+    unsafe {
+        add::<L, W, true>(
+            (listed.len(), block.stride),
+            row,
+            next,
+            coefficients,
+            outputs,
+        );
+    }
+}
+
+/// Adds `count` rows of `length` weights, whose addresses `row` gives. Meanwhile loads into the cache
+/// what is read next: if the rows are `LISTED`, the row that `next` gives for each, else the weights
+/// behind it.
+///
+/// # Safety
+/// As for [`add_rows`], with rows of the format `W` at the addresses.
+#[inline(always)]
+unsafe fn add<L: Lanes, W: Weight, const LISTED: bool>(
+    (count, length): (usize, usize),
+    row: impl Fn(usize) -> *const u8,
+    next: impl Fn(usize) -> *const u8,
+    coefficients: &[f32],
+    outputs: &[*mut f32],
+) {
     /// Adds some rows.
     ///
     /// # Safety
     /// As above.
     #[inline(always)]
-    unsafe fn some<L: Lanes, W: Weight, const U: usize, const T: usize>(
+    unsafe fn some<L: Lanes, W: Weight, const LISTED: bool, const U: usize, const T: usize>(
         rows: [*const u8; U],
+        next: [*const u8; U],
         coefficients: [*const f32; T],
         outputs: &[*mut f32],
         length: usize,
@@ -235,9 +294,13 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
         unsafe {
             for place in (0..length).step_by(LANES) {
                 let mut weights = [L::zero(); U];
-                for (weights, row) in weights.iter_mut().zip(rows) {
+                for (weights, (row, next)) in weights.iter_mut().zip(rows.iter().zip(next)) {
                     let row = row.add(place * W::BYTES);
-                    prefetch(row.wrapping_add(AHEAD));
+                    prefetch(if LISTED {
+                        next.wrapping_add(place * W::BYTES)
+                    } else {
+                        row.wrapping_add(AHEAD)
+                    });
                     *weights = W::load::<L>(row);
                 }
                 for (coefficients, output) in coefficients.iter().zip(outputs) {
@@ -255,26 +318,25 @@ pub(super) unsafe fn add_rows<L: Lanes, W: Weight>(
     macro_rules! rows {
         ($inputs:literal) => {{
             let at = |row: usize| -> [*const f32; $inputs] {
-                std::array::from_fn(|t| coefficients[t * block.rows + row..].as_ptr())
+                std::array::from_fn(|t| coefficients[t * count + row..].as_ptr())
             };
-            let whole = block.rows / ROWS * ROWS;
+            let whole = count / ROWS * ROWS;
             for first in (0..whole).step_by(ROWS) {
-                let rows = std::array::from_fn(|row| block.row::<W>(first + row));
+                let rows = std::array::from_fn(|place| row(first + place));
+                let next = std::array::from_fn(|place| next(first + place));
+                let at = at(first);
                 // SAFETY: the caller guarantees it.
-                unsafe { some::<L, W, ROWS, $inputs>(rows, at(first), outputs, block.stride) };
+                unsafe { some::<L, W, LISTED, ROWS, $inputs>(rows, next, at, outputs, length) };
             }
-            for row in whole..block.rows {
-                let rows = [block.row::<W>(row)];
+            for last in whole..count {
+                let (rows, next, at) = ([row(last)], [next(last)], at(last));
                 // SAFETY: the caller guarantees it.
-                unsafe { some::<L, W, 1, $inputs>(rows, at(row), outputs, block.stride) };
+                unsafe { some::<L, W, LISTED, 1, $inputs>(rows, next, at, outputs, length) };
             }
         }};
     }
 
-    assert!(
-        coefficients.len() >= outputs.len() * block.rows,
-        "coefficients"
-    );
+    assert!(coefficients.len() >= outputs.len() * count, "coefficients");
     match outputs.len() {
         0 => {}
         1 => rows!(1),

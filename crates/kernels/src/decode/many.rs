@@ -4,19 +4,20 @@
 //! them. So weights are read from memory once and need no second layout there.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::by_input::ByInput;
 use super::feed_forward::FeedForward;
 use super::matrix::Matrix;
-use crate::gelu;
 use crate::grouped::{chunks, forward_packed, gather};
 use crate::kept_groups::KeptGroups;
 use crate::matrix::View;
 use crate::product::{Engine, Packed, Precision, multiply};
 use crate::scratch::scratch;
 use crate::shared::Shared;
+use crate::unit_sum::UnitSum;
 
 /// Tokens that are multiplied at once: a block of their terms stays in the second-level cache.
 const TOKENS: usize = 192;
@@ -193,6 +194,8 @@ impl FeedForward {
     /// - `x` and `y`: `[tokens, width]`; `y` is overwritten
     /// - `factors`: the factors of the hidden units of each group, `[tokens, groups]`
     ///
+    /// Gives the number of hidden units that are not 0, as [`forward`](Self::forward) does.
+    ///
     /// # Panics
     /// If the lengths do not fit the layer and one number of tokens.
     pub fn forward_many(
@@ -201,7 +204,7 @@ impl FeedForward {
         x: &[f32],
         factors: Option<&[f32]>,
         precision: Precision,
-    ) {
+    ) -> usize {
         let (width, hidden, rows) = (self.width(), self.hidden(), self.rows());
         let tokens = x.len() / width;
         assert_eq!(x.len(), tokens * width, "input");
@@ -211,15 +214,21 @@ impl FeedForward {
             factors.is_none_or(|factors| factors.len() == tokens * groups),
             "factors"
         );
+        let activation = self.activation();
+        let not_zero = AtomicUsize::new(0);
         let mask = |units: &mut [f32], token: usize, first: usize| {
-            gelu::in_place(units);
-            let Some(factors) = factors else { return };
-            let count = units.len() / TOKENS.min(tokens - token);
-            for (row, units) in units.chunks_exact_mut(count).enumerate() {
-                let factors = &factors[(token + row) * groups..][..groups];
-                for (unit, value) in (first..).zip(units) {
-                    *value *= factors[unit / group];
+            activation.in_place(units);
+            if let Some(factors) = factors {
+                let count = units.len() / TOKENS.min(tokens - token);
+                for (row, units) in units.chunks_exact_mut(count).enumerate() {
+                    let factors = &factors[(token + row) * groups..][..groups];
+                    for (unit, value) in (first..).zip(units) {
+                        *value *= factors[unit / group];
+                    }
                 }
+            }
+            if activation.gives_zeros() {
+                not_zero.fetch_add(UnitSum::of(units).not_zero, Ordering::Relaxed);
             }
         };
         let mut units = scratch(tokens * hidden);
@@ -233,13 +242,19 @@ impl FeedForward {
         };
         let units = View::new(&units, tokens, hidden, hidden);
         multiply_columns(y, width, units, down, |_, _, _| {});
+        if activation.gives_zeros() {
+            return not_zero.into_inner();
+        }
+        let kept = factors.map(|factors| factors.iter().filter(|factor| **factor != 0.0).count());
+        kept.map_or(tokens * hidden, |kept| kept * group)
     }
 
-    /// The feed-forward for many tokens with the groups that each keeps, on all threads of the
-    /// current rayon pool. Rounds weights, inputs and hidden units to a precision. The weights of
+    /// The feed-forward for many tokens with the groups that each keeps, times the factors of the
+    /// tokens, on all threads of the current rayon pool. Rounds weights, inputs and hidden units to a precision. The weights of
     /// groups that no token keeps are not read.
     ///
-    /// `x` and `y` are `[tokens, width]`; `y` is overwritten.
+    /// `x` and `y` are `[tokens, width]`; `y` is overwritten. Gives the number of hidden units that
+    /// are not 0, as [`forward`](Self::forward) does.
     ///
     /// # Panics
     /// If the lengths or the kept groups are those of another shape.
@@ -249,7 +264,7 @@ impl FeedForward {
         x: &[f32],
         kept: &KeptGroups,
         precision: Precision,
-    ) {
+    ) -> usize {
         let (width, rows) = (self.width(), self.rows());
         assert_eq!(x.len(), kept.tokens() * width, "input");
         assert_eq!(y.len(), x.len(), "output");
@@ -265,6 +280,14 @@ impl FeedForward {
             let down = Packed::new(View::new(&values, group, width, width), precision);
             (up, down)
         };
-        y.copy_from_slice(&forward_packed(x, kept, width, group, pack));
+        let activation = self.activation();
+        let counts = activation.gives_zeros();
+        let (output, sum) = forward_packed(x, kept, (width, group), activation, counts, pack);
+        y.copy_from_slice(&output);
+        if counts {
+            sum.not_zero
+        } else {
+            kept.pairs() * group
+        }
     }
 }

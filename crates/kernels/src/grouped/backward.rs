@@ -5,8 +5,9 @@ use rayon::prelude::*;
 use super::gather::{chunks, gather};
 use super::group_weights::{GroupWeights, units_of_group};
 use super::sum_groups::sum_groups;
-use crate::feed_forward::{Shape, Weights};
-use crate::gelu;
+use crate::activation::Activation;
+use crate::feed_forward::{OutputGradients, Shape, Weights};
+use crate::group_product::{dot_groups, scale_groups};
 use crate::kept_groups::KeptGroups;
 use crate::layer_norm::{backward_rows, normalized_in_parallel};
 use crate::linear::Norm;
@@ -17,6 +18,7 @@ use crate::scratch::scratch;
 use crate::shared::Shared;
 use crate::tiling::tile_rows;
 use crate::uninitialized::{Uninit, as_uninit, from_chunks_with, initialized, uninitialized};
+use crate::unit_sum::add_to_all;
 
 /// The gradients of a grouped feed-forward.
 pub struct Gradients {
@@ -28,15 +30,15 @@ pub struct Gradients {
     pub up: Vec<f32>,
     /// With respect to the down weight, `[width, hidden]`.
     pub down: Vec<f32>,
-    /// With respect to the mask values that multiply the hidden units, `[tokens, groups]`: for a
-    /// kept group the sum of units times their gradients, for others 0.
-    pub mask: Vec<f32>,
+    /// With respect to the factors of the groups, `[tokens, groups]`: for a kept group the sum over
+    /// its units of the unit times the gradient of the product, for others 0.
+    pub factors: Vec<f32>,
 }
 
 /// The gradients of [`forward`](super::forward()) for the gradient of its output, `[tokens, width]`.
 ///
-/// Hidden units are computed again. The mask value of a kept group counts as 1. Its gradient passes
-/// straight through the rounding of the mask.
+/// Hidden units are computed again. Kept groups without factors have the factor 1: its gradient
+/// passes straight through the rounding of a mask.
 ///
 /// # Panics
 /// If the lengths or the kept groups do not fit the shape.
@@ -48,6 +50,27 @@ pub fn backward(
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
+    let gradients = OutputGradients {
+        y: gradient,
+        sum: 0.0,
+    };
+    backward_with_sum(gradients, x, weights, kept, shape, precision)
+}
+
+/// The gradients of [`forward_with_sum`](super::forward_with_sum) for those of its output and its
+/// sum.
+///
+/// # Panics
+/// If the lengths or the kept groups do not fit the shape.
+pub fn backward_with_sum(
+    gradients: OutputGradients<'_>,
+    x: &[f32],
+    weights: &Weights<'_>,
+    kept: &KeptGroups,
+    shape: Shape,
+    precision: Precision,
+) -> Gradients {
+    let gradient = gradients.y;
     let group = units_of_group(x, weights, shape, kept);
     let Shape {
         tokens,
@@ -58,9 +81,9 @@ pub fn backward(
     let mut buffer = None;
     let normal = normalized_in_parallel(x, weights.norm, &mut buffer);
     let [mut dup, mut ddown] = [(); 2].map(|()| uninitialized(hidden * width));
-    let mut dmask = vec![0.0; tokens * kept.groups()];
+    let mut dfactors = vec![0.0; tokens * kept.groups()];
     let mut dunits = scratch(kept.pairs() * group);
-    let (shared_down, shared_mask) = (Shared::new(&mut ddown), Shared::new(&mut dmask));
+    let (shared_down, shared_factors) = (Shared::new(&mut ddown), Shared::new(&mut dfactors));
     let shared_units = Shared::new(&mut dunits);
     let up: Vec<Option<Packed>> = dup
         .par_chunks_mut(group * width)
@@ -71,9 +94,12 @@ pub fn backward(
             let first = kept.pairs_before(index) * group;
             let task = GroupTask {
                 weights: GroupWeights::new(weights, shape, group, index),
+                activation: weights.activation,
                 tokens,
+                factors: kept.factors_of(index),
                 normal,
                 gradient,
+                dsum: gradients.sum,
                 precision,
             };
             // SAFETY: each group has its own pairs.
@@ -84,7 +110,7 @@ pub fn backward(
             for (&token, &product) in tokens.iter().zip(products.iter()) {
                 let place = token as usize * kept.groups() + index;
                 // SAFETY: each group has its own values.
-                let value = unsafe { shared_mask.slice(place, 1) };
+                let value = unsafe { shared_factors.slice(place, 1) };
                 value[0] = product;
             }
             let mut columns = scratch(width * group);
@@ -113,7 +139,7 @@ pub fn backward(
         norm: dnorm,
         up: dup,
         down: ddown,
-        mask: dmask,
+        factors: dfactors,
     }
 }
 
@@ -135,15 +161,20 @@ fn norm_backward(dnormal: &[f32], x: &[f32], norm: Norm<'_>, tile: usize) -> (Ve
 /// The inputs of the gradients of one group.
 struct GroupTask<'a> {
     weights: GroupWeights<'a>,
+    activation: Activation,
     tokens: &'a [u32],
+    /// The factors of the tokens; none if all are 1.
+    factors: Option<&'a [f32]>,
     normal: &'a [f32],
     gradient: &'a [f32],
+    /// The gradient of the sum of the hidden units.
+    dsum: f32,
     precision: Precision,
 }
 
 impl GroupTask<'_> {
-    /// Computes the gradients of the input of the GELU, `[tokens, group]`, and the sums of units
-    /// times their gradients, `[tokens]`, for the tokens of the group. For the group it computes
+    /// Computes the gradients of the input of the activation function, `[tokens, group]`, and of the
+    /// factors, `[tokens]`, for the tokens of the group. For the group it computes
     /// the gradients of the up rows and of the columns of the down weight, both `[group, width]`.
     fn compute(
         &self,
@@ -175,7 +206,8 @@ impl GroupTask<'_> {
             multiply(&mut before, group, normal, &up, false);
             multiply(dunits, group, gradient, &down, false);
             let products = &mut products[done..][..count];
-            gelu::value_gradient_and_product(&mut units, dunits, &before, products);
+            let factors = self.factors.map(|factors| &factors[done..][..count]);
+            self.hidden_units(&mut units, dunits, &before, products, factors);
             let operands = [(&*dunits, normal), (&*units, gradient)];
             for (output, (left, right)) in outputs.iter_mut().zip(operands) {
                 let left = View::new(left, count, group, group).transposed();
@@ -183,6 +215,36 @@ impl GroupTask<'_> {
                 output.add(left, &right);
             }
             done += count;
+        }
+    }
+
+    /// From the input of the activation function computes the units times their factors and the
+    /// gradients of the factors, and replaces the gradients of the units by those of that input.
+    fn hidden_units(
+        &self,
+        units: &mut [f32],
+        dunits: &mut [f32],
+        before: &[f32],
+        dfactors: &mut [f32],
+        factors: Option<&[f32]>,
+    ) {
+        let (activation, dsum) = (self.activation, self.dsum);
+        if factors.is_none() && dsum == 0.0 {
+            return activation.value_gradient_and_product(units, dunits, before, dfactors);
+        }
+        let group = self.weights.up.rows();
+        activation.copy(units, before);
+        // SAFETY: all values that are written are initialized.
+        dot_groups(unsafe { as_uninit(dfactors) }, units, dunits, group);
+        if let Some(factors) = factors {
+            scale_groups(dunits, factors, group);
+        }
+        if dsum != 0.0 {
+            add_to_all(dunits, dsum);
+        }
+        activation.value_and_gradient(units, dunits, before);
+        if let Some(factors) = factors {
+            scale_groups(units, factors, group);
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use learned_dropout_kernels::activation::Activation;
 use learned_dropout_kernels::kept_groups::KeptGroups;
 use learned_dropout_kernels::level::Level;
 use learned_dropout_kernels::random::{Philox, unit};
-use proptest::prelude::ProptestConfig;
+use proptest::prelude::{ProptestConfig, Strategy, prop};
 
 pub mod bounded;
 
@@ -84,9 +85,38 @@ pub fn mask(tokens: usize, groups: usize, kind: usize) -> Vec<f32> {
     values.collect()
 }
 
+/// A mask whose ones are replaced by other numbers, but for a few, if `carried`.
+pub fn factors(mask: &[f32], carried: bool) -> Vec<f32> {
+    let factor = |(mask, value): (&f32, f32)| match carried && value.abs() > 0.1 {
+        true => mask * value,
+        false => *mask,
+    };
+    mask.iter()
+        .zip(values(mask.len(), 77))
+        .map(factor)
+        .collect()
+}
+
 /// Whether a token keeps a group, read from the lists.
 pub fn keeps(kept: &KeptGroups, token: usize, group: usize) -> bool {
     kept.tokens_of(group).contains(&(token as u32))
+}
+
+/// The value of an activation function and its derivative.
+pub fn activated(activation: Activation, x: f64) -> (f64, f64) {
+    match activation {
+        Activation::Gelu => {
+            let (distribution, density) = normal(x);
+            (x * distribution, distribution + x * density)
+        }
+        Activation::Relu => (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }),
+        Activation::SquaredRelu => (x.max(0.0).powi(2), 2.0 * x.max(0.0)),
+    }
+}
+
+/// Any activation function.
+pub fn activation() -> impl Strategy<Value = Activation> {
+    prop::sample::select(&Activation::ALL)
 }
 
 /// `(Φ(x), φ(x))` of the standard normal distribution.

@@ -7,7 +7,8 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::norm::{EPSILON, LayerNorm};
 use crate::ops::{
-    MaskedSettings, NormSettings, Precision, gelu, masked_feed_forward, norm_feed_forward,
+    Activation, FeedForwardSettings, MaskedSettings, Precision, gelu, masked_feed_forward,
+    norm_feed_forward,
 };
 
 /// `down(gelu(up(norm(x))))`.
@@ -47,6 +48,7 @@ impl Dense {
     ) -> Tensor<3> {
         let settings = MaskedSettings {
             epsilon: EPSILON,
+            activation: Activation::Gelu,
             kept_only: mask.kept_only(),
             precision: self.up.precision,
         };
@@ -62,8 +64,9 @@ impl Dense {
         }
         let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
         let gain = norm.weight.val();
-        let settings = NormSettings {
+        let settings = FeedForwardSettings {
             epsilon: EPSILON,
+            activation: Activation::Gelu,
             precision: self.up.precision,
         };
         norm_feed_forward(input, gain, weights, settings)

@@ -142,7 +142,7 @@ impl FeedForward {
             }
             (Some(module), Kind::Relu(layer)) => {
                 let mask = compute_mask(module, &mut input);
-                let (output, activity) = layer.masked(layer.units(norm, input), &mask);
+                let (output, activity) = layer.forward_masked(norm, input, &mask);
                 masks.push(mask);
                 (output, Some(activity))
             }

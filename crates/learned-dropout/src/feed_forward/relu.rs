@@ -6,8 +6,12 @@ use burn::tensor::Tensor;
 use super::activity::Activity;
 use crate::linear::Linear;
 use crate::mask::Mask;
-use crate::norm::LayerNorm;
-use crate::ops::{Precision, duplicated, grouped_product, mean, relu, used_share};
+use crate::norm::{EPSILON, LayerNorm};
+use crate::ops::{
+    Activation, FeedForwardSettings, HiddenUnits, MaskedSettings, Precision, duplicated,
+    grouped_product, masked_feed_forward_with_sum, mean, norm_feed_forward_with_sum, relu,
+    used_share,
+};
 
 /// The module of [`model::feed_forward::Relu`].
 #[derive(Module, Debug)]
@@ -35,17 +39,67 @@ impl Relu {
         }
     }
 
-    pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
-        let [units, for_loss] = duplicated(self.units(norm, input));
-        let activity = Activity {
-            shares: used_share(units.clone()).mean(),
-            penalty: mean(for_loss),
-        };
-        (self.down.forward(units), activity)
+    fn activation(&self) -> Activation {
+        match self.power {
+            1 => Activation::Relu,
+            _ => Activation::SquaredRelu,
+        }
     }
 
-    /// The output for units that a mask multiplies. Units that it drops count neither in the auxiliary loss nor
-    /// in the share of units that are not 0.
+    pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
+        if self.up.cut.is_active() || self.down.cut.is_active() {
+            let [units, for_loss] = duplicated(self.units(norm, input));
+            let activity = Activity {
+                shares: used_share(units.clone()).mean(),
+                penalty: mean(for_loss),
+            };
+            return (self.down.forward(units), activity);
+        }
+        let settings = FeedForwardSettings {
+            epsilon: EPSILON,
+            activation: self.activation(),
+            precision: self.up.precision,
+        };
+        let tokens = input.dims()[0] * input.dims()[1];
+        let gain = norm.weight.val();
+        let (output, units) = norm_feed_forward_with_sum(input, gain, self.weights(), settings);
+        (output, self.activity(units, tokens))
+    }
+
+    /// Applies the norm and the layer, with a mask on the hidden units that is computed before them. Units that
+    /// it drops count neither in the auxiliary loss nor in the share of units that are not 0.
+    pub(super) fn forward_masked(
+        &self,
+        norm: &LayerNorm,
+        input: Tensor<3>,
+        mask: &Mask,
+    ) -> (Tensor<3>, Activity) {
+        let settings = MaskedSettings {
+            epsilon: EPSILON,
+            activation: self.activation(),
+            kept_only: mask.kept_only(),
+            precision: self.up.precision,
+        };
+        let tokens = input.dims()[0] * input.dims()[1];
+        let (gain, factors) = (norm.weight.val(), mask.multiplier());
+        let (output, units) =
+            masked_feed_forward_with_sum(input, gain, self.weights(), factors, settings);
+        (output, self.activity(units, tokens))
+    }
+
+    fn weights(&self) -> [Tensor<2>; 2] {
+        [&self.up, &self.down].map(|layer| layer.weight.val())
+    }
+
+    fn activity(&self, units: HiddenUnits, tokens: usize) -> Activity {
+        let hidden = self.up.weight.dims()[0];
+        Activity {
+            shares: units.not_zero,
+            penalty: units.sum / (tokens * hidden) as f64,
+        }
+    }
+
+    /// The same with a mask that is computed from the hidden units themselves.
     pub(super) fn masked(&self, units: Tensor<3>, mask: &Mask) -> (Tensor<3>, Activity) {
         let [units, for_loss] = duplicated(units);
         let kept = mask.kept();

@@ -4,6 +4,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::Tensor;
+use kernels::activation::Activation;
 
 use super::cpu::{Float, kernel_inputs, tensor};
 use super::tape::Tape;
@@ -50,8 +51,40 @@ pub mod plain {
 
     use burn::backend::Backend;
     use burn::backend::tensor::FloatTensor;
+    use kernels::activation::Activation;
 
     use crate::ops::routing::plain::used;
+
+    /// The values of an activation function.
+    pub(in crate::ops) fn activated<B: Backend>(
+        x: FloatTensor<B>,
+        activation: Activation,
+    ) -> FloatTensor<B> {
+        match activation {
+            Activation::Gelu => exact_gelu::<B>(x),
+            Activation::Relu => relu_units::<B>(x),
+            Activation::SquaredRelu => {
+                let relu = relu_units::<B>(x);
+                B::float_mul(relu.clone(), relu)
+            }
+        }
+    }
+
+    /// The gradient of [`activated`].
+    pub(in crate::ops) fn activated_backward<B: Backend>(
+        gradient: FloatTensor<B>,
+        x: FloatTensor<B>,
+        activation: Activation,
+    ) -> FloatTensor<B> {
+        match activation {
+            Activation::Gelu => exact_gelu_backward::<B>(gradient, x),
+            Activation::Relu => relu_units_backward::<B>(gradient, relu_units::<B>(x)),
+            Activation::SquaredRelu => {
+                let slope = B::float_mul_scalar(relu_units::<B>(x), 2.0.into());
+                B::float_mul(gradient, slope)
+            }
+        }
+    }
 
     /// `Φ(x)`, the standard normal distribution.
     fn normal_distribution<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -93,21 +126,21 @@ pub mod plain {
 impl ActivationFunctionOps for Flex {
     fn exact_gelu(x: Float) -> Float {
         match kernel_inputs([x]) {
-            Ok([x]) => tensor(kernels::gelu::forward(&x), x.shape()),
+            Ok([x]) => tensor(Activation::Gelu.forward(&x), x.shape()),
             Err([x]) => plain::exact_gelu::<Self>(x),
         }
     }
 
     fn exact_gelu_backward(gradient: Float, x: Float) -> Float {
         match kernel_inputs([gradient, x]) {
-            Ok([gradient, x]) => tensor(kernels::gelu::backward(&gradient, &x), x.shape()),
+            Ok([gradient, x]) => tensor(Activation::Gelu.backward(&gradient, &x), x.shape()),
             Err([gradient, x]) => plain::exact_gelu_backward::<Self>(gradient, x),
         }
     }
 
     fn relu_units(x: Float) -> Float {
         match kernel_inputs([x]) {
-            Ok([x]) => tensor(kernels::routing::relu(&x), x.shape()),
+            Ok([x]) => tensor(Activation::Relu.forward(&x), x.shape()),
             Err([x]) => plain::relu_units::<Self>(x),
         }
     }
@@ -115,7 +148,8 @@ impl ActivationFunctionOps for Flex {
     fn relu_units_backward(gradient: Float, relu: Float) -> Float {
         match kernel_inputs([gradient, relu]) {
             Ok([gradient, relu]) => {
-                let output = kernels::routing::relu_backward(&gradient, &relu);
+                // ReLU is positive where its input is.
+                let output = Activation::Relu.backward(&gradient, &relu);
                 tensor(output, relu.shape())
             }
             Err([gradient, relu]) => plain::relu_units_backward::<Self>(gradient, relu),

@@ -165,6 +165,8 @@ mod routing;
 mod tape;
 mod tokens;
 
+pub use feed_forward::{FeedForwardSettings, HiddenUnits};
+pub use kernels::activation::Activation;
 pub use kernels::dropout::Dropout;
 pub use kernels::mask::{Keep, Moment};
 pub use kernels::product::Precision;
@@ -182,13 +184,13 @@ operations! {
     dropout: DropoutOps, dropped;
     embedding: EmbeddingOps, sum_with_shared, tied_rows;
     experts: ExpertOps, gated_experts;
-    feed_forward: FeedForwardOps, norm_feed_forward;
+    feed_forward: FeedForwardOps, norm_feed_forward, norm_feed_forward_with_sum;
     grouped_product: GroupedProductOps, grouped_product;
     linear: LinearOps, linear;
     mask: MaskOps, mask_mean, masked_product, rounded_mask, rounded_values, value_mean;
     mask_statistics: MaskStatisticsOps, differing_share, mask_statistics, value_statistics;
     masked_attention: MaskedAttentionOps, masked_attention;
-    masked_feed_forward: MaskedFeedForwardOps, masked_feed_forward;
+    masked_feed_forward: MaskedFeedForwardOps, masked_feed_forward, masked_feed_forward_with_sum;
     norm: NormOps, layer_norm, norm_linear;
     optimizer: OptimizerOps, adamw, sum_of_squares;
     routing: RoutingOps, best_gates, mean_softmax, used_share;

@@ -2,13 +2,15 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend};
+use burn::backend::{Autodiff, Backend, TensorMetadata};
+use burn::tensor::{FloatDType, Shape};
 
 /// burn's record of what was computed on the backend `B`, which a backward pass goes through in reverse.
 ///
@@ -93,6 +95,70 @@ impl<B: Backend, C: CheckpointStrategy> Tape<B, C> {
             OpsKind::UnTracked(prepared) => prepared.finish(forward(inputs)),
         }
     }
+}
+
+impl<B: Backend, C: CheckpointStrategy> Tape<B, C> {
+    /// [`saving`](Self::saving) for an operation with a second output, of a few numbers. `backward` gets
+    /// the gradients of both. Where nothing depends on an output, its gradient is 0.
+    pub(super) fn saving_with_second<S, G, const N: usize>(
+        inputs: [FloatTensor<Autodiff<B, C>>; N],
+        forward: impl FnOnce([FloatTensor<B>; N]) -> Two<B>,
+        forward_saving: impl FnOnce([FloatTensor<B>; N]) -> (Two<B>, S),
+        backward: impl FnOnce(Two<B>, S) -> G + Send + 'static,
+    ) -> Two<Autodiff<B, C>>
+    where
+        S: Clone + Debug + Send + 'static,
+        G: Into<[FloatTensor<B>; N]>,
+    {
+        // burn's nodes have one output. The node of the operation has the second; the first comes from a
+        // node behind it, which only hands on its gradient, here and not through burn's graph: the
+        // gradient that the graph takes along is that of the second output, and small.
+        let handed_on: Arc<Mutex<Option<FloatTensor<B>>>> = Arc::default();
+        let nodes = inputs.each_ref().map(|input| input.node());
+        let inputs = inputs.map(|input| input.into_primitive());
+        let first_gradient = handed_on.clone();
+        type Saved<S> = (S, Shape, FloatDType);
+        let backward = move |second: FloatTensor<B>, (saved, shape, dtype): Saved<S>| {
+            let first = locked(&first_gradient).take();
+            let first = first.unwrap_or_else(|| B::float_zeros(shape, &second.device(), dtype));
+            backward((first, second), saved).into()
+        };
+        let prepared = Node::new(backward).prepare::<C>(nodes);
+        let (first, second) = match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let ((first, second), saved) = forward_saving(inputs);
+                let saved = (saved, first.shape(), first.dtype().into());
+                (first, prepared.finish(saved, second))
+            }
+            OpsKind::UnTracked(prepared) => {
+                let (first, second) = forward(inputs);
+                (first, prepared.finish(second))
+            }
+        };
+        let like_second = second.clone().into_primitive();
+        let hand_on = move |gradient, like: FloatTensor<B>| {
+            *locked(&handed_on) = Some(gradient);
+            [B::float_zeros(
+                like.shape(),
+                &like.device(),
+                like.dtype().into(),
+            )]
+        };
+        let prepared = Node::new(hand_on).prepare::<C>([second.node()]);
+        let first = match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(like_second, first),
+            OpsKind::UnTracked(prepared) => prepared.finish(first),
+        };
+        (first, second)
+    }
+}
+
+/// Two outputs, or their gradients.
+type Two<B> = (FloatTensor<B>, FloatTensor<B>);
+
+/// Nothing panics while it holds one of these locks.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A node in burn's graph with any backward pass.

@@ -59,13 +59,13 @@ operations! {
     dropout: dropped;
     embedding: sum_with_shared, tied_rows;
     experts: gated_experts;
-    feed_forward: norm_feed_forward;
+    feed_forward: norm_feed_forward, norm_feed_forward_with_sum;
     grouped_product: grouped_product;
     linear: linear;
     mask: mask_mean, masked_product, rounded_mask, rounded_values, value_mean;
     mask_statistics: differing_share, mask_statistics, value_statistics;
     masked_attention: masked_attention;
-    masked_feed_forward: masked_feed_forward;
+    masked_feed_forward: masked_feed_forward, masked_feed_forward_with_sum;
     norm: layer_norm, norm_linear;
     optimizer: adamw, sum_of_squares;
     routing: best_gates, mean_softmax, used_share;

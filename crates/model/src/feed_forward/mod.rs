@@ -16,6 +16,7 @@ pub use mixture_of_experts::MixtureOfExperts;
 pub use relu::Relu;
 pub use relu_routed_experts::ReluRoutedExperts;
 
+use kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Checks, LARGEST_DIMENSION};
@@ -85,6 +86,15 @@ impl FeedForwardConfig {
         match self {
             Self::Dense(config) => config.hidden.as_ref(),
             Self::Relu(config) => config.hidden.as_ref(),
+            Self::MixtureOfExperts(_) | Self::ReluRoutedExperts(_) => None,
+        }
+    }
+
+    /// The activation function of the hidden units; none with experts.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Self::Dense(_) => Some(Activation::Gelu),
+            Self::Relu(config) => Some(config.activation()),
             Self::MixtureOfExperts(_) | Self::ReluRoutedExperts(_) => None,
         }
     }

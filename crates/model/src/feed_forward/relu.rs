@@ -1,5 +1,6 @@
 //! The feed-forward with ReLU and a penalty that makes its hidden units sparse.
 
+use kernels::activation::Activation;
 use serde::{Deserialize, Serialize};
 
 use super::hidden::Hidden;
@@ -39,6 +40,14 @@ impl Default for Relu {
 }
 
 impl Relu {
+    /// The activation function of the hidden units.
+    pub fn activation(&self) -> Activation {
+        match self.power {
+            1 => Activation::Relu,
+            _ => Activation::SquaredRelu,
+        }
+    }
+
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.range("penalty", self.penalty, 0.0..);
         checks.range("power", self.power, 1..=2);

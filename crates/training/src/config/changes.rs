@@ -13,9 +13,20 @@ use serde::{Deserialize, Serialize};
 use super::document::{Node, read_text};
 use super::problem::{ConfigError, Origin, Problem};
 use super::run::{RunConfig, write_text};
+use super::schedule::ScheduleKind;
 
 /// The key of the list in `config.toml`.
 const KEY: &str = "changes";
+
+/// A key that a configuration leaves out where it has its default.
+const KIND_OF_SCHEDULE: &str = "train.schedule.kind";
+
+/// Keys whose default, which a configuration without them means, is more than nothing.
+const DEFAULTS: [(&str, &str); 3] = [
+    (KIND_OF_SCHEDULE, "\"cosine\""),
+    ("model.learned_dropout.penalty.minimum", "0.0"),
+    ("model.learned_dropout.penalty.floor_coefficient", "1.0"),
+];
 
 /// A change of the configuration of a run that was resumed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +51,9 @@ impl Change {
     pub(crate) fn new(step: u64, keys: &[String], before: &RunConfig, after: &RunConfig) -> Self {
         let values = |config: &RunConfig| {
             let mut values = config.values();
+            values
+                .entry(KIND_OF_SCHEDULE.into())
+                .or_insert_with(|| ScheduleKind::default().name().into());
             values.retain(|key, _| keys.contains(key));
             values
         };
@@ -56,6 +70,23 @@ impl Change {
             values.remove(key);
         }
         values.extend(self.before.clone());
+        // As a configuration has it, so that fingerprints agree.
+        values.retain(|key, value| {
+            key != KIND_OF_SCHEDULE || value.as_str() != Some(ScheduleKind::default().name())
+        });
+    }
+
+    /// What stands for a key that had no value: its default, where there is one.
+    fn default_in_words(&self, key: &str) -> &'static str {
+        // A penalty that was added or taken away had no settings on the other side.
+        let penalty = "model.learned_dropout.penalty.";
+        let [before, after] =
+            [&self.before, &self.after].map(|of| of.contains_key(&format!("{penalty}kind")));
+        if key.starts_with(penalty) && before != after {
+            return "unset";
+        }
+        let default = DEFAULTS.iter().find(|(of, _)| *of == key);
+        default.map_or("unset", |(_, default)| default)
     }
 }
 
@@ -68,7 +99,7 @@ impl Display for Change {
         for (index, key) in keys.into_iter().enumerate() {
             let value = |values: &BTreeMap<String, toml::Value>| {
                 let value = values.get(key);
-                value.map_or_else(|| "unset".to_string(), ToString::to_string)
+                value.map_or_else(|| self.default_in_words(key).into(), ToString::to_string)
             };
             let comma = if index == 0 { "" } else { ", " };
             let (before, after) = (value(&self.before), value(&self.after));
@@ -126,4 +157,41 @@ pub(crate) fn write(
     let config = config.to_toml().map_err(unwritable)?;
     let text = format!("{config}\n{changes}");
     write_text(path, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_without_a_value_is_shown_with_its_default() {
+        let values = |pairs: &[(&str, toml::Value)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| ((*key).into(), value.clone()));
+            pairs.collect::<BTreeMap<String, toml::Value>>()
+        };
+        let penalty = |key: &str| format!("model.learned_dropout.penalty.{key}");
+        let (kind, minimum) = (penalty("kind"), penalty("minimum"));
+        let change = |before: &[(&str, toml::Value)], after: &[(&str, toml::Value)]| Change {
+            step: 0,
+            before: values(before),
+            after: values(after),
+        };
+        let raised = change(
+            &[("train.schedule.kind", "wsd".into())],
+            &[(&minimum, 0.01.into())],
+        );
+        assert_eq!(
+            raised.to_string(),
+            "model.learned_dropout.penalty.minimum from 0.0 to 0.01, train.schedule.kind from \"wsd\" to \
+             \"cosine\""
+        );
+        let added = change(&[], &[(&kind, "linear".into()), (&minimum, 0.01.into())]);
+        assert_eq!(
+            added.to_string(),
+            "model.learned_dropout.penalty.kind from unset to \"linear\", \
+             model.learned_dropout.penalty.minimum from unset to 0.01"
+        );
+    }
 }

@@ -265,12 +265,15 @@ impl Node {
         }
     }
 
+    /// The value under a path with dots between its keys.
+    pub(crate) fn value_mut(&mut self, path: &str) -> Option<&mut Node> {
+        path.split('.')
+            .try_fold(self, |node, key| node.child_mut(key))
+    }
+
     /// The values of the table under a path with dots between its keys; none if there is no table.
     pub(crate) fn values_mut(&mut self, path: &str) -> impl Iterator<Item = &mut Node> {
-        let node = path
-            .split('.')
-            .try_fold(self, |node, key| node.child_mut(key));
-        let table = node.and_then(as_table).into_iter();
+        let table = self.value_mut(path).and_then(as_table).into_iter();
         table.flat_map(|table| table.values_mut())
     }
 

@@ -109,6 +109,29 @@ impl EvaluatedPart {
     }
 }
 
+impl EvaluatedPart {
+    /// The same for a text of so many tokens, if that is known: fixed windows read all of a text that has
+    /// fewer.
+    pub(crate) fn of_text(config: &RunConfig, tokens: Option<u64>) -> Self {
+        match (Self::of(config), tokens) {
+            (
+                Self::Windows {
+                    count,
+                    length,
+                    choice: EvaluationWindows::Fixed,
+                },
+                Some(tokens),
+            ) if count > whole_windows(tokens, length) => Self::All,
+            (part, _) => part,
+        }
+    }
+}
+
+/// The windows of a length that a text of so many tokens has. The first token is not predicted.
+pub(crate) fn whole_windows(tokens: u64, length: usize) -> u64 {
+    tokens.saturating_sub(1) / length.max(1) as u64
+}
+
 impl fmt::Display for EvaluatedPart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

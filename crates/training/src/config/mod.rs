@@ -48,8 +48,8 @@ mod stop;
 mod train;
 
 pub use changes::Change;
-pub(crate) use evaluate::EvaluatedPart;
 pub use evaluate::{EvaluateConfig, EvaluationBatches, EvaluationWindows, SampleConfig};
+pub(crate) use evaluate::{EvaluatedPart, whole_windows};
 pub use model::ModelConfig;
 pub use problem::{ConfigError, Origin, Problem};
 pub(crate) use run::{DEFAULT_SEED, WINDOWS};

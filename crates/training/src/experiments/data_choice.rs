@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use data::TokenizerOrigin;
 use data::sources::Source;
 
+/// How a prepared folder is named in words.
+pub(super) const A_FOLDER: &str = "the data folder ";
+
 /// The data of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DataChoice {
@@ -32,7 +35,7 @@ pub struct Preparation {
 impl std::fmt::Display for DataChoice {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Folder(path) => write!(formatter, "the data folder {}", path.display()),
+            Self::Folder(path) => write!(formatter, "{A_FOLDER}{}", path.display()),
             Self::Prepare(preparation) => {
                 let list = |sources: &[Source]| {
                     let names: Vec<String> = sources.iter().map(ToString::to_string).collect();

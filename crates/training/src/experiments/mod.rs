@@ -6,6 +6,7 @@
 //! `sweep` has shorter runs before them, `search/ARM/NNN-seed-N`, which try settings of the arms.
 
 mod data_choice;
+mod fitting;
 mod measurements;
 mod measuring;
 mod outline;
@@ -31,12 +32,13 @@ pub use outline::{
 pub(crate) use plan::run_folder;
 pub use plan::{Changed, FAILURE_FILE, PlannedRun, Status, status};
 pub use prepare::ExperimentError;
+pub(crate) use search::search_folder;
 pub use search::{Candidate, Search, SearchRun};
 pub use search_record::{
     Edge, SEARCH_FILE, SearchError, SearchRecord, SearchedArm, TriedRun, TriedSetting,
 };
-pub(crate) use sweep::distinct;
 pub use sweep::{Setting, in_words, short_names, shown};
+pub(crate) use sweep::{distinct, in_words_of};
 
 /// Name of the folder of runs in an experiment's folder.
 pub const RUNS_FOLDER: &str = "runs";

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::data_choice::A_FOLDER;
 use super::measurements::{MaskPlan, Plans, SpeedPlan, ThresholdPlan};
 use super::outline_check::check;
 
@@ -322,6 +323,11 @@ impl Outline {
             threshold: self.threshold.as_ref(),
             masks: self.masks.as_ref(),
         }
+    }
+
+    /// Whether all runs read the text that the experiment prepares in its own folder.
+    pub(crate) fn prepares_text(&self) -> bool {
+        !self.preparation.is_empty() && !self.preparation.starts_with(A_FOLDER)
     }
 
     /// The arm with this name.

@@ -143,7 +143,11 @@ impl PlannedRun {
         let shown = |value: Option<&toml::Value>| {
             value.map_or_else(|| "none".to_string(), ToString::to_string)
         };
-        let is_same_set = |key: &str| {
+        let is_same_path = |key: &str| {
+            if key == "train.from" {
+                let real = |config: &RunConfig| config.train.from.as_ref()?.canonicalize().ok();
+                return real(&stored).is_some() && real(&stored) == real(&wanted);
+            }
             let Some(name) = key.strip_prefix("train.evaluate.sets.") else {
                 return false;
             };
@@ -152,7 +156,7 @@ impl PlannedRun {
             sets.is_some_and(|(old, new)| run_data::is_same(&self.folder, &old, &new))
         };
         let mut keys = stored.differing_keys(&wanted);
-        keys.retain(|key| !HARMLESS.contains(&key.as_str()) && !is_same_set(key));
+        keys.retain(|key| !HARMLESS.contains(&key.as_str()) && !is_same_path(key));
         if keys.is_empty() {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use data::error::DataError;
 use data::progress::Progress;
 use data::sources::Source;
-use data::{DataFolder, PrepareOptions, prepare};
+use data::{DataFolder, PrepareOptions, Prepared, prepare};
 
 use super::{
     Changed, DATA_FOLDER, DataChoice, Experiment, Outline, OutlineError, PlannedRun, SearchError,
@@ -53,6 +53,14 @@ pub enum ExperimentError {
     /// The data cannot be prepared or read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The data, or a model to begin with, does not fit the configurations of arms.
+    #[error("{}: arms do not fit their data:{}", file.display(), list(problems))]
+    Unfit {
+        /// The experiment file.
+        file: PathBuf,
+        /// What does not fit, each with the arms.
+        problems: Vec<String>,
+    },
     /// The record of the search cannot be read or written.
     #[error(transparent)]
     Search(#[from] SearchError),
@@ -67,8 +75,17 @@ pub enum ExperimentError {
     Precision(#[from] PrecisionError),
 }
 
-/// The most changed runs that a message lists.
+/// The most changed runs, or problems of arms, that a message lists.
 const MOST_LISTED: usize = 10;
+
+fn list(problems: &[String]) -> String {
+    let listed = problems.iter().take(MOST_LISTED);
+    let listed: String = listed.map(|problem| format!("\n  {problem}")).collect();
+    match problems.len().saturating_sub(MOST_LISTED) {
+        0 => listed,
+        more => format!("{listed}\n  and {more} more problems"),
+    }
+}
 
 fn changes(runs: &[Changed]) -> String {
     let listed = runs.iter().take(MOST_LISTED).map(ToString::to_string);
@@ -100,7 +117,7 @@ impl Experiment {
     }
 
     /// Prepares the experiment's text in its folder `out`, unless that was done before or the
-    /// experiment reads data that is prepared elsewhere.
+    /// experiment reads data that is prepared elsewhere; none then.
     ///
     /// # Errors
     /// A source does not exist or cannot be read, or the data cannot be written.
@@ -109,13 +126,13 @@ impl Experiment {
         out: &Path,
         threads: usize,
         progress: &dyn Progress,
-    ) -> Result<(), ExperimentError> {
+    ) -> Result<Option<Prepared>, ExperimentError> {
         let folder = out.join(DATA_FOLDER);
         let Some(DataChoice::Prepare(preparation)) = &self.data else {
-            return Ok(());
+            return Ok(None);
         };
         if folder.exists() {
-            return Ok(());
+            return Ok(None);
         }
         for (key, sources) in [
             ("data.sources", &preparation.sources),
@@ -141,8 +158,7 @@ impl Experiment {
             threads,
             ..PrepareOptions::new(preparation.sources.clone(), folder)
         };
-        prepare(&options, progress)?;
-        Ok(())
+        Ok(Some(prepare(&options, progress)?))
     }
 
     /// All runs in the experiment's folder `out`, with the vocabulary of their data and the

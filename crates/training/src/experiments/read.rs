@@ -332,7 +332,7 @@ impl Reader<'_> {
                 set: self.root.get(format!("arm.{index}.set").split('.')),
             };
             own.apply(&mut document);
-            self.resolve_sets(&mut document);
+            self.resolve_paths(&mut document);
             document.apply_overrides(&single_value("seed", Value::Integer(seeds[0] as i64)));
             if has_data {
                 // The folder depends on where the experiment's results go.
@@ -343,15 +343,17 @@ impl Reader<'_> {
         arms.iter().enumerate().map(document).collect()
     }
 
-    /// Makes the evaluation sets that the experiment file itself names relative to it, like all its paths.
-    fn resolve_sets(&self, document: &mut Node) {
+    /// Makes the paths in a configuration that the experiment file itself names relative to it. Those of a base
+    /// file are relative to the working folder, as `ldrop train` reads them.
+    fn resolve_paths(&self, document: &mut Node) {
+        for key in PATHS {
+            document
+                .value_mut(key)
+                .into_iter()
+                .for_each(|path| resolve(self.folder, path));
+        }
         for set in document.values_mut("train.evaluate.sets") {
-            // Lines of a base file are marked with its name.
-            if let (Value::String(path), Origin::Line(_)) = (&mut set.value, &set.origin)
-                && let Some(resolved) = resolve_path(self.folder, Path::new(path)).to_str()
-            {
-                *path = resolved.into();
-            }
+            resolve(self.folder, set);
         }
     }
 
@@ -420,6 +422,19 @@ fn single_value(key: &str, value: Value) -> Node {
         origin: Origin::Nowhere,
     };
     node(Value::Table([(key.to_string(), node(value))].into()))
+}
+
+/// Keys of a configuration that name a file or folder; besides, those of `train.evaluate.sets`.
+const PATHS: [&str; 2] = ["data.path", "train.from"];
+
+/// Makes a path relative to a folder, if the experiment file itself has it.
+fn resolve(folder: &Path, path: &mut Node) {
+    // Lines of a base file are marked with its name.
+    if let (Value::String(path), Origin::Line(_)) = (&mut path.value, &path.origin)
+        && let Some(resolved) = resolve_path(folder, Path::new(path)).to_str()
+    {
+        *path = resolved.into();
+    }
 }
 
 /// Joins a folder and a path, and removes `.` and, where possible, `..`.

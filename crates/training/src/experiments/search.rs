@@ -27,6 +27,8 @@ pub struct Search {
     pub seeds: usize,
     /// Whether all arms get the same setting.
     pub shared: bool,
+    /// The searched keys in the order of the file: those of `sweep.set`, then those of the arms.
+    pub keys: Vec<String>,
     /// The settings that are tried of each arm of the outline; none of an arm that is left out.
     pub candidates: Vec<Vec<Candidate>>,
     /// The indices of searched arms that have no full runs, because nothing is chosen for them.
@@ -85,6 +87,7 @@ impl Experiment {
             steps: search.steps,
             seeds: seeds.to_vec(),
             shared: search.shared,
+            keys: search.keys.clone(),
             arms,
         };
         record.choose();
@@ -167,7 +170,7 @@ impl Experiment {
                 continue;
             };
             let mut settings = arm.settings.iter();
-            let chosen = settings.position(|setting| Some(setting.number) == arm.chosen);
+            let chosen = settings.position(|setting| arm.is_chosen(setting));
             let search = self.search.as_ref();
             let candidate = chosen.and_then(|chosen| search?.candidates[index].get(chosen));
             match candidate {
@@ -227,7 +230,7 @@ fn renumbered(
 }
 
 /// The folder of a run of a search in an experiment's folder.
-fn search_folder(out: &Path, arm: &str, number: u32, seed: u64) -> PathBuf {
+pub(crate) fn search_folder(out: &Path, arm: &str, number: u32, seed: u64) -> PathBuf {
     let name = format!("{number:03}-seed-{seed}");
     out.join(SEARCH_FOLDER).join(arm).join(name)
 }

@@ -48,6 +48,10 @@ pub struct SearchRecord {
     pub seeds: Vec<u64>,
     /// Whether all arms get the same setting.
     pub shared: bool,
+    /// The searched keys in the order of the file: those of `sweep.set`, then those of the arms. Older
+    /// records have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// The searched arms, in the order of the file.
     pub arms: Vec<SearchedArm>,
 }
@@ -210,7 +214,12 @@ impl SearchedArm {
     /// The chosen setting.
     pub fn choice(&self) -> Option<&TriedSetting> {
         let mut settings = self.settings.iter();
-        settings.find(|setting| Some(setting.number) == self.chosen)
+        settings.find(|setting| self.is_chosen(setting))
+    }
+
+    /// Whether a setting of the arm is the chosen one.
+    pub fn is_chosen(&self, setting: &TriedSetting) -> bool {
+        self.chosen == Some(setting.number)
     }
 
     /// The different values that were tried of each key: numbers in their order, others in that in which
@@ -292,6 +301,7 @@ mod tests {
             steps: 10,
             seeds: vec![1, 2],
             shared,
+            keys: Vec::new(),
             arms: arms.iter().enumerate().map(arm).collect(),
         }
     }

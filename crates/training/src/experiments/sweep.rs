@@ -146,8 +146,16 @@ pub(crate) fn distinct<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<&'a V
 
 /// A setting in words, by the shortest names of its keys: `learning_rate 2e-3, dropout 0.1`.
 pub fn in_words(setting: &Setting) -> String {
-    let names = short_names(setting.keys().map(String::as_str));
-    let pairs = names.iter().zip(setting.values());
+    let keys: Vec<&str> = setting.keys().map(String::as_str).collect();
+    in_words_of(setting, &keys)
+}
+
+/// The values of these keys in words, those that the setting has, in this order.
+pub(crate) fn in_words_of(setting: &Setting, keys: &[&str]) -> String {
+    let known = keys.iter().filter(|key| setting.contains_key(**key));
+    let known: Vec<&str> = known.copied().collect();
+    let names = short_names(known.iter().copied());
+    let pairs = names.iter().zip(known.iter().map(|key| &setting[*key]));
     let pairs: Vec<String> = pairs
         .map(|(name, value)| format!("{name} {}", shown(value)))
         .collect();

@@ -18,13 +18,13 @@ impl BitRows {
         }
     }
 
-    /// Adds rows of mask values: those of at least 0.5 are kept.
-    pub(super) fn extend(&mut self, values: &[f32]) {
+    /// Adds rows of mask values: those of at least `kept_from` are kept.
+    pub(super) fn extend(&mut self, values: &[f32], kept_from: f32) {
         for row in values.chunks_exact(self.width) {
             for values in row.chunks(BITS) {
                 let bits = values.iter().enumerate();
                 let word = bits.fold(0, |word, (bit, &value)| {
-                    word | u64::from(value >= 0.5) << bit
+                    word | u64::from(value >= kept_from) << bit
                 });
                 self.words.push(word);
             }

@@ -29,8 +29,10 @@ pub struct MaskWindow {
     pub layer: Option<usize>,
     /// Number of values for each token.
     pub width: usize,
-    /// M before its rounding, `[tokens, width]`, from 0 to 1.
+    /// M before its rounding, `[tokens, width]`, from 0 to 1; with the linear mask function also outside.
     pub values: Vec<f32>,
+    /// Values of at least this are kept.
+    pub kept_from: f32,
 }
 
 /// Masks of a text, window by window.
@@ -102,7 +104,7 @@ pub struct OneMask {
     pub overlap: Overlap,
     /// Share of kept values of each class, in the order of the analysis' `classes`.
     pub kept_by_class: Vec<f64>,
-    /// Shares of M in twenty equal intervals from 0 to 1.
+    /// Shares of M in twenty equal intervals from 0 to 1; what lies outside is in the first or the last.
     pub histogram: Vec<f64>,
 }
 
@@ -124,7 +126,7 @@ impl MaskStudy {
         assert_eq!(self.masks.len(), masks.len(), "the same masks");
         for (studied, mask) in self.masks.iter_mut().zip(masks) {
             assert_eq!(mask.values.len(), tokens.len() * mask.width, "all values");
-            studied.kept.extend(&mask.values);
+            studied.kept.extend(&mask.values, mask.kept_from);
             for &value in &mask.values {
                 let bin = (value * HISTOGRAM_BINS as f32) as usize;
                 studied.histogram[bin.min(HISTOGRAM_BINS - 1)] += 1;
@@ -261,6 +263,7 @@ mod tests {
             layer: Some(layer),
             width: 4,
             values: values.to_vec(),
+            kept_from: 0.5,
         }
     }
 

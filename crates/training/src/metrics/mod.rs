@@ -201,13 +201,37 @@ pub struct EnvironmentMetrics {
     pub device: String,
     /// Number of threads.
     pub threads: usize,
+    /// What the losses are measured on; older runs did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataMetrics>,
     /// When the line was written, in seconds since the beginning of 1970, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<f64>,
 }
 
+/// The tokens that losses are measured on: losses of equal tokens can be compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMetrics {
+    /// The training split.
+    pub train: TextMetrics,
+    /// The validation split.
+    pub validation: TextMetrics,
+    /// The validation split of each of `train.evaluate.sets`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, TextMetrics>,
+}
+
+/// The tokens of a split.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextMetrics {
+    /// The same for the same tokens, wherever they are stored.
+    pub fingerprint: String,
+    /// How many there are.
+    pub tokens: u64,
+}
+
 impl EnvironmentMetrics {
-    /// Whether both are the same machine and settings, whatever the step and the time.
+    /// Whether both are the same machine, settings and data, whatever the step and the time.
     fn is_same_machine(&self, other: &Self) -> bool {
         let at_start = |environment: &Self| Self {
             step: 0,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::arm::{Arm, Family};
 use super::course::{self, over_steps};
 use super::mask_tables;
+use super::measured_on::{self, Measured};
 use super::speeds::benchmark;
 use super::spread::Spread;
 use crate::experiments::{Chart, ChartKind};
@@ -131,8 +132,15 @@ pub(super) fn plot(arms: &[Arm], chart: &Chart) -> Option<Plot> {
             add_course(&arms[series.style], series);
         }
     }
+    let title = chart.title.clone().unwrap_or(title.into());
+    let drawn = arms.iter().enumerate().filter(|(style, _)| {
+        let mut series = series.iter();
+        series.any(|series| series.style == *style)
+    });
+    let drawn = drawn.map(|(_, arm)| arm);
+    let difference = measured(chart.kind).and_then(|of| measured_on::difference_of_arms(drawn, of));
     (!series.is_empty()).then(|| Plot {
-        title: chart.title.clone().unwrap_or(title.into()),
+        title: difference.map_or(title.clone(), |of| of.heading(&title)),
         x,
         y,
         scattered,
@@ -151,6 +159,27 @@ fn lines(arm: &Arm, kind: ChartKind) -> Vec<(Option<&'static str>, Vec<Vec<f64>>
             (Some(TRAINING), points(arm, ChartKind::TrainLoss)),
         ],
         kind => vec![(None, points(arm, kind))],
+    }
+}
+
+/// The loss that a chart shows; none if it shows none that readers compare.
+fn measured(kind: ChartKind) -> Option<Measured<'static>> {
+    match kind {
+        ChartKind::TrainLoss => Some(Measured::Train),
+        ChartKind::Loss
+        | ChartKind::ValidationLoss
+        | ChartKind::LossAgainstFlops
+        | ChartKind::LossAgainstSpeed
+        | ChartKind::LossAgainstDecodeSpeed
+        | ChartKind::LossAgainstPrefillSpeed => Some(Measured::Validation),
+        ChartKind::StepLoss => Some(Measured::TrainingBatches),
+        ChartKind::LearningRate
+        | ChartKind::GradientNorm
+        | ChartKind::Throughput
+        | ChartKind::Kept
+        | ChartKind::KeptByLayer
+        | ChartKind::KeptByPosition
+        | ChartKind::Search => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::arm::Arm;
 use super::headline::headline;
+use super::measured_on::{self, Measured, MeasuredOn};
 use super::run_record::RunRecord;
 use super::speeds::benchmark;
 use super::spread::Spread;
@@ -51,7 +52,7 @@ impl Column {
     }
 
     /// `first` is the first arm of the experiment, `target` the table's validation loss.
-    fn cell(self, arm: &Arm, first: &Arm, target: Option<f64>) -> Cell {
+    pub(super) fn cell(self, arm: &Arm, first: &Arm, target: Option<f64>) -> Cell {
         match self {
             Self::Runs => {
                 let done = arm.finished().count();
@@ -86,9 +87,9 @@ impl Column {
                     .map(|model| model.parameters_without_positions());
                 Cell::number(parameters.map(|count| count as f64), Unit::Count)
             }
-            Self::ForwardFlops => Cell::number(arm.forward_flops(), Unit::Count),
-            Self::ExecutedFlops => Cell::spread(arm.executed_flops(), Unit::Count),
-            Self::MaskFlops => Cell::number(arm.mask_flops(), Unit::Count),
+            Self::ForwardFlops => Cell::number(arm.forward_flops(), Unit::Operations),
+            Self::ExecutedFlops => Cell::spread(arm.executed_flops(), Unit::Operations),
+            Self::MaskFlops => Cell::number(arm.mask_flops(), Unit::Operations),
             Self::Tokens => {
                 let tokens = arm.over_seeds(|run| run.steps.last()?.tokens);
                 Cell::number(tokens.map(|tokens| tokens.mean), Unit::Count)
@@ -118,7 +119,7 @@ fn first_step(run: &RunRecord, target: f64) -> Option<f64> {
 }
 
 /// How much the validation loss at the end differs from that of another arm with the same seed, over the
-/// seeds; none for the other arm itself.
+/// seeds; none for the other arm itself, and where the two were not measured alike.
 fn difference(arm: &Arm, other: &Arm) -> Option<Spread> {
     if arm.name == other.name {
         return None;
@@ -126,8 +127,10 @@ fn difference(arm: &Arm, other: &Arm) -> Option<Spread> {
     arm.over_seeds(|run| {
         let mut others = other.finished();
         let same = others.find(|of| of.config.seed == run.config.seed)?;
+        let on = |run| MeasuredOn::of(run, Measured::Validation);
+        let is_alike = on(run)?.difference(&on(same)?).is_none();
         let loss = |run: &RunRecord| run.evaluations.last()?.validation_loss;
-        Some(loss(run)? - loss(same)?)
+        is_alike.then_some(loss(run)? - loss(same)?)
     })
 }
 
@@ -169,7 +172,10 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
     }
     let headline = columns
         .contains(&Column::ValidationLoss)
-        .then(|| headline(&arms, first, "validation loss", |end| end.validation_loss))
+        .then(|| {
+            let what = ("validation loss", Measured::Validation);
+            headline(&arms, first, what, |end| end.validation_loss)
+        })
         .flatten();
     let names = |name: fn((&'static str, &'static str)) -> &'static str, first: &str| {
         let columns = columns
@@ -199,7 +205,14 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
         rows: arms.iter().map(row).collect(),
         headline,
         further,
+        is_comparable: is_comparable(arms.iter().copied()),
+        ..DataTable::default()
     }
+}
+
+/// Whether one of the arms' validation losses can be called the lowest.
+pub(super) fn is_comparable<'a>(arms: impl Iterator<Item = &'a Arm>) -> bool {
+    measured_on::difference_of_arms(arms, Measured::Validation).is_none()
 }
 
 /// Whether a table of which no columns are asked for shows this one at once.
@@ -207,13 +220,8 @@ fn is_narrow(column: Column, arms: &[&Arm]) -> bool {
     match column {
         // The headline says how many seeds there are, if all is well.
         Column::Runs => arms.iter().any(|arm| arm.finished().count() < arm.planned),
-        Column::ValidationLoss
-        | Column::Kept
-        | Column::ExecutedFlops
-        | Column::DecodeSpeedUp
-        | Column::DecodeSpeedUpOverFirst
-        | Column::PrefillSpeedUp
-        | Column::PrefillSpeedUpOverFirst => true,
+        // Speeds have a table of their own.
+        Column::ValidationLoss | Column::Kept | Column::ExecutedFlops => true,
         _ => false,
     }
 }

@@ -40,22 +40,11 @@ pub(super) fn seconds(arm: &Arm, steps: &[f64]) -> Option<Vec<f64>> {
     steps.iter().map(at).collect()
 }
 
-/// Steps, and the seconds of training until then. They are summed up from the speeds of the lines, which count
-/// training only: no evaluations, no checkpoints, and not the time between the processes of a resumed run.
+/// Steps, and the seconds of training until then.
 fn seconds_of_steps(run: &RunRecord) -> Vec<(f64, f64)> {
-    let mut told = vec![(0.0, 0.0)];
-    let (mut step, mut tokens, mut seconds) = (0, 0.0, 0.0);
-    for line in &run.steps {
-        let (Some(now), Some(speed)) = (line.tokens, line.tokens_per_second) else {
-            continue;
-        };
-        if speed > 0.0 && now > tokens && line.step > step {
-            seconds += (now - tokens) / speed;
-            (step, tokens) = (line.step, now);
-            told.push((step as f64, seconds));
-        }
-    }
-    told
+    let told = run.training_time();
+    let told = told.iter().map(|of| (of.step as f64, of.seconds));
+    [(0.0, 0.0)].into_iter().chain(told).collect()
 }
 
 /// The value at a place between known ones, at least two, on the line between its neighbours; beyond the last

@@ -4,9 +4,14 @@ use std::collections::BTreeSet;
 
 use super::arm::Arm;
 use super::charts::{Axis, Plot, add_course, series_of, with_spread};
+use super::columns::is_comparable;
 use super::headline::headline;
+use super::measured_on::{self, Measured};
 use super::run_record::EvaluationPoint;
 use super::table::{Cell, DataTable, Unit};
+
+/// The columns of the table before those of the sets.
+const OWN_COLUMNS: usize = 2;
 
 /// The names of all sets, in alphabetical order.
 fn names(arms: &[Arm]) -> BTreeSet<&str> {
@@ -24,7 +29,10 @@ fn loss_on(name: &str) -> impl Fn(&EvaluationPoint) -> Option<f64> {
 fn headlines(arms: &[Arm], names: &BTreeSet<&str>) -> Option<String> {
     let first = arms.first()?;
     let all: Vec<&Arm> = arms.iter().collect();
-    let of_set = |name: &&str| headline(&all, first, &format!("loss on {name}"), loss_on(name));
+    let of_set = |name: &&str| {
+        let what = format!("loss on {name}");
+        headline(&all, first, (&what, Measured::Set(name)), loss_on(name))
+    };
     let sentences: Vec<String> = names.iter().filter_map(of_set).collect();
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
@@ -40,18 +48,36 @@ pub(super) fn table(arms: &[Arm]) -> Option<DataTable> {
         let label = Cell::Text(arm.label.clone());
         [label, own].into_iter().chain(sets).collect()
     };
-    let columns = |own: [&str; 2]| {
-        let names = names.iter().copied();
-        own.into_iter().chain(names).map(String::from).collect()
+    let columns = |own: [&str; OWN_COLUMNS], name: fn(&&str) -> String| {
+        let names = names.iter().map(name);
+        own.into_iter().map(String::from).chain(names).collect()
     };
     (!names.is_empty()).then(|| DataTable {
         title: "Losses on further texts".into(),
-        headings: columns(["Arm", "Validation loss"]),
-        keys: columns(["arm", "validation_loss"]),
+        headings: columns(["Arm", "Validation loss"], |name| name.to_string()),
+        keys: columns(["arm", "validation_loss"], |name| format!("sets.{name}")),
         rows: arms.iter().map(row).collect(),
         headline: headlines(arms, &names),
+        is_comparable: is_comparable(arms.iter()),
         ..DataTable::default()
     })
+}
+
+/// A table of these arms with a column for the loss on each set after its own.
+pub(super) fn added_to(table: &DataTable, arms: &[Arm]) -> DataTable {
+    let mut all = table.clone();
+    let Some(sets) = self::table(arms) else {
+        return all;
+    };
+    all.headings
+        .extend_from_slice(&sets.headings[OWN_COLUMNS..]);
+    all.keys.extend_from_slice(&sets.keys[OWN_COLUMNS..]);
+    for row in &mut all.rows {
+        let of_arm = sets.rows.iter().find(|of| of[0] == row[0]);
+        let cells = of_arm.map(|of| of[OWN_COLUMNS..].to_vec());
+        row.extend(cells.unwrap_or(vec![Cell::Empty; sets.keys.len() - OWN_COLUMNS]));
+    }
+    all
 }
 
 /// The losses on each set over the steps.
@@ -68,8 +94,10 @@ pub(super) fn plots(arms: &[Arm]) -> Vec<Plot> {
             add_course(arm, &mut series);
             series
         });
+        let title = format!("Loss on {name}");
+        let difference = measured_on::difference_of_arms(arms.iter(), Measured::Set(name));
         Plot {
-            title: format!("Loss on {name}"),
+            title: difference.map_or(title.clone(), |of| of.heading(&title)),
             x: axis("steps", true),
             y: axis("loss, nats per token", false),
             scattered: false,

@@ -2,6 +2,7 @@
 //! measured in the spread between seeds.
 
 use super::arm::Arm;
+use super::measured_on::{self, Measured};
 use super::run_record::EvaluationPoint;
 use super::spread::Spread;
 use super::table::{Cell, Unit};
@@ -10,67 +11,101 @@ use super::table::{Cell, Unit};
 const SAME: f64 = 0.0005;
 
 /// An arm and its loss.
-#[derive(Clone, Copy, Debug)]
-struct Compared<'a> {
-    name: &'a str,
-    label: &'a str,
+#[derive(Clone, Debug)]
+struct Compared {
+    name: String,
+    label: String,
     loss: Spread,
 }
 
-/// What the losses of arms come to; `what` they are, and the loss of an evaluation. `first` is the first arm
-/// of the experiment. None if no run is finished.
+/// What losses of arms come to; `what` they are, `of` which an evaluation has, and the loss of an evaluation.
+/// `first` is the first arm of the experiment. None if no run is finished. Only losses that were measured alike
+/// are compared.
 pub(super) fn headline(
     arms: &[&Arm],
     first: &Arm,
-    what: &str,
+    (what, of): (&str, Measured<'_>),
     loss: impl Fn(&EvaluationPoint) -> Option<f64>,
 ) -> Option<String> {
-    let (mut known, mut missing) = (Vec::new(), Vec::new());
-    for arm in arms {
-        let (name, label) = (arm.name.as_str(), arm.label.as_str());
-        match arm.at_end(&loss) {
-            Some(loss) => known.push(Compared { name, label, loss }),
-            None => missing.push(label),
+    let known = |arms: &[&'_ Arm]| -> Vec<Spread> {
+        arms.iter().filter_map(|arm| arm.at_end(&loss)).collect()
+    };
+    let (with_loss, others): (Vec<&Arm>, Vec<&Arm>) =
+        arms.iter().partition(|arm| arm.at_end(&loss).is_some());
+    if with_loss.is_empty() {
+        return None;
+    }
+    let compared = |arms: &[&Arm]| {
+        let losses = known(arms).into_iter().zip(arms);
+        let losses = losses.map(|(loss, arm)| Compared {
+            name: arm.name.clone(),
+            label: arm.label.clone(),
+            loss,
+        });
+        compared(losses.collect(), &first.name, what)
+    };
+    let mut sentences = Vec::new();
+    match measured_on::difference_of_arms(with_loss.iter().copied(), of) {
+        None => sentences.extend(compared(&with_loss)),
+        Some(difference) => {
+            let reason = difference.reason();
+            sentences.push(format!(
+                "No arm is the best of all: the losses {reason}, so they cannot be compared."
+            ));
+            for group in measured_on::groups(&with_loss, of) {
+                if group.len() > 1 {
+                    let labels: Vec<&str> = group.iter().map(|arm| arm.label.as_str()).collect();
+                    sentences.push(format!("Of {}, measured alike:", listed(&labels)));
+                }
+                sentences.extend(compared(&group));
+            }
         }
     }
-    known.sort_by(|left, right| left.loss.mean.total_cmp(&right.loss.mean));
-    let mut sentences = match known.as_slice() {
-        [] => return None,
-        [only] => vec![format!("{}: {what} {}.", only.label, shown(only.loss))],
-        [best, ..] => {
-            // An arm beyond one that is not tied is not tied either, however wide its own spread.
-            let tied = known[1..]
-                .iter()
-                .take_while(|other| is_tie(best, other))
-                .count();
-            let (tied, others) = known.split_at(tied + 1);
-            let mut sentences = vec![match tied {
-                [best] => winner(best, &others[0], &first.name, what),
-                tied => tie(tied, &first.name, what),
-            }];
-            // The winner's sentence names the next arm already.
-            let named = if tied.len() > 1 { 0 } else { 1 };
-            let first = others.iter().skip(named).find(|arm| arm.name == first.name);
-            sentences.extend(first.map(|first| {
-                format!(
-                    "{} is {} than {}, the first arm.",
-                    best.label,
-                    lower(best, first),
-                    first.label
-                )
-            }));
-            sentences
+    sentences.push(seeds(&known(&with_loss)));
+    let (unfinished, finished): (Vec<&Arm>, Vec<&Arm>) = others
+        .iter()
+        .partition(|arm| arm.finished().next().is_none());
+    for (lack, arms) in [(what, finished), ("finished run", unfinished)] {
+        let labels: Vec<&str> = arms.iter().map(|arm| arm.label.as_str()).collect();
+        if !labels.is_empty() {
+            sentences.push(format!("Without a {lack}: {}.", listed(&labels)));
         }
-    };
-    sentences.push(seeds(&known));
-    if !missing.is_empty() {
-        sentences.push(format!("Without a finished run: {}.", listed(&missing)));
     }
     Some(sentences.join(" "))
 }
 
-fn winner(best: &Compared<'_>, next: &Compared<'_>, first: &str, what: &str) -> String {
-    let role = |arm: &Compared<'_>| {
+/// Which of the arms is best, in sentences. All were measured alike.
+fn compared(mut known: Vec<Compared>, first: &str, what: &str) -> Vec<String> {
+    known.sort_by(|left, right| left.loss.mean.total_cmp(&right.loss.mean));
+    let best = match known.as_slice() {
+        [] => return Vec::new(),
+        [only] => return vec![format!("{}: {what} {}.", only.label, shown(only.loss))],
+        [best, ..] => best,
+    };
+    // An arm beyond one that is not tied is not tied either, however wide its own spread.
+    let tied = known[1..].iter();
+    let tied = tied.take_while(|other| is_tie(best, other)).count();
+    let (tied, others) = known.split_at(tied + 1);
+    let mut sentences = vec![match tied {
+        [best] => winner(best, &others[0], first, what),
+        tied => tie(tied, first, what),
+    }];
+    // The winner's sentence names the next arm already.
+    let named = if tied.len() > 1 { 0 } else { 1 };
+    let first = others.iter().skip(named).find(|arm| arm.name == first);
+    sentences.extend(first.map(|first| {
+        format!(
+            "{} is {} than {}, the first arm.",
+            best.label,
+            lower(best, first),
+            first.label
+        )
+    }));
+    sentences
+}
+
+fn winner(best: &Compared, next: &Compared, first: &str, what: &str) -> String {
+    let role = |arm: &Compared| {
         if arm.name == first {
             ", the first arm,"
         } else {
@@ -92,7 +127,7 @@ fn winner(best: &Compared<'_>, next: &Compared<'_>, first: &str, what: &str) -> 
     )
 }
 
-fn tie(tied: &[Compared<'_>], first: &str, what: &str) -> String {
+fn tie(tied: &[Compared], first: &str, what: &str) -> String {
     let (best, last) = (&tied[0], &tied[tied.len() - 1]);
     let names: Vec<String> = tied
         .iter()
@@ -120,7 +155,7 @@ fn tie(tied: &[Compared<'_>], first: &str, what: &str) -> String {
 }
 
 /// How much lower one loss is than another.
-fn lower(low: &Compared<'_>, high: &Compared<'_>) -> String {
+fn lower(low: &Compared, high: &Compared) -> String {
     let distance = Unit::Nats.show(high.loss.mean - low.loss.mean);
     match times(low, high) {
         Some(times) => format!("{distance} ({times}) lower"),
@@ -129,7 +164,7 @@ fn lower(low: &Compared<'_>, high: &Compared<'_>) -> String {
 }
 
 /// The distance of two losses in units of the spread; none where the spread is not known.
-fn times(low: &Compared<'_>, high: &Compared<'_>) -> Option<String> {
+fn times(low: &Compared, high: &Compared) -> Option<String> {
     let spread = pooled(low.loss, high.loss)?;
     let distance = high.loss.mean - low.loss.mean;
     Some(if spread > 0.0 {
@@ -140,7 +175,7 @@ fn times(low: &Compared<'_>, high: &Compared<'_>) -> Option<String> {
 }
 
 /// Whether the distance of two losses is within the spread between seeds, or nothing at all.
-fn is_tie(low: &Compared<'_>, high: &Compared<'_>) -> bool {
+fn is_tie(low: &Compared, high: &Compared) -> bool {
     let distance = high.loss.mean - low.loss.mean;
     distance < SAME || pooled(low.loss, high.loss).is_some_and(|spread| distance < spread)
 }
@@ -161,8 +196,8 @@ fn pooled(left: Spread, right: Spread) -> Option<f64> {
 }
 
 /// How many seeds the losses come from.
-fn seeds(known: &[Compared<'_>]) -> String {
-    let counts = known.iter().map(|arm| arm.loss.count);
+fn seeds(known: &[Spread]) -> String {
+    let counts = known.iter().map(|loss| loss.count);
     let (fewest, most) = (counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0));
     let each = if known.len() > 1 { " each" } else { "" };
     match (fewest, most) {

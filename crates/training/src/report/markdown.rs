@@ -40,7 +40,8 @@ fn section(section: &Section, level: &str, all_columns: bool) -> String {
         text += &table.narrow().markdown();
         let further = table.further_headings();
         if !further.is_empty() {
-            let further = further.join(", ");
+            // Headings have commas.
+            let further = further.join("; ");
             text += &format!("\nFurther columns (`--all-columns`): {further}.\n");
         }
     }

@@ -13,11 +13,13 @@ mod html;
 mod markdown;
 mod mask_page;
 mod mask_tables;
+mod measured_on;
 mod page;
 mod picture;
 mod run_notes;
 mod run_record;
 mod search;
+mod speed_table;
 mod speeds;
 mod spread;
 mod table;
@@ -55,7 +57,7 @@ pub enum Format {
         /// Whether with all columns.
         all_columns: bool,
     },
-    /// Comma-separated values: the first table of each section.
+    /// Comma-separated values: the first table of each section, with the losses on further sets.
     Csv,
 }
 
@@ -85,11 +87,12 @@ impl Report {
     /// Reads the runs and experiments in folders.
     ///
     /// # Errors
-    /// A folder is neither, or a file in it cannot be read.
+    /// A folder is missing or neither, or a file in it cannot be read.
     pub fn read(folders: &[PathBuf]) -> Result<Self, ReportError> {
         let mut sections = Vec::new();
         let mut runs = Vec::new();
         for folder in folders {
+            ReportError::check_folder(folder)?;
             match Outline::read(folder)? {
                 Some(outline) => sections.push(Section::of_experiment(folder, outline)?),
                 None => runs.push(RunRecord::read(folder)?),
@@ -114,7 +117,12 @@ impl Section {
                 .iter()
                 .map(|&seed| run_folder(folder, &arm.name, seed));
             let begun = folders.filter(|folder| folder.join(CONFIG_FILE).is_file());
-            begun.map(|folder| RunRecord::read(&folder)).collect()
+            let read = |run: PathBuf| {
+                let mut run = RunRecord::read(&run)?;
+                run.prepared_in = outline.prepares_text().then(|| folder.to_path_buf());
+                Ok(run)
+            };
+            begun.map(read).collect()
         };
         let arms: Result<Vec<Arm>, ReportError> = outline
             .arms
@@ -160,7 +168,7 @@ impl Section {
         }
     }
 
-    /// The tables that the outline asks for, or one of everything.
+    /// The tables that the outline asks for, or one of everything and one of the speeds.
     pub fn tables(&self) -> Vec<DataTable> {
         let usual = [Table::default()];
         let asked = match self.outline.tables.as_slice() {
@@ -179,12 +187,15 @@ impl Section {
             table.headline = table.headline.take().filter(|of| said.insert(of.clone()));
         }
         let sets = evaluation_sets::table(&self.arms);
-        let asked = asked.into_iter().chain(sets);
+        // An author who names tables has chosen among the speeds.
+        let is_usual = self.outline.tables.is_empty();
+        let speeds = is_usual.then(|| speed_table::table(&self.arms)).flatten();
+        let asked = asked.into_iter().chain(sets).chain(speeds);
         asked.chain(thresholds).chain(masks).collect()
     }
 
     /// What the ± of the tables means.
-    fn spread_notes(&self) -> String {
+    pub fn spread_notes(&self) -> String {
         let measured = self.runs().flat_map(|(_, run)| &run.measurements.0);
         let speeds = measured.filter(|of| matches!(of.kind(), "decode" | "prefill"));
         let together: Vec<bool> = speeds.map(|of| !of.together.is_empty()).collect();
@@ -328,14 +339,15 @@ fn run_name(folder: &Path) -> String {
 
 /// What the ± of the tables means.
 const SPREAD_NOTE: &str = "Mean ± sample standard deviation over the seeds (n − 1 in the \
-                           denominator); a single run has none. Losses are in nats per token.";
+                           denominator). A single run has none, nor have FLOPs that are the same for all \
+                           seeds. Losses are in nats per token.";
 
 /// What the spread of a headline is.
 const POOLED_NOTE: &str = "The spread by which arms are compared is the standard deviation over their seeds, \
                            pooled over both; arms that are nearer than that are called tied.";
 
 /// What the ± of measured speeds means.
-const ROUNDS_NOTE: &str = "Measured speeds are those of the median round, ± 1.48 times the median distance \
+const ROUNDS_NOTE: &str = "Dense is the same model with everything computed. Measured speeds are those of the median round, ± 1.48 times the median distance \
                            of the rounds from it: their standard deviation, without the few that other \
                            work on the machine made slow.";
 

@@ -148,7 +148,7 @@ fn data_element(name: &str, data: &impl serde::Serialize) -> String {
     format!("<script type=\"application/json\" id=\"{name}\">{json}</script>")
 }
 
-/// Row and column of the lowest validation loss, if there are several to choose from.
+/// Row and column of the lowest validation loss, if there are several to choose from and they can be compared.
 fn lowest(table: &DataTable) -> Option<(usize, usize)> {
     let column = table.keys.iter().position(|key| key == "validation_loss")?;
     let mut losses: Vec<(f64, usize)> = Vec::new();
@@ -160,7 +160,7 @@ fn lowest(table: &DataTable) -> Option<(usize, usize)> {
     let best = losses
         .iter()
         .min_by(|left, right| left.0.total_cmp(&right.0))?;
-    (losses.len() > 1).then_some((best.1, column))
+    (losses.len() > 1 && table.is_comparable).then_some((best.1, column))
 }
 
 /// Text as it stands in HTML; control characters that HTML does not allow are replaced.

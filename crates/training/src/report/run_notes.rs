@@ -1,7 +1,7 @@
 //! What readers of a comparison should know about single runs.
 
 use super::Section;
-use crate::config::EvaluatedPart;
+use super::measured_on::{Difference, Measured, MeasuredOn};
 
 /// Losses that were not measured alike, runs that ended before their last step, and those whose configuration
 /// was changed on the way: one sentence for each.
@@ -20,17 +20,28 @@ pub(super) fn run_notes(section: &Section) -> Vec<String> {
 
 /// Which arms were evaluated on what, if that is not the same for all of them.
 fn parts_note(section: &Section) -> Option<String> {
-    let mut parts: Vec<(EvaluatedPart, Vec<&str>)> = Vec::new();
+    let mut parts: Vec<(MeasuredOn, Vec<&str>)> = Vec::new();
     for (arm, run) in section.runs() {
-        let (part, label) = (EvaluatedPart::of(&run.config), arm.label.as_str());
-        match parts.iter_mut().find(|(of, _)| *of == part) {
-            Some((_, labels)) if labels.contains(&label) => {}
-            Some((_, labels)) => labels.push(label),
-            None => parts.push((part, vec![label])),
+        let on = MeasuredOn::of(run, Measured::Validation)?;
+        match parts
+            .iter_mut()
+            .find(|(of, _)| of.difference(&on).is_none())
+        {
+            Some((_, labels)) if labels.contains(&arm.label.as_str()) => {}
+            Some((_, labels)) => labels.push(&arm.label),
+            None => parts.push((on, vec![&arm.label])),
         }
     }
-    let shown =
-        |(part, labels): &(EvaluatedPart, Vec<&str>)| format!("{part}: {}", labels.join(", "));
+    let (first, _) = parts.first()?;
+    let differs = |(on, _): &(MeasuredOn, _)| first.difference(on) == Some(Difference::Text);
+    let has_texts = parts.iter().any(differs);
+    let shown = |(on, labels): &(MeasuredOn, Vec<&str>)| {
+        let folder = match has_texts {
+            true => format!(" in {}", on.named.display()),
+            false => String::new(),
+        };
+        format!("{}{folder}: {}", on.part, labels.join(", "))
+    };
     let shown: Vec<String> = parts.iter().map(shown).collect();
     (parts.len() > 1).then(|| {
         format!(

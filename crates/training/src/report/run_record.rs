@@ -11,7 +11,7 @@ use super::error::ReportError;
 use crate::config::{Change, RunConfig};
 use crate::experiments::{FAILURE_FILE, Measurements, Status};
 use crate::flops;
-use crate::metrics::{EndMetrics, UsedShares};
+use crate::metrics::{DataMetrics, EndMetrics, UsedShares};
 use crate::run_folder::{CONFIG_FILE, METRICS_FILE};
 
 /// A run: its configuration and what its metrics say. Unknown metrics are passed over, and what
@@ -36,6 +36,10 @@ pub struct RunRecord {
     pub failure: Option<String>,
     /// The changes of its configuration when it was resumed.
     pub changes: Vec<Change>,
+    /// Fingerprints of the data that its losses were measured on, the last ones; none of older runs.
+    pub(super) data: Option<DataMetrics>,
+    /// The folder of the experiment that prepared its text, where one did.
+    pub(super) prepared_in: Option<PathBuf>,
     /// How it ended before its last step; see [`RunRecord::early_end`].
     end: Option<EndMetrics>,
 }
@@ -126,9 +130,7 @@ impl RunRecord {
     pub fn read(folder: &Path) -> Result<Self, ReportError> {
         let path = folder.join(CONFIG_FILE);
         if !path.is_file() {
-            return Err(ReportError::NoRun {
-                path: folder.into(),
-            });
+            return Err(ReportError::no_run(folder));
         }
         let failure = std::fs::read_to_string(folder.join(FAILURE_FILE)).ok();
         let mut record = Self {
@@ -141,6 +143,8 @@ impl RunRecord {
             measurements: Measurements::read(folder),
             failure: failure.map(|error| error.trim().to_string()),
             changes: Vec::new(),
+            data: None,
+            prepared_in: None,
             end: None,
         };
         let path = folder.join(METRICS_FILE);
@@ -185,6 +189,8 @@ impl RunRecord {
                     threads: line["threads"].as_u64(),
                 };
                 self.environments.push(environment);
+                let data = DataMetrics::deserialize(&line["data"]).ok();
+                self.data = data.or(self.data.take());
             }
             _ => {}
         }
@@ -233,21 +239,43 @@ impl RunRecord {
         (masks && units).then(|| flops::executed_per_token(&model, used))
     }
 
-    /// Mean speed: all tokens over all the time that was spent on training steps.
-    pub fn tokens_per_second(&self) -> Option<f64> {
-        let (mut before, mut tokens, mut seconds) = (0.0, 0.0, 0.0);
-        for step in &self.steps {
-            let (Some(now), Some(speed)) = (step.tokens, step.tokens_per_second) else {
+    /// What training had taken by each line that tells a speed. It is summed up from the speeds, which count
+    /// training only: no evaluations, no checkpoints, and not the time between the processes of a resumed run.
+    /// The tokens of a line without a speed count at that of the next one.
+    pub(super) fn training_time(&self) -> Vec<TrainingTime> {
+        let mut told: Vec<TrainingTime> = Vec::new();
+        for line in &self.steps {
+            let (Some(tokens), Some(speed)) = (line.tokens, line.tokens_per_second) else {
                 continue;
             };
-            if speed > 0.0 && now > before {
-                tokens += now - before;
-                seconds += (now - before) / speed;
+            let before = told.last().copied().unwrap_or_default();
+            if speed > 0.0 && tokens > before.tokens && line.step > before.step {
+                told.push(TrainingTime {
+                    step: line.step,
+                    tokens,
+                    seconds: before.seconds + (tokens - before.tokens) / speed,
+                });
             }
-            before = now;
         }
-        (seconds > 0.0).then(|| tokens / seconds)
+        told
     }
+
+    /// Mean speed: all tokens over all the time that was spent on training steps.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let all = self.training_time().pop()?;
+        Some(all.tokens / all.seconds)
+    }
+}
+
+/// What training has taken up to a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct TrainingTime {
+    /// Completed steps.
+    pub(super) step: u64,
+    /// Tokens so far.
+    pub(super) tokens: f64,
+    /// Seconds so far.
+    pub(super) seconds: f64,
 }
 
 impl std::fmt::Display for Environment {

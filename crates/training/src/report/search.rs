@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 
 use super::Section;
+use super::arm::Arm;
+use super::measured_on::{self, Difference, Measured};
 use super::page::Page;
 use super::picture;
+use super::run_record::RunRecord;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{
-    SearchRecord, SearchedArm, TriedRun, TriedSetting, distinct, in_words, short_names, shown,
+    SearchRecord, SearchedArm, TriedRun, TriedSetting, distinct, in_words_of, search_folder,
+    short_names, shown,
 };
 
 /// Settings of each arm that a page or a document lists.
@@ -35,6 +39,8 @@ pub(super) enum Panel {
 pub(super) struct Lines {
     /// The short name of the key.
     pub key: String,
+    /// In what respect the arms' losses were not measured alike.
+    pub difference: Option<Difference>,
     /// All values.
     pub values: Vec<Value>,
     /// A line for each arm.
@@ -78,9 +84,7 @@ impl Section {
     /// each arm. None if nothing was searched for.
     pub fn search_table(&self, most: usize) -> Option<DataTable> {
         let search = self.search.as_ref()?;
-        let mut seen = HashSet::new();
-        let keys = search.arms.iter().flat_map(|arm| arm.values().into_keys());
-        let keys: Vec<&str> = keys.filter(|key| seen.insert(*key)).collect();
+        let keys = keys_in_order(search);
         let words = |before: &[&str], keys: &[&str], after: &[&str]| {
             let all = before.iter().chain(keys).chain(after);
             all.map(|word| (*word).to_string()).collect()
@@ -104,6 +108,7 @@ impl Section {
             headings: words(&["Arm", "Setting"], &names, &["Validation loss", "Result"]),
             keys: words(&["arm", "setting"], &keys, &["loss", "result"]),
             rows: rows.collect(),
+            most_needed: ["result", "loss"].map(String::from).to_vec(),
             ..DataTable::default()
         })
     }
@@ -114,6 +119,7 @@ impl Section {
             return Vec::new();
         };
         let mut notes = vec![about(search)];
+        let keys = keys_in_order(search);
         let done = search.runs().filter(|run| run.is_over()).count();
         let all = search.runs().count();
         if done < all {
@@ -123,7 +129,8 @@ impl Section {
             let label = self.label(arm);
             match arm.choice() {
                 Some(choice) => {
-                    notes.push(format!("Chosen for {label}: {}.", in_words(&choice.values)))
+                    let words = in_words_of(&choice.values, &keys);
+                    notes.push(format!("Chosen for {label}: {words}."));
                 }
                 None if done == all => notes.push(format!(
                     "{label} has no full runs: no setting reached the end of its runs."
@@ -196,8 +203,35 @@ impl Section {
             }
         }
         let lines = lines.into_iter();
-        let lines = lines.filter_map(|(key, arms)| self::lines(key, &arms));
+        let lines = lines.filter_map(|(key, arms)| {
+            let difference = self.difference_of_searched(&arms);
+            self::lines(key, &arms, difference)
+        });
         lines.chain(maps).collect()
+    }
+
+    /// In what respect the losses of searched arms were not measured alike: those of their full runs, or before
+    /// these of the first run of the search that has begun.
+    fn difference_of_searched(&self, arms: &[ShownArm<'_>]) -> Option<Difference> {
+        let of_arm = |shown: &ShownArm<'_>| {
+            let full = self.arms.iter().find(|of| of.name == shown.arm.name);
+            let full = full.filter(|arm| !arm.runs.is_empty());
+            full.cloned().or_else(|| self.arm_of_search(shown.arm))
+        };
+        let arms: Vec<Arm> = arms.iter().filter_map(of_arm).collect();
+        measured_on::difference_of_arms(arms.iter(), Measured::Validation)
+    }
+
+    /// An arm with the first run of its search that has begun.
+    fn arm_of_search(&self, arm: &SearchedArm) -> Option<Arm> {
+        let outline = self.outline.arm(&arm.name)?;
+        let folder = self.folder.as_ref()?;
+        let run = |setting: &TriedSetting| {
+            let seed = setting.runs.first()?.seed;
+            RunRecord::read(&search_folder(folder, &arm.name, setting.number, seed)).ok()
+        };
+        let run = arm.settings.iter().find_map(run)?;
+        Some(Arm::new(outline, vec![run], 1))
     }
 }
 
@@ -241,6 +275,17 @@ pub(super) fn markdown(section: &Section, level: &str) -> String {
         })
 }
 
+/// The searched keys in the order of the file, or else in that in which the arms have them.
+fn keys_in_order(search: &SearchRecord) -> Vec<&str> {
+    let of_arms = search.arms.iter().map(SearchedArm::values);
+    let tried: Vec<&str> = of_arms.flat_map(BTreeMap::into_keys).collect();
+    let in_order = search.keys.iter().map(String::as_str);
+    let in_order = in_order.filter(|key| tried.contains(key));
+    let mut seen = HashSet::new();
+    let keys = in_order.chain(tried.iter().copied());
+    keys.filter(|key| seen.insert(*key)).collect()
+}
+
 /// A searched arm as pictures show it.
 struct ShownArm<'a> {
     label: &'a str,
@@ -277,7 +322,7 @@ fn reached(arm: &SearchedArm, setting: &TriedSetting) -> Reached {
     Reached {
         loss: losses.and_then(Spread::of_values),
         has_failed: setting.runs.iter().any(|run| run.error.is_some()),
-        is_chosen: arm.chosen == Some(setting.number),
+        is_chosen: arm.is_chosen(setting),
     }
 }
 
@@ -287,8 +332,8 @@ fn ranked(arm: &SearchedArm, most: usize) -> Vec<&TriedSetting> {
     let loss = |setting: &TriedSetting| setting.loss().unwrap_or(f64::INFINITY);
     settings.sort_by(|left, right| loss(left).total_cmp(&loss(right)));
     let left_out = settings.split_off(most.min(settings.len()));
-    let is_chosen = |setting: &&TriedSetting| arm.chosen == Some(setting.number);
-    settings.extend(left_out.into_iter().find(is_chosen));
+    let mut left_out = left_out.into_iter();
+    settings.extend(left_out.find(|setting| arm.is_chosen(setting)));
     settings
 }
 
@@ -359,7 +404,7 @@ fn heat_map(
     }))
 }
 
-fn lines(key: &str, arms: &[ShownArm<'_>]) -> Option<Panel> {
+fn lines(key: &str, arms: &[ShownArm<'_>], difference: Option<Difference>) -> Option<Panel> {
     let settings = arms.iter().flat_map(|shown| &shown.arm.settings);
     let values = distinct(settings.filter_map(|setting| setting.values.get(key)));
     if values.len() > MOST_VALUES {
@@ -380,6 +425,7 @@ fn lines(key: &str, arms: &[ShownArm<'_>]) -> Option<Panel> {
     };
     Some(Panel::Lines(Lines {
         key: short_names([key])[0].into(),
+        difference,
         series: arms.iter().map(line).collect(),
         values: values.into_iter().cloned().collect(),
     }))

@@ -21,6 +21,7 @@ impl Spread {
     /// let spread = Spread::of_values([2.0, 4.0, 6.0]).unwrap();
     /// assert_eq!((spread.mean, spread.deviation, spread.count), (4.0, Some(2.0), 3));
     /// assert_eq!(Spread::of_values([7.0]).unwrap().deviation, None);
+    /// assert_eq!(Spread::of_values([0.1, 0.1, 0.1]).unwrap().deviation, Some(0.0));
     /// assert_eq!(Spread::of_values([]), None);
     /// ```
     pub fn of_values(values: impl IntoIterator<Item = f64>) -> Option<Self> {
@@ -29,7 +30,12 @@ impl Spread {
         if count == 0 {
             return None;
         }
-        let mean = values.iter().sum::<f64>() / count as f64;
+        let is_same = values.iter().all(|value| *value == values[0]);
+        // Rounding must not tell equal values apart.
+        let mean = match is_same {
+            true => values[0],
+            false => values.iter().sum::<f64>() / count as f64,
+        };
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         Some(Self {
             mean,

@@ -3,7 +3,7 @@
 use super::spread::Spread;
 
 /// A table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DataTable {
     /// Its heading.
     pub title: String,
@@ -17,6 +17,27 @@ pub struct DataTable {
     pub headline: Option<String>,
     /// The keys of the columns that only those want to see who look closer; see [`narrow`](Self::narrow).
     pub further: Vec<String>,
+    /// The keys of the columns that a narrow terminal shows beside the first one before all others, the most
+    /// needed first.
+    pub most_needed: Vec<String>,
+    /// Whether its losses were measured alike, so that one of them can be called the lowest.
+    pub is_comparable: bool,
+}
+
+impl Default for DataTable {
+    /// An empty table.
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            headings: Vec::new(),
+            keys: Vec::new(),
+            rows: Vec::new(),
+            headline: None,
+            further: Vec::new(),
+            most_needed: Vec::new(),
+            is_comparable: true,
+        }
+    }
 }
 
 /// A cell of a table.
@@ -41,6 +62,9 @@ pub enum Unit {
     Share,
     /// A whole number.
     Count,
+    /// Operations: a whole number. It follows from the model and from what is used of it, so where that is the
+    /// same for all seeds there is no spread to speak of.
+    Operations,
     /// A ratio: two decimals.
     Factor,
 }
@@ -51,7 +75,7 @@ impl Unit {
         match self {
             Self::Nats => format!("{value:.3}"),
             Self::Share => format!("{:.1}%", value * 100.0),
-            Self::Count => grouped(value),
+            Self::Count | Self::Operations => grouped(value),
             Self::Factor => format!("{value:.2}×"),
         }
     }
@@ -95,6 +119,7 @@ impl Cell {
                 let mean = unit.show(spread.mean);
                 match spread.deviation {
                     None => mean,
+                    Some(0.0) if *unit == Unit::Operations => mean,
                     Some(deviation) => {
                         let mean = mean.trim_end_matches(['%', '×']);
                         format!("{mean} ± {}", unit.show(deviation))
@@ -124,6 +149,8 @@ impl DataTable {
             rows: self.rows.iter().map(row).collect(),
             headline: self.headline.clone(),
             further: Vec::new(),
+            most_needed: self.most_needed.clone(),
+            is_comparable: self.is_comparable,
         }
     }
 
@@ -232,8 +259,8 @@ mod tests {
                 ],
                 vec![Cell::Text("d".into()), Cell::Empty, Cell::Empty],
             ],
-            headline: None,
             further: vec!["loss".into()],
+            ..DataTable::default()
         }
     }
 
@@ -257,6 +284,19 @@ mod tests {
         let expected = "arm,loss,loss_deviation,loss_count,kept\r\n\
                         \"a|b, \"\"c\"\"\",1.5,0.7071067811865476,2,0.25\r\nd,,,,\r\n";
         assert_eq!(table().csv(), expected);
+    }
+
+    /// What is measured keeps its spread: that it does not differ is news.
+    #[test]
+    fn operations_that_no_seed_changes_have_no_spread() {
+        let shown = |values: &[f64], unit| {
+            Cell::spread(Spread::of_values(values.iter().copied()), unit).show()
+        };
+        assert_eq!(shown(&[436.0, 436.0], Unit::Operations), "436");
+        assert_eq!(shown(&[0.1, 0.1, 0.1], Unit::Operations), "0");
+        assert_eq!(shown(&[436.0, 436.4], Unit::Operations), "436 ± 0");
+        assert_eq!(shown(&[436.0, 436.0], Unit::Count), "436 ± 0");
+        assert_eq!(shown(&[3.3, 3.3], Unit::Nats), "3.300 ± 0.000");
     }
 
     #[test]

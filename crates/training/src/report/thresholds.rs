@@ -1,6 +1,7 @@
 //! The table of trained models whose small inputs are taken as 0.
 
 use super::arm::Arm;
+use super::columns::is_comparable;
 use super::speeds::Benchmark;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
@@ -8,8 +9,12 @@ use crate::experiments::{Measurement, ThresholdPlan};
 
 /// A row for each arm and share; none if nothing was measured.
 pub(super) fn table(arms: &[Arm], plan: &ThresholdPlan) -> Option<DataTable> {
-    let arms = arms.iter().filter(|arm| plan.arms.contains(&arm.name));
-    let rows: Vec<Vec<Cell>> = arms
+    let shown: Vec<&Arm> = arms
+        .iter()
+        .filter(|arm| plan.arms.contains(&arm.name))
+        .collect();
+    let rows: Vec<Vec<Cell>> = shown
+        .iter()
         .flat_map(|arm| plan.sparsity.iter().map(|&sparsity| row(arm, sparsity)))
         .collect();
     let columns = [
@@ -31,6 +36,7 @@ pub(super) fn table(arms: &[Arm], plan: &ThresholdPlan) -> Option<DataTable> {
             .map(|(_, heading)| heading.to_string())
             .collect(),
         rows,
+        is_comparable: is_comparable(shown.into_iter()),
         ..DataTable::default()
     })
 }
@@ -56,7 +62,7 @@ fn row(arm: &Arm, sparsity: f64) -> Vec<Cell> {
         Cell::spread(loss, Unit::Nats),
         Cell::spread(
             over("eval", &["forward_flops_per_token", "executed"]),
-            Unit::Count,
+            Unit::Operations,
         ),
         Cell::spread(benchmark("decode").speed(arm, "sparse"), Unit::Count),
         Cell::spread(benchmark("decode").speed_up_over_dense(arm), Unit::Factor),

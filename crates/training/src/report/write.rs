@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::error::ReportError;
 use super::picture::{self, Theme};
-use super::table::DataTable;
-use super::{Format, Report, Section, html, markdown};
+use super::{Format, Report, Section, evaluation_sets, html, markdown};
 use crate::experiments::ChartKind;
 
 impl Report {
@@ -15,7 +14,11 @@ impl Report {
             Format::Html => html::page(self),
             Format::Markdown { all_columns } => markdown::document(self, all_columns),
             Format::Csv => {
-                let table = |section: &Section| section.tables().first().map(DataTable::csv);
+                let table = |section: &Section| {
+                    let tables = section.tables();
+                    let table = tables.first()?;
+                    Some(evaluation_sets::added_to(table, &section.arms).csv())
+                };
                 let tables: Vec<String> = self.sections.iter().filter_map(table).collect();
                 tables.join("\r\n")
             }

@@ -135,6 +135,23 @@ pub enum TrainError {
         /// The configured number of steps.
         steps: u64,
     },
+    /// A finished run was to be resumed with changes that no step would follow.
+    #[error(
+        "{}: the run is finished: {end}. There is nothing left to train with the changed {}, so nothing was \
+         changed; to go on, {advice}",
+        path.display(),
+        keys.join(", ")
+    )]
+    NothingLeft {
+        /// The run folder.
+        path: PathBuf,
+        /// Why it is finished.
+        end: String,
+        /// The keys that were to change.
+        keys: Vec<String>,
+        /// How the run goes on.
+        advice: &'static str,
+    },
     /// A run has checkpoints, but all are damaged.
     #[error(
         "no checkpoint of the run is intact; the newest: {newest}. Start a new run in another folder"

@@ -25,25 +25,39 @@ pub(super) fn open(
 ) -> Result<Vec<EvaluationSet>, TrainError> {
     let sets = config.train.evaluate.sets.iter();
     let sets = sets.map(|(name, path)| {
-        let data = open_set(path, context).map_err(|error| unusable(name, error, training))?;
-        if !have_one_tokenizer(&data, training)? {
-            return Err(TrainError::OtherTokenizer {
-                name: name.clone(),
-                path: path.clone(),
-                training: training.path().into(),
-            });
-        }
         Ok(EvaluationSet {
             name: name.clone(),
-            data,
+            data: open_set((name, path), training, context)?,
         })
     });
     sets.collect()
 }
 
+/// Opens the set with this name in this folder. See [`open`].
+pub(crate) fn open_set(
+    (name, path): (&str, &Path),
+    training: &DataFolder,
+    context: usize,
+) -> Result<DataFolder, TrainError> {
+    let data = open_validation(path, context).map_err(|error| unusable(name, error, training))?;
+    if have_one_tokenizer(&data, training)? {
+        return Ok(data);
+    }
+    Err(TrainError::OtherTokenizer {
+        name: name.into(),
+        path: path.into(),
+        training: training.path().into(),
+    })
+}
+
 /// The error of a set that cannot be opened. A command that makes a set fits the run's data.
 fn unusable(name: &str, error: DataError, training: &DataFolder) -> TrainError {
     let (what, text, out) = match error {
+        DataError::NotFound { path } => (
+            format!("{}: there is no such folder", path.display()),
+            "FILE".into(),
+            path,
+        ),
         DataError::Missing { path, missing } => (
             format!(
                 "{} is not a data folder: `{missing}` is missing",
@@ -73,7 +87,7 @@ fn unusable(name: &str, error: DataError, training: &DataFolder) -> TrainError {
     }
 }
 
-fn open_set(path: &Path, context: usize) -> Result<DataFolder, DataError> {
+fn open_validation(path: &Path, context: usize) -> Result<DataFolder, DataError> {
     let data = DataFolder::open(path)?;
     batches::sample(data.split(Split::Validation), 1, context, &mut |_| 0)?;
     Ok(data)

@@ -148,7 +148,7 @@ impl<'a> TextWindows<'a> {
 
 /// Windows that follow one another and have the full length.
 fn whole_windows(tokens: &Tokens, context: usize) -> u64 {
-    (tokens.len().saturating_sub(1) / context) as u64
+    crate::config::whole_windows(tokens.len() as u64, context)
 }
 
 /// Windows that follow one another. The last one may be shorter.

@@ -4,12 +4,12 @@ mod auxiliary;
 mod changeable;
 mod error;
 mod evaluation;
-mod evaluation_sets;
+pub(crate) mod evaluation_sets;
 mod evaluation_windows;
 mod gradients;
 mod kept_share;
 mod observer;
-mod origin;
+pub(crate) mod origin;
 mod spent;
 mod start;
 mod step;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use data::folder::{DataFolder, Split};
 use learned_dropout::ops::Precision;
 use learned_dropout::transformer::Transformer;
 use model::TransformerConfig;
@@ -30,8 +31,8 @@ use crate::config::RunConfig;
 use crate::early_stop::{EarlyEnd, EndReason};
 use crate::flops;
 use crate::metrics::{
-    EndMetrics, EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics, MetricsLog,
-    SampleMetrics, StepMetrics,
+    DataMetrics, EndMetrics, EnvironmentMetrics, EvaluationMetrics, MaskMetrics, Metrics,
+    MetricsLog, SampleMetrics, StepMetrics, TextMetrics,
 };
 use crate::optimizer::AdamW;
 use crate::run_folder::RunFolder;
@@ -42,6 +43,7 @@ pub use kept_share::{KeptShareError, set_kept_share};
 pub use observer::{Hooks, Observer, SampleRequest, Sampler, Saved, Silent, Started, Stepped};
 pub use spent::Spent;
 pub use start::Setup;
+pub(crate) use start::fit;
 pub use step_timing::{StepTimer, StepTiming};
 
 use error::finite;
@@ -439,8 +441,8 @@ impl Trainer<'_> {
         }
     }
 
-    /// Adds a line to the metrics about the machine that computes the run from now on, unless it is the
-    /// same as before.
+    /// Adds a line to the metrics about the machine that computes the run from now on, and the data that it
+    /// reads, unless both are the same as before.
     ///
     /// # Errors
     /// The metrics cannot be written.
@@ -448,9 +450,23 @@ impl Trainer<'_> {
         &mut self,
         environment: EnvironmentMetrics,
     ) -> Result<(), TrainError> {
-        let step = self.state.step;
+        let text = |data: &DataFolder, split| {
+            let tokens = data.split(split);
+            TextMetrics {
+                fingerprint: tokens.fingerprint(),
+                tokens: tokens.len() as u64,
+            }
+        };
+        let sets = self.sets.iter();
+        let sets = sets.map(|set| (set.name.clone(), text(&set.data, Split::Validation)));
+        let data = DataMetrics {
+            train: text(self.windows.data, Split::Train),
+            validation: text(self.windows.data, Split::Validation),
+            sets: sets.collect(),
+        };
         Ok(self.metrics.write_environment(EnvironmentMetrics {
-            step,
+            step: self.state.step,
+            data: Some(data),
             ..environment
         })?)
     }

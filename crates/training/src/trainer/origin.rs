@@ -1,9 +1,11 @@
 //! The weights of `train.from`: a run that begins with those of another model.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use data::folder::DataFolder;
 use model::initialization::continued_weights;
+use model::layout::layout;
 use model::model_folder::{self, TOKENIZER_FILE};
 use model::weights::Weights;
 use model::{MaskShape, TransformerConfig};
@@ -19,6 +21,28 @@ pub(super) fn weights(
     model: &TransformerConfig,
     data: &DataFolder,
 ) -> Result<Option<Weights>, TrainError> {
+    let (Some(path), Some(folder)) = (&config.train.from, check(config, model, data)?) else {
+        return Ok(None);
+    };
+    let fails = |reason: String| TrainError::Origin {
+        path: path.clone(),
+        reason,
+    };
+    let (_, weights) = model_folder::read(&folder).map_err(|error| fails(error.to_string()))?;
+    let continued = continued_weights(model, config.seed, weights)
+        .map_err(|reason| fails(format!("{reason}; {MASKS_ONLY}")))?;
+    Ok(Some(continued))
+}
+
+/// What may differ between a run and the model that it begins with.
+const MASKS_ONLY: &str = "only learned masks may be added to a model, and none taken away";
+
+/// The model folder of `train.from`, whose description fits the run; none without it. The weights are not read.
+pub(crate) fn check(
+    config: &RunConfig,
+    model: &TransformerConfig,
+    data: &DataFolder,
+) -> Result<Option<PathBuf>, TrainError> {
     let Some(path) = &config.train.from else {
         return Ok(None);
     };
@@ -27,20 +51,26 @@ pub(super) fn weights(
         reason,
     };
     let folder = checkpoints::model_folder_of(path).ok_or_else(|| {
-        fails("neither a model folder (config.json) nor a run folder with a checkpoint".into())
+        let reason = match path.exists() {
+            true => "neither a model folder (config.json) nor a run folder with a checkpoint",
+            false => "there is no such folder; expected a model folder, or a run folder with a checkpoint",
+        };
+        fails(reason.into())
     })?;
-    let (theirs, weights) =
-        model_folder::read(&folder).map_err(|error| fails(error.to_string()))?;
+    let theirs = model_folder::read_config(&folder).map_err(|error| fails(error.to_string()))?;
     // Another tokenizer has another vocabulary, too, and this is what is to be done about it.
     check_tokenizer(&folder, path, data).map_err(fails)?;
     check_sizes(&theirs, model).map_err(fails)?;
     check_masks(&theirs, model).map_err(fails)?;
-    let continued = continued_weights(model, config.seed, weights).map_err(|reason| {
-        fails(format!(
-            "{reason}; only learned masks may be added to a model, and none taken away"
-        ))
-    })?;
-    Ok(Some(continued))
+    let ours: HashSet<String> = layout(model).map(|tensor| tensor.name).collect();
+    let mut theirs = layout(&theirs);
+    if let Some(tensor) = theirs.find(|tensor| !ours.contains(&tensor.name)) {
+        let name = tensor.name;
+        return Err(fails(format!(
+            "tensor `{name}` has no place in this configuration; {MASKS_ONLY}"
+        )));
+    }
+    Ok(Some(folder))
 }
 
 fn check_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {

@@ -21,7 +21,7 @@ use super::{Spent, Trainer};
 use crate::checkpoints::{
     CheckpointError, Checkpoints, DataFingerprint, Newest, OPTIMIZER_FILE, TrainerState,
 };
-use crate::config::{Change, RunConfig, ScheduleKind, TrainConfig, changes};
+use crate::config::{Change, ConfigError, RunConfig, ScheduleKind, TrainConfig, changes};
 use crate::metrics::{EndMetrics, MetricsLog};
 use crate::optimizer::AdamW;
 use crate::precision::PrecisionChoice;
@@ -31,6 +31,9 @@ use crate::schedule::Schedule;
 
 /// The key of the lowest learning rate, which belongs to the schedule.
 const MINIMUM: &str = "train.optimizer.minimum_learning_rate";
+
+/// The key of the kind of schedule.
+const SCHEDULE_KIND: &str = "train.schedule.kind";
 
 /// The parts that a run begins with.
 pub struct Setup<'a> {
@@ -72,10 +75,10 @@ impl Setup<'_> {
 
     /// The configuration in `file`, with overrides, for resuming a run.
     ///
-    /// Where `file` and the overrides leave the schedule to its defaults, which follow from the
-    /// number of steps, the schedule stays that of the run: so the steps may be raised. Its lowest rate
-    /// then stays too, unless they give one or another learning rate. Where they do not name the windows
-    /// of evaluations, these stay as well.
+    /// Keys of the schedule that neither `file` nor the overrides name, whose defaults follow from the
+    /// number of steps, stay those of the run: so the steps may be raised. The lowest rate then stays too,
+    /// unless they name it or give another learning rate. Where they ask for another kind of schedule, all of
+    /// it is theirs. Where they do not name the windows of evaluations, these stay as well.
     ///
     /// # Errors
     /// There is no run, or the configuration or the overrides are invalid; all problems are reported.
@@ -87,20 +90,25 @@ impl Setup<'_> {
         let stored = Self::stored_config(run, &[])?;
         let windows = stored.train.evaluate.windows;
         let config = RunConfig::read_with_windows(file, overrides, windows)?;
-        let mut defaults = overrides.to_vec();
-        defaults.push("train.schedule=".into());
-        let has_default_schedule =
-            RunConfig::read(file, &defaults)?.train.schedule == config.train.schedule;
-        if !has_default_schedule {
+        // Not by its value: what was asked for may be the default.
+        let is_named = |key: &str| -> Result<bool, ConfigError> {
+            Ok(is_typed(key, overrides) || RunConfig::is_given(file, &[], key)?)
+        };
+        let kind = |config: &RunConfig| config.train.schedule.kind;
+        if is_named(SCHEDULE_KIND)? && kind(&config) != kind(&stored) {
             return Ok(config);
         }
-        // As overrides, so that the other defaults follow from them, and all is checked together.
-        let mut merged = overrides.to_vec();
-        merged.extend(overrides_of("train.schedule.", &stored));
         let has_same_rate =
             config.train.optimizer.learning_rate == stored.train.optimizer.learning_rate;
-        if has_same_rate && !RunConfig::is_given(file, overrides, MINIMUM)? {
-            merged.extend(overrides_of(MINIMUM, &stored));
+        // As overrides, so that the other defaults follow from them, and all is checked together.
+        let mut merged = overrides.to_vec();
+        for (key, typed) in overrides_of("train.schedule.", &stored) {
+            if !is_named(&key)? {
+                merged.push(typed);
+            }
+        }
+        if has_same_rate && !is_named(MINIMUM)? {
+            merged.extend(overrides_of(MINIMUM, &stored).map(|(_, typed)| typed));
         }
         let config = RunConfig::read_with_windows(file, &merged, windows)?;
         Ok(config)
@@ -125,7 +133,7 @@ impl<'a> Trainer<'a> {
     /// The folder has a run already, the model does not fit the data, the device does not have
     /// the precision, or a file cannot be written.
     pub fn new(mut setup: Setup<'a>, run: &Path) -> Result<Self, TrainError> {
-        let model_config = setup.model()?;
+        let model_config = fit(&mut setup.config, setup.data)?;
         let sets = evaluation_sets::open(&setup.config, setup.data, model_config.context)?;
         setup.config.train.precision = setup.config.train.precision.on(&setup.device)?.into();
         let beginning = Beginning {
@@ -177,7 +185,7 @@ impl<'a> Trainer<'a> {
         run: &Path,
         may_change: impl Fn(&str) -> bool,
     ) -> Result<Self, TrainError> {
-        let model_config = setup.model()?;
+        let model_config = fit(&mut setup.config, setup.data)?;
         let sets = evaluation_sets::open(&setup.config, setup.data, model_config.context)?;
         let folder = RunFolder::open(run)?;
         let mut stored = RunConfig::read_stored(&folder.config(), &[])?;
@@ -231,6 +239,18 @@ impl<'a> Trainer<'a> {
         if done < steps {
             notes.extend(steps_without_effect(&setup.config.train));
         }
+        let state = newest.intact.as_ref().map(|(_, state)| state);
+        if let Some((end, advice)) = state.and_then(|state| finish(state, &setup.config.train)) {
+            if !keys.is_empty() {
+                return Err(TrainError::NothingLeft {
+                    path: run.into(),
+                    end,
+                    keys,
+                    advice,
+                });
+            }
+            notes.push(format!("the run is finished: {end}; to go on, {advice}"));
+        }
         if !keys.is_empty() {
             let change = Change::new(done, &keys, &stored, &setup.config);
             notes.push(format!("changed after step {done}: {change}"));
@@ -267,7 +287,7 @@ impl<'a> Trainer<'a> {
             newest,
             origin,
             changes,
-            mut notes,
+            notes,
         } = beginning;
         let tokenizer = setup.data.tokenizer()?.to_json();
         let checkpoints = Checkpoints::open(folder.path())?;
@@ -312,12 +332,6 @@ impl<'a> Trainer<'a> {
             // The adaptation to a target that was taken away.
             state.control = None;
         }
-        if let Some(end) = &state.stop.ended {
-            let end = EndMetrics::new(state.step, end);
-            notes.push(format!(
-                "the run has {end}; to go on, change train.stop or raise train.steps"
-            ));
-        }
         let mut metrics = MetricsLog::open(&folder.metrics(), &folder.tensorboard(), state.step)?;
         metrics.write_changes(&changes, state.step)?;
         let (last_checkpoint, saved) = newest.intact.unzip();
@@ -353,26 +367,31 @@ impl<'a> Trainer<'a> {
     }
 }
 
-impl Setup<'_> {
-    /// The model's configuration. Sets the vocabulary in the run's configuration to that of the data.
-    fn model(&mut self) -> Result<TransformerConfig, TrainError> {
-        let vocabulary = usize::try_from(self.data.meta().vocabulary).unwrap_or(usize::MAX);
-        let model = self
-            .config
-            .model
-            .transformer(Some(vocabulary))
-            .map_err(TrainError::Model)?;
-        self.config.model.vocabulary = Some(model.vocabulary);
-        let windows = Windows {
-            data: self.data,
-            seed: 0,
-            batch: 1,
-            context: model.context,
-        };
-        windows.check()?;
-        Ok(model)
-    }
+/// The configuration of a run's model. Sets the vocabulary in the run's configuration to that of the data.
+///
+/// # Errors
+/// The data has another vocabulary than the configuration, or a split is too short for a window.
+pub(crate) fn fit(
+    config: &mut RunConfig,
+    data: &DataFolder,
+) -> Result<TransformerConfig, TrainError> {
+    let vocabulary = usize::try_from(data.meta().vocabulary).unwrap_or(usize::MAX);
+    let model = config
+        .model
+        .transformer(Some(vocabulary))
+        .map_err(TrainError::Model)?;
+    config.model.vocabulary = Some(model.vocabulary);
+    let windows = Windows {
+        data,
+        seed: 0,
+        batch: 1,
+        context: model.context,
+    };
+    windows.check()?;
+    Ok(model)
+}
 
+impl Setup<'_> {
     /// Fails if a checkpoint was trained with another configuration, which these changes do not explain,
     /// or on other data.
     fn check(
@@ -420,6 +439,19 @@ fn is_typed(key: &str, overrides: &[String]) -> bool {
     })
 }
 
+/// How a run with this state is finished, and what lets it go on; none if steps are left.
+fn finish(state: &TrainerState, train: &TrainConfig) -> Option<(String, &'static str)> {
+    let end = state.stop.ended.as_ref().filter(|end| end.holds(train));
+    if let Some(end) = end {
+        let end = EndMetrics::new(state.step, end);
+        return Some((end.to_string(), "change train.stop or raise train.steps"));
+    }
+    (state.step >= train.steps).then(|| {
+        let end = format!("all {} steps are done", train.steps);
+        (end, "raise train.steps")
+    })
+}
+
 /// A note about steps at the end of a run that have a learning rate of 0; none if there are none.
 fn steps_without_effect(train: &TrainConfig) -> Option<String> {
     let decay = Schedule::new(train).decay?;
@@ -437,16 +469,19 @@ fn steps_without_effect(train: &TrainConfig) -> Option<String> {
     })
 }
 
-/// Overrides that give the keys that begin so the values, or the lack of a value, of a configuration.
-fn overrides_of(keys: &str, config: &RunConfig) -> Vec<String> {
+/// The keys that begin so, with overrides that give each the value, or the lack of a value, of a configuration.
+fn overrides_of<'a>(
+    keys: &'a str,
+    config: &RunConfig,
+) -> impl Iterator<Item = (String, String)> + use<'a> {
     let values = config.values();
     let all = RunConfig::keys().into_iter();
-    all.filter(|key| key.starts_with(keys))
-        .map(|key| {
+    all.filter(move |key| key.starts_with(keys))
+        .map(move |key| {
             let value = values.get(&key).map(ToString::to_string);
-            format!("{key}={}", value.unwrap_or_default())
+            let typed = format!("{key}={}", value.unwrap_or_default());
+            (key, typed)
         })
-        .collect()
 }
 
 /// Overrides that remove what a kind of schedule does not use, if these overrides choose one.
@@ -455,7 +490,7 @@ fn unused_by_new_schedule(overrides: &[String]) -> Vec<String> {
         let (key, value) = typed.split_once('=')?;
         let value = value.trim().trim_matches(['"', '\'']);
         let mut kinds = ScheduleKind::ALL.into_iter();
-        kinds.find(|kind| key.trim() == "train.schedule.kind" && kind.name() == value)
+        kinds.find(|kind| key.trim() == SCHEDULE_KIND && kind.name() == value)
     };
     let kind = overrides.iter().rev().find_map(chosen);
     let unused = kind.map_or(&[][..], ScheduleKind::unused_keys);

@@ -120,6 +120,67 @@ set.'train.evaluate.sets.own' = 'own'
     assert!(changed.contains("train.evaluate.sets.old was"), "{changed}");
 }
 
+/// Wherever they stand in the file, and not those of the base file.
+#[test]
+fn all_paths_of_the_experiment_file_are_relative_to_it() {
+    let text = "
+seeds = [1]
+set.train.from = 'models/shared'
+set.train.evaluate.sets = { news = '../news' }
+[base]
+data.path = '../data/base'
+model = { context = 8, width = 8, heads = 2, layers = 2 }
+train = { steps = 6, batch = 2 }
+[sweep]
+steps = 2
+[[arm]]
+name = 'base'
+sweep = false
+[[arm]]
+name = 'own'
+set.data.path = 'data/own'
+set.train.from = '/models/absolute'
+sweep = false
+[[arm]]
+name = 'searched'
+sweep.train.from = ['models/first', '../second']
+";
+    let (place, experiment) = read(text).unwrap();
+    let (here, above) = (place.path(), place.path().parent().unwrap());
+    let paths = |config: &RunConfig| {
+        let train = &config.train;
+        let from = train.from.clone().unwrap();
+        (
+            config.data.path.clone(),
+            from,
+            train.evaluate.sets["news"].clone(),
+        )
+    };
+    let (base, news) = (above.join("data/base"), above.join("news"));
+    let expected = (base.clone(), here.join("models/shared"), news.clone());
+    assert_eq!(paths(&experiment.configs[0]), expected);
+    let expected = (
+        here.join("data/own"),
+        "/models/absolute".into(),
+        news.clone(),
+    );
+    assert_eq!(paths(&experiment.configs[1]), expected);
+    let search = experiment.search.unwrap();
+    let settings = &search.candidates[2];
+    let from = [here.join("models/first"), above.join("second")];
+    for (setting, from) in settings.iter().zip(from) {
+        let expected = (base.clone(), from, news.clone());
+        assert_eq!(paths(&setting.short), expected);
+        assert_eq!(paths(&setting.full), expected);
+    }
+    // Settings are known by what the file says, whatever the place of the file.
+    assert_eq!(settings[1].values["train.from"], "../second");
+
+    let text = "base = 'base.toml'\n[[arm]]\nname = 'a'\n";
+    let (_place, experiment) = read(text).unwrap();
+    assert_eq!(experiment.configs[0].data.path, Path::new("data/base"));
+}
+
 #[test]
 fn a_run_is_finished_when_it_is_evaluated_and_saved() {
     let place = tempfile::tempdir().unwrap();

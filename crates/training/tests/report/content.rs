@@ -7,12 +7,12 @@ use learned_dropout_training::report::{Format, Report, ReportError, Section};
 
 use crate::study;
 
-fn report(folders: &[&Path]) -> Report {
+pub fn report(folders: &[&Path]) -> Report {
     let folders: Vec<PathBuf> = folders.iter().map(|&folder| folder.into()).collect();
     Report::read(&folders).expect("a report")
 }
 
-fn study() -> (tempfile::TempDir, Report) {
+pub fn study() -> (tempfile::TempDir, Report) {
     let place = tempfile::tempdir().expect("a folder");
     study::write(place.path());
     let report = report(&[place.path()]);
@@ -37,13 +37,13 @@ fn tables_have_the_means_and_spreads() {
     assert_eq!(
         line("| Learned"),
         "| Learned <dropout> & more | 2/2 | 2.600 ± 0.141 | 2.900 | 3.100 ± 0.141 | 3.400 | – | 3.100 \
-         ± 0.141 | 37.5 ± 17.7% | 62.0% | 154 | 436 | 436 ± 0 | 120 | 800 | 150 ± 0 |"
+         ± 0.141 | 37.5 ± 17.7% | 62.0% | 154 | 436 | 436 | 120 | 800 | 150 ± 0 |"
     );
     // 3.3 − 3.0 and 3.3 − 3.2: 0.3 and 0.1.
     assert_eq!(
         line("| Baseline"),
         "| Baseline | 2/2 | 2.800 ± 0.000 | – | 3.300 ± 0.000 | – | 0.200 ± 0.141 | 3.300 ± 0.000 | – | – | 126 | \
-         316 | 316 ± 0 | – | 800 | 150 ± 0 |"
+         316 | 316 | – | 800 | 150 ± 0 |"
     );
     assert!(line("| Broken").contains("| 0/2, 1 failed | – |"));
     assert!(markdown.contains("Failed: Broken, seed 1: step 11: the loss is NaN"));
@@ -58,11 +58,11 @@ fn a_table_of_which_no_columns_are_asked_for_is_narrow() {
     let markdown = report.write(Format::Markdown { all_columns: false });
     for line in [
         "| Arm | Runs | Validation loss | Kept | Executed FLOPs per token |",
-        "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 ± 0 |",
+        "| Learned <dropout> & more | 2/2 | 3.100 ± 0.141 | 37.5 ± 17.7% | 436 |",
         "| Broken | 0/2, 1 failed | – | – | – |",
-        "Further columns (`--all-columns`): Train loss, Published train loss, Published validation loss, \
-         Difference from the first arm, Lowest validation loss, Published kept, Parameters, Dense FLOPs per \
-         token, FLOPs per token for masks, Tokens, Training, tokens/s.",
+        "Further columns (`--all-columns`): Train loss; Published train loss; Published validation loss; \
+         Difference from the first arm; Lowest validation loss; Published kept; Parameters; Dense FLOPs per \
+         token; FLOPs per token for masks; Tokens; Training, tokens/s.",
     ] {
         assert!(markdown.contains(line), "{line}: {markdown}");
     }
@@ -113,11 +113,28 @@ fn losses_on_further_sets_have_a_table_and_a_chart() {
     );
     assert!(
         markdown.contains(
-            "\n\nLearned <dropout> & more: loss on news 6.200 ± 0.283. 2 seeds. Without a \
-                           finished run: Baseline and Broken.\n\n| Arm | Validation loss | news |"
+            "\n\nLearned <dropout> & more: loss on news 6.200 ± 0.283. 2 seeds. Without a loss on news: \
+                           Baseline. Without a finished run: Broken.\n\n| Arm | Validation loss | news |"
         ),
         "{markdown}"
     );
+    let csv = report.write(Format::Csv);
+    let fields = |start: &str| -> Vec<&str> {
+        let line = csv.lines().find(|line| line.starts_with(start));
+        let fields: Vec<&str> = line.expect("a line").split(',').collect();
+        fields[fields.len() - 3..].to_vec()
+    };
+    assert_eq!(
+        fields("arm,"),
+        ["sets.news", "sets.news_deviation", "sets.news_count"]
+    );
+    let numbers: Vec<f64> = fields("Learned")
+        .iter()
+        .map(|of| of.parse().expect("a number"))
+        .collect();
+    assert!((numbers[0] - 6.2).abs() < 1e-9 && (numbers[1] - 0.08_f64.sqrt()).abs() < 1e-9);
+    assert_eq!(numbers[2], 2.0);
+    assert_eq!(fields("Baseline"), ["", "", ""]);
     let found = section.plots();
     assert_eq!(found.len(), plots + 1);
     let chart = found.last().expect("a chart");
@@ -328,12 +345,42 @@ fn a_folder_of_something_else_is_named() {
     let place = tempfile::tempdir().expect("a folder");
     let error = Report::read(&[place.path().into()]).expect_err("nothing to report");
     assert!(matches!(error, ReportError::NoRun { .. }));
+    let folder = place.path().display().to_string();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{folder}: neither the folder of a run (no config.toml) nor that of an experiment (no \
+             experiment.json)"
+        )
+    );
+    let missing = place.path().join("nothere");
+    let error = Report::read(&[missing]).expect_err("nothing to report");
+    assert!(matches!(error, ReportError::NoFolder { .. }));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{folder}/nothere: there is no such folder; expected the folder of a run or an experiment"
+        )
+    );
+    let file = place.path().join("report.html");
+    std::fs::write(&file, "").expect("written");
+    let error = Report::read(&[file]).expect_err("nothing to report");
     assert!(
         error
             .to_string()
-            .contains(&place.path().display().to_string()),
-        "{error}"
+            .contains("report.html: this is a file; expected")
     );
+    // The folder above runs.
+    let inner = place.path().join("runs");
+    for run in ["b c", "a"] {
+        std::fs::create_dir_all(inner.join(run)).expect("made");
+        std::fs::write(inner.join(run).join("config.toml"), "").expect("written");
+    }
+    let error = Report::read(&[inner]).expect_err("nothing to report");
+    let expected = format!(
+        "(no experiment.json); name the folders in it: ldrop report {folder}/runs/a '{folder}/runs/b c'"
+    );
+    assert!(error.to_string().ends_with(&expected), "{error}");
     std::fs::write(place.path().join("experiment.json"), "{").expect("written");
     let error = Report::read(&[place.path().into()]).expect_err("damaged");
     assert!(
@@ -436,45 +483,4 @@ fn a_run_that_was_changed_on_the_way_has_no_command() {
     for format in [Format::Html, Format::Markdown { all_columns: false }] {
         assert!(report.write(format).contains(note));
     }
-}
-
-/// Norms of the gradient are 0.5 with seed 1 and 9.5 with seed 2: their mean is 5. The times to step 20 are 4
-/// seconds with seed 1 and, at half the speed, 8 with seed 2.
-#[test]
-fn the_course_is_a_mean_over_the_same_runs() {
-    let (place, _) = study();
-    let run = place.path().join("runs/learned/seed-2");
-    let metrics = run.join("metrics.jsonl");
-    let lines = std::fs::read_to_string(&metrics).expect("metrics");
-    let other = |line: &str| -> Option<String> {
-        let mut line: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_early = line["step"].as_u64() <= Some(20);
-        if line["kind"] == "step" {
-            line["gradient_norm"] = 9.5.into();
-            line["tokens_per_second"] = 50.0.into();
-        }
-        is_early.then(|| format!("{line}\n"))
-    };
-    std::fs::write(
-        &metrics,
-        lines.lines().filter_map(other).collect::<String>(),
-    )
-    .expect("written");
-    let course = || {
-        let section = &report(&[place.path()]).sections[0];
-        let seconds = section.plots()[0].series[0].seconds.clone();
-        let gradient = section.course_plots()[1].series[0].points.clone();
-        (gradient, seconds.expect("seconds")[1])
-    };
-    // The second run has not come farther yet, or has ended there.
-    let (gradient, seconds) = course();
-    assert_eq!(gradient.len(), 20);
-    assert!(gradient.iter().all(|point| point[1] == 5.0), "{gradient:?}");
-    assert!((seconds - 6.0).abs() < 1e-9, "{seconds}");
-    // A failed run decides nothing.
-    std::fs::write(run.join("failure.txt"), "step 21: the loss is NaN").expect("written");
-    let (gradient, seconds) = course();
-    assert_eq!(gradient.len(), 40);
-    assert!(gradient.iter().all(|point| point[1] == 0.5), "{gradient:?}");
-    assert!((seconds - 4.0).abs() < 1e-9, "{seconds}");
 }

@@ -2,7 +2,9 @@
 
 #[cfg(unix)]
 mod browser;
+mod comparable;
 mod content;
+mod course;
 mod executed;
 mod headlines;
 #[cfg(unix)]

@@ -20,6 +20,7 @@ fn study() -> MaskStudy {
         layer: Some(layer),
         width,
         values: values.to_vec(),
+        kept_from: 0.5,
     };
     let wide = [0.0, 0.9, 0.1, 0.2, 0.3, 0.6, 0.7, 0.0, 1.0, 1.0, 0.5, 0.8];
     let narrow = [0.1, 0.1, 0.0, 0.9, 0.0, 0.9];

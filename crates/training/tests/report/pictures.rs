@@ -25,6 +25,7 @@ pub fn strips(theme: Theme) -> String {
         layer: Some(layer),
         width: 2,
         values,
+        kept_from: 0.5,
     };
     let masks = [
         mask(0, vec![1.0, 1.0, 1.0, 0.0]),

@@ -73,7 +73,7 @@ last validation losses.
 
 Chosen for Arm <rates>: learning_rate 0.001.
 
-Chosen for Arm <both>: dropout 0, learning_rate 0.004.
+Chosen for Arm <both>: learning_rate 0.004, dropout 0.
 
 Arm <rates>: 1 of 4 settings failed, and could not be chosen.
 
@@ -102,6 +102,73 @@ Arm <both>: 0.004 is the highest learning_rate tried; a better one may lie beyon
         short.keys[2..4],
         ["train.optimizer.learning_rate", "model.dropout"]
     );
+}
+
+/// Without the list of keys, as in records of older versions, the arms' own order would have
+/// `learning_rate` first.
+#[test]
+fn columns_are_in_the_order_of_the_file() {
+    let place = tempfile::tempdir().expect("a folder");
+    write(place.path());
+    let file = place.path().join("search.json");
+    let text = std::fs::read_to_string(&file).expect("a record");
+    let mut record: Value = serde_json::from_str(&text).expect("JSON");
+    record["keys"] = json!([
+        "model.dropout",
+        "model.width",
+        "train.optimizer.learning_rate"
+    ]);
+    std::fs::write(&file, record.to_string()).expect("written");
+    let report = Report::read(&[place.path().into()]).expect("a report");
+    let table = report.sections[0].search_table(1).expect("a table");
+    let expected = [
+        "Arm",
+        "Setting",
+        "dropout",
+        "learning_rate",
+        "Validation loss",
+        "Result",
+    ];
+    assert_eq!(table.headings, expected, "no setting has a width");
+    assert_eq!(table.rows[0][3].show(), "0.001");
+    assert_eq!(table.most_needed, ["result", "loss"]);
+    let notes = report.sections[0].search_notes();
+    let chosen = "Chosen for Arm <both>: dropout 0, learning_rate 0.004.";
+    assert!(notes.iter().any(|note| note == chosen), "{notes:?}");
+}
+
+/// The full runs of the arms tell what they were measured on, or before them those of the search.
+#[test]
+fn a_picture_of_arms_on_other_data_warns() {
+    let place = tempfile::tempdir().expect("a folder");
+    write(place.path());
+    let file = place.path().join("search.json");
+    let text = std::fs::read_to_string(&file).expect("a record");
+    let mut record: Value = serde_json::from_str(&text).expect("JSON");
+    record["arms"][1]["settings"] = record["arms"][0]["settings"].clone();
+    std::fs::write(&file, record.to_string()).expect("written");
+    let warns = || {
+        let report = Report::read(&[place.path().into()]).expect("a report");
+        let picture = report.picture(Some(ChartKind::Search), Theme::Light);
+        let picture = picture.expect("a picture");
+        assert!(picture.contains(">Validation loss by learning_rate"));
+        picture.contains("not comparable)</text>")
+    };
+    assert!(!warns());
+    let run = |folder: &str, data: &str| {
+        let folder = place.path().join(folder);
+        std::fs::create_dir_all(&folder).expect("made");
+        let config = format!(
+            "seed = 1\ndata.path = '{data}'\nmodel = {{ vocabulary = 10, context = 4, width = 2, heads = 1, \
+             layers = 1 }}\ntrain = {{ steps = 5, batch = 1, precision = 'f32' }}\n"
+        );
+        std::fs::write(folder.join("config.toml"), config).expect("written");
+    };
+    run("search/rates/001-seed-1", "data/a");
+    run("search/both/002-seed-1", "data/a");
+    assert!(!warns());
+    run("runs/both/seed-1", "data/b");
+    assert!(warns());
 }
 
 #[test]

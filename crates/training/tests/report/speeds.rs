@@ -65,6 +65,39 @@ fn the_spread_of_a_speed_is_that_of_its_rounds() {
     );
 }
 
+/// The same figures where the experiment names no tables: in a table of their own, which fits a terminal, and
+/// not among the few columns of results.
+#[test]
+fn speeds_have_a_table_of_their_own() {
+    let place = tempfile::tempdir().expect("a folder");
+    let together = ["learned", "baseline"];
+    let learned = benchmark([2.0, 4.0, 10.0], [1.0, 2.0, 4.0], &together);
+    let baseline = benchmark([4.0, 5.0, 5.0], [4.0, 5.0, 5.0], &together);
+    cells(place.path(), &learned, &baseline);
+    let report = Report::read(&[place.path().into()]).expect("a report");
+    let tables = report.sections[0].tables();
+    let expected = "| Arm | Benchmark | Tokens/s | Speed-up over dense | Speed-up over the first arm |\n\
+                    | --- | --- | ---: | ---: | ---: |\n\
+                    | Learned <dropout> & more | decode | 50 ± 37 | 2.00 ± 0.00× | – |\n\
+                    | Baseline | decode | 20 ± 0 | – | 0.40 ± 0.22× |\n";
+    assert_eq!(tables.len(), 2);
+    assert_eq!(tables[1].title, "Speed of the trained models");
+    assert_eq!(tables[1].markdown(), expected);
+    let (all, narrow) = (&tables[0], tables[0].narrow());
+    let is_speed = |heading: &&String| heading.starts_with("Decode");
+    assert_eq!(all.headings.iter().filter(is_speed).count(), 3);
+    assert_eq!(narrow.headings.iter().filter(is_speed).count(), 0);
+    // Nothing was timed in alternation.
+    let apart = benchmark([4.0, 5.0, 5.0], [4.0, 5.0, 5.0], &[]);
+    cells(place.path(), &apart, &apart);
+    let report = Report::read(&[place.path().into()]).expect("a report");
+    let table = &report.sections[0].tables()[1];
+    assert_eq!(
+        table.keys,
+        ["arm", "benchmark", "tokens_per_second", "speed_up"]
+    );
+}
+
 /// Files of older programs, which timed one model after the other, say nothing of an arm beside another.
 #[test]
 fn speeds_that_were_measured_apart_are_not_compared() {

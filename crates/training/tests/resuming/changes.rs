@@ -194,7 +194,7 @@ fn another_kind_of_schedule_leaves_out_what_it_does_not_use() {
     assert_eq!(
         changes(&run)[0].to_string(),
         "train.optimizer.minimum_learning_rate from 0.001 to unset, \
-         train.schedule.decay_steps from 6 to unset, train.schedule.kind from unset to \"constant\""
+         train.schedule.decay_steps from 6 to unset, train.schedule.kind from \"cosine\" to \"constant\""
     );
     let config = RunConfig::read(&run.join("config.toml"), &[]).unwrap();
     assert_eq!(config.train.schedule.kind, ScheduleKind::Constant);
@@ -248,6 +248,110 @@ fn a_file_without_a_schedule_changes_none() {
     );
 }
 
+/// The default is another value than the run's, and was asked for: by an option, or by a file.
+#[test]
+fn a_kind_of_schedule_is_applied_though_it_is_the_default() {
+    let place = Place::new();
+    let file = place.run("file.toml");
+    for (name, in_file, typed) in [
+        ("stored", "", &["train.schedule.kind=cosine"][..]),
+        ("typed", "", &["train.schedule.kind=cosine"]),
+        ("table", "", &["train.schedule="]),
+        (
+            "file",
+            "[train.schedule]\nkind = \"cosine\"\nwarmup = 0\n",
+            &[],
+        ),
+    ] {
+        let run = place.run(name);
+        begin(&place, &run);
+        let stored = std::fs::read_to_string(run.join("config.toml")).unwrap();
+        let schedule = "[train.schedule]\nkind = \"constant\"\nwarmup = 0\n";
+        std::fs::write(&file, stored.replace(schedule, in_file)).unwrap();
+        let typed: Vec<String> = typed.iter().map(ToString::to_string).collect();
+        let config = match name {
+            "stored" => Setup::stored_config(&run, &typed).unwrap(),
+            _ => Setup::resumed_config(&run, &file, &typed).unwrap(),
+        };
+        drop(Trainer::resume_changed(place.setup(config), &run).unwrap());
+        let change = changes(&run)[0].to_string();
+        let expected = "train.schedule.kind from \"constant\" to \"cosine\"";
+        assert!(change.ends_with(expected), "{change}");
+        // Steps 4 to 6 of a cosine from 0.01 to 0.001 over 6 steps without a warm-up.
+        drop(finish(place.resume(&run, &[]).unwrap()));
+        let rates = learning_rates(&run);
+        for (step, rate) in &rates[3..] {
+            let done = (*step - 1) as f64 / 6.0;
+            let expected = 0.001 + 0.009 * (1.0 + (std::f64::consts::PI * done).cos()) / 2.0;
+            assert!((rate - expected).abs() < 1e-15, "{name}, {step}: {rate}");
+        }
+    }
+}
+
+/// What a file names is applied, and what it does not name stays the run's.
+#[test]
+fn a_file_with_a_part_of_the_schedule_changes_that_part() {
+    let place = Place::new();
+    let (run, file) = (place.run("run"), place.run("file.toml"));
+    let mut trainer = place.start(&run, &["train.schedule.warmup=2"]).unwrap();
+    train(&mut trainer, Some(3)).0.unwrap();
+    drop(trainer);
+    let stored = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    let named = stored.replace("\ndecay_steps = 6\n", "\n");
+    std::fs::write(&file, named.replace("\nsteps = 6\n", "\nsteps = 9\n")).unwrap();
+    let config = Setup::resumed_config(&run, &file, &[]).unwrap();
+    let schedule = &config.train.schedule;
+    assert_eq!(
+        (config.train.steps, schedule.warmup, schedule.decay_steps),
+        (9, 2, Some(6))
+    );
+    drop(finish(Trainer::resume(place.setup(config), &run).unwrap()));
+    assert_eq!(changes(&run), []);
+}
+
+#[test]
+fn a_change_that_no_step_follows_is_refused_and_not_recorded() {
+    let place = Place::new();
+    let stop = [
+        "train.stop.patience=1",
+        "train.stop.threshold=100.0",
+        "train.evaluate.every=1",
+    ];
+    for (name, begun, end, advice) in [
+        ("all", &[][..], "all 6 steps are done", "raise train.steps"),
+        (
+            "early",
+            &stop,
+            "stopped early at step 2: no validation loss lower by more than 100 in 1 evaluation",
+            "change train.stop or raise train.steps",
+        ),
+    ] {
+        let run = place.run(name);
+        drop(finish(place.start(&run, begun).unwrap()));
+        let bytes =
+            || ["config.toml", "metrics.jsonl"].map(|file| std::fs::read(run.join(file)).unwrap());
+        let before = bytes();
+        let error = place
+            .resume_changed(&run, &LOWER)
+            .err()
+            .unwrap()
+            .to_string();
+        let expected = format!(
+            "the run is finished: {end}. There is nothing left to train with the changed \
+             train.optimizer.learning_rate, so nothing was changed; to go on, {advice}"
+        );
+        assert!(error.ends_with(&expected), "{error}");
+        assert!(bytes() == before);
+        // With more steps it is a change like any other.
+        let more = [LOWER[0], "train.steps=8", "train.stop.patience="];
+        let more = &more[..if begun.is_empty() { 2 } else { 3 }];
+        let more = [more, &["train.stop.threshold=0.0"]].concat();
+        drop(finish(place.resume_changed(&run, &more).unwrap()));
+        assert_eq!(changes(&run).len(), 1);
+        assert_eq!(learning_rates(&run).len(), 8);
+    }
+}
+
 #[test]
 fn a_warm_up_is_shortened_with_its_schedule() {
     let place = Place::new();
@@ -290,7 +394,8 @@ fn steps_after_a_decay_to_nothing_are_told() {
     drop(trainer);
     // The same steps again: nothing is left to do.
     let mut trainer = place.resume(&run, &[]).unwrap();
-    assert!(finish_with_notes(&mut trainer).is_empty());
+    let finished = "the run is finished: all 6 steps are done; to go on, raise train.steps";
+    assert_eq!(finish_with_notes(&mut trainer), [finished]);
     drop(trainer);
     let mut trainer = place.resume(&run, &["train.steps=8"]).unwrap();
     let notes = finish_with_notes(&mut trainer);

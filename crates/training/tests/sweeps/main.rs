@@ -85,6 +85,25 @@ fn arms_have_all_combinations_of_their_lists() {
     assert_eq!(experiment.configs[2].train.schedule.warmup, 0);
 }
 
+/// The keys of `sweep.set` first, then those that only an arm has.
+#[test]
+fn the_record_has_the_keys_in_the_order_of_the_file() {
+    let keys = |text: &str| {
+        let record = experiment(text).search_record(Path::new("")).unwrap();
+        record.unwrap().keys
+    };
+    let rate = "train.optimizer.learning_rate";
+    let warmup = "train.schedule.warmup";
+    assert_eq!(keys(STUDY), [rate, warmup, "model.dropout"]);
+    let lists = "'train.optimizer.learning_rate' = [1e-3, 2e-3]\ntrain.schedule.warmup = [0, 1]\n";
+    let other = STUDY.replace(
+        lists,
+        "[sweep.set.train]\nschedule.warmup = [0, 1]\noptimizer.learning_rate = [1e-3]\n",
+    );
+    assert_ne!(other, STUDY);
+    assert_eq!(keys(&other), [warmup, rate, "model.dropout"]);
+}
+
 #[test]
 fn lists_may_have_words_lists_and_tables() {
     let text = "

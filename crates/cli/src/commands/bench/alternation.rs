@@ -13,8 +13,8 @@ use crate::terminal::progress_bar;
 pub struct Timed {
     /// Seconds of each round of the dense engine.
     pub dense: Vec<f64>,
-    /// Those of the sparse one, or of the dense one where there is nothing to leave out.
-    pub sparse: Vec<f64>,
+    /// Those of the sparse one; none where there is nothing to leave out.
+    pub sparse: Option<Vec<f64>>,
     /// Statistics of the sparse engine's masks.
     pub masks: Option<MaskStatistics>,
 }
@@ -59,11 +59,10 @@ pub fn alternate(
     let mut timed: Vec<Timed> = Vec::with_capacity(models.len());
     for (turn, seconds) in turns.iter().zip(seconds) {
         if turn.is_sparse {
-            timed[turn.model].sparse = seconds;
+            timed[turn.model].sparse = Some(seconds);
         } else {
             timed.push(Timed {
-                // With nothing to leave out, both engines are the same.
-                sparse: seconds.clone(),
+                sparse: None,
                 dense: seconds,
                 masks: masks[turn.model].take(),
             });

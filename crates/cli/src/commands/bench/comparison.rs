@@ -27,6 +27,9 @@ struct Compared<'a> {
     /// How far the rounds' own ratios lie apart; none for one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed_up_over_first_deviation: Option<f64>,
+    /// Both, as a table shows them.
+    #[serde(skip)]
+    over_first: Option<Spread>,
     #[serde(flatten)]
     report: Report,
 }
@@ -40,6 +43,7 @@ impl<'a> Comparison<'a> {
             model,
             speed_up_over_first: ratio.map(|of| of.mean),
             speed_up_over_first_deviation: ratio.and_then(|of| of.deviation),
+            over_first: ratio,
             report,
         };
         Self {
@@ -68,13 +72,11 @@ impl<'a> Comparison<'a> {
     }
 
     fn table(&self) -> DataTable {
-        let first = self.models.first();
         let row = |of: &Compared<'_>| {
-            let over_first = first.and_then(|first| of.report.speed_up_over(&first.report));
             vec![
                 Cell::Text(of.model.display().to_string()),
                 Cell::spread(of.report.speed(), Unit::Count),
-                Cell::spread(over_first, Unit::Factor),
+                Cell::spread(of.over_first, Unit::Factor),
                 Cell::spread(of.report.speed_up_over_dense(), Unit::Factor),
                 Cell::number(of.report.kept(), Unit::Share),
             ]

@@ -94,7 +94,7 @@ fn measure<W: Workload>(workload: &W, common: &Common) -> Result<Vec<Report>, Fa
         Report::new(
             limit,
             (speed(timed.dense), dense),
-            (speed(timed.sparse), sparse),
+            timed.sparse.map(|seconds| (speed(seconds), sparse)),
             Measured {
                 kept: timed.masks.map(|masks| masks.kept),
                 format: engines.dense.options().format,

@@ -29,7 +29,7 @@ pub enum Limit {
 }
 
 /// The speed of one of the engines.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Speed {
     /// Tokens per second of the median round.
     pub tokens_per_second: f64,
@@ -72,7 +72,11 @@ pub struct Measured {
 #[derive(Serialize)]
 pub struct Report {
     dense: Arm,
+    /// The same as `dense` where there is nothing to leave out.
     sparse: Arm,
+    /// None where there is nothing to leave out.
+    #[serde(skip)]
+    over_dense: Option<Spread>,
     kept: Option<f64>,
     speed_up: f64,
     /// How far the rounds' own ratios lie apart; none for one round.
@@ -96,7 +100,7 @@ pub struct Report {
 }
 
 /// One of the two engines.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Arm {
     #[serde(flatten)]
     speed: Speed,
@@ -105,7 +109,7 @@ struct Arm {
 }
 
 /// The work that limits an engine, and the share of the machine's speed that it reaches.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(untagged)]
 enum LimitingWork {
     Reading {
@@ -122,11 +126,12 @@ enum LimitingWork {
 }
 
 impl Report {
-    /// The report of two engines, each with its speed and the work that limits it.
+    /// The report of two engines, each with its speed and the work that limits it. There is no sparse one
+    /// where there is nothing to leave out.
     pub fn new(
         limit: Limit,
         (dense, dense_work): (Speed, f64),
-        (sparse, sparse_work): (Speed, f64),
+        sparse: Option<(Speed, f64)>,
         measured: Measured,
     ) -> Self {
         let batch = measured.batch;
@@ -148,13 +153,18 @@ impl Report {
             Limit::Reading { bandwidth } => (Some(bandwidth), None, None, Some(batch)),
             Limit::Products { flops, precision } => (None, Some(flops), Some(precision), None),
         };
-        let ratio = speed_up(&dense.seconds_all, &sparse.seconds_all);
+        let over_dense = sparse
+            .as_ref()
+            .and_then(|(sparse, _)| speed_up(&dense.seconds_all, &sparse.seconds_all));
+        let dense = arm(dense, dense_work);
+        let sparse_work = sparse.as_ref().map_or(dense_work, |(_, work)| *work);
         Self {
-            speed_up: ratio.map_or(f64::NAN, |of| of.mean),
-            speed_up_deviation: ratio.and_then(|of| of.deviation),
+            speed_up: over_dense.map_or(1.0, |of| of.mean),
+            speed_up_deviation: over_dense.and_then(|of| of.deviation),
             ideal_speed_up: dense_work / sparse_work,
-            dense: arm(dense, dense_work),
-            sparse: arm(sparse, sparse_work),
+            sparse: sparse.map_or_else(|| dense.clone(), |(speed, work)| arm(speed, work)),
+            dense,
+            over_dense,
             kept: measured.kept,
             memory_gbytes_per_second: bandwidth.map(|bandwidth| bandwidth / 1e9),
             peak_gflops: flops.map(|flops| flops / 1e9),
@@ -180,10 +190,7 @@ impl Report {
 
     /// How much faster that is than computing everything; none if nothing can be left out.
     pub fn speed_up_over_dense(&self) -> Option<Spread> {
-        let (dense, sparse) = (&self.dense.speed, &self.sparse.speed);
-        let ratio = speed_up(&dense.seconds_all, &sparse.seconds_all);
-        // Without a sparse engine the rounds are the same.
-        ratio.filter(|_| dense.seconds_all != sparse.seconds_all)
+        self.over_dense
     }
 
     /// How much faster the model is than another one that was timed in alternation.
@@ -265,5 +272,39 @@ impl Arm {
                 utilization * 100.0
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds may take the same time by chance, on a machine with a coarse clock.
+    #[test]
+    fn only_a_sparse_engine_has_a_speed_up() {
+        let speed = || Speed::new(10, vec![0.5, 0.25, 0.5]);
+        let report = |sparse| {
+            let measured = Measured {
+                kept: None,
+                format: Format::F32,
+                threads: 1,
+                batch: 1,
+                tokens: 10,
+                source: "random",
+            };
+            let limit = Limit::Reading { bandwidth: 1e9 };
+            Report::new(limit, (speed(), 8.0), sparse, measured)
+        };
+        let equal = report(Some((speed(), 2.0))).speed_up_over_dense();
+        assert_eq!(equal.map(|of| of.mean), Some(1.0));
+        let dense = report(None);
+        assert!(dense.speed_up_over_dense().is_none());
+        // As JSON, what runs without a sparse engine is the dense one.
+        let dense = serde_json::to_value(dense).expect("JSON");
+        assert_eq!(dense["sparse"], dense["dense"]);
+        assert_eq!(
+            (&dense["speed_up"], &dense["ideal_speed_up"]),
+            (&1.0.into(), &1.0.into())
+        );
     }
 }

@@ -3,14 +3,16 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use kernels::activation::Activation;
 use kernels::cross_entropy::linear_cross_entropy;
+use kernels::feed_forward::{OutputGradients, Wanted};
 use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
 use kernels::memory::SAVED_VALUES;
 use kernels::product::Precision;
 use kernels::random::{Philox, unit};
 use kernels::series::{self, Series};
-use kernels::{attention, cross_entropy, embedding, experts, feed_forward, gelu, group_product};
+use kernels::{attention, cross_entropy, embedding, experts, feed_forward, group_product};
 use kernels::{layer_norm, linear, mask, mask_statistics, update};
 
 /// Measured runs of each kernel; an odd number, so that the median is one of them.
@@ -66,7 +68,7 @@ pub fn measure(
     stopwatch.cross_entropy(shape, precision);
     stopwatch.layer_norm(shape);
     stopwatch.mask(shape);
-    stopwatch.gelu(shape);
+    stopwatch.activations(shape);
     stopwatch.embedding(shape);
     stopwatch.parameters(shape);
     stopwatch.grouped(shape, precision);
@@ -174,6 +176,7 @@ impl FeedForwardOperands {
                 epsilon: EPSILON,
             }),
             up: &self.up,
+            activation: Activation::Gelu,
             down: &self.down,
         }
     }
@@ -223,15 +226,20 @@ impl Stopwatch<'_> {
         );
         // Training saves the hidden values only where they are few enough.
         let saves = layer.tokens * layer.hidden <= SAVED_VALUES;
-        let saved = saves.then(|| feed_forward::forward_saving(x, &weights, layer, precision).1);
+        let wanted = Wanted {
+            before: saves,
+            sum: false,
+        };
+        let saved = feed_forward::forward_with(x, &weights, None, wanted, layer, precision).before;
         self.time(
             "feed-forward backward",
             Amount::Operations(4.0 * product),
-            || match &saved {
-                Some(saved) => {
-                    feed_forward::backward_saved(gradient, x, &weights, saved, layer, precision)
-                }
-                None => feed_forward::backward(gradient, x, &weights, layer, precision),
+            || {
+                let gradients = OutputGradients {
+                    y: gradient,
+                    sum: 0.0,
+                };
+                feed_forward::backward_with(gradients, x, &weights, None, &saved, layer, precision)
             },
         );
     }
@@ -375,13 +383,18 @@ impl Stopwatch<'_> {
         });
     }
 
-    fn gelu(&mut self, shape: Shape) {
+    fn activations(&mut self, shape: Shape) {
         let [x, gradient] =
             [1, 2].map(|stream| random(4 * shape.tokens * shape.width, 3.0, stream));
-        self.time("GELU forward", bytes(2 * x.len()), || gelu::forward(&x));
-        self.time("GELU backward", bytes(3 * x.len()), || {
-            gelu::backward(&gradient, &x)
-        });
+        for (activation, forward, backward) in [
+            (Activation::Gelu, "GELU forward", "GELU backward"),
+            (Activation::Relu, "ReLU forward", "ReLU backward"),
+        ] {
+            self.time(forward, bytes(2 * x.len()), || activation.forward(&x));
+            self.time(backward, bytes(3 * x.len()), || {
+                activation.backward(&gradient, &x)
+            });
+        }
     }
 
     fn embedding(&mut self, shape: Shape) {

@@ -1,5 +1,6 @@
 //! Times the kernels that leave out dropped groups of hidden units, and those of decoding.
 
+use kernels::activation::Activation;
 use kernels::decode::{FeedForward, Format, Matrix};
 use kernels::grouped::{self, Prepared};
 use kernels::kept_groups::KeptGroups;
@@ -48,7 +49,8 @@ impl Stopwatch<'_> {
         let width = layer.width;
         let group = group_size(layer.hidden);
         let groups = layer.hidden / group;
-        let prepared = Prepared::new(weights.up, weights.down, width, group, precision);
+        let (up, down, gelu) = (weights.up, weights.down, Activation::Gelu);
+        let prepared = Prepared::new(up, down, width, group, gelu, precision);
         for (percent, prepared_name, name, backward_name) in [
             (
                 25,
@@ -82,15 +84,30 @@ impl Stopwatch<'_> {
         let names = [
             (
                 Format::F32,
-                ["decode linear f32", "decode f32", "decode f32, 25% kept"],
+                [
+                    "decode linear f32",
+                    "decode f32",
+                    "decode f32, 25% kept",
+                    "decode f32, ReLU",
+                ],
             ),
             (
                 Format::Bf16,
-                ["decode linear bf16", "decode bf16", "decode bf16, 25% kept"],
+                [
+                    "decode linear bf16",
+                    "decode bf16",
+                    "decode bf16, 25% kept",
+                    "decode bf16, ReLU",
+                ],
             ),
             (
                 Format::F16,
-                ["decode linear f16", "decode f16", "decode f16, 25% kept"],
+                [
+                    "decode linear f16",
+                    "decode f16",
+                    "decode f16, 25% kept",
+                    "decode f16, ReLU",
+                ],
             ),
         ];
         let (width, hidden) = (shape.width, 4 * shape.width);
@@ -102,25 +119,47 @@ impl Stopwatch<'_> {
             Shape::weight(hidden, width, 2),
             Shape::weight(width, hidden, 3),
         );
-        for (format, [linear, dense, sparse]) in names {
-            let layer = || FeedForward::new(&up, &down, width, group, format);
-            let layers: Vec<FeedForward> = std::iter::repeat_with(layer)
-                .take(weights.div_ceil(2 * hidden * width))
-                .collect();
+        // Inputs and up weights that make every fourth hidden unit positive and the others negative.
+        let positive: Vec<f32> = x.iter().map(|value| value.abs() + 0.1).collect();
+        let quarter_positive: Vec<f32> = up
+            .iter()
+            .enumerate()
+            .map(|(place, weight)| match place / width % 4 {
+                0 => weight.abs(),
+                _ => -weight.abs(),
+            })
+            .collect();
+        for (format, [linear, dense, sparse, relu]) in names {
+            let layers = |up: &[f32], activation| -> Vec<FeedForward> {
+                let layer = || FeedForward::new(up, &down, width, group, activation, format);
+                let count = weights.div_ceil(2 * hidden * width);
+                std::iter::repeat_with(layer).take(count).collect()
+            };
+            let dense_layers = layers(&up, Activation::Gelu);
             let mut y = vec![0.0; width];
             for (name, percent) in [(dense, 100), (sparse, 25)] {
-                let kept: Vec<KeptGroups> = (0..layers.len())
+                let kept: Vec<KeptGroups> = (0..dense_layers.len())
                     .map(|index| random_groups(1, hidden / group, percent, index as u64))
                     .collect();
                 let pairs: usize = kept.iter().map(KeptGroups::pairs).sum();
                 let bytes = 2 * pairs * group * width * format.bytes();
                 self.time(name, Amount::Reads(bytes as f64), || {
-                    for (layer, kept) in layers.iter().zip(&kept) {
+                    for (layer, kept) in dense_layers.iter().zip(&kept) {
                         layer.forward(&team, &mut y, &x, kept);
                     }
                 });
             }
-            drop(layers);
+            drop(dense_layers);
+            // The down weights of the units that are 0 are not read.
+            let relu_layers = layers(&quarter_positive, Activation::Relu);
+            let bytes = relu_layers.len() * (hidden + hidden / 4) * width * format.bytes();
+            let kept = KeptGroups::all(1, hidden / group);
+            self.time(relu, Amount::Reads(bytes as f64), || {
+                for layer in &relu_layers {
+                    layer.forward(&team, &mut y, &positive, &kept);
+                }
+            });
+            drop(relu_layers);
             let layer = || Matrix::new(&up, hidden, width, format);
             let layers: Vec<Matrix> = std::iter::repeat_with(layer)
                 .take(weights.div_ceil(hidden * width))

@@ -6,7 +6,7 @@ mod runner;
 mod search;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -16,6 +16,7 @@ use training::report::{Format, REPORT_FILE, Report, RunRecord};
 use training::run_folder::{CONFIG_FILE, RunFolder};
 
 use crate::arguments::{Common, ExperimentArguments, PrecisionName};
+use crate::commands::data::{left_out_lines, warn_of_unknown};
 use crate::failure::Failure;
 use crate::terminal::{Stages, print, print_json, print_message};
 use crate::{quickstart, stop};
@@ -45,14 +46,15 @@ pub fn run(arguments: ExperimentArguments, common: &Common) -> Result<(), Failur
     experiment.check_preparation(&out)?;
     stop::give_up_on_signals()?;
     prepare_data(&experiment, &out, common)?;
+    // Before hours of runs, and not by the first run that it concerns.
+    experiment.check_data(&out)?;
     stop::on_signals()?;
-    if !common.quiet {
-        show_shortened_warmups_of_search(&experiment);
-    }
+    // What is trained is another thing than the file says, so --quiet does not hide it.
+    show_shortened_warmups_of_search(&experiment);
     let precision = common.precision.map(PrecisionName::choice).transpose()?;
     let work = (arguments.jobs, common);
     search::search(&mut experiment, &out, precision, work)?;
-    if !common.quiet && !stop::stopped() {
+    if !stop::stopped() {
         show_shortened_warmups(&experiment);
     }
     let runs = experiment.decided_runs(&out, &common.device()?, precision)?;
@@ -89,7 +91,15 @@ fn prepare_data(experiment: &Experiment, out: &Path, common: &Common) -> Result<
         return quickstart::prepare_text(Path::new(quickstart::DATA), common);
     }
     let progress = Stages::new(common.quiet);
-    Ok(experiment.prepare_data(out, common.threads(), &progress)?)
+    let prepared = experiment.prepare_data(out, common.threads(), &progress)?;
+    if let Some(prepared) = prepared {
+        // The text is another one than was named, so --quiet does not hide it.
+        warn_of_unknown(&prepared);
+        for line in left_out_lines(&prepared.left_out) {
+            print_message(&line);
+        }
+    }
+    Ok(())
 }
 
 /// Tells which arms have full runs with a warm-up that is longer than their schedule.
@@ -156,6 +166,8 @@ struct EndedRun<'a> {
     step: u64,
     train_loss: Option<f64>,
     validation_loss: Option<f64>,
+    /// Losses on `train.evaluate.sets`, by name.
+    sets: BTreeMap<String, f64>,
     kept: Option<f64>,
     tokens_per_second: Option<f64>,
     run: &'a Path,
@@ -178,6 +190,7 @@ impl<'a> EndedRun<'a> {
             step: record.last_step(),
             train_loss: last.and_then(|last| last.train_loss),
             validation_loss: last.and_then(|last| last.validation_loss),
+            sets: last.map(|last| last.sets.clone()).unwrap_or_default(),
             kept: last.and_then(|last| last.kept),
             tokens_per_second: record.tokens_per_second(),
             run: &ended.folder,

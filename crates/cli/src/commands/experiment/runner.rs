@@ -15,8 +15,8 @@ use training::run_folder::{RunFolder, RunFolderError};
 use super::progress::{Progress, read_tail};
 use crate::arguments::Common;
 use crate::failure::Failure;
-use crate::stop;
 use crate::terminal::print_message;
+use crate::{exit_status, stop};
 
 /// File name, in a run folder, of the messages of the run's process.
 const LOG_FILE: &str = "log.txt";
@@ -188,6 +188,9 @@ impl<'a> Runner<'a> {
                 continue;
             };
             let run = self.running.remove(index).run;
+            if exit.code() == Some(exit_status::MACHINE_FAILED.into()) {
+                return Err(storage_failure(&run));
+            }
             let is_finished = status(&run.folder, &run.config.train) == Status::Finished;
             if exit.success() && is_finished {
                 self.show_message(&format!("{}: {}", run.name, outcome(&run)));
@@ -256,6 +259,18 @@ fn outcome(run: &PlannedRun) -> String {
     let end = record.as_ref().and_then(|record| record.early_end());
     let end = end.map_or("finished".into(), ToString::to_string);
     format!("{end}{loss}{kept}")
+}
+
+/// The failure of a run because of the machine's storage. The experiment ends with it: the next runs would fail
+/// too, and settings of a search lose only by what their own runs did.
+fn storage_failure(run: &PlannedRun) -> Failure {
+    // The log may be on the full disk.
+    let error = last_error(&run.folder, "an error of the machine's storage");
+    Failure::work(format!(
+        "{}: {error}\n  The disk is full or failed. Nothing else of the experiment is lost: free some space, and go \
+         on with the same command",
+        run.folder.display()
+    ))
 }
 
 /// The last error that a process printed, or else how it ended.

@@ -17,6 +17,7 @@ pub fn print_results(out: &Path) -> Result<(), Failure> {
         for table in section.tables() {
             print_table(&table)?;
         }
+        print(&format!("{}\n", wrapped(&section.spread_notes())))?;
     }
     Ok(())
 }
@@ -50,7 +51,8 @@ fn print_table(table: &DataTable) -> Result<(), Failure> {
     };
     let fitted = fit(&narrow, width);
     print(fitted.text.trim_end())?;
-    print(format!("{}\n", not_shown(fitted.left_out, further)).trim_start())
+    let not_shown = wrapped(&not_shown(fitted.left_out, further));
+    print(format!("{not_shown}\n").trim_start())
 }
 
 /// What of a table is not to be seen in the terminal.
@@ -61,7 +63,8 @@ fn not_shown(left_out: usize, further: usize) -> String {
     };
     match (left_out, further) {
         (0, 0) => String::new(),
-        (0, further) => format!("{} more in the report.", columns(further)),
+        (0, 1) => "1 more column is in the report.".into(),
+        (0, further) => format!("{further} more columns are in the report."),
         (left_out, 0) => format!("{} did not fit; see the report.", columns(left_out)),
         (left_out, further) => format!(
             "{} did not fit, and {further} more are in the report.",
@@ -78,7 +81,8 @@ mod tests {
     fn what_is_missing_is_said() {
         assert_eq!(not_shown(0, 0), "");
         assert_eq!(not_shown(1, 0), "1 column did not fit; see the report.");
-        assert_eq!(not_shown(0, 11), "11 columns more in the report.");
+        assert_eq!(not_shown(0, 1), "1 more column is in the report.");
+        assert_eq!(not_shown(0, 11), "11 more columns are in the report.");
         assert_eq!(
             not_shown(2, 11),
             "2 columns did not fit, and 11 more are in the report."

@@ -74,6 +74,7 @@ fn mask_window(mask: MaskValues) -> MaskWindow {
         layer: mask.layer,
         width: mask.width,
         values: mask.values,
+        kept_from: mask.kept_from,
     }
 }
 
@@ -122,7 +123,7 @@ fn write_file(
 
 /// The failure of analysing the masks of a model without masks.
 pub fn no_masks_failure(arguments: &InspectArguments) -> Failure {
-    Failure::work(format!(
+    Failure::Usage(format!(
         "{}: the model has no learned masks to analyse; the table `[model.learned_dropout]` in a \
          run's configuration adds them",
         arguments.model.display()

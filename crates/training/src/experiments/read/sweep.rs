@@ -1,17 +1,18 @@
 //! Reads the tables `sweep` of an experiment file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use model::problem::Checks;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{ArmTable, Reader, single_value};
+use super::{ArmTable, PATHS, Reader, resolve, single_value};
 use crate::config::document::{Node, Value};
 use crate::config::keys::with_tables;
 use crate::config::nearest::nearest;
 use crate::config::reading::{MOST_PROBLEMS, add_check_problems, is_within};
-use crate::config::{EvaluatedPart, Problem, RunConfig};
+use crate::config::{EvaluatedPart, Origin, Problem, RunConfig};
 use crate::experiments::search::{Candidate, Search};
 use crate::experiments::sweep::{
     MOST_KEYS, MOST_RUNS, MOST_VALUES, Setting, SweptKey, combinations, in_words, json, settings,
@@ -104,9 +105,34 @@ impl Reader<'_> {
             steps: table.steps,
             seeds: table.seeds,
             shared: table.shared,
+            keys: self.keys_in_order(arms.len()),
             candidates,
             unchosen: Vec::new(),
         })
+    }
+
+    /// The keys with lists of values in the order of the file: those of `sweep.set`, then those of each arm.
+    /// Keys of one line are in alphabetical order.
+    fn keys_in_order(&self, arms: usize) -> Vec<String> {
+        let of_arms = (0..arms).map(|arm| format!("arm.{arm}.sweep"));
+        let mut keys = Vec::new();
+        for path in ["sweep.set".to_string()].into_iter().chain(of_arms) {
+            let mut lists = Vec::new();
+            if let Some(table) = self.root.get(path.split('.')) {
+                collect_lists(table, "", &mut lists);
+            }
+            lists.retain(|(_, node)| matches!(node.value, Value::Array(_)));
+            lists.sort_by_key(|(_, node)| match node.origin {
+                Origin::Line(line) => line,
+                _ => 0,
+            });
+            for (key, _) in lists {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        keys
     }
 
     fn refuse_arms_without_sweep(&mut self, arms: &[ArmTable]) {
@@ -275,7 +301,7 @@ impl Reader<'_> {
                 .map(|(key, node)| ((*key).to_string(), json(&node.value)))
                 .collect();
             let steps = self.steps_node(steps);
-            let (configs, problems) = tried(document, &values, steps);
+            let (configs, problems) = tried((document, self.folder), &values, steps);
             match &mut common {
                 None => common = Some(problems.clone()),
                 Some(common) => common.retain(|problem| problems.contains(problem)),
@@ -319,7 +345,7 @@ impl Reader<'_> {
 
 /// The configurations of a setting, for the search and for the full runs, and all their problems.
 fn tried(
-    document: &Node,
+    (document, folder): (&Node, &Path),
     values: &[(&str, &Node)],
     steps: Node,
 ) -> (Option<(RunConfig, RunConfig)>, Vec<Problem>) {
@@ -335,7 +361,12 @@ fn tried(
         document.apply_overrides(&table);
     };
     for (key, node) in values {
-        set(&mut document, key, (*node).clone());
+        let mut node = (*node).clone();
+        // The setting keeps the path as it is written.
+        if PATHS.contains(key) {
+            resolve(folder, &mut node);
+        }
+        set(&mut document, key, node);
     }
     let (full, mut problems) = RunConfig::from_document(&document);
     set(&mut document, "train.steps", steps);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::labels::text_width;
 use super::svg::{Anchor, Rect, Svg, TextStyle};
-use super::{TEXT, heading, quiet};
+use super::{Head, TEXT, quiet};
 use crate::experiments::shown;
 use crate::report::search::{HeatMap, Reached};
 use crate::report::table::Unit;
@@ -14,6 +14,10 @@ const MARGIN: f64 = 16.0;
 const TOP: f64 = 62.0;
 /// Size of a cell, of which a pixel is the gap to the next one.
 const CELL: (f64, f64) = (66.0, 32.0);
+/// How far below the middle of a line its text stands.
+const BASELINE: f64 = 4.5;
+/// The room for title and note, where the cells need less.
+const NARROWEST: f64 = 480.0;
 /// Room below the cells for the values and the name of the columns' key.
 const BELOW: f64 = 58.0;
 /// How strong the colour of the lowest loss is, and that of the others at least.
@@ -31,13 +35,34 @@ pub(super) fn draw(svg: &mut Svg, map: &HeatMap) -> ((f64, f64), String) {
         widths.fold(0.0, f64::max)
     };
     let left = MARGIN + 24.0 + widest(&rows);
-    let cell = (CELL.0.max(widest(&columns) + 12.0), CELL.1);
+    // The name of the rows' key stands beside them.
+    let high = (text_width(&map.keys[1], TEXT) / rows.len() as f64).max(CELL.1);
+    let cell = (CELL.0.max(widest(&columns) + 12.0), high);
     let title = format!("Validation loss, {}", map.name);
     let right = left + cell.0 * columns.len() as f64;
-    let width = (right + MARGIN).max(text_width(&title, 17.0) + 2.0 * MARGIN);
-    svg.text((MARGIN, 26.0), heading(), &title);
-    let note = "Stronger colour: lower; framed: chosen.";
-    svg.text((MARGIN, 46.0), quiet(Anchor::Start), note);
+    let head = Head {
+        title: &title,
+        note: "Stronger colour: lower; framed: chosen.",
+        note_at: 46.0,
+        width: (right - MARGIN).max(NARROWEST),
+    };
+    let further = head.draw(svg);
+    let bottom = svg.moved_down(further, |svg| {
+        draw_map(svg, map, (&columns, &rows), (left, cell))
+    });
+    let words = in_words(map, &columns, &rows);
+    ((right + MARGIN, bottom + further + BELOW), words)
+}
+
+/// Draws the cells with their axes, the cells of this size from this place on; gives where they end.
+fn draw_map(
+    svg: &mut Svg,
+    map: &HeatMap,
+    (columns, rows): (&[String], &[String]),
+    (left, cell): (f64, (f64, f64)),
+) -> f64 {
+    let [across, up] = &map.keys;
+    let right = left + cell.0 * columns.len() as f64;
     let bottom = TOP + cell.1 * rows.len() as f64;
     for (index, text) in columns.iter().enumerate() {
         let x = left + (index as f64 + 0.5) * cell.0;
@@ -46,18 +71,15 @@ pub(super) fn draw(svg: &mut Svg, map: &HeatMap) -> ((f64, f64), String) {
     // Numbers grow upwards.
     let top = |row: usize| TOP + (rows.len() - 1 - row) as f64 * cell.1;
     for (index, text) in rows.iter().enumerate() {
-        svg.text((left - 8.0, top(index) + 20.5), quiet(Anchor::End), text);
+        let middle = top(index) + cell.1 / 2.0;
+        svg.text((left - 8.0, middle + BASELINE), quiet(Anchor::End), text);
     }
-    let [across, up] = &map.keys;
     let ink = |anchor| TextStyle {
         colour: "ink",
         ..quiet(anchor)
     };
-    svg.text(
-        (f64::midpoint(left, right), bottom + 40.0),
-        ink(Anchor::Middle),
-        across,
-    );
+    let middle = f64::midpoint(left, right).max(text_width(across, TEXT) / 2.0 + 4.0);
+    svg.text((middle, bottom + 40.0), ink(Anchor::Middle), across);
     svg.upward_text(
         (MARGIN + 6.0, f64::midpoint(TOP, bottom)),
         ink(Anchor::Middle),
@@ -74,8 +96,7 @@ pub(super) fn draw(svg: &mut Svg, map: &HeatMap) -> ((f64, f64), String) {
         };
         draw_cell(svg, rect, reached, &shade);
     }
-    let words = in_words(map, &columns, &rows);
-    ((width, bottom + BELOW), words)
+    bottom
 }
 
 fn draw_cell(svg: &mut Svg, rect: Rect, reached: &Reached, shade: &Shade) {
@@ -94,8 +115,11 @@ fn draw_cell(svg: &mut Svg, rect: Rect, reached: &Reached, shade: &Shade) {
         bold: reached.is_chosen,
         ..quiet(Anchor::Middle)
     };
-    let middle = f64::midpoint(rect.left, rect.right);
-    svg.text((middle, rect.top + 20.5), style, &text);
+    let middle = (
+        f64::midpoint(rect.left, rect.right),
+        f64::midpoint(rect.top, rect.bottom + 1.0),
+    );
+    svg.text((middle.0, middle.1 + BASELINE), style, &text);
     if reached.is_chosen {
         let corners = [
             (rect.left, rect.top),

@@ -164,6 +164,7 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
         'f' | 'r' | 't' | '-' | '(' | ')' | '[' | ']' | '/' => 0.41,
         'm' | 'w' | 'M' | 'W' | '%' | '×' => 0.95,
         c if c.is_uppercase() => 0.72,
+        '\u{1100}'..='\u{11FF}' | '\u{2E80}'..='\u{FFEF}' | '\u{1F000}'..='\u{3FFFF}' => 1.0,
         _ => 0.62,
     };
     text.chars().map(width).sum::<f64>() * size

@@ -6,7 +6,7 @@ use super::axis_scale::Scale;
 use super::labels::{self, text_width};
 use super::scatter::upward;
 use super::svg::{Anchor, Rect, Svg, TextStyle, number};
-use super::{LINE, TEXT, heading, quiet, range, with_room};
+use super::{Head, LINE, TEXT, quiet, range, with_room};
 use crate::experiments::shown;
 use crate::report::charts::Axis;
 use crate::report::search::{Line, Lines, Reached};
@@ -30,8 +30,22 @@ const FAR: f64 = 6.0;
 /// Draws the lines; gives the size and what they show in words.
 pub(super) fn draw(svg: &mut Svg, lines: &Lines) -> ((f64, f64), String) {
     let title = format!("Validation loss by {}", lines.key);
-    svg.text((16.0, 26.0), heading(), &title);
-    svg.text((16.0, 46.0), quiet(Anchor::Start), note(lines));
+    let title = lines
+        .difference
+        .map_or(title.clone(), |of| of.heading(&title));
+    let head = Head {
+        title: &title,
+        note: note(lines),
+        note_at: 46.0,
+        width: SIZE.0 - 32.0,
+    };
+    let further = head.draw(svg);
+    svg.moved_down(further, |svg| draw_lines(svg, lines));
+    ((SIZE.0, SIZE.1 + further), in_words(lines))
+}
+
+/// Draws the lines with their axes and names.
+fn draw_lines(svg: &mut Svg, lines: &Lines) {
     let several = lines.series.len() > 1;
     let names = lines.series.iter().map(|line| text_width(&line.name, TEXT));
     let room = names.fold(0.0, f64::max).min(WIDEST_NAME) + 24.0;
@@ -56,7 +70,6 @@ pub(super) fn draw(svg: &mut Svg, lines: &Lines) -> ((f64, f64), String) {
     if several {
         draw_names(svg, lines, inside, &at);
     }
-    (SIZE, in_words(lines))
 }
 
 /// What a reader has to know about the points.
@@ -64,7 +77,7 @@ fn note(lines: &Lines) -> &'static str {
     let points = lines.series.iter().flat_map(|line| &line.points);
     let mut losses = points.filter_map(|(_, reached)| reached.loss);
     match losses.any(|loss| loss.deviation.is_some()) {
-        true => "Means over the seeds, with one standard deviation up and down; ringed: chosen.",
+        true => "Means over the seeds ± one standard deviation; ringed: chosen.",
         false => "Ringed: chosen.",
     }
 }
@@ -150,9 +163,11 @@ fn axes(svg: &mut Svg, lines: &Lines, inside: Rect, (places, x, y): (&Places, &S
         let (x, text) = (x.at(*place), shown(value));
         svg.stroke(&[(x, inside.top), (x, inside.bottom)], "rule", thin);
         let half = text_width(&text, TEXT) / 2.0;
-        if x - half > free {
-            free = x + half + 6.0;
-            svg.text((x, inside.bottom + 18.0), quiet(Anchor::Middle), &text);
+        let middle = x.max(half + 4.0);
+        if middle - half > free {
+            free = middle + half + 6.0;
+            let place = (middle, inside.bottom + 18.0);
+            svg.text(place, quiet(Anchor::Middle), &text);
         }
     }
     let title = TextStyle {

@@ -6,12 +6,18 @@
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
+use super::labels::text_width;
 use super::theme::{Theme, rules_of_page};
 use crate::report::page::escaped;
 
 /// Fonts that look alike on every system.
 const FONTS: &str = "Helvetica,Arial,'Liberation Sans',sans-serif";
 const FIXED_FONTS: &str = "ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace";
+
+/// How much wider a bold text is.
+const BOLD: f64 = 1.2;
+/// Room between a text and the right edge.
+const EDGE: f64 = 10.0;
 
 /// A rectangle, in pixels; y grows downwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,10 +46,24 @@ pub(super) struct TextStyle<'a> {
     pub bold: bool,
 }
 
+impl TextStyle<'_> {
+    /// About how wide a text is; see [`text_width`].
+    pub(super) fn width_of(self, text: &str) -> f64 {
+        let size = if self.bold {
+            self.size * BOLD
+        } else {
+            self.size
+        };
+        text_width(text, size)
+    }
+}
+
 /// A picture that is being drawn.
 pub(super) struct Svg {
     body: String,
     colours: BTreeSet<String>,
+    /// How far texts reach to the right.
+    texts_end: f64,
 }
 
 impl Svg {
@@ -51,11 +71,19 @@ impl Svg {
         Self {
             body: String::new(),
             colours: BTreeSet::from(["paper".into()]),
+            texts_end: 0.0,
         }
     }
 
     /// Text on one line with its baseline at y, on a rim of the paper's colour.
     pub(super) fn text(&mut self, (x, y): (f64, f64), style: TextStyle<'_>, text: &str) {
+        let width = style.width_of(text);
+        let end = match style.anchor {
+            Anchor::Start => x + width,
+            Anchor::Middle => x + width / 2.0,
+            Anchor::End => x,
+        };
+        self.texts_end = self.texts_end.max(end);
         self.placed_text((x, y), style, "", text);
     }
 
@@ -153,6 +181,9 @@ impl Svg {
 
     /// Draws what the function draws so many pixels further down.
     pub(super) fn moved_down<T>(&mut self, pixels: f64, draw: impl FnOnce(&mut Self) -> T) -> T {
+        if pixels == 0.0 {
+            return draw(self);
+        }
         self.element(format_args!(
             "<g transform=\"translate(0 {})\">",
             number(pixels)
@@ -162,9 +193,14 @@ impl Svg {
         drawn
     }
 
-    /// The picture as an element of a page, whose colours it takes.
+    /// The width of a picture that is to be so wide, or as wide as its texts need.
+    fn wide_enough(&self, width: f64) -> f64 {
+        width.max(self.texts_end + EDGE)
+    }
+
+    /// The picture as an element of a page, whose colours it takes. It is wider where a text needs it.
     pub(super) fn element_of_page(&self, (width, height): (f64, f64), description: &str) -> String {
-        let (width, height) = (number(width), number(height));
+        let (width, height) = (number(self.wide_enough(width)), number(height));
         format!(
             "<svg class=\"picture\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" role=\"img\" font-family=\"{FONTS}\" aria-label=\"{}\">\n\
@@ -175,7 +211,8 @@ impl Svg {
         )
     }
 
-    /// The whole file. Title and description are for readers who cannot see the picture.
+    /// The whole file. Title and description are for readers who cannot see the picture. It is wider where a
+    /// text needs it.
     pub(super) fn document(
         &self,
         (width, height): (f64, f64),
@@ -183,7 +220,7 @@ impl Svg {
         title: &str,
         description: &str,
     ) -> String {
-        let (width, height) = (number(width), number(height));
+        let (width, height) = (number(self.wide_enough(width)), number(height));
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" role=\"img\" font-family=\"{FONTS}\">\n<title>{}</title>\n<desc>{}</desc>\n\

@@ -1,8 +1,7 @@
-//! The feed-forward `gelu(norm(x) · upᵀ) · downᵀ`, one tile of tokens at a time.
-//!
-//! The input of the GELU can be saved for the backward pass, which else computes it again.
+//! The gradients of a feed-forward.
 
-use crate::gelu;
+use super::{Factors, Shape, Weights};
+use crate::activation::Activation;
 use crate::group_product::{dot_groups, scale_groups, zero_dropped};
 use crate::layer_norm::{backward_rows, normalized};
 use crate::linear::weight_gradient::{Places, WeightGradient};
@@ -13,39 +12,17 @@ use crate::product::{Packed, Precision, multiply, multiply_into};
 use crate::scratch::{Scratch, scratch};
 use crate::shared::Shared;
 use crate::tiling::tile_rows;
-use crate::uninitialized::{Uninit, from_chunks, from_chunks_with, initialized, uninitialized};
+use crate::uninitialized::{Uninit, from_chunks_with, initialized, uninitialized};
+use crate::unit_sum::{add_to_all, add_to_kept};
 
-/// The shape of a feed-forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows of the input and the output.
-    pub tokens: usize,
-    /// Channels of the input and the output.
-    pub width: usize,
-    /// Hidden units.
-    pub hidden: usize,
-}
-
-/// The weights of a feed-forward.
+/// The gradients of what a forward pass gives.
 #[derive(Clone, Copy, Debug)]
-pub struct Weights<'a> {
-    /// The LayerNorm in front, if any.
-    pub norm: Option<Norm<'a>>,
-    /// `[hidden, width]`.
-    pub up: &'a [f32],
-    /// `[width, hidden]`.
-    pub down: &'a [f32],
-}
-
-/// Factors of groups of neighbouring hidden units.
-#[derive(Clone, Copy, Debug)]
-pub struct Factors<'a> {
-    /// `[tokens, hidden / group]`.
-    pub values: &'a [f32],
-    /// Hidden units that share a factor. It divides the number of hidden units.
-    pub group: usize,
-    /// Whether the gradient of a factor of 0 is 0.
-    pub kept_only: bool,
+pub struct OutputGradients<'a> {
+    /// With respect to the output, `[tokens, width]`.
+    pub y: &'a [f32],
+    /// With respect to the [sum](crate::unit_sum::UnitSum::sum) of the hidden units; 0 if nothing
+    /// depends on it.
+    pub sum: f32,
 }
 
 /// The gradients of a feed-forward.
@@ -62,119 +39,7 @@ pub struct Gradients {
     pub factors: Vec<f32>,
 }
 
-impl Shape {
-    pub(crate) fn check(&self, x: &[f32], weights: &Weights<'_>) {
-        let Self {
-            tokens,
-            width,
-            hidden,
-        } = *self;
-        assert!(width > 0 && hidden > 0, "an empty feed-forward");
-        assert_eq!(x.len(), tokens * width, "input");
-        assert_eq!(weights.up.len(), hidden * width, "up weight");
-        assert_eq!(weights.down.len(), hidden * width, "down weight");
-        assert!(
-            weights.norm.is_none_or(|norm| norm.weight.len() == width),
-            "norm"
-        );
-    }
-
-    /// Factors of each token; 0 without factors.
-    fn values(&self, factors: Option<Factors<'_>>) -> usize {
-        factors.map_or(0, |factors| {
-            let values = self.hidden / factors.group;
-            assert_eq!(values * factors.group, self.hidden, "whole groups");
-            assert_eq!(factors.values.len(), self.tokens * values, "factors");
-            values
-        })
-    }
-}
-
-/// The output, `[tokens, width]`.
-///
-/// # Panics
-/// If the lengths do not fit the shape.
-pub fn forward(x: &[f32], weights: &Weights<'_>, shape: Shape, precision: Precision) -> Vec<f32> {
-    forward_masked(x, weights, None, shape, precision)
-}
-
-/// [`forward`] that multiplies the hidden units by factors after the GELU, if there are any.
-///
-/// # Panics
-/// If the lengths do not fit the shape.
-pub fn forward_masked(
-    x: &[f32],
-    weights: &Weights<'_>,
-    factors: Option<Factors<'_>>,
-    shape: Shape,
-    precision: Precision,
-) -> Vec<f32> {
-    compute_forward(x, weights, factors, shape, precision, None)
-}
-
-/// [`forward`] that also gives the input of the GELU to save, `[tokens, hidden]`.
-///
-/// # Panics
-/// If the lengths do not fit the shape.
-pub fn forward_saving(
-    x: &[f32],
-    weights: &Weights<'_>,
-    shape: Shape,
-    precision: Precision,
-) -> (Vec<f32>, Vec<f32>) {
-    let mut before = uninitialized(shape.tokens * shape.hidden);
-    let shared = Shared::new(&mut before);
-    let y = compute_forward(x, weights, None, shape, precision, Some(shared));
-    // SAFETY: the tiles have written all rows.
-    (y, unsafe { initialized(before) })
-}
-
-/// The output. Writes the input of the GELU to all of `before`, if it is given.
-fn compute_forward(
-    x: &[f32],
-    weights: &Weights<'_>,
-    factors: Option<Factors<'_>>,
-    shape: Shape,
-    precision: Precision,
-    before: Option<Shared<'_, Uninit>>,
-) -> Vec<f32> {
-    shape.check(x, weights);
-    let values = shape.values(factors);
-    let Shape {
-        tokens,
-        width,
-        hidden,
-    } = shape;
-    let up = View::new(weights.up, hidden, width, width).transposed();
-    let down = View::new(weights.down, width, hidden, hidden).transposed();
-    let [up, down] = [up, down].map(|weight| Packed::in_parallel(weight, precision));
-    let tile = tile_rows(tokens, precision);
-    from_chunks(tokens * width, tile * width, |index, y| {
-        let (first, rows) = (index * tile, y.len() / width);
-        let mut buffer = None;
-        let x = normalized(&x[first * width..][..y.len()], weights.norm, &mut buffer);
-        let mut units = scratch(rows * hidden);
-        let left = View::new(x, rows, width, width);
-        match before {
-            Some(before) => {
-                // SAFETY: each tile has its own rows.
-                let before = unsafe { before.slice(first * hidden, rows * hidden) };
-                gelu::copy(&mut units, multiply_into(before, left, &up));
-            }
-            None => {
-                multiply(&mut units, hidden, left, &up, false);
-                gelu::in_place(&mut units);
-            }
-        }
-        if let Some(factors) = factors {
-            let ours = &factors.values[first * values..][..rows * values];
-            scale_groups(&mut units, ours, factors.group);
-        }
-        multiply_into(y, View::new(&units, rows, hidden, hidden), &down)
-    })
-}
-
-/// The gradients of [`forward`] for the gradient of its output, `[tokens, width]`.
+/// The gradients of [`forward`](super::forward()) for the gradient of its output, `[tokens, width]`.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -188,23 +53,8 @@ pub fn backward(
     backward_masked(gradient, x, weights, None, shape, precision)
 }
 
-/// [`backward`] from the values that [`forward_saving`] saved.
-///
-/// # Panics
-/// If the lengths do not fit the shape.
-pub fn backward_saved(
-    gradient: &[f32],
-    x: &[f32],
-    weights: &Weights<'_>,
-    before: &[f32],
-    shape: Shape,
-    precision: Precision,
-) -> Gradients {
-    assert_eq!(before.len(), shape.tokens * shape.hidden, "hidden units");
-    compute_backward(gradient, x, weights, None, before, shape, precision)
-}
-
-/// The gradients of [`forward_masked`] for the gradient of its output, `[tokens, width]`.
+/// The gradients of [`forward_masked`](super::forward_masked) for the gradient of its output,
+/// `[tokens, width]`.
 ///
 /// # Panics
 /// If the lengths do not fit the shape.
@@ -216,25 +66,44 @@ pub fn backward_masked(
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
-    compute_backward(gradient, x, weights, factors, &[], shape, precision)
+    let gradients = OutputGradients {
+        y: gradient,
+        sum: 0.0,
+    };
+    backward_with(gradients, x, weights, factors, &[], shape, precision)
 }
 
-/// The gradients from the saved input of the GELU, or if that is empty from one that is computed
-/// again.
-fn compute_backward(
-    gradient: &[f32],
+/// The gradients of [`forward_with`](super::forward_with) for those of its output and its sum.
+///
+/// - `before`: the input of the activation function that the forward pass saved; if it is empty, it
+///   is computed again
+///
+/// # Panics
+/// If the lengths do not fit the shape.
+pub fn backward_with(
+    gradients: OutputGradients<'_>,
     x: &[f32],
     weights: &Weights<'_>,
     factors: Option<Factors<'_>>,
-    saved: &[f32],
+    before: &[f32],
     shape: Shape,
     precision: Precision,
 ) -> Gradients {
     shape.check(x, weights);
-    let Shape { tokens, width, .. } = shape;
+    let Shape {
+        tokens,
+        width,
+        hidden,
+    } = shape;
+    let gradient = gradients.y;
     assert_eq!(gradient.len(), x.len(), "gradient");
+    assert!(
+        before.is_empty() || before.len() == tokens * hidden,
+        "hidden units"
+    );
     let mut buffers = BackwardBuffers::new(shape, factors, precision);
-    let backward = Backward::new(&mut buffers, weights, factors, saved, shape, precision);
+    let mut backward = Backward::new(&mut buffers, weights, factors, before, shape, precision);
+    backward.dsum = gradients.sum;
     let tile = tile_rows(tokens, precision);
     let (dx, partial) = from_chunks_with(tokens * width, tile * width, |index, dx| {
         let first = index * tile;
@@ -294,8 +163,11 @@ impl BackwardBuffers {
 struct Backward<'a> {
     shape: Shape,
     norm: Option<Norm<'a>>,
+    activation: Activation,
     factors: Option<Factors<'a>>,
-    /// The input of the GELU, or nothing if it is computed again.
+    /// The gradient of the sum of the hidden units.
+    dsum: f32,
+    /// The input of the activation function, or nothing if it is computed again.
     saved: &'a [f32],
     up_transposed: Option<Packed>,
     up: Packed,
@@ -325,7 +197,9 @@ impl<'a> Backward<'a> {
         Self {
             shape,
             norm: weights.norm,
+            activation: weights.activation,
             factors,
+            dsum: 0.0,
             saved,
             up_transposed: saved.is_empty().then(transposed),
             up: Packed::in_parallel(up, precision),
@@ -386,7 +260,7 @@ impl<'a> Backward<'a> {
     }
 
     /// Computes the hidden units of a tile, and replaces their gradients by those of the input of
-    /// the GELU.
+    /// the activation function.
     fn hidden_units(&self, units: &mut [f32], dunits: &mut [f32], normal: &[f32], first: usize) {
         let Shape { width, hidden, .. } = self.shape;
         let rows = units.len() / hidden;
@@ -403,20 +277,27 @@ impl<'a> Backward<'a> {
             }
             None => &self.saved[first * hidden..][..rows * hidden],
         };
+        let (activation, dsum) = (self.activation, self.dsum);
         let Some(factors) = self.factors else {
-            return gelu::value_and_gradient(units, dunits, before);
+            if dsum != 0.0 {
+                add_to_all(dunits, dsum);
+            }
+            return activation.value_and_gradient(units, dunits, before);
         };
         let (values, group) = (self.shape.values(self.factors), factors.group);
         let ours = &factors.values[first * values..][..rows * values];
         // SAFETY: each tile has its own rows.
         let dfactors = unsafe { self.dfactors.slice(first * values, rows * values) };
-        gelu::copy(units, before);
+        activation.copy(units, before);
         let dfactors = dot_groups(dfactors, units, dunits, group);
         if factors.kept_only {
             zero_dropped(dfactors, ours);
         }
         scale_groups(dunits, ours, group);
-        gelu::value_and_gradient(units, dunits, before);
+        if dsum != 0.0 {
+            add_to_kept(dunits, ours, group, dsum);
+        }
+        activation.value_and_gradient(units, dunits, before);
         scale_groups(units, ours, group);
     }
 }
