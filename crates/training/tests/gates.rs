@@ -131,11 +131,11 @@ fn every_mask_reaches_its_target() {
     for (kept, target) in [(heads, 0.7), (mean(1), 0.4), (mean(3), 0.4)] {
         assert!((kept - target).abs() < 0.08, "{kept} instead of {target}");
     }
-    let evaluations = lines(&run).into_iter().filter_map(|line| match line {
+    let mut evaluations = lines(&run).into_iter().filter_map(|line| match line {
         Metrics::Evaluation(evaluation) => Some(evaluation),
         _ => None,
     });
-    let last: EvaluationMetrics = evaluations.last().unwrap();
+    let last: EvaluationMetrics = evaluations.next_back().unwrap();
     let (_, weights) = model_folder::read(&model_folder_of(&run).unwrap()).unwrap();
     let [heads, units] = thresholds(&weights);
     let measured: Vec<Option<f64>> = last
