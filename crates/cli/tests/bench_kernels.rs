@@ -49,6 +49,17 @@ fn every_kernel_is_measured() {
             // Per sequence of 8 tokens 36 pairs at and below the diagonal.
             ("attention forward", 2 * 2 * 3 * 36 * 16),
             ("attention backward", 4 * 2 * 3 * 36 * 16),
+            ("projection forward", 2 * 24 * 16 * 16),
+            ("projection backward", 2 * 2 * 24 * 16 * 16),
+            // Each token keeps one of two heads of 8 channels.
+            ("attention forward, 50% kept", 2 * 2 * 3 * 36 * 8),
+            ("attention backward, 50% kept", 4 * 2 * 3 * 36 * 8),
+            ("projection forward, 50% kept", 2 * 24 * 8 * 16),
+            ("projection backward, 50% kept", 2 * 2 * 24 * 8 * 16),
+            ("attention forward, 25% kept", 2 * 2 * 3 * 36 * 8),
+            ("attention backward, 25% kept", 4 * 2 * 3 * 36 * 8),
+            ("projection forward, 25% kept", 2 * 24 * 8 * 16),
+            ("projection backward, 25% kept", 2 * 2 * 24 * 8 * 16),
             ("cross-entropy", 2 * 24 * 16 * 50),
             ("cross-entropy, gradients", 3 * 2 * 24 * 16 * 50),
             // Of 64 hidden units, each token keeps one group of 32.

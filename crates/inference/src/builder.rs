@@ -72,8 +72,9 @@ impl Builder<'_> {
 
     fn output(&mut self, layer: usize, name: String) -> AttentionOutput {
         let width = self.config.width;
-        match self.config.mask_shape(Site::AttentionHeads, layer) {
-            Some(shape) if self.skips_dropped(Site::AttentionHeads) => {
+        let site = Site::AttentionHeads;
+        match self.config.mask_shape(site, layer) {
+            Some(shape) if self.options.leaves_out_after(self.config, site) => {
                 let (weight, format) = (self.vector(name), self.options.format);
                 AttentionOutput::ByHead(Columns::new(&weight, width, width, shape.group, format))
             }

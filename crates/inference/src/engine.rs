@@ -158,7 +158,7 @@ impl Engine {
         self.workers.precision()
     }
 
-    /// Whether heads that a mask drops are left out.
+    /// Whether heads that a mask drops are left out before the attention, with their queries.
     pub(crate) fn skips_heads(&self) -> bool {
         self.options
             .leaves_out_dropped(&self.config, Site::AttentionHeads)

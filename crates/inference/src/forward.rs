@@ -31,6 +31,8 @@ pub(crate) struct Activations {
     /// Hidden units, or the values of the attention if a mask is computed from them.
     units: Vec<f32>,
     mask: MaskActivations,
+    /// The factors of the heads, if there is a mask on them: `[tokens, heads]`.
+    head_factors: Vec<f32>,
 }
 
 /// Appends tokens to the windows of sequences and computes their residual streams, sequence by sequence.
@@ -201,10 +203,26 @@ impl Pass<'_> {
         let width = engine.config().width;
         self.tensors.normed =
             layer_norm::forward(&self.tensors.hidden, &block.attention_norm, EPSILON);
+        let mask = block.mask(Site::AttentionHeads);
+        let known = mask.filter(|_| self.masks_are_known_first());
+        if let Some(mask) = known {
+            self.compute_known_mask(mask);
+            let Activations {
+                mask, head_factors, ..
+            } = &mut *self.tensors;
+            std::mem::swap(&mut mask.factors, head_factors);
+        }
+        let skips = known.is_some() && engine.skips_heads();
+        let heads = engine.config().heads;
         let tensors = &mut *self.tensors;
-        block
-            .query_key_value
-            .multiply(&engine.workers, &tensors.normed, &mut tensors.packed);
+        let tokens = tensors.hidden.len() / width;
+        let kept = skips.then(|| KeptGroups::new(&tensors.head_factors, tokens, heads));
+        block.query_key_value.multiply_kept(
+            &engine.workers,
+            &tensors.normed,
+            &mut tensors.packed,
+            kept.as_ref().map(|kept| (kept, width / heads)),
+        );
         if let Some(mask) = block.mask(Site::AttentionProbabilities) {
             if self.masks_are_known_first() {
                 self.compute_known_mask(mask);
@@ -226,28 +244,23 @@ impl Pass<'_> {
             let values = &mut self.tensors.packed[2 * width..];
             mask.apply(&self.tensors.mask.factors, values, 3 * width);
         }
-        let mask = block.mask(Site::AttentionHeads);
-        let known = mask.filter(|_| self.masks_are_known_first());
-        if let Some(mask) = known {
-            self.compute_known_mask(mask);
-        }
         let Activations {
             packed,
             attended,
+            output,
             mask: tensors,
+            head_factors,
             ..
         } = &mut *self.tensors;
         let sequences = self.sequences.iter_mut();
         let caches = sequences.map(|sequence| &mut sequence.attention_caches[layer]);
-        let kept = known
-            .filter(|_| engine.skips_heads())
-            .map(|_| &tensors.factors[..]);
+        let factors = skips.then_some(&head_factors[..]);
         attend(
             engine.workers.team(),
             caches,
             self.spans,
             packed,
-            kept,
+            factors,
             attended,
         );
         if let Some(mask) = mask {
@@ -259,20 +272,15 @@ impl Pass<'_> {
                     attended,
                     tensors,
                 );
+                std::mem::swap(&mut tensors.factors, head_factors);
             }
-            mask.apply(&tensors.factors, attended, width);
+            mask.apply(head_factors, attended, width);
         }
-        let Activations {
-            attended,
-            output,
-            mask: tensors,
-            ..
-        } = &mut *self.tensors;
         match &block.attention_output {
             AttentionOutput::Whole(layer) => layer.multiply(&engine.workers, attended, output),
             AttentionOutput::ByHead(columns) => {
-                let tokens = attended.len() / width;
-                let kept = KeptGroups::new(&tensors.factors, tokens, engine.config().heads);
+                // A mask that is computed from the heads is known only now.
+                let kept = kept.unwrap_or_else(|| KeptGroups::new(head_factors, tokens, heads));
                 if tokens <= FEW_TOKENS {
                     columns.multiply(engine.workers.team(), output, attended, &kept);
                 } else {

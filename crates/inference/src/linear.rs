@@ -1,6 +1,7 @@
 //! Linear layers that use all inputs, or only large ones.
 
 use kernels::decode::{ByInput, Format, Matrix};
+use kernels::kept_groups::KeptGroups;
 
 use crate::workers::{FEW_TOKENS, Workers};
 
@@ -55,6 +56,24 @@ impl Linear {
                 weights.outputs() * weights.inputs(),
                 1.0 - sparsity,
             ),
+        }
+    }
+
+    /// [`multiply`](Self::multiply) without the outputs that tokens drop, if some are: the first outputs are
+    /// in groups, of which each token keeps some. `kept` also has the outputs of a group. Outputs that are
+    /// left out hold anything. A layer that sets small inputs to 0 computes all.
+    pub(crate) fn multiply_kept(
+        &self,
+        workers: &Workers,
+        x: &[f32],
+        y: &mut [f32],
+        kept: Option<(&KeptGroups, usize)>,
+    ) {
+        match (self, kept) {
+            (Self::Whole(matrix), Some((kept, group))) => {
+                workers.multiply_kept(matrix, x, y, kept, group);
+            }
+            _ => self.multiply(workers, x, y),
         }
     }
 

@@ -28,12 +28,18 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Whether the engine leaves out what the masks of a model at a site drop. It does so if masks are known
-    /// before the masked tensors and the factor of a dropped value is 0.
+    /// Whether the engine leaves out what the masks of a model at a site drop, before the masked tensor is
+    /// computed. It does so if masks are known then and the factor of a dropped value is 0.
     pub(crate) fn leaves_out_dropped(&self, config: &TransformerConfig, site: Site) -> bool {
-        let drops_early =
-            |masks: MaskConfig| masks.input != MaskInput::Hidden && masks.rounding.drops_whole();
-        !self.dense && config.masks_at(site).is_some_and(drops_early)
+        let known = |masks: MaskConfig| masks.input != MaskInput::Hidden;
+        self.leaves_out_after(config, site) && config.masks_at(site).is_some_and(known)
+    }
+
+    /// Whether the engine leaves out what follows the values that the masks of a model at a site drop: the
+    /// factor of a dropped value is 0.
+    pub(crate) fn leaves_out_after(&self, config: &TransformerConfig, site: Site) -> bool {
+        let drops = |masks: MaskConfig| masks.rounding.drops_whole();
+        !self.dense && config.masks_at(site).is_some_and(drops)
     }
 }
 

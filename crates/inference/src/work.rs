@@ -65,9 +65,17 @@ impl Engine {
             weights(bytes, count, read(needed), needed);
         };
         for (layer, block) in self.blocks.iter().enumerate() {
-            linear(&block.query_key_value, &mut weights);
             let [heads, units] =
                 [Site::AttentionHeads, Site::FeedForwardHidden].map(|site| kept(site, layer));
+            match &block.query_key_value {
+                // Queries, keys and values are a third each; only queries are left out.
+                Linear::Whole(layer) if self.skips_heads() => {
+                    let (bytes, count) = matrix(layer);
+                    weights(bytes / 3, count / 3, read(heads), heads);
+                    weights(bytes - bytes / 3, count - count / 3, 1.0, 1.0);
+                }
+                layer => linear(layer, &mut weights),
+            }
             match &block.attention_output {
                 AttentionOutput::Whole(layer) => linear(layer, &mut weights),
                 AttentionOutput::ByHead(layer) => {

@@ -1,6 +1,7 @@
 //! The threads that work on tokens, and the products that they compute.
 
 use kernels::decode::Matrix;
+use kernels::kept_groups::KeptGroups;
 use kernels::product::Precision;
 use kernels::team::Team;
 
@@ -62,6 +63,22 @@ impl Workers {
             matrix.multiply(&self.team, y, x);
         } else {
             matrix.multiply_many(y, x, self.precision);
+        }
+    }
+
+    /// [`multiply`](Self::multiply) without the outputs that tokens drop; see [`Matrix::multiply_kept`].
+    pub(crate) fn multiply_kept(
+        &self,
+        matrix: &Matrix,
+        x: &[f32],
+        y: &mut [f32],
+        kept: &KeptGroups,
+        group: usize,
+    ) {
+        if x.len() <= FEW_TOKENS * matrix.inputs() {
+            matrix.multiply_kept(&self.team, y, x, kept, group);
+        } else {
+            matrix.multiply_many_kept(y, x, kept, group, self.precision);
         }
     }
 

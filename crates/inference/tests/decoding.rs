@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use kernels::random::{Philox, unit};
 use learned_dropout_inference::{
-    Batch, Engine, EngineError, EngineOptions, Format, GenerateOptions, MaskRule, MaskSampling,
-    SamplingOptions, Session, StopReason, generate,
+    Batch, Engine, EngineError, EngineOptions, Format, GenerateOptions, LayerMask, MaskRule,
+    MaskSampling, MaskStatistics, SamplingOptions, Session, SiteMask, StopReason, generate,
 };
 use model::layout::layout;
 use model::weights::{HostTensor, Weights};
-use model::{MaskConfig, MaskInput, Rounding, TransformerConfig};
+use model::{MaskConfig, MaskInput, Rounding, Site, TransformerConfig};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -209,6 +209,51 @@ fn prefill_after_tokens_keeps_the_last_of_all() {
         let fresh = engine.inspect(expected).unwrap().logits;
         assert!(max_difference(session.logits(), &fresh) < TOLERANCE);
     }
+}
+
+/// Worked by hand: what a mask that keeps a quarter of the heads leaves out.
+#[test]
+fn work_leaves_out_dropped_heads() {
+    let masks = |input| MaskConfig {
+        site: Site::AttentionHeads.into(),
+        input,
+        rank: Some(4),
+        rounding: Rounding::Carried,
+        ..MaskConfig::default()
+    };
+    let (seen, together) = (10.0, 2);
+    let saved = |input| {
+        let config = TransformerConfig {
+            width: 48,
+            ..small(Some(masks(input)))
+        };
+        let engine = engine(&config, 1, 1);
+        let layer = |layer| SiteMask {
+            site: Site::AttentionHeads,
+            layer: Some(layer),
+            measured: LayerMask {
+                kept: 0.25,
+                penalty: 0.0,
+            },
+        };
+        let statistics = MaskStatistics {
+            masks: vec![layer(0), layer(1)],
+            ..MaskStatistics::default()
+        };
+        let all = engine.work(None, seen, together, 1.0);
+        let some = engine.work(Some(&statistics), seen, together, 1.0);
+        [all.bytes - some.bytes, all.operations - some.operations]
+    };
+    // Both tokens drop 0.75 · 0.75 of the heads; one token drops 0.75 of them. In each of the two layers
+    // the matrix of queries and the output projection have 48 · 48 weights of 4 bytes. Each token reads keys
+    // and values of 48 channels, and multiplies each once.
+    let matrix = 48.0 * 48.0;
+    let bytes = 2.0 * (2.0 * 4.0 * matrix * 0.5625 + 2.0 * 2.0 * 4.0 * 48.0 * 10.0 * 0.75);
+    let operations = 2.0 * (2.0 * 2.0 * matrix * 0.75 + 2.0 * 2.0 * 48.0 * 10.0 * 0.75);
+    assert_eq!(saved(MaskInput::LayerInput), [bytes, operations]);
+    // A mask that is computed from the heads is known too late for all but the output projection.
+    let (bytes, operations) = (2.0 * 4.0 * matrix * 0.5625, 2.0 * 2.0 * matrix * 0.75);
+    assert_eq!(saved(MaskInput::Hidden), [bytes, operations]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod gelu;
 pub mod group_product;
 pub mod grouped;
 pub mod kept_groups;
+pub mod kept_linear;
 mod lane_sums;
 pub mod layer_norm;
 pub mod level;

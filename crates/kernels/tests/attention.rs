@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 mod common;
 use common::bounded::{BF16, Bounded, assert_bounded, product, softmax, sum};
-use common::{at_every_level, cases, on_any_threads, scaled_values};
+use common::{at_every_level, cases, mask, on_any_threads, scaled_values};
 
 /// One head of one sequence.
 struct Head {
@@ -189,12 +189,102 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(12))]
+
+    /// Queries and gradients of dropped pairs are NaN: they must not be read where heads have few others.
+    #[test]
+    fn masked_heads_forward_and_backward(
+        batch in 1usize..3, time in 1usize..110, heads in 1usize..4, size in 1usize..40,
+        kind in 0usize..6, rounds in any::<bool>(), drops in any::<bool>(), carries in any::<bool>(),
+    ) {
+        let shape = Shape { batch, time, heads, size };
+        let (precision, relative) = if rounds {
+            (Precision::Bf16, BF16)
+        } else {
+            (Precision::F32, 0.0)
+        };
+        let mut packed = scaled_values(batch * time * 3 * heads * size, 3, 0.5);
+        let mut gradient = scaled_values(batch * time * heads * size, 4, 1.0);
+        let mut factors = mask(batch * time, heads, kind);
+        if carries {
+            let values = scaled_values(factors.len(), 5, 1.0);
+            factors.iter_mut().zip(values).for_each(|(factor, value)| *factor *= value);
+        }
+        let scaled: Vec<f32> = gradient
+            .iter()
+            .enumerate()
+            .map(|(place, value)| factors[place / size] * value)
+            .collect();
+        let generator = Philox::new(6, 2);
+        let dropout = drops.then_some(Dropout { rate: 0.3, generator });
+        let ones = vec![1.0; batch * heads * time * time];
+        let dropped = dropout.map_or(ones.clone(), |dropout| dropout::forward(&ones, dropout));
+        let places = (0..batch * heads).map(|number| [number / heads, number % heads]);
+        let expected: Vec<_> = places
+            .map(|place| {
+                let [sequence, head] = place;
+                let factor = |query| factors[(sequence * time + query) * heads + head];
+                let of_head = Head::new(&packed, &scaled, shape, place, (&dropped, relative));
+                let plain = Head::new(&packed, &gradient, shape, place, (&dropped, relative));
+                let (mut outputs, mut dfactors) = (Vec::new(), Vec::new());
+                for query in 0..time {
+                    let output = of_head.output(query);
+                    let dfactor = product(output.iter().zip(&plain.gradients[query]));
+                    dfactors.push(if factor(query) == 0.0 { Bounded::default() } else { dfactor });
+                    let factor = Bounded::new(f64::from(factor(query)), 0.0);
+                    outputs.push(output.into_iter().map(|value| value.times(factor)).collect::<Vec<_>>());
+                }
+                (place, outputs, of_head.backward(), dfactors)
+            })
+            .collect();
+        for pair in (0..factors.len()).filter(|&pair| factors[pair] == 0.0) {
+            let (sequence, head) = (pair / heads / time, pair % heads);
+            let of_head = (0..time).map(|query| factors[(sequence * time + query) * heads + head]);
+            let few = of_head.filter(|&factor| factor != 0.0).count() as f64 <= 0.7 * time as f64;
+            let spoiled = if few { f32::NAN } else { 3.0 };
+            let query = pair / heads * 3 * heads + head;
+            packed[query * size..][..size].fill(spoiled);
+            gradient[pair * size..][..size].fill(spoiled);
+        }
+        at_every_level(|_| {
+            let output = on_any_threads(|| {
+                attention::forward_masked(&packed, &factors, shape, dropout, precision)
+            });
+            let (dpacked, dfactors) = on_any_threads(|| {
+                attention::backward_masked(&gradient, &packed, &factors, shape, dropout, precision)
+            });
+            for (place, outputs, gradients, of_factors) in &expected {
+                let found = rows_of(&output, shape, *place, [0, 1]);
+                assert_bounded(&found, outputs.iter().flatten(), 1.0, "output");
+                for (part, rows) in gradients.iter().enumerate() {
+                    let found = rows_of(&dpacked, shape, *place, [part, 3]);
+                    let what = ["queries", "keys", "values"][part];
+                    assert_bounded(&found, rows.iter().flatten(), 1.0, what);
+                }
+                let single = Shape { size: 1, ..shape };
+                let found = rows_of(&dfactors, single, *place, [0, 1]);
+                assert_bounded(&found, of_factors, 1.0, "factors");
+            }
+        });
+    }
+}
+
 /// NaN and infinity among the values of a token reach that token and later ones, and leave those before
 /// it bit by bit as they were.
 #[test]
 fn no_query_sees_what_later_keys_hold() {
     for precision in [Precision::F32, Precision::Bf16] {
-        for time in [1, 7, 16, 33, 70] {
+        for (time, masked) in [1, 7, 16, 33, 70]
+            .into_iter()
+            .flat_map(|time| [(time, false), (time, true)])
+        {
+            // The masked head also has queries of all tokens, but goes through them as listed ones.
+            let factors = vec![1.0; 2 * time * 2];
+            let forward = |packed: &[f32], shape| match masked {
+                false => attention::forward(packed, shape, None, precision),
+                true => attention::forward_masked(packed, &factors, shape, None, precision),
+            };
             let shape = Shape {
                 batch: 2,
                 time,
@@ -203,7 +293,7 @@ fn no_query_sees_what_later_keys_hold() {
             };
             let width = shape.heads * shape.size;
             let packed = scaled_values(shape.batch * time * 3 * width, 3, 1.0);
-            let clean = attention::forward(&packed, shape, None, precision);
+            let clean = forward(&packed, shape);
             for (at, part, bad) in [
                 (0, 2, f32::NAN),
                 (time / 2, 2, f32::INFINITY),
@@ -214,7 +304,7 @@ fn no_query_sees_what_later_keys_hold() {
                 let mut spoiled = packed.clone();
                 // Channel 6: the second one of the second head.
                 spoiled[(3 * at + part) * width + 6] = bad;
-                let found = attention::forward(&spoiled, shape, None, precision);
+                let found = forward(&spoiled, shape);
                 for (index, (found, clean)) in found.iter().zip(&clean).enumerate() {
                     let (token, channel) = (index / width % time, index % width);
                     let sequence = index / width / time;

@@ -62,6 +62,32 @@ proptest! {
         });
     }
 
+    /// The inputs of tokens that keep no group are read for the outputs behind the groups.
+    #[test]
+    fn matrices_with_groups_of_outputs(
+        tokens in 0usize..10, groups in 1usize..5, group in 1usize..70, rest in 0usize..70,
+        inputs in 1usize..200, kind in 0usize..6, format in format(),
+    ) {
+        let outputs = groups * group + rest;
+        let (x, weight) = (values(tokens * inputs, 1), values(outputs * inputs, 2));
+        let mask = mask(tokens, groups, kind);
+        let kept = KeptGroups::new(&mask, tokens, groups);
+        at_every_level(|_| {
+            let matrix = Matrix::new(&weight, outputs, inputs, format);
+            let mut whole = vec![f32::NAN; tokens * outputs];
+            matrix.multiply(&Team::new(1), &mut whole, &x);
+            for threads in [1, 3] {
+                let mut found = vec![-7.0; tokens * outputs];
+                matrix.multiply_kept(&Team::new(threads), &mut found, &x, &kept, group);
+                for (place, (found, whole)) in found.iter().zip(&whole).enumerate() {
+                    let (token, index) = (place / outputs, place % outputs / group);
+                    let is_kept = index >= groups || keeps(&kept, token, index);
+                    assert_eq!(*found, if is_kept { *whole } else { -7.0 }, "{token} {index}");
+                }
+            }
+        });
+    }
+
     #[test]
     fn matrices_by_input(
         tokens in 0usize..10, outputs in 1usize..40, inputs in 1usize..70, wide in any::<bool>(),

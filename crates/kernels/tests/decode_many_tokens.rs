@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{activation, assert_within, at_every_level, cases, on_any_threads, uniform_values};
+use common::{
+    activation, assert_within, at_every_level, cases, mask, on_any_threads, uniform_values,
+};
 use learned_dropout_kernels::activation::Activation;
 use learned_dropout_kernels::decode::{Columns, FeedForward, Format, Matrix};
 use learned_dropout_kernels::kept_groups::KeptGroups;
@@ -15,6 +17,11 @@ use proptest::prelude::*;
 fn assert_near(found: &[f32], expected: &[f32], bound: f64, what: &str) {
     let expected = expected.iter().map(|&value| (f64::from(value), bound));
     assert_within(found, expected, what);
+}
+
+/// Sizes of groups; with 32 or more, few kept ones are computed alone.
+fn group() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..70, 32usize..40]
 }
 
 proptest! {
@@ -46,6 +53,43 @@ proptest! {
             matrix.row(outputs - 1, &mut row);
             let last = weight[(outputs - 1) * inputs..].iter();
             assert_eq!(row, last.map(|&weight| format.round(weight)).collect::<Vec<f32>>());
+        });
+    }
+
+    #[test]
+    fn matrices_with_groups_of_outputs(
+        tokens in 0usize..230, groups in 1usize..5, group in group(), rest in 0usize..230,
+        inputs in 1usize..70, kind in 0usize..6, format in prop::sample::select(&Format::ALL[..]),
+    ) {
+        let outputs = groups * group + rest;
+        let weight = uniform_values(outputs * inputs, 1, 1.0);
+        let x = uniform_values(tokens * inputs, 2, 1.0);
+        let mask = mask(tokens, groups, kind);
+        let kept = KeptGroups::new(&mask, tokens, groups);
+        at_every_level(|_| {
+            let matrix = Matrix::new(&weight, outputs, inputs, format);
+            let only_kept = |mut y: Vec<f32>| {
+                for (place, value) in y.iter_mut().enumerate() {
+                    let (token, index) = (place / outputs, place % outputs / group);
+                    if index < groups && mask[token * groups + index] == 0.0 {
+                        *value = 0.0;
+                    }
+                }
+                y
+            };
+            let mut expected = vec![f32::NAN; tokens * outputs];
+            matrix.multiply(&Team::new(1), &mut expected, &x);
+            let expected = only_kept(expected);
+            let many = |precision| {
+                on_any_threads(|| {
+                    let mut y = vec![f32::NAN; tokens * outputs];
+                    matrix.multiply_many_kept(&mut y, &x, &kept, group, precision);
+                    only_kept(y)
+                })
+            };
+            // As above.
+            assert_near(&many(Precision::F32), &expected, 69.0 * 69.0 * 6e-8, "f32");
+            assert_near(&many(Precision::Bf16), &expected, 69.0 * 2.1 / 512.0, "bf16");
         });
     }
 

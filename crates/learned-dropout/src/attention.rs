@@ -9,9 +9,9 @@ use crate::linear::Linear;
 use crate::mask::Mask;
 use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate};
 use crate::norm::LayerNorm;
-use crate::ops::{self, Precision};
-use model::Pass;
+use crate::ops::{self, MaskedAttentionSettings, Precision};
 use model::pass::Purpose;
+use model::{MaskInput, Pass};
 
 /// Causal attention over packed queries, keys and values, without any projection.
 ///
@@ -88,6 +88,14 @@ impl Attention {
         .flatten()
     }
 
+    /// Whether what a mask on the heads drops can be left out: the mask is known before the attention, and
+    /// dropped heads need no gradient.
+    fn leaves_heads_out(&self, module: &LearnedDropout) -> bool {
+        module.mask_input() != MaskInput::Hidden
+            && module.is_kept_only()
+            && !self.output.cut.is_active()
+    }
+
     /// Attends over `[batch, time, width]`, after a norm if one is given; the result has the same shape.
     /// Uses no learned masks.
     pub(crate) fn forward(
@@ -134,13 +142,29 @@ impl Attention {
             rate = 0.0;
         }
         let precision = self.query_key_value.precision;
-        let mut attended = causal_attention(packed, self.heads, rate, pass, self.layer, precision);
-        if let Some(module) = &self.head_learned_dropout {
-            let mask = compute_mask(module, &mut attended);
-            attended = mask.product(attended);
-            masks.push(mask);
-        }
-        let mut output = self.output.forward(attended);
+        let mut output = match &self.head_learned_dropout {
+            Some(module) if self.leaves_heads_out(module) => {
+                let mask = compute_mask(module, &mut packed);
+                let purpose = Purpose::AttentionProbabilityDropout;
+                let settings = MaskedAttentionSettings {
+                    dropout: active_dropout(rate, pass, purpose, self.layer),
+                    precision,
+                };
+                let factors = mask.multiplier().cast(packed.dtype());
+                masks.push(mask);
+                ops::masked_attention(packed, factors, self.output.weight.val(), settings)
+            }
+            module => {
+                let mut attended =
+                    causal_attention(packed, self.heads, rate, pass, self.layer, precision);
+                if let Some(module) = module {
+                    let mask = compute_mask(module, &mut attended);
+                    attended = mask.product(attended);
+                    masks.push(mask);
+                }
+                self.output.forward(attended)
+            }
+        };
         match &self.learned_dropout {
             Some(module) => {
                 let mask = compute_mask(module, &mut output);

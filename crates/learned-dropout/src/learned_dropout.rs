@@ -407,6 +407,11 @@ impl LearnedDropout {
         self.config.detach_input
     }
 
+    /// Whether gradients reach the masks only through kept values.
+    pub(crate) fn is_kept_only(&self) -> bool {
+        self.config.is_kept_only()
+    }
+
     fn check<const D: usize>(&self, input: &DropoutInput<D>) {
         if let Some(refusal) = supported_device::refusal(&input.x.device()) {
             panic!("{refusal}");

@@ -79,6 +79,11 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
 /// | attention and feed-forward output | rows of the last projection | nothing |
 /// | embedding | nothing | nothing |
 ///
+/// The engine leaves out all of this for heads; when it reads many tokens and most are kept, it computes
+/// all queries because that is faster. It leaves out hidden units whose mask is known before, and computes
+/// the work of the other lines in full. Training with kept-only gradients leaves out what the mask drops of
+/// hidden units and, except for the queries, of heads, where few are kept.
+///
 /// Keys and values of a dropped head are still needed: later tokens may keep it. A hidden unit that
 /// ReLU makes 0 saves its row of the down projection; where a mask drops units, or a token does not use an
 /// expert, their share is that of the others. Of the expert that every token uses all units count. Masks at several sites are assumed to be independent of each other. Masks that round to

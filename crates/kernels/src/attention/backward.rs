@@ -1,8 +1,8 @@
 //! The backward pass of one head.
 
-use super::head::{Head, Output, Part, prefetch_rows};
+use super::head::{Head, Output, Part};
 use super::query_blocks::{QueryBlocks, query_blocks};
-use super::scores::{QUERIES, columns_to_rows, softmax_backward};
+use super::scores::{QUERIES, columns_to_rows, scale_columns, softmax_backward};
 use super::shape::Shape;
 use crate::product::{LeftOperand, NARROW_COLUMNS, NarrowEngine, copy_short};
 use crate::scratch::{Scratch, scratch};
@@ -19,7 +19,10 @@ pub(super) struct Buffers {
     left_keys: Scratch,
     left_values: Scratch,
     transposed_keys: Scratch,
-    /// The queries of a block, and the gradients of their output, as columns.
+    /// The queries of a block, and the gradients of their output, where they are gathered.
+    gathered_queries: Scratch,
+    gathered_gradients: Scratch,
+    /// The same as columns.
     queries: Scratch,
     gradients: Scratch,
     /// The same as `[queries, size]`, split into narrow matrices.
@@ -53,6 +56,8 @@ impl Buffers {
             left_keys: scratch(engine.left_len(time, size)),
             left_values: scratch(engine.left_len(time, size)),
             transposed_keys: scratch(engine.left_len(size, time)),
+            gathered_queries: Head::query_buffer(shape, blocks),
+            gathered_gradients: Head::query_buffer(shape, blocks),
             queries: columns(),
             gradients: columns(),
             query_rows: rows(),
@@ -70,7 +75,9 @@ impl Buffers {
 }
 
 impl Head<'_> {
-    /// Writes the gradients of queries, keys and values of the head of all tokens.
+    /// Writes the gradients of queries, keys and values of the head of all tokens; 0 for queries that do
+    /// not attend. Where the head has factors, writes the gradients of those that are not 0 to `dfactors`,
+    /// in the order of the factors.
     ///
     /// Operands are packed long before they are multiplied where possible: the tile unit waits long for
     /// values that were written just before.
@@ -78,6 +85,7 @@ impl Head<'_> {
         &self,
         gradient: &[f32],
         dpacked: Shared<'_, Uninit>,
+        dfactors: Shared<'_>,
         buffers: &mut Buffers,
     ) {
         let Shape { time, size, .. } = self.shape;
@@ -92,14 +100,17 @@ impl Head<'_> {
         let dqueries_layout = Output::Packed(Part::Queries);
         buffers.dkeys.clear();
         buffers.dvalues.clear();
-        for group in query_blocks(time, at_once) {
-            let next = group.next(time, at_once);
-            prefetch_rows(self.rows(Part::Queries, next.clone()));
-            prefetch_rows(self.gradient_rows(gradient, next));
-            self.prefetch_places(dpacked, dqueries_layout, group.queries.clone());
+        self.clear_others(dpacked, dqueries_layout);
+        for group in query_blocks(self.queries, at_once) {
+            let next = group.next(at_once);
+            self.prefetch_queries(next.clone());
+            self.prefetch_gradients(gradient, next);
+            let tokens = group.blocks().flat_map(|block| block.tokens());
+            self.prefetch_places(dpacked, dqueries_layout, tokens);
             let visible = group.visible();
-            let queries = self.rows(Part::Queries, group.queries.clone());
-            let gradients = self.gradient_rows(gradient, group.queries.clone());
+            let range = group.queries.clone();
+            let queries = self.query_rows(range.clone(), &mut buffers.gathered_queries);
+            let gradients = self.gradient_rows(gradient, range, &mut buffers.gathered_gradients);
             let query_columns = engine.split_columns(queries.transposed(), &mut buffers.queries);
             let gradient_columns =
                 engine.split_columns(gradients.transposed(), &mut buffers.gradients);
@@ -109,7 +120,8 @@ impl Head<'_> {
             engine.multiply(weights, &keys, visible, (query_columns, size), false);
             let dscores = (&mut buffers.dscores[..], stride);
             engine.multiply(dscores, &values, visible, (gradient_columns, size), false);
-            self.score_gradients(&mut buffers.dscores, &mut buffers.weights, stride, &group);
+            let scores = (&mut buffers.dscores[..], &mut buffers.weights[..]);
+            self.score_gradients(scores, stride, &group, dfactors);
             let [weights, dscores] = [&buffers.weights, &buffers.dscores]
                 .map(|values| group.visible_rows(values, stride));
             let right_dscores =
@@ -128,10 +140,11 @@ impl Head<'_> {
                 .dvalues
                 .add(&left_weights, visible, gradient_rows, engine);
             let dqueries = buffers.dqueries.chunks_mut(dqueries_stride);
-            for (queries, dqueries) in group.blocks().zip(dqueries) {
+            for (block, dqueries) in group.blocks().zip(dqueries) {
+                let tokens = block.tokens();
                 // SAFETY: this task is the only one of the head, and writes one row after the other.
                 let rows =
-                    queries.map(|query| unsafe { self.place(dpacked, dqueries_layout, query) });
+                    tokens.map(|token| unsafe { self.place(dpacked, dqueries_layout, token) });
                 columns_to_rows(rows, dqueries, &[1.0; QUERIES]);
             }
         }
@@ -150,27 +163,42 @@ impl Head<'_> {
     }
 
     /// Replaces the scores of query blocks by probabilities, after dropout, and the gradients of
-    /// probabilities by gradients of scores.
+    /// probabilities by gradients of scores, each times the factor of its query.
+    ///
+    /// The gradients that come in are those of the output behind the factors, `g`. So the mean of the
+    /// gradients of the probabilities, `Σ P dP`, is the sum of the head's output times `g`: the gradient
+    /// of the factor.
     fn score_gradients(
         &self,
-        dscores: &mut [f32],
-        weights: &mut [f32],
+        (dscores, weights): (&mut [f32], &mut [f32]),
         stride: usize,
-        group: &QueryBlocks,
+        group: &QueryBlocks<'_>,
+        dfactors: Shared<'_>,
     ) {
         let dscores = dscores.chunks_mut(stride);
         let blocks = group.blocks().zip(weights.chunks_mut(stride));
-        for ((queries, weights), dscores) in blocks.zip(dscores) {
+        for ((block, weights), dscores) in blocks.zip(dscores) {
             let [weights, dscores] =
-                [weights, dscores].map(|rows| &mut rows[..queries.end * QUERIES]);
-            let reciprocals = self.exponentials(weights, queries.clone());
-            let factors = self.dropout_factors(queries);
-            if let Some(factors) = &factors {
-                multiply_chunk(dscores, factors);
+                [weights, dscores].map(|rows| &mut rows[..block.visible() * QUERIES]);
+            let reciprocals = self.exponentials(weights, &block);
+            let dropped = self.dropout_factors(&block);
+            if let Some(dropped) = &dropped {
+                multiply_chunk(dscores, dropped);
             }
-            softmax_backward(dscores, weights, &reciprocals, self.shape.scale());
-            if let Some(factors) = &factors {
-                multiply_chunk(weights, factors);
+            let means = softmax_backward(dscores, weights, &reciprocals, self.shape.scale());
+            if let Some(dropped) = &dropped {
+                multiply_chunk(weights, dropped);
+            }
+            let Some(factors) = self.factors(&block) else {
+                continue;
+            };
+            scale_columns(dscores, &factors);
+            scale_columns(weights, &factors);
+            let kept = block.tokens().zip(means).zip(factors);
+            for ((token, mean), _) in kept.filter(|(_, factor)| *factor != 0.0) {
+                // SAFETY: each head has its own factors, and this task is the only one of the head.
+                let place = unsafe { dfactors.slice(self.factor_place(token), 1) };
+                place[0] = mean;
             }
         }
     }

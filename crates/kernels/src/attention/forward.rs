@@ -1,9 +1,9 @@
 //! The forward pass of one head.
 
-use super::head::{Head, Output, Part, prefetch_rows};
+use super::head::{Head, Output, Part};
 use super::not_finite::is_finite_for_first;
 use super::query_blocks::{MOST, QueryBlocks, query_blocks};
-use super::scores::{PerQuery, QUERIES, columns_to_rows};
+use super::scores::{PerQuery, QUERIES, columns_to_rows, scale_columns};
 use super::shape::Shape;
 use crate::product::NarrowEngine;
 use crate::scratch::{Scratch, scratch};
@@ -19,7 +19,9 @@ pub(super) struct Buffers {
     /// The same as left operands.
     left_keys: Scratch,
     transposed_values: Scratch,
-    /// The queries of a block as columns.
+    /// The queries of a block where they are gathered.
+    query_rows: Scratch,
+    /// The same as columns.
     queries: Scratch,
     /// Scores, then their exponentials, `[block, keys, QUERIES]`.
     weights: Scratch,
@@ -38,6 +40,7 @@ impl Buffers {
             values: Head::gather_buffer(shape, engine),
             left_keys: scratch(engine.left_len(time, size)),
             transposed_values: scratch(engine.left_len(size, time)),
+            query_rows: Head::query_buffer(shape, blocks),
             queries: scratch(blocks * engine.right_len(size)),
             weights: scratch(blocks * NarrowEngine::output_len(time)),
             right_weights: scratch(engine.right_operands_len(time)),
@@ -47,7 +50,7 @@ impl Buffers {
 }
 
 impl Head<'_> {
-    /// Writes the channels of the head of all tokens.
+    /// Writes the channels of the head of all tokens; 0 for those whose queries do not attend.
     pub(super) fn forward(&self, output: Shared<'_, Uninit>, buffers: &mut Buffers) {
         let Shape { time, size, .. } = self.shape;
         let (engine, at_once) = (self.engine, self.engine.matrices_at_once());
@@ -57,11 +60,13 @@ impl Head<'_> {
         let values = engine.left_operand(values.transposed(), &mut buffers.transposed_values);
         let stride = NarrowEngine::output_len(time);
         let sums_stride = NarrowEngine::output_len(size);
-        for group in query_blocks(time, at_once) {
-            prefetch_rows(self.rows(Part::Queries, group.next(time, at_once)));
-            self.prefetch_places(output, Output::Heads, group.queries.clone());
+        self.clear_others(output, Output::Heads);
+        for group in query_blocks(self.queries, at_once) {
+            self.prefetch_queries(group.next(at_once));
+            let tokens = group.blocks().flat_map(|block| block.tokens());
+            self.prefetch_places(output, Output::Heads, tokens);
             let visible = group.visible();
-            let queries = self.rows(Part::Queries, group.queries.clone());
+            let queries = self.query_rows(group.queries.clone(), &mut buffers.query_rows);
             let queries = engine.split_columns(queries.transposed(), &mut buffers.queries);
             let weights = (&mut buffers.weights[..], stride);
             engine.multiply(weights, &keys, visible, (queries, size), false);
@@ -76,9 +81,13 @@ impl Head<'_> {
                 self.sum_finite_values(sums, (weights, visible), &group);
             }
             let sums = buffers.sums.chunks_mut(sums_stride);
-            for ((queries, sums), scales) in group.blocks().zip(sums).zip(reciprocals) {
+            for ((block, sums), mut scales) in group.blocks().zip(sums).zip(reciprocals) {
+                if let Some(factors) = self.factors(&block) {
+                    scale_columns(&mut scales, &factors);
+                }
+                let tokens = block.tokens();
                 // SAFETY: this task is the only one of the head, and writes one row after the other.
-                let rows = queries.map(|query| unsafe { self.place(output, Output::Heads, query) });
+                let rows = tokens.map(|token| unsafe { self.place(output, Output::Heads, token) });
                 columns_to_rows(rows, sums, &scales);
             }
         }
@@ -90,14 +99,14 @@ impl Head<'_> {
         &self,
         weights: &mut [f32],
         stride: usize,
-        group: &QueryBlocks,
+        group: &QueryBlocks<'_>,
     ) -> [PerQuery; MOST] {
         let mut reciprocals = [[0.0; QUERIES]; MOST];
         let blocks = group.blocks().zip(weights.chunks_mut(stride));
-        for ((queries, weights), reciprocals) in blocks.zip(&mut reciprocals) {
-            let rows = &mut weights[..queries.end * QUERIES];
-            *reciprocals = self.exponentials(rows, queries.clone());
-            if let Some(factors) = self.dropout_factors(queries) {
+        for ((block, weights), reciprocals) in blocks.zip(&mut reciprocals) {
+            let rows = &mut weights[..block.visible() * QUERIES];
+            *reciprocals = self.exponentials(rows, &block);
+            if let Some(factors) = self.dropout_factors(&block) {
                 multiply_chunk(rows, &factors);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::query_blocks::{Queries, QueryBlock};
 use super::scores::{PerQuery, QUERIES, exponentials, mask_later_keys};
 use super::shape::Shape;
 use crate::dropout::Dropout;
@@ -37,6 +38,10 @@ pub(super) struct Head<'a> {
     pub(super) packed: &'a [f32],
     pub(super) dropout: Option<Dropout>,
     pub(super) engine: NarrowEngine,
+    /// The queries that attend.
+    pub(super) queries: Queries<'a>,
+    /// What the output of the head is multiplied by, `[batch, time, heads]`; nothing without it.
+    pub(super) factors: Option<&'a [f32]>,
 }
 
 /// Prefetches rows. They lie far apart: without this, each row is a cache miss of its own.
@@ -65,10 +70,103 @@ impl<'a> Head<'a> {
     }
 
     /// The gradients of the output of some tokens, `[tokens, size]`.
-    pub(super) fn gradient_rows<'b>(&self, gradient: &'b [f32], tokens: Range<usize>) -> View<'b> {
+    fn gradients<'b>(&self, gradient: &'b [f32], tokens: Range<usize>) -> View<'b> {
         let first = self.first_channel(Output::Heads, tokens.start);
         let values = gradient.get(first..).unwrap_or_default();
         View::new(values, tokens.len(), self.shape.size, self.shape.width())
+    }
+
+    /// Some of the queries that attend, `[queries, size]`; copied to `buffer` unless all attend.
+    pub(super) fn query_rows<'b>(&self, queries: Range<usize>, buffer: &'b mut [f32]) -> View<'b>
+    where
+        'a: 'b,
+    {
+        let of = |tokens| self.rows(Part::Queries, tokens);
+        self.rows_of_queries(queries, buffer, of)
+    }
+
+    /// The gradients of the output of some of the queries that attend, `[queries, size]`; copied to
+    /// `buffer` unless all attend.
+    pub(super) fn gradient_rows<'b>(
+        &self,
+        gradient: &'b [f32],
+        queries: Range<usize>,
+        buffer: &'b mut [f32],
+    ) -> View<'b> {
+        self.rows_of_queries(queries, buffer, |tokens| self.gradients(gradient, tokens))
+    }
+
+    /// The rows of some queries; `of` gives those of neighbouring tokens.
+    fn rows_of_queries<'b>(
+        &self,
+        queries: Range<usize>,
+        buffer: &'b mut [f32],
+        of: impl Fn(Range<usize>) -> View<'b>,
+    ) -> View<'b> {
+        if let Queries::All(_) = self.queries {
+            return of(queries);
+        }
+        let (size, count) = (self.shape.size, queries.len());
+        let buffer = &mut buffer[..count * size];
+        for (row, query) in buffer.chunks_exact_mut(size).zip(queries) {
+            let token = self.queries.token(query);
+            copy_short(row, &of(token..token + 1).row(0)[..size]);
+        }
+        View::new(buffer, count, size, size)
+    }
+
+    /// A buffer for the rows of the queries of some blocks.
+    pub(super) fn query_buffer(shape: Shape, blocks: usize) -> Scratch {
+        scratch(blocks * QUERIES * shape.size)
+    }
+
+    /// Prefetches the queries of some tokens.
+    pub(super) fn prefetch_queries(&self, queries: Range<usize>) {
+        for query in queries {
+            let token = self.queries.token(query);
+            prefetch_rows(self.rows(Part::Queries, token..token + 1));
+        }
+    }
+
+    /// Prefetches the gradients of the output of some tokens.
+    pub(super) fn prefetch_gradients(&self, gradient: &[f32], queries: Range<usize>) {
+        for query in queries {
+            let token = self.queries.token(query);
+            prefetch_rows(self.gradients(gradient, token..token + 1));
+        }
+    }
+
+    /// The factors of the queries of a block.
+    pub(super) fn factors(&self, block: &QueryBlock<'_>) -> Option<PerQuery> {
+        let values = self.factors?;
+        let mut factors = [0.0; QUERIES];
+        for (factor, token) in factors.iter_mut().zip(block.tokens()) {
+            *factor = values[self.factor_place(token)];
+        }
+        Some(factors)
+    }
+
+    /// The position of the factor of this head and a token.
+    pub(super) fn factor_place(&self, token: usize) -> usize {
+        let Shape { time, heads, .. } = self.shape;
+        let (sequence, head) = (self.number / heads, self.number % heads);
+        (sequence * time + token) * heads + head
+    }
+
+    /// Writes 0 to the channels of the tokens whose queries do not attend.
+    pub(super) fn clear_others(&self, output: Shared<'_, Uninit>, layout: Output) {
+        if let Queries::All(_) = self.queries {
+            return;
+        }
+        let mut query = 0;
+        for token in 0..self.shape.time {
+            if query < self.queries.len() && self.queries.token(query) == token {
+                query += 1;
+                continue;
+            }
+            // SAFETY: this task is the only one of the head, and writes one row after the other.
+            unsafe { self.place(output, layout, token) }.fill(Uninit::new(0.0));
+        }
     }
 
     /// All keys or values, `[time, size]`: copied to `buffer` one after the other, unless they are
@@ -100,23 +198,23 @@ impl<'a> Head<'a> {
 
     /// Replaces the scores of a query block, up to the key of its last query, by exponentials. Gives
     /// the reciprocals of their sums.
-    pub(super) fn exponentials(&self, scores: &mut [f32], queries: Range<usize>) -> PerQuery {
-        mask_later_keys(scores, queries.start);
+    pub(super) fn exponentials(&self, scores: &mut [f32], block: &QueryBlock<'_>) -> PerQuery {
+        mask_later_keys(scores, block.tokens());
         exponentials(scores, self.shape.scale()).map(|sum| 1.0 / sum)
     }
 
     /// The factors by which dropout multiplies the probabilities of a query block, up to the key of its
     /// last query.
-    pub(super) fn dropout_factors(&self, queries: Range<usize>) -> Option<Scratch> {
+    pub(super) fn dropout_factors(&self, block: &QueryBlock<'_>) -> Option<Scratch> {
         let dropout = self.dropout?;
         let time = self.shape.time;
-        let mut factors = scratch(queries.end * QUERIES);
+        let mut factors = scratch(block.visible() * QUERIES);
         factors.fill(0.0);
-        let mut row = scratch(queries.end);
-        for (column, query) in queries.enumerate() {
-            let row = &mut row[..=query];
+        let mut row = scratch(block.visible());
+        for (column, token) in block.tokens().enumerate() {
+            let row = &mut row[..=token];
             row.fill(1.0);
-            dropout.apply(row, ((self.number * time + query) * time) as u64);
+            dropout.apply(row, ((self.number * time + token) * time) as u64);
             let (lines, _) = factors.as_chunks_mut::<QUERIES>();
             for (line, factor) in lines.iter_mut().zip(row) {
                 line[column] = *factor;
@@ -130,7 +228,7 @@ impl<'a> Head<'a> {
         &self,
         output: Shared<'_, Uninit>,
         layout: Output,
-        tokens: Range<usize>,
+        tokens: impl Iterator<Item = usize>,
     ) {
         for token in tokens {
             let first = self.first_channel(layout, token);

@@ -24,7 +24,7 @@ impl Head<'_> {
         &self,
         (sums, stride): (&mut [f32], usize),
         weights: (&[f32], usize),
-        group: &QueryBlocks,
+        group: &QueryBlocks<'_>,
     ) {
         let (time, size, engine) = (self.shape.time, self.shape.size, self.engine);
         let rows = self.rows(Part::Values, 0..time);
@@ -37,10 +37,10 @@ impl Head<'_> {
         let values = View::new(&values, time, size, size).transposed();
         let values = engine.left_operand(values, &mut buffer);
         engine.multiply((&mut *sums, stride), &values, size, weights, false);
-        for (queries, sums) in group.blocks().zip(sums.chunks_mut(stride)) {
+        for (block, sums) in group.blocks().zip(sums.chunks_mut(stride)) {
             let (sums, _) = sums.as_chunks_mut::<QUERIES>();
-            for key in 0..queries.end {
-                let first = key.saturating_sub(queries.start);
+            for key in 0..block.visible() {
+                let first = block.tokens().take_while(|&token| token < key).count();
                 for (sums, value) in sums.iter_mut().zip(&rows.row(key)[..size]) {
                     if !value.is_finite() {
                         sums[first..].fill(f32::NAN);

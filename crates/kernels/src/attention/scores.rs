@@ -51,12 +51,26 @@ pub(crate) fn mask_column(scores: &mut [f32], column: usize, visible: usize) {
     }
 }
 
-/// Causal mask: sets the scores of later keys to −∞. `first` is the first query of the block; the
-/// scores go up to the key of its last query.
-pub(super) fn mask_later_keys(scores: &mut [f32], first: usize) {
+/// Causal mask: sets the scores of later keys to −∞. `tokens` are those of the queries of the block, in
+/// ascending order; the scores go up to the key of the last one.
+pub(super) fn mask_later_keys(scores: &mut [f32], tokens: impl Iterator<Item = usize>) {
     let (lines, _) = scores.as_chunks_mut::<QUERIES>();
-    for (queries, line) in lines.iter_mut().skip(first).enumerate() {
+    let mut tokens = tokens.peekable();
+    let mut queries = 0;
+    let first = tokens.peek().copied().unwrap_or(lines.len());
+    for (key, line) in lines.iter_mut().enumerate().skip(first) {
         line[..queries].fill(f32::NEG_INFINITY);
+        queries += usize::from(tokens.next_if_eq(&key).is_some());
+    }
+}
+
+/// Multiplies the column of each query by its factor.
+pub(super) fn scale_columns(values: &mut [f32], factors: &PerQuery) {
+    let (lines, _) = values.as_chunks_mut::<QUERIES>();
+    for line in lines {
+        for (value, factor) in line.iter_mut().zip(factors) {
+            *value *= factor;
+        }
     }
 }
 
@@ -84,13 +98,14 @@ levelled! {
 
 levelled! {
     /// Replaces exponentials by probabilities `P = reciprocal · exponential`, and gradients `dP` of
-    /// probabilities by gradients of unscaled scores, `dS = scale · P · (dP − Σ P dP)`.
+    /// probabilities by gradients of unscaled scores, `dS = scale · P · (dP − Σ P dP)`. Gives `Σ P dP`
+    /// of each query.
     pub(crate) fn softmax_backward(
         gradients: &mut [f32],
         exponentials: &mut [f32],
         reciprocals: &PerQuery,
         scale: f32,
-    ) {
+    ) -> PerQuery {
         let (gradients, _) = gradients.as_chunks_mut::<QUERIES>();
         let (exponentials, _) = exponentials.as_chunks_mut::<QUERIES>();
         let mut means = [0.0; QUERIES];
@@ -117,5 +132,6 @@ levelled! {
             }
             *gradients = dscores;
         }
+        means
     }
 }

@@ -2,19 +2,16 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::format::{Format, Rows, SourceRow};
 use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_rows};
 use super::lanes::Lanes;
 use super::sum_parts::sum_parts;
 use crate::group_product::scale_groups;
-use crate::grouped::sum_groups;
 use crate::kept_groups::KeptGroups;
+use crate::kept_linear::forward_packed;
 use crate::matrix::View;
 use crate::product::{Packed, Precision};
 use crate::scratch::scratch;
-use crate::shared::Shared;
 use crate::team::Team;
 
 /// A matrix `[outputs, inputs]`, stored input by input. The weights of a group of inputs are
@@ -121,35 +118,14 @@ impl Columns {
     pub fn multiply_many(&self, y: &mut [f32], x: &[f32], kept: &KeptGroups, precision: Precision) {
         self.check(y, x, kept);
         let (group, outputs) = (self.group, self.outputs);
-        let mut values = scratch(kept.pairs() * group);
-        let shared = Shared::new(&mut values);
-        let matrices: Vec<Option<Packed>> = (0..kept.groups())
-            .into_par_iter()
-            .map(|index| {
-                let tokens = kept.tokens_of(index);
-                if tokens.is_empty() {
-                    return None;
-                }
-                // SAFETY: each group has its own pairs.
-                let values =
-                    unsafe { shared.slice(kept.pairs_before(index) * group, tokens.len() * group) };
-                for (values, &token) in values.chunks_exact_mut(group).zip(tokens) {
-                    let start = token as usize * self.inputs + index * group;
-                    values.copy_from_slice(&x[start..start + group]);
-                }
-                if let Some(factors) = kept.factors_of(index) {
-                    scale_groups(values, factors, group);
-                }
-                let mut weights = scratch(group * outputs);
-                for (place, weights) in weights.chunks_exact_mut(outputs).enumerate() {
-                    self.rows.widen(index * group + place, 0, weights);
-                }
-                let weights = View::new(&weights, group, outputs, outputs);
-                Some(Packed::new(weights, precision))
-            })
-            .collect();
-        let matrix = |index: usize| matrices[index].as_ref();
-        y.copy_from_slice(&sum_groups(&values, group, matrix, kept, outputs));
+        let pack = |index: usize| {
+            let mut weights = scratch(group * outputs);
+            for (place, weights) in weights.chunks_exact_mut(outputs).enumerate() {
+                self.rows.widen(index * group + place, 0, weights);
+            }
+            Packed::new(View::new(&weights, group, outputs, outputs), precision)
+        };
+        y.copy_from_slice(&forward_packed(x, kept, group, outputs, pack));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::scratch::{Scratch, scratch};
 pub(super) const CHUNK: usize = 96;
 
 /// Chunks of similar lengths of at most [`CHUNK`] tokens.
-pub(super) fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
+pub(crate) fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
     let pieces = tokens.len().div_ceil(CHUNK).max(1);
     // Engines compute multiples of 8 rows at a time, or multiples of 6 or 4.
     let length = tokens.len().div_ceil(pieces).next_multiple_of(8);
@@ -16,7 +16,7 @@ pub(super) fn chunks(tokens: &[u32]) -> std::slice::Chunks<'_, u32> {
 }
 
 /// The rows of some tokens, copied to `buffer` one after the other unless they are contiguous already.
-pub(super) fn gather<'a>(
+pub(crate) fn gather<'a>(
     x: &'a [f32],
     tokens: &[u32],
     width: usize,

@@ -16,5 +16,6 @@ mod sum_groups;
 pub use backward::{Gradients, backward, backward_with_sum};
 pub(crate) use forward::forward_packed;
 pub use forward::{Prepared, forward, forward_with_sum};
+pub(crate) use gather::{chunks, gather};
 pub use speed::is_faster_than_dense;
 pub(crate) use sum_groups::sum_groups;

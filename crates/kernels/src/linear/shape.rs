@@ -14,7 +14,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub(super) fn check(&self, x: &[f32], norm: Option<Norm<'_>>, weight: &[f32]) {
+    pub(crate) fn check(&self, x: &[f32], norm: Option<Norm<'_>>, weight: &[f32]) {
         assert!(self.inputs > 0 && self.outputs > 0, "an empty layer");
         assert_eq!(x.len(), self.tokens * self.inputs, "input");
         assert_eq!(weight.len(), self.outputs * self.inputs, "weight");

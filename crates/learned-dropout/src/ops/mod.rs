@@ -158,6 +158,7 @@ mod host_values;
 mod linear;
 mod mask;
 mod mask_statistics;
+mod masked_attention;
 mod masked_feed_forward;
 mod norm;
 mod optimizer;
@@ -173,6 +174,7 @@ pub use kernels::experts::Settings as ExpertSettings;
 pub use kernels::mask::{Keep, Moment};
 pub use kernels::product::Precision;
 pub use kernels::update::AdamW;
+pub use masked_attention::MaskedAttentionSettings;
 pub use masked_feed_forward::MaskedSettings;
 pub use norm::NormSettings;
 
@@ -191,6 +193,7 @@ operations! {
     linear: LinearOps, linear;
     mask: MaskOps, mask_mean, masked_product, rounded_mask, rounded_values, value_mean;
     mask_statistics: MaskStatisticsOps, differing_share, mask_statistics, value_statistics;
+    masked_attention: MaskedAttentionOps, masked_attention;
     masked_feed_forward: MaskedFeedForwardOps, masked_feed_forward, masked_feed_forward_with_sum;
     norm: NormOps, layer_norm, norm_linear;
     optimizer: OptimizerOps, adamw, sum_of_squares;

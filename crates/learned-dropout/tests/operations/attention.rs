@@ -14,7 +14,8 @@ use crate::draw::Draw;
 use crate::operation::{Operation, TOLERANCE};
 use crate::support::device;
 
-fn attention_formula(
+/// Causal attention by plain operations; `change` changes the probabilities.
+pub fn attention_formula(
     packed: Tensor<3>,
     heads: usize,
     change: impl Fn(Tensor<4>) -> Tensor<4>,

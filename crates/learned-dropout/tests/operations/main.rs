@@ -20,6 +20,7 @@ mod grouped_product;
 mod linear;
 mod mask;
 mod mask_statistics;
+mod masked_attention;
 mod masked_feed_forward;
 mod norm;
 mod operation;
@@ -66,6 +67,7 @@ operations! {
     linear: linear;
     mask: mask_mean, masked_product, rounded_mask, rounded_values, value_mean;
     mask_statistics: differing_share, mask_statistics, value_statistics;
+    masked_attention: masked_attention;
     masked_feed_forward: masked_feed_forward, masked_feed_forward_with_sum;
     norm: layer_norm, norm_linear;
     optimizer: adamw, sum_of_squares;

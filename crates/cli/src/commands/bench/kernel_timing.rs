@@ -64,6 +64,7 @@ pub fn measure(
     stopwatch.feed_forward(shape, precision);
     stopwatch.experts(shape, precision);
     stopwatch.attention(shape, precision);
+    stopwatch.heads(shape, precision);
     stopwatch.cross_entropy(shape, precision);
     stopwatch.layer_norm(shape);
     stopwatch.mask(shape);

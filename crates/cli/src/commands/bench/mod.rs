@@ -4,6 +4,7 @@ mod alternation;
 mod comparison;
 mod decode;
 mod engines;
+mod head_timing;
 mod inference;
 mod inference_report;
 mod kernel_timing;

@@ -24,6 +24,12 @@ fn group_size(hidden: usize) -> usize {
 
 /// Groups that are kept at random: `percent` % of them for each token, at least one.
 fn random_groups(tokens: usize, groups: usize, percent: usize, stream: u64) -> KeptGroups {
+    let mask = random_mask(tokens, groups, percent, stream);
+    KeptGroups::new(&mask, tokens, groups)
+}
+
+/// A mask `[tokens, groups]` that keeps groups at random: `percent` % of them for each token, at least one.
+pub(super) fn random_mask(tokens: usize, groups: usize, percent: usize, stream: u64) -> Vec<f32> {
     let count = (groups * percent).div_ceil(100).max(1);
     let generator = Philox::new(1, stream);
     let mut mask = vec![0.0; tokens * groups];
@@ -32,7 +38,7 @@ fn random_groups(tokens: usize, groups: usize, percent: usize, stream: u64) -> K
         order.sort_unstable_by_key(|&group| generator.number((token * groups + group) as u64));
         order[..count].iter().for_each(|&group| mask[group] = 1.0);
     }
-    KeptGroups::new(&mask, tokens, groups)
+    mask
 }
 
 impl Stopwatch<'_> {
