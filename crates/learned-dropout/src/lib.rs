@@ -17,6 +17,22 @@
 //! decoder that can use the module in every block. The crate [`model`] describes it as data, and reads and
 //! writes its files.
 //!
+//! # Gates
+//! With [`Rounding::Carried`] a mask is a gate that keeps its value: the output is
+//! `x · max(0, 2 M − 1 − θ)`, and what a gate drops gets no gradient. With a [`MaskControl`] the threshold `θ`
+//! moves after each step until a target share is kept, and no penalty is needed;
+//! [`LearnedDropout::move_threshold`] shows the loop. A [linear generator](Generator::Linear) makes masks
+//! without attention.
+//!
+//! | setting | formula |
+//! |---|---|
+//! | [`Generator::Attention`] | `z = attention(input)`, with a rank `z = W attention(input)` |
+//! | [`Generator::Linear`] | `z = W input` |
+//! | [`MaskFunction`] | `M` from `z + B`: cosine, Fourier series, linear, sigmoid |
+//! | [`Rounding::Threshold`] with a control | `x` where `2 M − 1 > θ`, else 0 |
+//! | [`Rounding::Carried`] | `x · max(0, 2 M − 1 − θ)` |
+//! | [`MaskControl::Threshold`] | after a step `θ += rate · sign(kept − target)` |
+//!
 //! # When noise is used
 //! In training, activations are kept with probability `M`. Otherwise they are kept where `M ≥ 0.5`, and the
 //! same input gives the same output. Training requires a [training device](burn::tensor::Device::autodiff), a module
