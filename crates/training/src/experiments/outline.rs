@@ -223,6 +223,12 @@ pub enum Column {
     StepsToTarget,
     /// Share of ones in the rounded masks at the last evaluation.
     Kept,
+    /// Share of hidden units that masks keep at the last evaluation, the mean over all units.
+    KeptHiddenUnits,
+    /// Share of attention heads that masks keep at the last evaluation.
+    KeptHeads,
+    /// Share of the kept hidden units that are not 0 at the last evaluation.
+    NonzeroUnits,
     /// The published share.
     PublishedKept,
     /// Parameters without the positional embedding.
@@ -257,7 +263,7 @@ pub enum Column {
 
 impl Column {
     /// All columns, in their usual order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Runs,
         Self::TrainLoss,
         Self::PublishedTrainLoss,
@@ -267,6 +273,9 @@ impl Column {
         Self::LowestValidationLoss,
         Self::StepsToTarget,
         Self::Kept,
+        Self::KeptHiddenUnits,
+        Self::KeptHeads,
+        Self::NonzeroUnits,
         Self::PublishedKept,
         Self::Parameters,
         Self::ForwardFlops,

@@ -1,6 +1,6 @@
 //! An arm of a report: the runs of one configuration, and what they come to.
 
-use model::{FeedForwardConfig, TransformerConfig};
+use model::{FeedForwardConfig, Site, TransformerConfig};
 
 use super::run_record::{EvaluationPoint, RunRecord};
 use super::spread::Spread;
@@ -106,6 +106,33 @@ impl Arm {
             Spread::of_values(kept).map(|of| (layer as f64, of))
         };
         (0..layers).filter_map(layer).collect()
+    }
+
+    /// The share that the masks at a site keep at the last evaluations, the mean over all their values. None
+    /// without such masks, and if they drop nothing whole.
+    pub(super) fn kept_at(&self, site: Site) -> Option<Spread> {
+        let model = self.model()?;
+        let masks = model.masks_at(site)?;
+        if !masks.rounding.drops_whole() {
+            return None;
+        }
+        let layers = if site.is_in_blocks() { model.layers } else { 1 };
+        let values: Vec<f64> = (0..layers)
+            .filter_map(|layer| Some(model.mask_shape(site, layer)?.values as f64))
+            .collect();
+        self.at_end(|end| {
+            let kept = values.iter().enumerate();
+            let kept = kept.map(|(layer, count)| count * end.used.kept_in(site, layer));
+            let measured = end.used.has_site(site);
+            measured.then(|| kept.sum::<f64>() / values.iter().sum::<f64>())
+        })
+    }
+
+    /// The share of kept hidden units that are not 0 at the last evaluations, with ReLU.
+    pub(super) fn nonzero_units(&self) -> Option<Spread> {
+        let model = self.model()?;
+        let gives_zeros = model.feed_forward.activation()?.gives_zeros();
+        self.at_end(|end| end.used.density.filter(|_| gives_zeros))
     }
 
     /// Runs that charts show: those that are not failed, or else all.

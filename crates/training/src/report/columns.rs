@@ -8,6 +8,7 @@ use super::speeds::benchmark;
 use super::spread::Spread;
 use super::table::{Cell, DataTable, Unit};
 use crate::experiments::{Column, Table};
+use model::Site;
 
 impl Column {
     /// Its name for programs, and for readers.
@@ -27,6 +28,9 @@ impl Column {
             Self::LowestValidationLoss => ("lowest_validation_loss", "Lowest validation loss"),
             Self::StepsToTarget => ("steps_to_target", "Steps to target"),
             Self::Kept => ("kept", "Kept"),
+            Self::KeptHiddenUnits => ("kept_hidden_units", "Kept hidden units"),
+            Self::KeptHeads => ("kept_heads", "Kept heads"),
+            Self::NonzeroUnits => ("nonzero_units", "Kept units that are not 0"),
             Self::PublishedKept => ("published_kept", "Published kept"),
             Self::Parameters => ("parameters", "Parameters"),
             Self::ForwardFlops => ("forward_flops_per_token", "Dense FLOPs per token"),
@@ -80,6 +84,11 @@ impl Column {
                 Cell::spread(steps, Unit::Count)
             }
             Self::Kept => Cell::spread(arm.at_end(|end| end.kept), Unit::Share),
+            Self::KeptHiddenUnits => {
+                Cell::spread(arm.kept_at(Site::FeedForwardHidden), Unit::Share)
+            }
+            Self::KeptHeads => Cell::spread(arm.kept_at(Site::AttentionHeads), Unit::Share),
+            Self::NonzeroUnits => Cell::spread(arm.nonzero_units(), Unit::Share),
             Self::PublishedKept => Cell::number(arm.published.kept, Unit::Share),
             Self::Parameters => {
                 let parameters = arm
@@ -162,8 +171,12 @@ pub(super) fn of_arms(all: &[Arm], table: &Table) -> DataTable {
     let mut further = Vec::new();
     if columns.is_empty() {
         let known = |column: &Column| {
-            arms.iter()
-                .any(|arm| column.cell(arm, first, table.target) != Cell::Empty)
+            let mut cells = arms.iter().map(|arm| column.cell(arm, first, table.target));
+            let says_more = match column {
+                Column::KeptHiddenUnits | Column::KeptHeads => drop_units_and_heads(&arms),
+                _ => true,
+            };
+            says_more && cells.any(|cell| cell != Cell::Empty)
         };
         columns = Column::ALL.into_iter().filter(known).collect();
         let is_further = |column: &&Column| !is_narrow(**column, &arms);
@@ -215,13 +228,22 @@ pub(super) fn is_comparable<'a>(arms: impl Iterator<Item = &'a Arm>) -> bool {
     measured_on::difference_of_arms(arms, Measured::Validation).is_none()
 }
 
+/// Whether some masks of the arms drop hidden units, and some drop heads.
+fn drop_units_and_heads(arms: &[&Arm]) -> bool {
+    let at = |site: Site| arms.iter().any(|arm| arm.kept_at(site).is_some());
+    at(Site::FeedForwardHidden) && at(Site::AttentionHeads)
+}
+
 /// Whether a table of which no columns are asked for shows this one at once.
 fn is_narrow(column: Column, arms: &[&Arm]) -> bool {
     match column {
         // The headline says how many seeds there are, if all is well.
         Column::Runs => arms.iter().any(|arm| arm.finished().count() < arm.planned),
         // Speeds have a table of their own.
-        Column::ValidationLoss | Column::Kept | Column::ExecutedFlops => true,
+        Column::ValidationLoss | Column::ExecutedFlops => true,
+        // A mean over units and heads says little.
+        Column::Kept => !drop_units_and_heads(arms),
+        Column::KeptHiddenUnits | Column::KeptHeads => true,
         _ => false,
     }
 }

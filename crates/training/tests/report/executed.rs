@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use learned_dropout_training::report::{Report, RunRecord};
+use learned_dropout_training::report::{Format, Report, RunRecord};
 use serde_json::{Value, json};
 
 /// Writes a run of a model with 10 tokens, width 2, one head, 2 layers and a context of 4, whose
@@ -96,5 +96,46 @@ fn experts_count_as_they_were_chosen() {
         executed(experts, json!({})),
         Some(dense - 2.0 * 2.0 * 36.0),
         "as the configuration wants it"
+    );
+}
+
+/// Gates on heads and on the hidden units of layers with 6 and 2 units: of the 8, 0.5 · 6 + 1.0 · 2 are kept.
+#[test]
+fn kept_units_and_heads_have_columns_of_their_own() {
+    let gates = "[model.feed_forward]\nkind = 'relu'\nhidden = [6, 2]\n[model.learned_dropout]\n\
+                 site = ['attention-heads', 'feed-forward-hidden']\ninput = 'layer-input'\n\
+                 generator = 'linear'\nrounding = 'carried'\n";
+    let site =
+        |site: &str, block: usize, kept: f64| json!({"site": site, "block": block, "kept": kept});
+    let layers = json!([
+        site("attention-heads", 0, 0.75),
+        site("feed-forward-hidden", 0, 0.5),
+        site("attention-heads", 1, 0.25),
+        site("feed-forward-hidden", 1, 1.0),
+    ]);
+    let statistics = json!({
+        "mask": {"kept": 0.625, "layers": layers},
+        "feed_forward": {"density": 0.3, "layers": [{"density": 0.4}, {"density": 0.2}]},
+    });
+    let place = tempfile::tempdir().expect("a folder");
+    write_run(place.path(), gates, statistics);
+    let report = Report::read(&[place.path().into()]).expect("a report");
+    let csv = report.write(Format::Csv);
+    let table: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let value = |key: &str| {
+        let place = table[0].iter().position(|name| *name == key);
+        table[1][place.unwrap_or_else(|| panic!("{key}: {csv}"))]
+    };
+    assert_eq!(value("kept_hidden_units"), "0.625");
+    assert_eq!(value("kept_heads"), "0.5");
+    assert_eq!(value("nonzero_units"), "0.3");
+    // In the first layer 0.5 of 6 units are kept and 0.4 of these are not 0; in the second all 2, and 0.2.
+    let arm = &report.sections[0].arms[0];
+    let (dense, executed) = (arm.forward_flops().unwrap(), arm.executed_flops().unwrap());
+    let heads = (0.25 + 0.75) * 48.0;
+    let units = 4.0 * (6.0 * (0.5 + 0.8) + 2.0 * (0.0 + 0.8));
+    assert!(
+        (dense - executed.mean - heads - units).abs() < 1e-9,
+        "{dense} {executed:?}"
     );
 }
