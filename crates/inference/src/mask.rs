@@ -36,20 +36,27 @@ pub(crate) struct MaskActivations {
 
 /// The smallest `M` with `2 M − 1 > threshold` in f32.
 fn least_above(threshold: f32) -> f32 {
-    let is_kept = |mask: f32| (2.0 * mask - 1.0) - threshold > 0.0;
     if !threshold.is_finite() {
         // All or nothing is kept.
         return threshold;
     }
-    // Rounding moves it by a few steps from the exact value.
-    let mut least = 0.5 * threshold + 0.5;
-    while is_kept(least) {
-        least = least.next_down();
+    // Positions of the finite numbers in ascending order; the rule holds from one of them on.
+    let number = |position: i32| match position {
+        0.. => f32::from_bits(position as u32),
+        _ => -f32::from_bits(-position as u32),
+    };
+    let is_kept = |position: i32| (2.0 * number(position) - 1.0) - threshold > 0.0;
+    let last = f32::MAX.to_bits() as i32;
+    let (mut dropped, mut kept) = (-last, last);
+    while kept - dropped > 1 {
+        let middle = dropped + (kept - dropped) / 2;
+        if is_kept(middle) {
+            kept = middle;
+        } else {
+            dropped = middle;
+        }
     }
-    while !is_kept(least) {
-        least = least.next_up();
-    }
-    least
+    number(kept)
 }
 
 impl Mask {
@@ -156,7 +163,7 @@ mod tests {
         assert_eq!(least_above(0.0), 0.5f32.next_up());
         assert_eq!(least_above(f32::INFINITY), f32::INFINITY);
         assert!(least_above(f32::NAN).is_nan());
-        for threshold in [-0.9, -0.003, 1e-9, 0.003, 0.25, 0.7] {
+        for threshold in [-1.0, -0.999_999_9, -0.9, -0.003, 1e-9, 0.003, 0.25, 0.7] {
             let least = least_above(threshold);
             assert!((2.0 * least - 1.0) - threshold > 0.0);
             assert!((2.0 * least.next_down() - 1.0) - threshold <= 0.0);

@@ -87,12 +87,19 @@ impl MaskRow<'_> {
                     kept = unit(stream.number(index)) <= tempered(mask, *exponent);
                     f32::from(kept)
                 }
-                (Rounding::Stochastic | Rounding::Threshold, _) => f32::from(kept),
+                // What is no number passes, so that it shows.
+                (Rounding::Stochastic | Rounding::Threshold, _) => match excess.unwrap_or(mask) {
+                    nan if nan.is_nan() => nan,
+                    _ => f32::from(kept),
+                },
                 (Rounding::Sigmoid | Rounding::SigmoidDetached, _) => {
                     1.0 / (1.0 + (-scale * (mask - 0.5)).exp())
                 }
                 (Rounding::None, _) => mask,
-                (Rounding::Carried, _) => excess.unwrap_or_default().max(0.0),
+                (Rounding::Carried, _) => match excess.unwrap_or_default() {
+                    dropped if dropped < 0.0 => 0.0,
+                    gate => gate,
+                },
             };
             if let Some((stream, share)) = &random {
                 kept = unit(stream.number(index)) < *share;
@@ -164,6 +171,31 @@ mod tests {
                 "{rounding:?}: {}",
                 values[0]
             );
+        }
+    }
+
+    /// `2 M − 1 − θ` is 0.5, 0 and −0.5.
+    #[test]
+    fn gates_worked_by_hand() {
+        for (rounding, expected) in [
+            (Rounding::Carried, [0.5, 0.0, 0.0]),
+            (Rounding::Threshold, [1.0, 0.0, 0.0]),
+        ] {
+            let config = MaskConfig {
+                rounding,
+                ..MaskConfig::default()
+            };
+            let gate = |threshold| MaskRow {
+                threshold: Some(threshold),
+                ..row(&config, MaskRule::Model)
+            };
+            let mut values = [0.875, 0.625, 0.375];
+            let sums = gate(0.25).round(&mut values);
+            assert_eq!((values, sums.kept), (expected, 1));
+            // What is no number shows, and is not taken for something dropped.
+            let mut values = [0.5];
+            gate(f32::NAN).round(&mut values);
+            assert!(values[0].is_nan());
         }
     }
 

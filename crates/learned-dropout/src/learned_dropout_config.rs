@@ -101,7 +101,8 @@ pub struct LearnedDropoutConfig {
 impl LearnedDropoutConfig {
     /// The configuration of the module at one site of a transformer, from the settings at this site.
     pub(crate) fn for_site(mask: &MaskConfig, shape: &MaskShape) -> Self {
-        let penalty = mask.penalty.as_ref();
+        // A control takes the place of the whole penalty, its floor included.
+        let penalty = mask.penalty.as_ref().filter(|_| mask.control.is_none());
         let heads = shape.attention.map_or(1, |attention| attention.heads);
         Self::new(shape.values * shape.group, heads)
             .with_input(Some(shape.input))

@@ -431,14 +431,10 @@ impl Mask {
         self.unrounded.multiplier()
     }
 
-    /// 1 for the values that the mask keeps and its dropout does not drop, otherwise 0: `[batch, time, values]`,
-    /// without gradient.
-    pub(crate) fn kept_after_dropout(&self) -> Tensor<3> {
-        let kept = self.kept();
-        match self.unrounded.drops_kept() {
-            false => kept,
-            true => self.unrounded.with_dropout(kept).greater_elem(0.0).float(),
-        }
+    /// 1 for the values whose factor is not 0, otherwise 0: `[batch, time, values]`, without gradient.
+    pub(crate) fn has_factor(&self) -> Tensor<3> {
+        let factors = self.multiplier().detach();
+        factors.not_equal_elem(0.0).float().cast(DType::F32)
     }
 
     /// Masks the last `values · group` channels of `x`, `[batch, time, channels]`.

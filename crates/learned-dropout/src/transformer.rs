@@ -410,7 +410,7 @@ impl Builder<'_> {
             FeedForwardConfig::Relu(config) => Kind::Relu(Relu {
                 up: linear("up"),
                 down: linear("down"),
-                power: config.power,
+                activation: config.activation(),
             }),
             FeedForwardConfig::Swiglu(_) => Kind::Swiglu(Swiglu {
                 gate: linear("gate"),

@@ -46,7 +46,7 @@ impl ParameterVisitor for Collected<'_> {
 #[test]
 fn losses_kept_shares_and_gradients_are_those_of_pytorch() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/gates.json")).unwrap();
-    assert_eq!(cases.len(), 3);
+    assert_eq!(cases.len(), 4);
     for case in cases {
         case.config.validate().unwrap();
         let device = device().autodiff();

@@ -6,7 +6,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use learned_dropout::Transformer;
 use model::function::Fourier;
 use model::initialization::{continued_weights, initial_weights};
+use model::mask_control::{MaskControl, ThresholdControl};
 use model::pass::NoiseKey;
+use model::site_settings::SiteSettings;
 use model::weights::Weights;
 use model::{
     MaskConfig, MaskFunction, MaskGradient, MaskInput, Pass, Penalty, PenaltyKind, Rounding, Site,
@@ -280,4 +282,51 @@ fn a_series_trains_through_every_rounding_and_gradient() {
             }
         }
     }
+}
+
+/// A control takes the place of the whole penalty: its masks have neither a penalty nor a shortfall below a floor.
+#[test]
+fn penalties_and_floors_are_those_of_masks_without_a_control() {
+    let settings = SiteSettings {
+        rounding: Some(Rounding::Threshold),
+        control: Some(MaskControl::Threshold(ThresholdControl::new(0.5))),
+        ..SiteSettings::default()
+    };
+    let config = masked(MaskConfig {
+        site: vec![Site::AttentionHeads, Site::FeedForwardOutput].into(),
+        input: MaskInput::LayerInput,
+        rank: Some(4),
+        penalty: Some(Penalty {
+            floor: Some(0.5),
+            ..Penalty::default()
+        }),
+        at: [(Site::AttentionHeads, settings)].into(),
+        ..MaskConfig::default()
+    });
+    config.validate().unwrap();
+    let device = device();
+    let model = Transformer::from_weights(&config, &initial_weights(&config, 7), &device);
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3, 4], [1, 4]), &device);
+    let loss = model.loss(ids.clone(), ids, &Pass::Evaluate);
+    let penalized: Vec<_> = loss
+        .masks
+        .iter()
+        .filter(|mask| mask.site() == Site::FeedForwardOutput)
+        .collect();
+    assert_eq!((loss.masks.len(), penalized.len()), (4, 2));
+    for mask in &loss.masks {
+        let is_penalized = mask.site() == Site::FeedForwardOutput;
+        assert_eq!(mask.shortfall.is_some(), is_penalized);
+        assert_eq!(read(mask.penalty.clone())[0] != 0.0, is_penalized);
+    }
+    let sum: f32 = penalized
+        .iter()
+        .map(|mask| read(mask.penalty.clone())[0])
+        .sum();
+    let found = read(loss.penalty.unwrap())[0];
+    assert!(
+        (found - sum / 2.0).abs() < 1e-6,
+        "{found}, expected {}",
+        sum / 2.0
+    );
 }

@@ -4,7 +4,9 @@ use kernels::random::Philox;
 
 use crate::config::TransformerConfig;
 use crate::layout::layout;
+use crate::mask_control::{ControlOver, MaskControl, THRESHOLD};
 use crate::pass::{NoiseKey, OUTSIDE_BLOCKS, Purpose};
+use crate::site::Site;
 use crate::tensor_spec::{TensorRole, TensorSpec};
 use crate::weights::{HostTensor, Weights};
 
@@ -108,11 +110,36 @@ pub fn continued_weights(
             None => return Err(format!("no tensor `{name}`")),
         }
     }
-    match given.into_keys().next() {
-        Some(name) => Err(format!(
+    if let Some(name) = given.into_keys().next() {
+        return Err(format!(
             "tensor `{name}` has no place in this configuration"
-        )),
-        None => Ok(weights),
+        ));
+    }
+    share_thresholds(config, &mut weights);
+    Ok(weights)
+}
+
+/// Gives the masks of a site that share one threshold the mean of theirs.
+fn share_thresholds(config: &TransformerConfig, weights: &mut Weights) {
+    for site in Site::ALL.into_iter().filter(|site| site.is_in_blocks()) {
+        let control = config.masks_at(site).and_then(|masks| masks.control);
+        let Some(MaskControl::Threshold(control)) = control else {
+            continue;
+        };
+        if control.over != ControlOver::Site {
+            continue;
+        }
+        let names: Vec<String> = (0..config.layers)
+            .map(|layer| format!("{}.{THRESHOLD}", site.tensor_prefix(layer)))
+            .collect();
+        let thresholds = names.iter().filter_map(|name| weights.get(name));
+        let thresholds: Vec<f32> = thresholds.map(|tensor| tensor.values[0]).collect();
+        let mean = thresholds.iter().sum::<f32>() / thresholds.len() as f32;
+        for name in names {
+            if let Some(tensor) = weights.get_mut(&name) {
+                tensor.values.fill(mean);
+            }
+        }
     }
 }
 

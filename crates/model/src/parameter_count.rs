@@ -45,8 +45,8 @@ impl TransformerConfig {
                 })
                 .sum()
         };
-        if self.feed_forward.differs_by_layer() {
-            return count(self.layers);
+        if let Some(listed) = self.feed_forward.listed_layers() {
+            return count(self.layers.min(listed));
         }
         let without_blocks = count(0);
         without_blocks + self.layers as u128 * (count(1) - without_blocks)

@@ -61,11 +61,13 @@ impl SiteSettings {
     /// The settings of all masks with these in their place.
     pub(crate) fn over(&self, all: &MaskConfig) -> MaskConfig {
         let own = self.clone();
+        // A linear generator has no attention, whatever the others have.
+        let attention = (own.generator != Some(Generator::Linear)).then_some(all);
         MaskConfig {
             generator: own.generator.unwrap_or(all.generator),
-            rank: own.rank.or(all.rank),
+            rank: own.rank.or(attention.and_then(|all| all.rank)),
             group: own.group.unwrap_or(all.group),
-            heads: own.heads.or(all.heads),
+            heads: own.heads.or(attention.and_then(|all| all.heads)),
             function: own.function.unwrap_or_else(|| all.function.clone()),
             rounding: own.rounding.unwrap_or(all.rounding),
             dropout: own.dropout.unwrap_or(all.dropout),

@@ -177,7 +177,12 @@ impl MaskConfig {
     /// its key there, otherwise under the key of all masks.
     fn check_site(&self, site: Site, model: &TransformerConfig, checks: &mut Checks) {
         let mut found = Checks::default();
-        let settings = self.for_site(site);
+        let mut settings = self.for_site(site);
+        let is_noisy = |site: Site| self.for_site(site).rounding == Rounding::Stochastic;
+        if !is_noisy(site) && self.site.iter().any(is_noisy) {
+            // The steps are those of the masks at other sites.
+            settings.noise_steps = None;
+        }
         settings.check_shapes(site, model, &mut found);
         settings.check_settings(&mut found);
         for problem in found.problems() {
@@ -187,7 +192,11 @@ impl MaskConfig {
                 true => format!("at.{site}.{}", problem.key),
                 false => problem.key.clone(),
             };
-            checks.wrong_once(&key, &problem.found, &problem.expected);
+            let expected = match self.at.is_empty() {
+                true => problem.expected.clone(),
+                false => format!("{} (masks at {site})", problem.expected),
+            };
+            checks.wrong_once(&key, &problem.found, &expected);
         }
     }
 
@@ -204,8 +213,11 @@ impl MaskConfig {
                 }
             }
         }
-        let differs = site == Site::FeedForwardHidden && model.feed_forward.differs_by_layer();
-        let layers = if differs { model.layers } else { 1 };
+        // A list that is not as long as there are layers is a problem of its own.
+        let layers = match model.feed_forward.listed_layers() {
+            Some(listed) if site == Site::FeedForwardHidden => listed.min(model.layers),
+            _ => 1,
+        };
         for layer in 0..layers {
             if checks.problems().len() > before {
                 return;

@@ -180,6 +180,62 @@ fn what_makes_no_sense_is_refused_with_its_key() {
     assert_eq!(problems[0].key, "learned_dropout.site");
 }
 
+/// A list of a wrong length is a problem at once, however many layers there should be.
+#[test]
+fn an_absurd_number_of_layers_is_refused_at_once() {
+    let mut config = recipe();
+    config["layers"] = json!(900_000_000_000_000_u64);
+    let problems = read(config).validate().unwrap_err();
+    let keys: Vec<&str> = problems.iter().map(|problem| &*problem.key).collect();
+    assert!(
+        keys.contains(&"layers") && keys.contains(&"feed_forward.hidden"),
+        "{keys:?}"
+    );
+}
+
+/// Settings of all masks that a site cannot have do not hold there.
+#[test]
+fn a_site_is_free_of_what_does_not_fit_it() {
+    let mut config = recipe();
+    let masks = &mut config["learned_dropout"];
+    masks.as_object_mut().unwrap().remove("control");
+    masks["generator"] = json!("attention");
+    masks["rank"] = json!(4);
+    masks["rounding"] = json!("stochastic");
+    masks["noise_steps"] = json!(10);
+    masks["at"] = json!({"attention-heads": {"generator": "linear", "rounding": "carried"}});
+    let config = read(config);
+    config.validate().unwrap();
+    assert_eq!(
+        config
+            .mask_shape(Site::AttentionHeads, 0)
+            .unwrap()
+            .attention,
+        None
+    );
+    let units = config.mask_shape(Site::FeedForwardHidden, 0).unwrap();
+    assert_eq!(units.attention.unwrap().width, 4);
+}
+
+/// Thresholds that were those of single masks become one where masks share it.
+#[test]
+fn shared_thresholds_are_one_from_the_start() {
+    let config = read(recipe());
+    let mut given = initial_weights(&config, 7);
+    let name =
+        |layer: usize, site: &str| format!("blocks.{layer}.{site}_learned_dropout.threshold");
+    for (layer, threshold) in [(0, 0.25), (1, 0.75)] {
+        for site in ["attention.head", "feed_forward.hidden"] {
+            given.get_mut(&name(layer, site)).unwrap().values = vec![threshold];
+        }
+    }
+    let weights = continued_weights(&config, 3, given).unwrap();
+    for (layer, own) in [(0, 0.25), (1, 0.75)] {
+        assert_eq!(weights[&name(layer, "attention.head")].values, [0.5]);
+        assert_eq!(weights[&name(layer, "feed_forward.hidden")].values, [own]);
+    }
+}
+
 /// A model without masks that goes on with gates: they begin near 1.
 #[test]
 fn gates_that_are_added_begin_by_keeping_everything() {
@@ -189,6 +245,7 @@ fn gates_that_are_added_begin_by_keeping_everything() {
         ..config.clone()
     };
     let mut added = recipe();
+    added["learned_dropout"]["function"] = json!({"kind": "cosine", "shift_init": 1.5});
     added["learned_dropout"]["at"] = json!({"attention-heads": {"function": {"kind": "linear"}}});
     let added = read(added);
     added.validate().unwrap();

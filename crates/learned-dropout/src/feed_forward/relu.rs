@@ -20,8 +20,9 @@ pub struct Relu {
     pub up: Linear,
     /// `[width, hidden]`.
     pub down: Linear,
-    /// The power of ReLU: 1 or 2.
-    pub power: usize,
+    /// ReLU or its square.
+    #[module(skip)]
+    pub activation: Activation,
 }
 
 impl Relu {
@@ -32,14 +33,7 @@ impl Relu {
 
     /// The hidden units, `[batch, time, hidden]`.
     pub(super) fn units(&self, norm: &LayerNorm, input: Tensor<3>) -> Tensor<3> {
-        activated(self.up.forward_normalized(norm, input), self.activation())
-    }
-
-    fn activation(&self) -> Activation {
-        match self.power {
-            1 => Activation::Relu,
-            _ => Activation::SquaredRelu,
-        }
+        activated(self.up.forward_normalized(norm, input), self.activation)
     }
 
     pub(super) fn forward(&self, norm: &LayerNorm, input: Tensor<3>) -> (Tensor<3>, Activity) {
@@ -54,7 +48,7 @@ impl Relu {
         }
         let settings = FeedForwardSettings {
             epsilon: EPSILON,
-            activation: self.activation(),
+            activation: self.activation,
             precision: self.up.precision,
         };
         let tokens = input.dims()[0] * input.dims()[1];
@@ -73,7 +67,7 @@ impl Relu {
     ) -> (Tensor<3>, Activity) {
         let settings = MaskedSettings {
             epsilon: EPSILON,
-            activation: self.activation(),
+            activation: self.activation,
             kept_only: mask.kept_only(),
             precision: self.up.precision,
         };
@@ -100,7 +94,7 @@ impl Relu {
     /// The same with a mask that is computed from the hidden units themselves.
     pub(super) fn masked(&self, units: Tensor<3>, mask: &Mask) -> (Tensor<3>, Activity) {
         let [units, for_loss] = duplicated(units);
-        let kept = mask.kept_after_dropout();
+        let kept = mask.has_factor();
         let kept_share = kept.clone().mean().clamp_min(f32::MIN_POSITIVE);
         let group = units.dims()[2] / kept.dims()[2];
         let kept_units = grouped_product(for_loss, kept, group, true);

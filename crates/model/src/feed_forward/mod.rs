@@ -112,7 +112,15 @@ impl FeedForwardConfig {
 
     /// Whether layers have numbers of hidden units of their own.
     pub fn differs_by_layer(&self) -> bool {
-        matches!(self.units(), Some(Hidden::OfLayers(_)))
+        self.listed_layers().is_some()
+    }
+
+    /// The number of layers whose hidden units are listed; none if all layers have the same number.
+    pub(crate) fn listed_layers(&self) -> Option<usize> {
+        match self.units()? {
+            Hidden::OfLayers(list) => Some(list.len()),
+            Hidden::Every(_) => None,
+        }
     }
 
     /// Whether masks can stand on the hidden units.

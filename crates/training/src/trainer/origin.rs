@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use data::folder::DataFolder;
+use model::function::Shift;
 use model::initialization::continued_weights;
 use model::layout::layout;
 use model::model_folder::{self, TOKENIZER_FILE};
@@ -110,6 +111,17 @@ fn check_sizes(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(
 
 /// Checks that masks which both models have are computed in the same way.
 fn check_masks(theirs: &TransformerConfig, ours: &TransformerConfig) -> Result<(), String> {
+    for shape in ours.mask_shapes(0) {
+        let is_new = theirs.masks_at(shape.site).is_none();
+        let masks = ours.masks_at(shape.site).filter(|_| is_new);
+        if masks.is_some_and(|masks| masks.function.shift() == Shift::Fixed) {
+            return Err(format!(
+                "masks that are added to a model begin by keeping everything, which a fixed shift at {} \
+                 prevents; set the shift of its function to \"learned\"",
+                shape.site
+            ));
+        }
+    }
     for shape in theirs.mask_shapes(0) {
         let Some(our_shape) = ours.mask_shape(shape.site, 0) else {
             continue;
