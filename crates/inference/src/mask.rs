@@ -41,12 +41,12 @@ fn least_above(threshold: f32) -> f32 {
         return threshold;
     }
     // Positions of the finite numbers in ascending order; the rule holds from one of them on.
-    let number = |position: i32| match position {
+    let number = |position: i64| match position {
         0.. => f32::from_bits(position as u32),
         _ => -f32::from_bits(-position as u32),
     };
-    let is_kept = |position: i32| (2.0 * number(position) - 1.0) - threshold > 0.0;
-    let last = f32::MAX.to_bits() as i32;
+    let is_kept = |position: i64| (2.0 * number(position) - 1.0) - threshold > 0.0;
+    let last = i64::from(f32::MAX.to_bits());
     let (mut dropped, mut kept) = (-last, last);
     while kept - dropped > 1 {
         let middle = dropped + (kept - dropped) / 2;
