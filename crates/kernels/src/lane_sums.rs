@@ -1,11 +1,11 @@
 //! Sums in independent lanes, which compilers vectorize.
 
 /// Lanes of a sum.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// The sum of all lanes, added pairwise.
 #[inline(always)]
-fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
+pub(crate) fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut count = LANES;
     while count > 1 {
         count /= 2;

@@ -13,6 +13,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod experts;
 pub mod feed_forward;
+pub mod gate;
 mod gelu;
 pub mod group_product;
 pub mod grouped;

@@ -148,7 +148,7 @@ levelled! {
 }
 
 /// [`write_with_slopes`] with a pooled buffer for the masks.
-fn masks_and_slopes<'a, 'b>(
+pub(crate) fn masks_and_slopes<'a, 'b>(
     masks: &'a mut Scratch,
     slopes: &'b mut [Uninit],
     attended: &[f32],

@@ -1,9 +1,7 @@
 //! The sum of the hidden units that are kept, for penalties on it.
 
+use crate::lane_sums::{LANES, sum_of_lanes};
 use crate::level::levelled;
-
-/// Independent sums, which compilers vectorize.
-const LANES: usize = 16;
 
 /// The sum of the hidden units of all tokens after the activation function and before the factors
 /// of their groups, and how many of them are not 0. Units whose factor is 0 do not count.
@@ -40,41 +38,57 @@ impl UnitSum {
     }
 }
 
+/// A sum in independent lanes, which compilers vectorize.
+#[derive(Clone, Copy)]
+struct LaneSums {
+    sums: [f32; LANES],
+    not_zero: [u32; LANES],
+}
+
+impl LaneSums {
+    /// Adds up to a unit to each lane.
+    #[inline(always)]
+    fn add(&mut self, units: impl Iterator<Item = f32>) {
+        let lanes = self.sums.iter_mut().zip(&mut self.not_zero);
+        for ((sum, not_zero), unit) in lanes.zip(units) {
+            *sum += unit;
+            *not_zero += u32::from(unit != 0.0);
+        }
+    }
+
+    /// Adds all units.
+    #[inline(always)]
+    fn add_all(&mut self, units: &[f32]) {
+        let (whole, rest) = units.as_chunks::<LANES>();
+        for units in whole {
+            self.add(units.iter().copied());
+        }
+        self.add(rest.iter().copied());
+    }
+}
+
 levelled! {
     fn sum_kept(units: &[f32], factors: &[f32], group: usize) -> UnitSum {
-        let (mut sums, mut counts) = ([0.0f32; LANES], [0u32; LANES]);
-        let mut add = |lane: usize, unit: f32| {
-            sums[lane] += unit;
-            counts[lane] += u32::from(unit != 0.0);
-        };
+        let mut lanes = LaneSums { sums: [0.0; LANES], not_zero: [0; LANES] };
         if group == 1 {
-            let kept = |unit, factor| if factor == 0.0 { 0.0 } else { unit };
+            let kept = |(&unit, &factor): (&f32, &f32)| if factor == 0.0 { 0.0 } else { unit };
             let (whole, rest) = units.as_chunks::<LANES>();
             let (factors, rest_factors) = factors.as_chunks::<LANES>();
             for (units, factors) in whole.iter().zip(factors) {
-                for (lane, (&unit, &factor)) in units.iter().zip(factors).enumerate() {
-                    add(lane, kept(unit, factor));
-                }
+                lanes.add(units.iter().zip(factors).map(kept));
             }
-            for (lane, (&unit, &factor)) in rest.iter().zip(rest_factors).enumerate() {
-                add(lane, kept(unit, factor));
-            }
+            lanes.add(rest.iter().zip(rest_factors).map(kept));
         } else {
-            for (units, _) in units.chunks(group).zip(factors).filter(|(_, factor)| **factor != 0.0) {
-                let (whole, rest) = units.as_chunks::<LANES>();
-                for units in whole {
-                    for (lane, &unit) in units.iter().enumerate() {
-                        add(lane, unit);
-                    }
-                }
-                for (lane, &unit) in rest.iter().enumerate() {
-                    add(lane, unit);
+            for (units, &factor) in units.chunks(group).zip(factors) {
+                if factor != 0.0 {
+                    lanes.add_all(units);
                 }
             }
         }
         UnitSum {
-            sum: sums.iter().sum(),
-            not_zero: counts.iter().map(|&count| count as usize).sum(),
+            // In pairs: compilers make additions of single lanes of a sum in the order of the lanes.
+            sum: sum_of_lanes(lanes.sums),
+            not_zero: lanes.not_zero.iter().map(|&count| count as usize).sum(),
         }
     }
 }

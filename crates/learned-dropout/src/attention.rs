@@ -7,7 +7,7 @@ use crate::dropout::{active_dropout, dropout};
 use crate::learned_dropout::LearnedDropout;
 use crate::linear::Linear;
 use crate::mask::Mask;
-use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate};
+use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate, shared_norm};
 use crate::norm::LayerNorm;
 use crate::ops::{self, MaskedAttentionSettings, Precision};
 use model::pass::Purpose;
@@ -118,11 +118,12 @@ impl Attention {
     pub(crate) fn masked(
         &self,
         norm: Option<&LayerNorm>,
-        mut input: Tensor<3>,
+        input: Tensor<3>,
         mask_inputs: &mut MaskInputs<'_>,
         masks: &mut Vec<Mask>,
         pass: &Pass,
     ) -> Tensor<3> {
+        let (norm, mut input) = shared_norm(norm, input, self.masks());
         let mut layer_input = any_uses_layer_input(self.masks()).then(|| duplicate(&mut input));
         let mut packed = match norm {
             Some(norm) => self.query_key_value.forward_normalized(norm, input),

@@ -5,7 +5,7 @@ use std::fmt;
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use model::function::Shift;
-use model::{MaskControl, MaskInput, Pass, Site};
+use model::{Generator, MaskControl, MaskInput, Pass, Site};
 
 use crate::dropout_input::DropoutInput;
 use crate::function::{Learned, Series};
@@ -405,6 +405,11 @@ impl LearnedDropout {
     /// Whether the gradient stops at the mask's input.
     pub(crate) fn detaches_input(&self) -> bool {
         self.config.detach_input
+    }
+
+    /// Whether a linear layer generates the masks.
+    pub(crate) fn has_linear_generator(&self) -> bool {
+        self.config.generator == Generator::Linear
     }
 
     /// Whether gradients reach the masks only through kept values.

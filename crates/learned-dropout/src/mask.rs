@@ -9,8 +9,8 @@ use crate::dropout::{active_dropout, dropout};
 use crate::function::{self, Learned};
 use crate::learned_dropout_config::LearnedDropoutConfig;
 use crate::ops::{
-    Keep, Moment, duplicated, grouped_product, mask_mean, mask_statistics, masked_product,
-    rounded_mask, rounded_values, value_mean, value_statistics,
+    GateFactor, Keep, Moment, duplicated, gate, grouped_product, mask_mean, mask_statistics,
+    masked_product, rounded_mask, rounded_values, value_mean, value_statistics,
 };
 use crate::penalty;
 use crate::rounding::{round, straight_through};
@@ -43,11 +43,22 @@ pub(crate) struct UnroundedMask {
     threshold: Option<Tensor<1>>,
     /// `M`, computed once. None if the kernels that use the mask compute `M` themselves.
     computed: Option<Tensor<3>>,
+    /// The factors and the kept share of a gate that one operation computes, once they are computed.
+    gate: Option<Gate>,
     config: LearnedDropoutConfig,
     site: Site,
     layer: usize,
     pass: Pass,
     padding: Option<Padding>,
+}
+
+/// A gate: a mask that keeps values above a threshold.
+#[derive(Clone)]
+struct Gate {
+    /// The factors of the groups of channels, with their gradient, `[batch, time, values]`.
+    factors: Tensor<3>,
+    /// The share of values that is kept, `[1]`.
+    kept_share: Tensor<1>,
 }
 
 /// Which tokens are padding and therefore excluded from means and statistics.
@@ -85,6 +96,7 @@ impl UnroundedMask {
             learned,
             threshold,
             computed: None,
+            gate: None,
             config,
             site,
             layer,
@@ -96,6 +108,28 @@ impl UnroundedMask {
     /// Whether the kernels that use the mask compute `M` themselves.
     fn is_fused(&self) -> bool {
         matches!(self.config.function, MaskFunction::Cosine(_)) && self.padding.is_none()
+    }
+
+    /// The gate, if the mask is one that a single operation computes.
+    fn gate(&self) -> Option<Gate> {
+        if !self.config.has_threshold() || !self.is_fused() {
+            return None;
+        }
+        if let Some(gate) = &self.gate {
+            return Some(gate.clone());
+        }
+        let factor = match self.config.rounding {
+            Rounding::Carried => GateFactor::Excess,
+            _ => GateFactor::One,
+        };
+        let zero = || Tensor::zeros([1], (&self.attended.device(), DType::F32));
+        let threshold = self.threshold.clone().unwrap_or_else(zero);
+        let (attended, shift) = (self.attended.clone(), self.learned.shift.clone());
+        let (factors, kept_share) = gate(attended, shift, threshold, factor);
+        Some(Gate {
+            factors,
+            kept_share,
+        })
     }
 
     /// Computes `M` from the output of the attention and stores it.
@@ -171,6 +205,13 @@ impl UnroundedMask {
     }
 
     fn kept(&self) -> Tensor<3> {
+        if let Some(gate) = self.gate() {
+            let factors = gate.factors.detach();
+            return match self.config.rounding {
+                Rounding::Carried => factors.greater_elem(0.0).float().cast(DType::F32),
+                _ => factors,
+            };
+        }
         if self.config.has_threshold() {
             let excess = self.excess().detach();
             return excess.greater_elem(0.0).float().cast(DType::F32);
@@ -212,6 +253,9 @@ impl UnroundedMask {
 
     /// The rounded mask with the gradient of the rounding.
     fn rounded(&self) -> Tensor<3> {
+        if let Some(gate) = self.gate() {
+            return gate.factors;
+        }
         if self.config.rounding == Rounding::Carried {
             return self.excess().clamp_min(0.0);
         }
@@ -332,7 +376,9 @@ impl<const D: usize> Mask<D> {
             None => unrounded.penalty(),
             Some(_) => Tensor::zeros([1], (&unrounded.attended.device(), DType::F32)),
         };
-        if unrounded.config.has_threshold() && unrounded.computed.is_none() {
+        unrounded.gate = unrounded.gate();
+        let needs_values = unrounded.config.has_threshold() && unrounded.gate.is_none();
+        if needs_values && unrounded.computed.is_none() {
             unrounded.compute(unrounded.attended.clone());
         }
         Self {
@@ -376,6 +422,9 @@ impl<const D: usize> Mask<D> {
         let unrounded = &self.unrounded;
         if unrounded.attended.shape().num_elements() == 0 {
             return Tensor::zeros([1], (&unrounded.attended.device(), DType::F32));
+        }
+        if let Some(gate) = unrounded.gate() {
+            return gate.kept_share;
         }
         if unrounded.config.has_threshold() {
             let kept = value_mean(unrounded.kept(), Moment::Linear);

@@ -16,6 +16,22 @@ pub(crate) fn duplicate(tensor: &mut Tensor<3>) -> Tensor<3> {
     first
 }
 
+/// The norm to apply before what uses the input, and the input. A norm that the linear generator of a mask
+/// needs too is applied here, once, and none is left to apply.
+pub(crate) fn shared_norm<'n, 'a>(
+    norm: Option<&'n LayerNorm>,
+    input: Tensor<3>,
+    mut masks: impl Iterator<Item = &'a LearnedDropout>,
+) -> (Option<&'n LayerNorm>, Tensor<3>) {
+    let needs_norm = |module: &LearnedDropout| {
+        module.mask_input() == MaskInput::LayerInput && module.has_linear_generator()
+    };
+    match norm {
+        Some(norm) if masks.any(needs_norm) => (None, norm.forward(input)),
+        norm => (norm, input),
+    }
+}
+
 /// Whether any of the masks is computed from the input of its attention or feed-forward.
 pub(crate) fn any_uses_layer_input<'a>(
     mut masks: impl Iterator<Item = &'a LearnedDropout>,

@@ -48,10 +48,10 @@ impl Dense {
         activated(self.up.forward_normalized(norm, input), self.activation)
     }
 
-    /// Applies the norm and the layer, with a mask on the hidden units that is computed before them.
+    /// Applies the norm, if one is given, and the layer, with a mask on the hidden units that is computed before them.
     pub(super) fn forward_masked(
         &self,
-        norm: &LayerNorm,
+        norm: Option<&LayerNorm>,
         input: Tensor<3>,
         mask: &Mask,
     ) -> Tensor<3> {
@@ -62,7 +62,7 @@ impl Dense {
             precision: self.up.precision,
         };
         let weights = [&self.up, &self.down].map(|layer| layer.weight.val());
-        let gain = norm.weight.val();
+        let gain = norm.map(|norm| norm.weight.val());
         masked_feed_forward(input, gain, weights, mask.multiplier(), settings)
     }
 

@@ -17,7 +17,7 @@ use burn::tensor::Tensor;
 use crate::dropout::dropout;
 use crate::learned_dropout::LearnedDropout;
 use crate::mask::Mask;
-use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate};
+use crate::mask_sources::{MaskInputs, any_uses_layer_input, duplicate, shared_norm};
 use crate::norm::LayerNorm;
 use crate::ops::{Activation, Precision, gelu, relu};
 use model::pass::Purpose;
@@ -126,14 +126,16 @@ impl FeedForward {
     pub(crate) fn forward(
         &self,
         norm: &LayerNorm,
-        mut input: Tensor<3>,
+        input: Tensor<3>,
         mask_inputs: &mut MaskInputs<'_>,
         masks: &mut Vec<Mask>,
         pass: &Pass,
     ) -> (Tensor<3>, Option<Activity>) {
+        let hidden_mask = self.hidden_learned_dropout.iter();
+        let (norm_before, mut input) = shared_norm(Some(norm), input, hidden_mask);
         let mut layer_input = any_uses_layer_input(self.masks()).then(|| duplicate(&mut input));
         let mut compute_mask = |module: &LearnedDropout, hidden: &mut Tensor<3>| {
-            let source = mask_inputs.source(module, Some(norm), hidden, layer_input.as_mut());
+            let source = mask_inputs.source(module, norm_before, hidden, layer_input.as_mut());
             module.mask(source, pass)
         };
         let (mut output, activity) = match (&self.hidden_learned_dropout, &self.kind) {
@@ -147,7 +149,7 @@ impl FeedForward {
             }
             (Some(module), Kind::Dense(layer)) => {
                 let mask = compute_mask(module, &mut input);
-                let output = layer.forward_masked(norm, input, &mask);
+                let output = layer.forward_masked(norm_before, input, &mask);
                 masks.push(mask);
                 (output, None)
             }
@@ -160,7 +162,7 @@ impl FeedForward {
             }
             (Some(module), Kind::Relu(layer)) => {
                 let mask = compute_mask(module, &mut input);
-                let (output, activity) = layer.forward_masked(norm, input, &mask);
+                let (output, activity) = layer.forward_masked(norm_before, input, &mask);
                 masks.push(mask);
                 (output, Some(activity))
             }

@@ -57,11 +57,11 @@ impl Relu {
         (output, self.activity(units, tokens))
     }
 
-    /// Applies the norm and the layer, with a mask on the hidden units that is computed before them. Units that
+    /// Applies the norm, if one is given, and the layer, with a mask on the hidden units that is computed before them. Units that
     /// it drops count neither in the auxiliary loss nor in the share of units that are not 0.
     pub(super) fn forward_masked(
         &self,
-        norm: &LayerNorm,
+        norm: Option<&LayerNorm>,
         input: Tensor<3>,
         mask: &Mask,
     ) -> (Tensor<3>, Activity) {
@@ -72,7 +72,7 @@ impl Relu {
             precision: self.up.precision,
         };
         let tokens = input.dims()[0] * input.dims()[1];
-        let (gain, factors) = (norm.weight.val(), mask.multiplier());
+        let (gain, factors) = (norm.map(|norm| norm.weight.val()), mask.multiplier());
         let (output, units) =
             masked_feed_forward_with_sum(input, gain, self.weights(), factors, settings);
         (output, self.activity(units, tokens))

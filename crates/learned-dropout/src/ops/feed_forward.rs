@@ -263,7 +263,7 @@ pub(super) fn kernel_shape(x: &KernelInput, up: &KernelInput) -> feed_forward::S
     }
 }
 
-/// The weights for a kernel.
+/// The weights for a kernel; a norm of `[0]` is none.
 pub(super) fn kernel_weights<'a>(
     norm: &'a KernelInput,
     up: &'a KernelInput,
@@ -271,7 +271,7 @@ pub(super) fn kernel_weights<'a>(
     (epsilon, activation): (f32, Activation),
 ) -> feed_forward::Weights<'a> {
     feed_forward::Weights {
-        norm: Some(Norm {
+        norm: (!norm.is_empty()).then_some(Norm {
             weight: norm,
             epsilon,
         }),

@@ -167,7 +167,7 @@ pub mod plain {
     }
 
     /// `dM/dz = −0.5 sin(z)`.
-    fn mask_slope<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
+    pub(in crate::ops) fn mask_slope<B: Backend>(shifted: FloatTensor<B>) -> FloatTensor<B> {
         B::float_mul_scalar(B::float_sin(shifted), (-0.5).into())
     }
 

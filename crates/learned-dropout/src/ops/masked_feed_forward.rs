@@ -35,30 +35,32 @@ pub struct MaskedSettings {
 ///
 /// # Shapes
 /// - `x`, result: `[batch, time, channels]`
-/// - `norm`: `[channels]`
+/// - `norm`: `[channels]`; without it `x` is taken as it is
 /// - `up`: `[hidden, channels]`
 /// - `down`: `[channels, hidden]`
 /// - `factors`: `[batch, time, groups]`, with groups a divisor of hidden
 pub fn masked_feed_forward(
     x: Tensor<3>,
-    norm: Tensor<1>,
+    norm: impl Into<Option<Tensor<1>>>,
     [up, down]: [Tensor<2>; 2],
     factors: Tensor<3>,
     settings: MaskedSettings,
 ) -> Tensor<3> {
     check_groups(&up, &factors);
+    let norm = norm_or_nothing(norm.into(), &x);
     on_backend!(masked_feed_forward(x, norm, up, down, factors; settings))
 }
 
 /// [`masked_feed_forward`], and the sum of the hidden units whose factor is not 0.
 pub fn masked_feed_forward_with_sum(
     x: Tensor<3>,
-    norm: Tensor<1>,
+    norm: impl Into<Option<Tensor<1>>>,
     [up, down]: [Tensor<2>; 2],
     factors: Tensor<3>,
     settings: MaskedSettings,
 ) -> (Tensor<3>, HiddenUnits) {
     check_groups(&up, &factors);
+    let norm = norm_or_nothing(norm.into(), &x);
     let (output, sums) = Dispatch::masked_feed_forward_with_sum(
         x.into_dispatch(),
         norm.into_dispatch(),
@@ -69,6 +71,11 @@ pub fn masked_feed_forward_with_sum(
     );
     let sums = HiddenUnits::new(Tensor::from_dispatch(sums));
     (Tensor::from_dispatch(output), sums)
+}
+
+/// The norm, or `[0]` for none.
+fn norm_or_nothing(norm: Option<Tensor<1>>, x: &Tensor<3>) -> Tensor<1> {
+    norm.unwrap_or_else(|| Tensor::zeros([0], (&x.device(), x.dtype())))
 }
 
 fn check_groups(up: &Tensor<2>, factors: &Tensor<3>) {
@@ -83,7 +90,8 @@ fn check_groups(up: &Tensor<2>, factors: &Tensor<3>) {
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait MaskedFeedForwardOps: Backend {
     /// `(activation(norm(x) · upᵀ) · factors) · downᵀ`, with one factor for each group of neighbouring hidden
-    /// units, `factors` of `[batch, time, groups]`. A unit whose factor is 0 need not be computed.
+    /// units, `factors` of `[batch, time, groups]`. A unit whose factor is 0 need not be computed. With a norm
+    /// of `[0]`, `x` is normalized already.
     fn masked_feed_forward(
         x: FloatTensor<Self>,
         norm: FloatTensor<Self>,
@@ -186,8 +194,21 @@ pub mod plain {
         settings: MaskedSettings,
     ) -> (FloatTensor<B>, usize) {
         let group = up.shape()[0] / factors.shape()[2];
-        let hidden = norm_linear::<B>(x, norm, up, settings.epsilon);
+        let hidden = before_activation::<B>(x, norm, up, settings.epsilon);
         (activated::<B>(hidden, settings.activation), group)
+    }
+
+    /// The up projection of the norm of `x`, or of `x` with a norm of `[0]`.
+    fn before_activation<B: Backend>(
+        x: FloatTensor<B>,
+        norm: FloatTensor<B>,
+        up: FloatTensor<B>,
+        epsilon: f32,
+    ) -> FloatTensor<B> {
+        match norm.shape()[0] {
+            0 => linear_without_bias::<B>(x, up),
+            _ => norm_linear::<B>(x, norm, up, epsilon),
+        }
     }
 
     /// 1 for the units whose factor is not 0, else 0; in the shape of the units.
@@ -217,7 +238,7 @@ pub mod plain {
     ) -> Five<FloatTensor<B>> {
         let epsilon = settings.epsilon;
         let group = up.shape()[0] / factors.shape()[2];
-        let hidden = norm_linear::<B>(x.clone(), norm.clone(), up.clone(), epsilon);
+        let hidden = before_activation::<B>(x.clone(), norm.clone(), up.clone(), epsilon);
         let units = activated::<B>(hidden.clone(), settings.activation);
         let dkept = gradient_of_sum::<B>(dsums)
             .map(|dsum| B::float_mul(kept_units::<B>(&units, &factors, group), dsum));
@@ -230,7 +251,13 @@ pub mod plain {
             None => dunits,
         };
         let dhidden = activated_backward::<B>(dunits, hidden, settings.activation);
-        let (dx, dnorm, dup) = norm_linear_backward::<B>(dhidden, x, norm, up, epsilon);
+        let (dx, dnorm, dup) = match norm.shape()[0] {
+            0 => {
+                let (dx, dup) = linear_without_bias_backward::<B>(dhidden, x, up);
+                (dx, norm, dup)
+            }
+            _ => norm_linear_backward::<B>(dhidden, x, norm, up, epsilon),
+        };
         (dx, dnorm, dup, ddown, dfactors)
     }
 }

@@ -9,7 +9,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, TensorMetadata};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 use burn::tensor::{FloatDType, Shape};
 
 /// burn's record of what was computed on the backend `B`, which a backward pass goes through in reverse.
@@ -35,6 +35,26 @@ impl<B: Backend, C: CheckpointStrategy> Tape<B, C> {
             (forward(inputs), saved)
         };
         Self::saving(inputs, &forward, forward_saving, backward)
+    }
+
+    /// [`saving_inputs`](Self::saving_inputs) for an operation with a second output that has no gradient.
+    pub(super) fn saving_inputs_with_measured<G, const N: usize>(
+        inputs: [FloatTensor<Autodiff<B, C>>; N],
+        forward: impl FnOnce([FloatTensor<B>; N]) -> Two<B>,
+        backward: impl FnOnce(FloatTensor<B>, [FloatTensor<B>; N]) -> G + Send + 'static,
+    ) -> Two<Autodiff<B, C>>
+    where
+        G: Into<[FloatTensor<B>; N]>,
+    {
+        let below = inputs.each_ref().map(|input| input.primitive().clone());
+        let (output, measured) = forward(below);
+        let output = Self::saving(
+            inputs,
+            |_| output.clone(),
+            |inputs| (output.clone(), inputs),
+            backward,
+        );
+        (output, Autodiff::<B, C>::from_inner(measured))
     }
 
     /// An operation whose backward pass needs its output.

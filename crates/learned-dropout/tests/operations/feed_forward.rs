@@ -51,7 +51,7 @@ pub fn inputs(
     }
 }
 
-/// The smallest magnitude of a hidden unit before its activation function.
+/// The smallest magnitude of a hidden unit before its activation function, with and without the norm.
 fn nearest_to_zero(x: &Input, norm: &Input, up: &Input) -> f64 {
     let exact =
         |input: &Input| -> Vec<f64> { input.values.iter().copied().map(f64::from).collect() };
@@ -65,19 +65,24 @@ fn nearest_to_zero(x: &Input, norm: &Input, up: &Input) -> f64 {
         for up in up.chunks(width) {
             let terms = x.iter().zip(&norm).zip(up);
             let unit: f64 = terms.map(|((x, norm), up)| (x - mean) * norm * up).sum();
-            nearest = nearest.min((unit * scale).abs());
+            let without_norm: f64 = x.iter().zip(up).map(|(x, up)| x * up).sum();
+            nearest = nearest.min((unit * scale).abs()).min(without_norm.abs());
         }
     }
     nearest
 }
 
-/// The hidden units by plain operations.
+/// The hidden units by plain operations; without a norm if that is `[0]`.
 pub fn units_formula(
     [x, norm, up]: [Primitive; 3],
     epsilon: f32,
     activation: Activation,
 ) -> Tensor<3> {
-    let normal = norm_formula(tensor(x), tensor(norm), epsilon);
+    let norm = tensor::<1>(norm);
+    let normal = match norm.dims() {
+        [0] => tensor(x),
+        _ => norm_formula(tensor(x), norm, epsilon),
+    };
     let hidden = normal.matmul(tensor::<2>(up).transpose().unsqueeze());
     match activation {
         Activation::Gelu => gelu_formula(hidden),

@@ -16,6 +16,7 @@ mod dropout;
 mod embedding;
 mod experts;
 mod feed_forward;
+mod gate;
 mod grouped_product;
 mod linear;
 mod mask;
@@ -63,6 +64,7 @@ operations! {
     embedding: sum_with_shared, tied_rows;
     experts: gated_experts;
     feed_forward: norm_feed_forward, norm_feed_forward_with_sum;
+    gate: gate;
     grouped_product: grouped_product;
     linear: linear;
     mask: mask_mean, masked_product, rounded_mask, rounded_values, value_mean;

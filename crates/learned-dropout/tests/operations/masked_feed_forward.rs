@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use learned_dropout::ops;
 use learned_dropout::ops::{Activation, MaskedSettings, Precision, plain};
 
-use crate::differentiate::{Input, tensor};
+use crate::differentiate::{Input, Primitive, tensor};
 use crate::draw::Draw;
 use crate::feed_forward::{
     gradients_of_sums, inputs, nothing_like, outputs, plain_outputs, sums_formula, tokens,
@@ -33,8 +33,18 @@ fn draw_case(draw: &mut Draw) -> ([Input; 5], usize, MaskedSettings) {
     };
     let shape = [batch, time, width, groups * group];
     let [x, norm, up, down] = inputs(draw, shape, settings.activation);
+    // Without a norm, the input is normalized already.
+    let norm = match draw.yes() {
+        true => norm,
+        false => Input::new(Vec::new(), [0]),
+    };
     let factors = draw.factors([batch, time, groups], kept, binary);
     ([x, norm, up, down, factors], group, settings)
+}
+
+/// The norm, if there is one.
+fn given(norm: Primitive) -> Option<Tensor<1>> {
+    Some(tensor(norm)).filter(|norm: &Tensor<1>| norm.dims() != [0])
 }
 
 pub fn masked_feed_forward(draw: &mut Draw) {
@@ -42,7 +52,7 @@ pub fn masked_feed_forward(draw: &mut Draw) {
     Operation {
         inputs,
         operation: &|[x, norm, up, down, factors]| {
-            let (x, norm, weights) = (tensor(x), tensor(norm), [tensor(up), tensor(down)]);
+            let (x, norm, weights) = (tensor(x), given(norm), [tensor(up), tensor(down)]);
             let output = ops::masked_feed_forward(x, norm, weights, tensor(factors), settings);
             [output.into_dispatch()]
         },
@@ -73,7 +83,7 @@ pub fn masked_feed_forward_with_sum(draw: &mut Draw) {
     Operation {
         inputs,
         operation: &|[x, norm, up, down, factors]| {
-            let (x, norm, weights) = (tensor(x), tensor(norm), [tensor(up), tensor(down)]);
+            let (x, norm, weights) = (tensor(x), given(norm), [tensor(up), tensor(down)]);
             let factors = tensor(factors);
             outputs(ops::masked_feed_forward_with_sum(
                 x, norm, weights, factors, settings,

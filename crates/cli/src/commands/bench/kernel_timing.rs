@@ -6,6 +6,7 @@ use std::time::Instant;
 use kernels::activation::Activation;
 use kernels::cross_entropy::linear_cross_entropy;
 use kernels::feed_forward::{OutputGradients, Wanted};
+use kernels::gate::{self, GateFactor};
 use kernels::linear::Norm;
 use kernels::mask::{Keep, Moment};
 use kernels::memory::SAVED_VALUES;
@@ -370,6 +371,12 @@ impl Stopwatch<'_> {
         });
         self.time("mask mean backward", bytes(2 * x.len()), || {
             mask::mean_backward(&attended, &shift, Moment::Squared, 1.0)
+        });
+        self.time("gate forward", bytes(2 * x.len()), || {
+            gate::forward(&attended, &shift, 0.1, GateFactor::Excess)
+        });
+        self.time("gate backward", bytes(3 * x.len()), || {
+            gate::backward(&gradient, &attended, &shift, 0.1, GateFactor::Excess)
         });
         self.time("mask statistics", bytes(x.len()), || {
             mask_statistics::of_cosine(&attended, &shift, keep)

@@ -327,7 +327,15 @@ pub(super) fn pair_neighbours_transposed(
             let from = (2 * unit).min(terms);
             let end = (from + 2 * SIDE).min(terms);
             let mut square = [_mm512_setzero_ps(); SIDE];
+            // The rows of the next square, which may lie in other pages.
+            let next = match unit + SIDE < units {
+                true => (column, end),
+                false => (column + SIDE, 0),
+            };
             for (index, lanes) in square.iter_mut().enumerate().take(count) {
+                let row = lines.values().as_ptr();
+                let row = row.wrapping_add((next.0 + index) * lines.row_stride());
+                prefetch_values(row.wrapping_add(next.1), 2 * SIDE);
                 let terms = &lines.row(column + index)[from..end];
                 *lanes = match terms.as_chunks::<SIDE>() {
                     ([low, high], _) => pack_neighbours([load(low), load(high)]),
