@@ -123,8 +123,8 @@ fn what_may_not_change_is_named_and_what_may_is_listed() {
         "differs from the run's own in train.batch; ",
         "start a new run in another folder",
         "with --allow-changes: train.optimizer.*, train.schedule.*, train.clip, model.dropout, \
-         model.learned_dropout.dropout, model.learned_dropout.penalty.*, \
-         model.learned_dropout.noise_steps",
+         model.learned_dropout.dropout, model.learned_dropout.at.*.dropout, \
+         model.learned_dropout.penalty.*, model.learned_dropout.noise_steps",
     ] {
         assert!(message.contains(part), "{message}");
     }
