@@ -8,7 +8,9 @@ use model::{MaskConfig, MaskFunction, Rounding, Site, TransformerConfig};
 #[non_exhaustive]
 pub enum KeptShareError {
     /// The model has no masks, or masks of another kind.
-    #[error("expected a model with learned masks of the cosine that are rounded at random")]
+    #[error(
+        "expected a model with learned masks of the cosine that are rounded at random, at every site"
+    )]
     OtherMasks,
     /// The share is not from 0 to 1.
     #[error("the kept share is {found}; expected a number from 0 to 1")]
