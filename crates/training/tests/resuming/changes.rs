@@ -6,6 +6,7 @@ use learned_dropout_training::checkpoints::OPTIMIZER_FILE;
 use learned_dropout_training::config::{Change, RunConfig, ScheduleKind};
 use learned_dropout_training::metrics::Metrics;
 use learned_dropout_training::trainer::{Setup, TrainError, Trainer};
+use model::Site;
 
 use crate::support::{Place, finish, train};
 use crate::{finish_with_notes, learning_rates, metrics};
@@ -102,6 +103,30 @@ fn a_change_is_recorded_in_the_configuration_and_in_the_metrics() {
         place.resume(&run, &[]),
         Err(TrainError::ConfigEdited { .. })
     ));
+}
+
+#[test]
+fn the_dropout_of_one_site_may_change() {
+    let place = Place::new();
+    let masks = "model.learned_dropout={ site = [\"attention-heads\", \"feed-forward-output\"], \
+                 input = \"layer-input\", rank = 4, at.attention-heads.dropout = 0.1 }";
+    let run = place.run("run");
+    let mut trainer = place
+        .start(&run, &[masks, CONSTANT[0], CONSTANT[1]])
+        .unwrap();
+    assert!(train(&mut trainer, Some(3)).0.unwrap().stopped);
+    drop(trainer);
+    let key = "model.learned_dropout.at.attention-heads.dropout";
+    let typed = format!("{key}=0.5");
+    assert!(place.resume(&run, &[&typed]).is_err());
+    drop(finish(place.resume_changed(&run, &[&typed]).unwrap()));
+    let found = changes(&run);
+    assert_eq!(found[0].to_string(), format!("{key} from 0.1 to 0.5"));
+    let config = RunConfig::read(&run.join("config.toml"), &[]).unwrap();
+    let model = config.model.transformer(None).unwrap();
+    let dropout = [Site::AttentionHeads, Site::FeedForwardOutput]
+        .map(|site| model.masks_at(site).unwrap().dropout);
+    assert_eq!(dropout, [0.5, 0.0]);
 }
 
 #[test]
