@@ -97,6 +97,57 @@ fn every_kind_becomes_a_model_that_can_be_used() {
     }
 }
 
+/// An evaluation of the last checkpoint measures the shares that the run's last evaluation has measured, so that
+/// both commands count the same operations. Thresholds on heads and a mask without one on hidden units of layers
+/// with different numbers of them.
+#[test]
+fn evaluations_and_info_count_the_same_operations() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    prepare(folder);
+    let masks = "model.learned_dropout={ site = [\"attention-heads\", \"feed-forward-hidden\"], \
+                 input = \"layer-input\", generator = \"linear\", group = 4, rounding = \"threshold\", \
+                 function = { kind = \"cosine\", shift_init = 1.5 }, at.attention-heads.control = \
+                 { kind = \"threshold\", target = 0.5 } }";
+    let relu = "model.feed_forward={ kind = \"relu\", hidden = [32, 8] }";
+    let all = "train.evaluate.batches=all";
+    let train = ["train", "--config", "tiny.toml", "--out", "run"];
+    let set = ["--set", masks, "--set", relu, "--set", all];
+    run(
+        folder,
+        &[&train[..], &set, &["--precision", "f32"]].concat(),
+    );
+    let latest = std::fs::read_to_string(folder.join("run/latest")).expect("a file");
+    let latest = format!("run/checkpoints/{}", latest.trim());
+    let eval = ["eval", "--model", &latest, "--precision", "f32"];
+    let evaluated = json(folder, &eval);
+    let by_token = json(
+        folder,
+        &[&eval[..], &["--per-token", "tokens.jsonl"]].concat(),
+    );
+    assert_eq!(evaluated["kept"], by_token["kept"]);
+    let info = json(folder, &["info", "--model", &latest]);
+    let masks = info["masks"].as_array().expect("masks").iter();
+    let kept: Vec<f64> = masks.map(|mask| number(&mask["kept"])).collect();
+    // Heads of both layers in one entry, and hidden units of each layer.
+    let mean = (2.0 * kept[0] + kept[1] + kept[2]) / 4.0;
+    assert!(
+        (number(&evaluated["kept"]) - mean).abs() < 1e-3,
+        "{evaluated} {info}"
+    );
+    assert!(mean < 0.99 && mean > 0.01, "{info}");
+    let [dense, executed] =
+        ["dense", "executed"].map(|key| number(&evaluated["forward_flops_per_token"][key]));
+    let operations = &info["forward_flops_per_token"];
+    assert_eq!(dense, number(&operations["dense"]));
+    let difference = executed - number(&operations["kept"]);
+    // The last, shorter window may count otherwise in one of them.
+    assert!(
+        difference.abs() < 2e-3 * (dense - executed),
+        "{evaluated} {info}"
+    );
+}
+
 #[test]
 fn small_inputs_of_a_dense_model_can_be_cut() {
     let place = tempfile::tempdir().expect("a folder");

@@ -26,10 +26,13 @@ use crate::metrics::UsedShares;
 /// assert_eq!(learned_dropout_training::flops::forward_per_token(&config), 2.0 * 74.0 + 4.0 * 4.0 * 2.0);
 /// ```
 pub fn forward_per_token(config: &TransformerConfig) -> f64 {
-    let masks: usize = config
-        .mask_shapes(0)
-        .filter_map(|shape| Some(shape.attention?.width * mask_count(config, shape.site)))
-        .sum();
+    // Masks outside blocks are there once.
+    let shapes = (0..config.layers).flat_map(|layer| {
+        let shapes = config.mask_shapes(layer);
+        shapes.filter(move |shape| layer == 0 || shape.site.is_in_blocks())
+    });
+    let attentions = shapes.filter_map(|shape| shape.attention);
+    let masks: usize = attentions.map(|attention| attention.width).sum();
     let shared = usize::from(config.masks_from_embedding());
     let attention = (config.layers + shared) * config.width + masks;
     2.0 * config.parameters_without_positions() as f64
@@ -162,15 +165,6 @@ fn unused_by_experts(config: &TransformerConfig, density: Option<f64>) -> f64 {
     }
 }
 
-/// Number of masks of a model at a site.
-fn mask_count(config: &TransformerConfig, site: Site) -> usize {
-    if site.is_in_blocks() {
-        config.layers
-    } else {
-        1
-    }
-}
-
 /// Operations of the forward and the backward pass per token: three times what the forward pass
 /// executes.
 pub fn training_per_token(config: &TransformerConfig) -> f64 {
@@ -261,6 +255,31 @@ mod tests {
             executed_per_token(&all, &all_used().with_kept(0.0)),
             left + mask_generation_per_token(&all)
         );
+    }
+
+    /// The attentions of masks on 64 and on 16 hidden units are as wide as these; that of the mask on the
+    /// embedding, once, is as wide as the model.
+    #[test]
+    fn masks_of_layers_with_different_hidden_units_worked_by_hand() {
+        let layer = Relu {
+            hidden: Some(vec![64, 16].into()),
+            ..Default::default()
+        };
+        let config = TransformerConfig {
+            width: 8,
+            heads: 2,
+            layers: 2,
+            learned_dropout: Some(MaskConfig {
+                site: vec![Site::Embedding, Site::FeedForwardHidden].into(),
+                input: MaskInput::Hidden,
+                ..MaskConfig::default()
+            }),
+            ..model(FeedForwardConfig::Relu(layer))
+        };
+        // Queries, keys and values, and the shifts.
+        let weights = 3 * (8 * 8 + 64 * 64 + 16 * 16) + 8 + 64 + 16;
+        let expected = 2.0 * f64::from(weights) + 4.0 * 4.0 * f64::from(8 + 64 + 16);
+        assert_eq!(mask_generation_per_token(&config), expected);
     }
 
     fn model(feed_forward: FeedForwardConfig) -> TransformerConfig {

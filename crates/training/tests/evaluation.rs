@@ -11,9 +11,14 @@ use learned_dropout_training::evaluation::{
     Evaluation, EvaluationError, EvaluationOptions, TokenResult, evaluate, evaluate_tokens,
 };
 use learned_dropout_training::flops;
-use model::feed_forward::MixtureOfExperts;
+use model::feed_forward::{MixtureOfExperts, Relu};
 use model::initialization::initial_weights;
-use model::{CutInputs, FeedForwardConfig, MaskConfig, Pass, TransformerConfig};
+use model::mask_control::{MaskControl, ThresholdControl};
+use model::site_settings::SiteSettings;
+use model::{
+    CutInputs, FeedForwardConfig, Generator, MaskConfig, MaskInput, Pass, Rounding, Site,
+    TransformerConfig,
+};
 use support::Place;
 
 fn config() -> TransformerConfig {
@@ -157,6 +162,101 @@ fn experts_that_are_not_chosen_are_not_executed() {
     // Two layers, of whose 4 · 2 · 8 · 16 weights a token leaves three quarters out.
     let saved = (operations.dense - operations.executed) as f64;
     assert!((saved - 2.0 * 2.0 * 1024.0 * 0.75).abs() <= 1.0, "{saved}");
+}
+
+/// A ReLU model of layers with 48 and 16 hidden units. Whatever the text, the masks on its heads, which have a
+/// control, keep 1 of 2 values and both, and those on its units, which have none, 3 of 12 and 3 of 4.
+fn masked_relu() -> Transformer {
+    let heads = SiteSettings {
+        control: Some(MaskControl::Threshold(ThresholdControl::new(0.5))),
+        ..SiteSettings::default()
+    };
+    let config = TransformerConfig {
+        feed_forward: FeedForwardConfig::Relu(Relu {
+            hidden: Some(vec![48, 16].into()),
+            ..Relu::default()
+        }),
+        learned_dropout: Some(MaskConfig {
+            site: vec![Site::AttentionHeads, Site::FeedForwardHidden].into(),
+            input: MaskInput::LayerInput,
+            generator: Generator::Linear,
+            group: 4,
+            rounding: Rounding::Threshold,
+            at: [(Site::AttentionHeads, heads)].into(),
+            ..MaskConfig::default()
+        }),
+        ..config()
+    };
+    let mut weights = initial_weights(&config, 1);
+    let masks = weights.iter_mut();
+    for (_, tensor) in masks.filter(|(name, _)| name.contains("learned_dropout.")) {
+        tensor.values.fill(0.0);
+    }
+    // The mask is cos B: 1 at 0, which is kept, and −1 at π, which is dropped.
+    for (mask, dropped) in [
+        ("blocks.0.attention.head", 1),
+        ("blocks.0.feed_forward.hidden", 9),
+        ("blocks.1.feed_forward.hidden", 1),
+    ] {
+        let shift = weights.get_mut(&format!("{mask}_learned_dropout.shift"));
+        shift.unwrap().values[..dropped].fill(std::f32::consts::PI);
+    }
+    Transformer::from_weights(&config, &weights, &Device::flex())
+}
+
+/// The mean over the four masks is (1/2 + 1 + 1/4 + 3/4) / 4.
+#[test]
+fn masks_with_and_without_a_control_count_as_kept() {
+    let place = Place::new();
+    let (model, options) = (masked_relu(), EvaluationOptions::default());
+    let whole = evaluated(&model, place.data(), options).unwrap();
+    let (by_token, results) = results(&model, place.data(), options);
+    for kept in [whole.kept, by_token.kept] {
+        assert!((kept.unwrap() - 0.625).abs() < 1e-6, "{kept:?}");
+    }
+    for result in results {
+        assert!((result.kept.unwrap() - 0.625).abs() < 1e-6, "{result:?}");
+    }
+    assert_eq!(whole.executed, by_token.executed);
+}
+
+#[test]
+fn what_masks_drop_and_units_that_are_zero_are_not_executed() {
+    let place = Place::new();
+    let model = masked_relu();
+    let options = EvaluationOptions {
+        batch: 1,
+        max_tokens: 32,
+    };
+    let found = evaluated(&model, place.data(), options).unwrap();
+    assert_eq!(found.tokens, 32);
+    let executed = found.executed.unwrap();
+    // The shares of units that are not 0, from the model itself.
+    let mut window = vec![0; 32];
+    place
+        .data()
+        .split(Split::Validation)
+        .window(0, &mut window)
+        .unwrap();
+    let window: Vec<i32> = window.iter().map(|&id| id as i32).collect();
+    let ids = Tensor::from_data(TensorData::new(window, [1, 32]), &Device::flex());
+    let layers = model.forward(ids, &Pass::Evaluate).activities;
+    let density = layers.iter().map(|layer| {
+        let share = layer.shares.clone().into_data();
+        f64::from(share.iter::<f32>().next().unwrap())
+    });
+    let density: Vec<f64> = density.collect();
+    assert!((executed.density - (density[0] + density[1]) / 2.0).abs() < 1e-6);
+    // Half of the first layer's heads: queries and output of 16 · 16 weights, and 32 · 16 products each in
+    // scores and sums.
+    let heads = 2.0 * 0.5 * f64::from(2 * 16 * 16 + 2 * 32 * 16);
+    let units = |hidden: f64, kept: f64, density: f64| {
+        2.0 * 16.0 * hidden * ((1.0 - kept) + (1.0 - kept * density))
+    };
+    let saved = heads + units(48.0, 0.25, density[0]) + units(16.0, 0.75, density[1]);
+    let operations = executed.forward_flops_per_token;
+    let found = (operations.dense - operations.executed) as f64;
+    assert!((found - saved).abs() <= 1.0, "{found} {saved} {density:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use learned_dropout_training::metrics::{
     EndMetrics, EnvironmentMetrics, EvaluationMetrics, EventFile, LayerMetrics, MaskMetrics,
     Metrics, MetricsFile, MetricsLog, StepMetrics,
 };
+use model::Site;
 
 fn step(step: u64, loss: f64) -> Metrics {
     let layer = |kept: f64| LayerMetrics {
@@ -21,6 +22,7 @@ fn step(step: u64, loss: f64) -> Metrics {
         loss,
         penalty: Some(0.3),
         learning_rate: 1e-3,
+        kept_by_controlled: vec![0.5],
         mask: MaskMetrics::of_layers(vec![layer(0.5), layer(1.0)]),
         ..StepMetrics::default()
     })
@@ -274,6 +276,71 @@ fn events_decode_to_what_was_written() {
     let summary = fields(field(&text, 5).unwrap());
     let tensor = fields(field(&fields(&summary[0].1), 8).unwrap());
     assert_eq!(field(&tensor, 8), Some(&b"fn main()"[..]));
+}
+
+/// The tags and values of the only step in an event file.
+fn tags_of(step: StepMetrics) -> Vec<(String, f32)> {
+    let place = tempfile::tempdir().unwrap();
+    let mut events = EventFile::create(place.path(), 0).unwrap();
+    events.append(&Metrics::Step(step)).unwrap();
+    let records = records(&only_file(place.path()));
+    let event = fields(&records[1]);
+    let values = fields(field(&event, 5).unwrap()).into_iter();
+    let value = values.map(|(_, value)| {
+        let value = fields(&value);
+        let tag = String::from_utf8(field(&value, 1).unwrap().to_vec()).unwrap();
+        let bytes = field(&value, 2).unwrap().try_into().unwrap();
+        (tag, f32::from_le_bytes(bytes))
+    });
+    value.collect()
+}
+
+/// Of masks at two sites those with a threshold have a control.
+#[test]
+fn kept_shares_of_masks_with_a_control_are_named_as_the_masks() {
+    let mask = |site, block, threshold| LayerMetrics {
+        site: Some(site),
+        block: Some(block),
+        threshold,
+        ..LayerMetrics::default()
+    };
+    let (heads, units) = (Site::AttentionHeads, Site::FeedForwardHidden);
+    let step = |layers, kept: &[f64]| StepMetrics {
+        mask: MaskMetrics::of_layers(layers),
+        kept_by_controlled: kept.into(),
+        ..StepMetrics::default()
+    };
+    let shares = |step| {
+        let all = tags_of(step).into_iter();
+        let mut all: Vec<_> = all
+            .filter(|(tag, _)| tag.starts_with("mask/kept_by_controlled"))
+            .collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
+    };
+    let two_sites = vec![
+        mask(heads, 0, None),
+        mask(units, 0, Some(0.25)),
+        mask(heads, 1, None),
+        mask(units, 1, Some(-0.5)),
+    ];
+    let name = |place: &str| format!("mask/kept_by_controlled/{place}");
+    assert_eq!(
+        shares(step(two_sites.clone(), &[0.5, 0.75])),
+        [
+            (name("feed-forward-hidden/layer_00"), 0.5),
+            (name("feed-forward-hidden/layer_01"), 0.75)
+        ]
+    );
+    let one_site = vec![mask(units, 0, Some(0.25)), mask(units, 1, Some(-0.5))];
+    let of_one = step(one_site, &[0.5, 0.75]);
+    assert_eq!(
+        shares(of_one.clone()),
+        [(name("layer_00"), 0.5), (name("layer_01"), 0.75)]
+    );
+    let thresholds = tags_of(of_one);
+    assert!(thresholds.contains(&("mask/threshold/layer_01".into(), -0.5)));
+    assert_eq!(shares(step(two_sites, &[])), []);
 }
 
 #[test]

@@ -37,9 +37,9 @@ pub enum BenchCommand {
   ldrop bench train --config configs/gpt2-124m.toml --set model.context=256 --json
 
 A step is the forward and backward pass, clipping if it is configured, and AdamW, on one \
-micro-batch; train.accumulate is ignored. If training leaves out dropped values \
-(model.learned_dropout.gradient = \"kept-only\"), the same model without masks is timed in \
-alternation.")]
+micro-batch; train.accumulate is ignored. If training leaves out dropped values at some site \
+(model.learned_dropout.gradient = \"kept-only\" or rounding = \"carried\"), the same model without \
+masks is timed in alternation.")]
 pub struct BenchTrainArguments {
     /// The configuration, a TOML file [default: the quick start's]
     #[arg(long, value_name = "FILE", conflicts_with = "model")]

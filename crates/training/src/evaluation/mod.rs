@@ -1,7 +1,7 @@
 //! How well a trained model predicts a whole part of a data folder.
 //!
 //! [`evaluate`] predicts every token once and reports the loss, the perplexity, the bits per byte,
-//! the kept share of the masks, and the operations that a model with experts or ReLU executes.
+//! the kept share of the masks, and the operations that a model with experts or ReLU executes with them.
 //! [`thresholds`] takes small inputs of a dense model as 0 before it is evaluated.
 //!
 //! ```no_run
@@ -34,12 +34,12 @@ mod token_results;
 
 use std::io;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use data::error::DataError;
 use data::{Tokenizer, Tokens, Window, windows};
 use learned_dropout::Transformer;
 use learned_dropout::feed_forward::Activity;
-use model::{Pass, TransformerConfig};
+use model::{Pass, Site, TransformerConfig};
 use serde::Serialize;
 
 use crate::flops;
@@ -119,7 +119,7 @@ pub struct Evaluation {
 /// How much of itself a model used for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ExecutedShare {
-    /// Share, from 0 to 1, of the experts, of the hidden units, or of the inputs of layers that
+    /// Share, from 0 to 1, of the experts, of the kept hidden units, or of the inputs of layers that
     /// were used.
     pub density: f64,
     /// Floating-point operations of the forward pass.
@@ -219,13 +219,14 @@ fn device_of(model: &Transformer) -> Device {
 #[derive(Default)]
 struct Sums {
     loss: f64,
-    /// Of the shares of mask values that are kept; none without masks.
-    kept: Option<f64>,
+    /// Of the shares of mask values that are kept, mask by mask in the order of the forward pass; empty without
+    /// masks.
+    kept: Vec<(Site, f64)>,
     tokens: u64,
     bytes: u64,
     unknown: u64,
-    /// Of feed-forwards that do not use all of themselves.
-    density: Option<f64>,
+    /// Of the densities of feed-forwards that do not use all of themselves, layer by layer; empty without these.
+    densities: Vec<f64>,
     /// Of the shares of the hidden units of used experts that are not 0, layer by layer; empty without experts with
     /// ReLU.
     unit_densities: Vec<f64>,
@@ -253,39 +254,33 @@ impl Sums {
             device,
         );
         let count = (shape[0] * shape[1]) as u64;
-        let activities = match each {
+        let (masks, activities) = match each {
             None => {
                 let loss = model.loss(ids.inputs, ids.targets, &Pass::Evaluate);
                 self.loss += read_scalar(&loss.cross_entropy) * count as f64;
-                let kept = loss.kept_at_inference();
-                self.add_kept(kept.map(|kept| read_scalar(&kept) * count as f64));
-                loss.activities
+                (loss.masks, loss.activities)
             }
             Some(each) => {
                 let forward = model.forward(ids.inputs, &Pass::Evaluate);
                 let results = BatchResults::new(model, &forward, ids.targets);
                 self.loss += sum(&results.losses);
-                self.add_kept(results.kept.as_deref().map(sum));
                 // The first token of the text is no target.
                 results.report(self.tokens + 1, targets.clone(), tokenizer, each)?;
-                forward.activities
+                (forward.masks, forward.activities)
             }
         };
         self.tokens += count;
-        if !activities.is_empty() {
-            let layers = activities.len() as f64;
-            let shares = activities
-                .iter()
-                .map(|activity| activity.shares.clone().mean());
-            let sum: f64 = shares.map(|share| read_scalar(&share)).sum();
-            *self.density.get_or_insert(0.0) += sum / layers * count as f64;
-            let units = activities.iter().filter_map(Activity::unit_density);
-            let units: Vec<f64> = units.map(|density| read_scalar(&density)).collect();
-            self.unit_densities.resize(units.len(), 0.0);
-            for (sum, density) in self.unit_densities.iter_mut().zip(units) {
-                *sum += density * count as f64;
-            }
+        if self.kept.is_empty() {
+            self.kept = masks.iter().map(|mask| (mask.site(), 0.0)).collect();
         }
+        for ((_, sum), mask) in self.kept.iter_mut().zip(&masks) {
+            *sum += read_scalar(&mask.kept_at_inference()) * count as f64;
+        }
+        let shares = activities.iter();
+        let shares = shares.map(|activity| activity.shares.clone().mean());
+        add_weighted(&mut self.densities, shares, count);
+        let units = activities.iter().filter_map(Activity::unit_density);
+        add_weighted(&mut self.unit_densities, units, count);
         let unknown = tokenizer.unknown();
         let is_unknown = |id: &u32| Some(*id) == unknown;
         self.unknown += targets.clone().filter(is_unknown).count() as u64;
@@ -297,13 +292,6 @@ impl Sums {
         Ok(())
     }
 
-    /// Adds the kept shares of some tokens, if there are masks.
-    fn add_kept(&mut self, kept: Option<f64>) {
-        if let Some(kept) = kept {
-            *self.kept.get_or_insert(0.0) += kept;
-        }
-    }
-
     fn evaluation(&self, config: &TransformerConfig) -> Evaluation {
         let loss = self.loss / self.tokens as f64;
         let bits = self.loss / std::f64::consts::LN_2;
@@ -313,16 +301,18 @@ impl Sums {
             bits_per_byte: (self.bytes > 0 && self.unknown == 0).then(|| bits / self.bytes as f64),
             tokens: self.tokens,
             unknown_tokens: self.unknown,
-            kept: self.kept.map(|kept| kept / self.tokens as f64),
+            kept: self.mean(self.kept.iter().map(|(_, sum)| sum)),
             executed: self.executed(config),
         }
     }
 
     fn executed(&self, config: &TransformerConfig) -> Option<ExecutedShare> {
-        let density = self.density? / self.tokens as f64;
-        let units = self.unit_densities.iter();
-        let units = units.map(|sum| sum / self.tokens as f64).collect();
-        let used = UsedShares::new([], Some(density)).with_unit_densities(units);
+        let density = self.mean(self.densities.iter())?;
+        let share = |sum: &f64| sum / self.tokens as f64;
+        let kept = self.kept.iter().map(|(site, sum)| (*site, share(sum)));
+        let used = UsedShares::new(kept, Some(density))
+            .with_densities(self.densities.iter().map(share).collect())
+            .with_unit_densities(self.unit_densities.iter().map(share).collect());
         Some(ExecutedShare {
             density,
             forward_flops_per_token: ForwardFlops {
@@ -330,6 +320,22 @@ impl Sums {
                 executed: flops::executed_per_token(config, &used) as u64,
             },
         })
+    }
+
+    /// The mean over masks or layers of their shares, from the sums over all tokens; none if there are none.
+    fn mean<'a>(&self, sums: impl ExactSizeIterator<Item = &'a f64>) -> Option<f64> {
+        let count = sums.len() as f64 * self.tokens as f64;
+        (count > 0.0).then(|| sums.sum::<f64>() / count)
+    }
+}
+
+/// Adds the share of each layer in a batch of `count` tokens to the layer's sum.
+fn add_weighted(sums: &mut Vec<f64>, shares: impl Iterator<Item = Tensor<1>>, count: u64) {
+    for (layer, share) in shares.enumerate() {
+        if layer == sums.len() {
+            sums.push(0.0);
+        }
+        sums[layer] += read_scalar(&share) * count as f64;
     }
 }
 

@@ -79,15 +79,15 @@ pub struct StepMetrics {
     pub tokens: u64,
     /// Mean cross-entropy of the step's micro-batches, in nats per token, before the update.
     pub loss: f64,
-    /// Mean of the penalty over the masks, before its coefficient.
+    /// Mean of the penalty over the masks without a control, before its coefficient.
     pub penalty: Option<f64>,
     /// The coefficient of the penalty.
     pub penalty_coefficient: Option<f64>,
     /// The target share of kept mask values, if the penalty has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_kept: Option<f64>,
-    /// The share of mask values of at least 0.5, which inference would keep: the mean over all masks
-    /// and micro-batches of the step. Measured only if the penalty has a target.
+    /// The share of mask values that inference would keep: the mean over the masks without a control and the
+    /// micro-batches of the step. Measured only if the penalty has a target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at_inference: Option<f64>,
     /// The share that each mask with a control kept, in the order of the forward pass: the mean over the

@@ -180,6 +180,7 @@ fn step_values(metrics: &StepMetrics) -> Vec<(String, f64)> {
             .iter()
             .flat_map(|mask| mask_values("mask", mask)),
     );
+    values.extend(controlled_values(metrics));
     let feed_forward = metrics.feed_forward.iter();
     values.extend(feed_forward.flat_map(|used| used.chart_values("feed_forward")));
     values
@@ -220,22 +221,41 @@ fn mask_values(group: &str, mask: &MaskMetrics) -> Vec<(String, f64)> {
     let total = named(&mask.mean)
         .into_iter()
         .filter_map(|(name, value)| Some((format!("{group}/{name}"), value?)));
-    // If all masks are at one site, the number alone identifies a mask.
-    let one_site = mask
-        .layers
-        .iter()
-        .all(|layer| layer.site == mask.layers[0].site);
-    let layers = mask.layers.iter().enumerate().flat_map(|(index, layer)| {
-        let which = match (layer.site, layer.block) {
-            (Some(site), Some(block)) if !one_site => format!("{site}/layer_{block:02}"),
-            (Some(site), None) if !one_site => site.to_string(),
-            _ => format!("layer_{index:02}"),
-        };
+    let layers = mask.layers.iter().zip(mask_names(mask));
+    let layers = layers.flat_map(|(layer, which)| {
         named(layer)
             .into_iter()
             .filter_map(move |(name, value)| Some((format!("{group}/{name}/{which}"), value?)))
     });
     total.chain(layers).collect()
+}
+
+/// What the tags call each mask. If all masks are at one site, the number alone identifies a mask.
+fn mask_names(mask: &MaskMetrics) -> Vec<String> {
+    let one_site = mask
+        .layers
+        .iter()
+        .all(|layer| layer.site == mask.layers[0].site);
+    let name = |(index, layer): (usize, &LayerMetrics)| match (layer.site, layer.block) {
+        (Some(site), Some(block)) if !one_site => format!("{site}/layer_{block:02}"),
+        (Some(site), None) if !one_site => site.to_string(),
+        _ => format!("layer_{index:02}"),
+    };
+    mask.layers.iter().enumerate().map(name).collect()
+}
+
+/// The share that each mask with a control kept, under the mask's name; nothing if the masks were not measured.
+fn controlled_values(metrics: &StepMetrics) -> Vec<(String, f64)> {
+    let Some(mask) = &metrics.mask else {
+        return Vec::new();
+    };
+    let names = mask.layers.iter().zip(mask_names(mask));
+    // Masks with a control are those with a threshold.
+    let controlled = names.filter(|(layer, _)| layer.threshold.is_some());
+    controlled
+        .zip(&metrics.kept_by_controlled)
+        .map(|((_, which), &kept)| (format!("mask/kept_by_controlled/{which}"), kept))
+        .collect()
 }
 
 /// One record of an event file. The last three fields are alternatives.

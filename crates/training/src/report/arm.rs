@@ -128,11 +128,32 @@ impl Arm {
         })
     }
 
-    /// The share of kept hidden units that are not 0 at the last evaluations, with ReLU.
+    /// The share of kept hidden units that are not 0 at the last evaluations, with ReLU: the mean over the kept
+    /// units of all layers, so that the share of all units that are not 0 is its product with the kept share.
     pub(super) fn nonzero_units(&self) -> Option<Spread> {
         let model = self.model()?;
-        let gives_zeros = model.feed_forward.activation()?.gives_zeros();
-        self.at_end(|end| end.used.density.filter(|_| gives_zeros))
+        if !model.feed_forward.activation()?.gives_zeros() {
+            return None;
+        }
+        let site = Site::FeedForwardHidden;
+        let masks = model.masks_at(site);
+        let drops = masks.is_some_and(|masks| masks.rounding.drops_whole());
+        self.at_end(|end| {
+            let (mut kept, mut used) = (0.0, 0.0);
+            for layer in 0..model.layers {
+                let units = model.feed_forward.hidden(model.width, layer) as f64;
+                let of_layer = units
+                    * if drops {
+                        end.used.kept_in(site, layer)
+                    } else {
+                        1.0
+                    };
+                kept += of_layer;
+                used += of_layer * end.used.density_in(layer)?;
+            }
+            // Where nothing is kept nothing is used.
+            Some(if kept > 0.0 { used / kept } else { 0.0 })
+        })
     }
 
     /// Runs that charts show: those that are not failed, or else all.

@@ -18,13 +18,14 @@ const HARMLESS: [&str; 6] = [
 
 /// Keys that may change when a run is resumed with changes allowed. They affect the weights from then on, and
 /// the weights and the optimizer's state fit any values of them. One that ends with a dot stands for all keys
-/// of that table.
-pub const CHANGEABLE: [&str; 7] = [
+/// of that table, and `*` between dots for any name.
+pub const CHANGEABLE: [&str; 8] = [
     "train.optimizer.",
     "train.schedule.",
     "train.clip",
     "model.dropout",
     "model.learned_dropout.dropout",
+    "model.learned_dropout.at.*.dropout",
     "model.learned_dropout.penalty.",
     "model.learned_dropout.noise_steps",
 ];
@@ -39,7 +40,19 @@ pub(super) fn is_changeable(key: &str) -> bool {
 
 fn is_in(list: &[&str], key: &str) -> bool {
     let mut list = list.iter();
-    list.any(|entry| key == *entry || (entry.ends_with('.') && key.starts_with(entry)))
+    list.any(|entry| stands_for(entry, key))
+}
+
+/// Whether an entry of a list stands for a key.
+fn stands_for(entry: &str, key: &str) -> bool {
+    match entry.split_once('*') {
+        Some((before, after)) => {
+            let name = key.strip_prefix(before);
+            let name = name.and_then(|rest| rest.strip_suffix(after));
+            name.is_some_and(|name| !name.is_empty() && !name.contains('.'))
+        }
+        None => key == entry || (entry.ends_with('.') && key.starts_with(entry)),
+    }
 }
 
 /// The keys that may change, in words.
@@ -185,9 +198,15 @@ keep = 2
     fn tables_stand_for_all_their_keys() {
         assert!(is_harmless("train.stop.patience") && is_harmless("train.steps"));
         assert!(is_changeable("train.schedule.kind") && is_changeable("train.clip"));
+        assert!(is_changeable(
+            "model.learned_dropout.at.attention-heads.dropout"
+        ));
         for key in [
             "train.batch",
             "train.clips",
+            "model.learned_dropout.at.attention-heads.rounding",
+            "model.learned_dropout.at.attention-heads.control.dropout",
+            "model.learned_dropout.at.dropout",
             "model.learned_dropout.rounding",
             "seed",
         ] {

@@ -1,14 +1,16 @@
 //! Weights whose masks keep a given share, for measurements of models that were never trained.
 
 use model::weights::Weights;
-use model::{MaskFunction, Rounding, TransformerConfig};
+use model::{MaskConfig, MaskFunction, Rounding, Site, TransformerConfig};
 
 /// The masks of a model cannot be made to keep a given share.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeptShareError {
     /// The model has no masks, or masks of another kind.
-    #[error("expected a model with learned masks of the cosine that are rounded at random")]
+    #[error(
+        "expected a model with learned masks of the cosine that are rounded at random, at every site"
+    )]
     OtherMasks,
     /// The share is not from 0 to 1.
     #[error("the kept share is {found}; expected a number from 0 to 1")]
@@ -25,7 +27,7 @@ pub enum KeptShareError {
 /// may change that again.
 ///
 /// # Errors
-/// The model has no learned masks, their function is not the cosine, their rounding is not
+/// The model has no learned masks, at some site their function is not the cosine or their rounding is not
 /// stochastic, or `kept` is not from 0 to 1.
 pub fn set_kept_share(
     weights: &mut Weights,
@@ -35,10 +37,14 @@ pub fn set_kept_share(
     if !(0.0..=1.0).contains(&kept) {
         return Err(KeptShareError::Share { found: kept });
     }
-    let is_suitable = model.learned_dropout.as_ref().is_some_and(|masks| {
+    let is_suitable = |masks: MaskConfig| {
         masks.rounding == Rounding::Stochastic && matches!(masks.function, MaskFunction::Cosine(_))
-    });
-    if !is_suitable {
+    };
+    let mut masks = Site::ALL
+        .map(|site| model.masks_at(site))
+        .into_iter()
+        .flatten();
+    if model.learned_dropout.is_none() || !masks.all(is_suitable) {
         return Err(KeptShareError::OtherMasks);
     }
     let shift = (2.0 * kept - 1.0).acos() as f32;
@@ -57,7 +63,8 @@ mod tests {
     use burn::tensor::{Device, Int, Tensor};
     use learned_dropout::Transformer;
     use model::initialization::initial_weights;
-    use model::{MaskConfig, Pass};
+    use model::site_settings::SiteSettings;
+    use model::{MaskConfig, MaskInput, Pass};
 
     use super::*;
 
@@ -93,6 +100,37 @@ mod tests {
                 assert!((values.penalty - penalty).abs() < 1e-6, "{values:?}");
             }
         }
+    }
+
+    /// What holds at a site counts, not what the other sites have.
+    #[test]
+    fn masks_of_every_site_must_suit() {
+        let masks = |all: Rounding, heads: Rounding| {
+            let own = SiteSettings {
+                rounding: Some(heads),
+                ..SiteSettings::default()
+            };
+            model(Some(MaskConfig {
+                site: vec![Site::AttentionHeads, Site::FeedForwardOutput].into(),
+                input: MaskInput::LayerInput,
+                rounding: all,
+                at: [(Site::AttentionHeads, own)].into(),
+                ..MaskConfig::default()
+            }))
+        };
+        let mixed = masks(Rounding::Stochastic, Rounding::Threshold);
+        let mut weights = initial_weights(&mixed, 1);
+        let before = weights.clone();
+        assert_eq!(
+            set_kept_share(&mut weights, &mixed, 0.5),
+            Err(KeptShareError::OtherMasks)
+        );
+        assert!(weights == before);
+        // The settings of all sites do not count at a site that has its own.
+        let mut only = masks(Rounding::Threshold, Rounding::Stochastic);
+        only.learned_dropout.as_mut().unwrap().site = Site::AttentionHeads.into();
+        let mut weights = initial_weights(&only, 1);
+        assert_eq!(set_kept_share(&mut weights, &only, 0.5), Ok(()));
     }
 
     #[test]

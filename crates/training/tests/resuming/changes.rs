@@ -6,6 +6,7 @@ use learned_dropout_training::checkpoints::OPTIMIZER_FILE;
 use learned_dropout_training::config::{Change, RunConfig, ScheduleKind};
 use learned_dropout_training::metrics::Metrics;
 use learned_dropout_training::trainer::{Setup, TrainError, Trainer};
+use model::Site;
 
 use crate::support::{Place, finish, train};
 use crate::{finish_with_notes, learning_rates, metrics};
@@ -105,6 +106,30 @@ fn a_change_is_recorded_in_the_configuration_and_in_the_metrics() {
 }
 
 #[test]
+fn the_dropout_of_one_site_may_change() {
+    let place = Place::new();
+    let masks = "model.learned_dropout={ site = [\"attention-heads\", \"feed-forward-output\"], \
+                 input = \"layer-input\", rank = 4, at.attention-heads.dropout = 0.1 }";
+    let run = place.run("run");
+    let mut trainer = place
+        .start(&run, &[masks, CONSTANT[0], CONSTANT[1]])
+        .unwrap();
+    assert!(train(&mut trainer, Some(3)).0.unwrap().stopped);
+    drop(trainer);
+    let key = "model.learned_dropout.at.attention-heads.dropout";
+    let typed = format!("{key}=0.5");
+    assert!(place.resume(&run, &[&typed]).is_err());
+    drop(finish(place.resume_changed(&run, &[&typed]).unwrap()));
+    let found = changes(&run);
+    assert_eq!(found[0].to_string(), format!("{key} from 0.1 to 0.5"));
+    let config = RunConfig::read(&run.join("config.toml"), &[]).unwrap();
+    let model = config.model.transformer(None).unwrap();
+    let dropout = [Site::AttentionHeads, Site::FeedForwardOutput]
+        .map(|site| model.masks_at(site).unwrap().dropout);
+    assert_eq!(dropout, [0.5, 0.0]);
+}
+
+#[test]
 fn what_may_not_change_is_named_and_what_may_is_listed() {
     let place = Place::new();
     let run = place.run("run");
@@ -123,8 +148,8 @@ fn what_may_not_change_is_named_and_what_may_is_listed() {
         "differs from the run's own in train.batch; ",
         "start a new run in another folder",
         "with --allow-changes: train.optimizer.*, train.schedule.*, train.clip, model.dropout, \
-         model.learned_dropout.dropout, model.learned_dropout.penalty.*, \
-         model.learned_dropout.noise_steps",
+         model.learned_dropout.dropout, model.learned_dropout.at.*.dropout, \
+         model.learned_dropout.penalty.*, model.learned_dropout.noise_steps",
     ] {
         assert!(message.contains(part), "{message}");
     }

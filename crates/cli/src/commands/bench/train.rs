@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use model::initialization::initial_weights;
 use model::weights::Weights;
-use model::{MaskGradient, TransformerConfig};
+use model::{Site, TransformerConfig};
 use serde::Serialize;
 use training::config::RunConfig;
 use training::flops;
@@ -123,10 +123,13 @@ pub fn run(arguments: BenchTrainArguments, common: &Common) -> Result<(), Failur
     }
 }
 
-/// The same model without masks; none unless training leaves out what they drop.
+/// The same model without masks; none unless training leaves out what they drop at some site.
 fn without_masks(model: &TransformerConfig) -> Option<TransformerConfig> {
-    let masks = model.learned_dropout.as_ref()?;
-    (masks.gradient == MaskGradient::KeptOnly).then(|| TransformerConfig {
+    let mut masks = Site::ALL
+        .into_iter()
+        .filter_map(|site| model.masks_at(site));
+    let leaves_out = masks.any(|masks| masks.is_kept_only());
+    leaves_out.then(|| TransformerConfig {
         learned_dropout: None,
         ..model.clone()
     })
@@ -256,4 +259,59 @@ fn print_report(report: &Report) -> Result<(), Failure> {
          loss          {:.4}",
         report.precision, report.threads, report.cpu, report.loss
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::site_settings::SiteSettings;
+    use model::{MaskConfig, MaskGradient, MaskInput, Rounding};
+
+    use super::*;
+
+    fn is_compared(own: Option<SiteSettings>, gradient: MaskGradient) -> bool {
+        let masks = MaskConfig {
+            site: vec![Site::AttentionHeads, Site::FeedForwardHidden].into(),
+            input: MaskInput::LayerInput,
+            gradient,
+            at: own
+                .map(|own| (Site::AttentionHeads, own))
+                .into_iter()
+                .collect(),
+            ..MaskConfig::default()
+        };
+        let model = TransformerConfig {
+            vocabulary: 11,
+            context: 8,
+            width: 4,
+            heads: 2,
+            layers: 2,
+            dropout: 0.0,
+            feed_forward: Default::default(),
+            learned_dropout: Some(masks),
+        };
+        let dense = without_masks(&model);
+        assert!(
+            dense
+                .as_ref()
+                .is_none_or(|dense| dense.learned_dropout.is_none())
+        );
+        dense.is_some()
+    }
+
+    /// One site is enough, whatever makes its gradients kept-only.
+    #[test]
+    fn models_are_compared_where_training_leaves_out_what_masks_drop_at_a_site() {
+        assert!(!is_compared(None, MaskGradient::Exact));
+        assert!(is_compared(None, MaskGradient::KeptOnly));
+        let carried = SiteSettings {
+            rounding: Some(Rounding::Carried),
+            ..SiteSettings::default()
+        };
+        assert!(is_compared(Some(carried), MaskGradient::Exact));
+        let kept_only = SiteSettings {
+            gradient: Some(MaskGradient::KeptOnly),
+            ..SiteSettings::default()
+        };
+        assert!(is_compared(Some(kept_only), MaskGradient::Exact));
+    }
 }
