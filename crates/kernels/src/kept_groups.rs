@@ -24,8 +24,8 @@ impl KeptGroups {
     /// If the mask has another length, or if there are 2³² tokens or more.
     pub fn new(mask: &[f32], tokens: usize, groups: usize) -> Self {
         assert_eq!(mask.len(), tokens * groups, "mask");
-        Self::from_fn(tokens, groups, |token, group| {
-            mask[token * groups + group] != 0.0
+        Self::from_fn(tokens, groups, false, |token, group| {
+            mask[token * groups + group]
         })
     }
 
@@ -34,13 +34,12 @@ impl KeptGroups {
     /// # Panics
     /// If there is another number of factors, or if there are 2³² tokens or more.
     pub fn with_factors(factors: &[f32], tokens: usize, groups: usize) -> Self {
-        let mut kept = Self::new(factors, tokens, groups);
-        if factors.iter().any(|&factor| factor != 0.0 && factor != 1.0) {
-            let factor = |group: usize| {
-                let tokens = kept.tokens_of(group).iter();
-                tokens.map(move |&token| factors[token as usize * groups + group])
-            };
-            kept.factors = (0..groups).flat_map(factor).collect();
+        assert_eq!(factors.len(), tokens * groups, "factors");
+        let mut kept = Self::from_fn(tokens, groups, true, |token, group| {
+            factors[token * groups + group]
+        });
+        if kept.factors.iter().all(|&factor| factor == 1.0) {
+            kept.factors = Vec::new();
         }
         kept
     }
@@ -50,34 +49,49 @@ impl KeptGroups {
     /// # Panics
     /// If there are 2³² tokens or more.
     pub fn all(tokens: usize, groups: usize) -> Self {
-        Self::from_fn(tokens, groups, |_, _| true)
+        Self::from_fn(tokens, groups, false, |_, _| 1.0)
     }
 
-    fn from_fn(tokens: usize, groups: usize, keeps: impl Fn(usize, usize) -> bool) -> Self {
+    /// From the factor of each pair of a token and a group. Lists the factors if `lists_factors`.
+    fn from_fn(
+        tokens: usize,
+        groups: usize,
+        lists_factors: bool,
+        factor: impl Fn(usize, usize) -> f32,
+    ) -> Self {
         assert!(u32::try_from(tokens).is_ok(), "fewer than 2^32 tokens");
-        // Reads the mask in its order twice: counts the tokens of each group, then lists them.
+        // Reads the factors in their order twice: counts the tokens of each group, then lists them.
         let mut starts = vec![0; groups + 1];
         for token in 0..tokens {
-            for group in 0..groups {
-                starts[group + 1] += usize::from(keeps(token, group));
+            for (group, count) in starts[1..].iter_mut().enumerate() {
+                *count += usize::from(factor(token, group) != 0.0);
             }
         }
         for group in 0..groups {
             starts[group + 1] += starts[group];
         }
+        let pairs = starts[groups];
         let mut next = starts.clone();
-        let mut kept = vec![0; starts[groups]];
+        let mut kept = vec![0; pairs];
+        let mut factors = vec![0.0; if lists_factors { pairs } else { 0 }];
         for token in 0..tokens {
-            for group in (0..groups).filter(|&group| keeps(token, group)) {
-                kept[next[group]] = token as u32;
-                next[group] += 1;
+            for (group, next) in next[..groups].iter_mut().enumerate() {
+                let factor = factor(token, group);
+                if factor == 0.0 {
+                    continue;
+                }
+                kept[*next] = token as u32;
+                if lists_factors {
+                    factors[*next] = factor;
+                }
+                *next += 1;
             }
         }
         Self {
             tokens,
             starts,
             kept,
-            factors: Vec::new(),
+            factors,
         }
     }
 

@@ -12,6 +12,7 @@ use kernels::{attention, kept_linear};
 use super::attention::AttentionOps;
 use super::cpu::{Float, KernelInput, kernel_inputs, tensor};
 use super::linear::{LinearOps, kernel_shape as linear_shape};
+use super::masked_feed_forward::kept_share;
 use super::tape::Tape;
 
 /// How a masked attention is computed.
@@ -164,9 +165,9 @@ fn few_kept(
     precision: Precision,
 ) -> Option<KeptGroups> {
     let groups = factors.channels();
-    let kept = KeptGroups::new(factors, factors.len() / groups, groups);
     let size = heads.channels() / groups;
-    kept_linear::is_faster_than_dense(size, kept.share(), precision).then_some(kept)
+    kept_linear::is_faster_than_dense(size, kept_share(factors), precision)
+        .then(|| KeptGroups::new(factors, factors.len() / groups, groups))
 }
 
 impl MaskedAttentionOps for Flex {

@@ -275,20 +275,21 @@ fn kernel_factors(
     }
 }
 
+/// The share of factors that are not 0; 1 if there are none.
+pub(super) fn kept_share(factors: &[f32]) -> f64 {
+    match factors.len() {
+        0 => 1.0,
+        all => factors.iter().filter(|factor| **factor != 0.0).count() as f64 / all as f64,
+    }
+}
+
 /// The kept groups, where it is faster to compute them alone.
 fn few_kept(
     factors: &feed_forward::Factors<'_>,
     shape: feed_forward::Shape,
     precision: Precision,
 ) -> Option<KeptGroups> {
-    let all = factors.values.len();
-    let kept = all
-        - factors
-            .values
-            .iter()
-            .filter(|factor| **factor == 0.0)
-            .count();
-    let share = kept as f64 / all.max(1) as f64;
+    let share = kept_share(factors.values);
     grouped::is_faster_than_dense(factors.group, share, precision).then(|| {
         let groups = shape.hidden / factors.group;
         KeptGroups::with_factors(factors.values, shape.tokens, groups)
