@@ -80,6 +80,8 @@ fn every_kernel_is_measured() {
             ("mask mean forward", 4 * 24 * 16),
             ("mask mean backward", 4 * 2 * 24 * 16),
             ("mask statistics", 4 * 24 * 16),
+            ("gate forward", 4 * 2 * 24 * 16),
+            ("gate backward", 4 * 3 * 24 * 16),
             ("mask of 4 cosines forward", 4 * 2 * 24 * 16),
             ("mask of 4 cosines backward", 4 * 3 * 24 * 16),
             ("GELU forward", 4 * 2 * 24 * 64),
