@@ -175,6 +175,23 @@ pub fn prepare_study(folder: &Path, study: &str) {
     std::fs::write(folder.join("study.toml"), study).expect("written");
 }
 
+/// An experiment of two arms and two seeds; every run takes less than a second.
+pub const TWO_ARMS: &str = r#"
+title = "Two arms"
+seeds = [1, 2]
+data = { sources = ["text.txt"], tokenizer = "byte" }
+base = "tiny.toml"
+[set]
+train.steps = 30
+[[arm]]
+name = "learned"
+label = "Learned dropout"
+published = { validation = 3.25 }
+[[arm]]
+name = "baseline"
+unset = ["model.learned_dropout"]
+"#;
+
 /// A model that trains in milliseconds.
 pub const TINY: &str = r#"
 seed = 7
