@@ -1,6 +1,7 @@
 //! One learned mask at inference: its weights and its values.
 
 use kernels::decode::Matrix;
+use kernels::gate::excess;
 use kernels::kept_groups::KeptGroups;
 use model::{MaskConfig, MaskShape, Rounding};
 
@@ -45,7 +46,7 @@ fn least_above(threshold: f32) -> f32 {
         0.. => f32::from_bits(position as u32),
         _ => -f32::from_bits(-position as u32),
     };
-    let is_kept = |position: i64| (2.0 * number(position) - 1.0) - threshold > 0.0;
+    let is_kept = |position: i64| excess(number(position), threshold) > 0.0;
     let last = i64::from(f32::MAX.to_bits());
     let (mut dropped, mut kept) = (-last, last);
     while kept - dropped > 1 {

@@ -1,5 +1,6 @@
 //! Rounding of masks at inference.
 
+use kernels::gate::excess;
 use kernels::random::{Philox, unit};
 use model::{MaskConfig, Rounding, Site};
 
@@ -78,9 +79,7 @@ impl MaskRow<'_> {
         };
         for (index, value) in (first..).zip(masks) {
             let mask = *value;
-            let excess = self
-                .threshold
-                .map(|threshold| (2.0 * mask - 1.0) - threshold);
+            let excess = self.threshold.map(|threshold| excess(mask, threshold));
             let mut kept = excess.map_or(mask >= 0.5, |excess| excess > 0.0);
             *value = match (self.config.rounding, &noise) {
                 (Rounding::Stochastic, Some((stream, exponent))) => {

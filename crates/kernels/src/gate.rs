@@ -22,10 +22,10 @@ pub enum GateFactor {
     One,
 }
 
-/// How far `2 M − 1` is above the threshold. The decode engine computes the same, in this order of
-/// operations: a value must not be kept in training and dropped in decoding.
+/// How far `2 M − 1` is above the threshold; a value is kept where this is above 0. Training and decoding
+/// both call this, so that no value is kept in one and dropped in the other.
 #[inline(always)]
-fn excess(mask: f32, threshold: f32) -> f32 {
+pub fn excess(mask: f32, threshold: f32) -> f32 {
     (2.0 * mask - 1.0) - threshold
 }
 
