@@ -6,7 +6,7 @@ use super::gather::{chunks, gather};
 use super::group_weights::{GroupWeights, units_of_group};
 use super::sum_groups::sum_groups;
 use crate::activation::Activation;
-use crate::feed_forward::{OutputGradients, Shape, Weights};
+use crate::feed_forward::{Gradients, OutputGradients, Shape, Weights};
 use crate::group_product::{dot_groups, scale_groups};
 use crate::kept_groups::KeptGroups;
 use crate::layer_norm::{backward_rows, normalized_in_parallel};
@@ -20,25 +20,11 @@ use crate::tiling::tile_rows;
 use crate::uninitialized::{Uninit, as_uninit, from_chunks_with, initialized, uninitialized};
 use crate::unit_sum::add_to_all;
 
-/// The gradients of a grouped feed-forward.
-pub struct Gradients {
-    /// With respect to the input, `[tokens, width]`.
-    pub x: Vec<f32>,
-    /// With respect to the norm's weight, `[width]`; empty without a norm.
-    pub norm: Vec<f32>,
-    /// With respect to the up weight, `[hidden, width]`.
-    pub up: Vec<f32>,
-    /// With respect to the down weight, `[width, hidden]`.
-    pub down: Vec<f32>,
-    /// With respect to the factors of the groups, `[tokens, groups]`: for a kept group the sum over
-    /// its units of the unit times the gradient of the product, for others 0.
-    pub factors: Vec<f32>,
-}
-
 /// The gradients of [`forward`](super::forward()) for the gradient of its output, `[tokens, width]`.
 ///
-/// Hidden units are computed again. Kept groups without factors have the factor 1: its gradient
-/// passes straight through the rounding of a mask.
+/// Hidden units are computed again. The gradient of the factor of a kept group is the sum over its units of the
+/// unit times the gradient of the product; that of a dropped group is 0. Kept groups without factors have the
+/// factor 1, whose gradient passes straight through the rounding of a mask.
 ///
 /// # Panics
 /// If the lengths or the kept groups do not fit the shape.

@@ -13,7 +13,7 @@ mod group_weights;
 mod speed;
 mod sum_groups;
 
-pub use backward::{Gradients, backward, backward_with_sum};
+pub use backward::{backward, backward_with_sum};
 pub(crate) use forward::forward_packed;
 pub use forward::{Prepared, forward, forward_with_sum};
 pub(crate) use gather::{chunks, gather};

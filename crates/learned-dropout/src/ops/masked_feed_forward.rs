@@ -385,16 +385,13 @@ impl MaskedFeedForwardOps for Flex {
                 let precision = settings.precision;
                 // The exact gradient of a mask needs what is dropped.
                 let kept = few_kept(&masks, shape, precision).filter(|_| settings.kept_only);
-                let [dx, dnorm, dup, ddown, dfactors] = match kept {
+                let found = match kept {
                     Some(kept) => {
-                        let found = grouped::backward_with_sum(
-                            gradients, &x, &weights, &kept, shape, precision,
-                        );
-                        [found.x, found.norm, found.up, found.down, found.factors]
+                        grouped::backward_with_sum(gradients, &x, &weights, &kept, shape, precision)
                     }
                     None => {
                         let masks = Some(masks);
-                        let found = feed_forward::backward_with(
+                        feed_forward::backward_with(
                             gradients,
                             &x,
                             &weights,
@@ -402,16 +399,15 @@ impl MaskedFeedForwardOps for Flex {
                             &[],
                             shape,
                             precision,
-                        );
-                        [found.x, found.norm, found.up, found.down, found.factors]
+                        )
                     }
                 };
                 (
-                    tensor(dx, x.shape()),
-                    tensor(dnorm, norm.shape()),
-                    tensor(dup, up.shape()),
-                    tensor(ddown, down.shape()),
-                    tensor(dfactors, factors.shape()),
+                    tensor(found.x, x.shape()),
+                    tensor(found.norm, norm.shape()),
+                    tensor(found.up, up.shape()),
+                    tensor(found.down, down.shape()),
+                    tensor(found.factors, factors.shape()),
                 )
             }
             Err([gradient, dsums, x, norm, up, down, factors]) => {
