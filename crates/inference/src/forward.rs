@@ -325,9 +325,9 @@ impl Pass<'_> {
                     Some(kept) => layer.forward_grouped(output, normed, &kept, precision),
                     None => {
                         let factors = known.map(|_| &tensors.factors[..]);
-                        layer.forward_many(output, normed, factors, precision)
+                        layer.forward_many(output, normed, factors, precision);
                     }
-                };
+                }
             }
             FeedForwardLayers::Experts(experts) => experts.forward(&engine.workers, normed, output),
             FeedForwardLayers::Swiglu { gate_and_up, down } => {

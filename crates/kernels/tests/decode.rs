@@ -141,13 +141,9 @@ proptest! {
         let kept = KeptGroups::with_factors(&of_groups, tokens, groups);
         let (exact_up, exact_down) = (rounded(&up, format), rounded(&down, format));
         let mut expected = vec![0.0; tokens * width];
-        let (mut fewest, mut most) = (0, 0);
         for (token, (x, y)) in x.chunks(width).zip(expected.chunks_mut(width)).enumerate() {
             for unit in (0..hidden).filter(|unit| keeps(&kept, token, unit / group)) {
                 let before = dot(x, exact_up[unit * width..][..width].iter().copied());
-                // Errors can change the sign of what is almost 0.
-                fewest += usize::from(activation == Activation::Gelu || before > 1e-5);
-                most += usize::from(activation == Activation::Gelu || before > -1e-5);
                 let factor = f64::from(of_groups[token * groups + unit / group]);
                 let value = factor * activated(activation, before).0;
                 for (channel, y) in y.iter_mut().enumerate() {
@@ -160,8 +156,7 @@ proptest! {
             let layer = FeedForward::new(&up, &down, width, group, activation, format);
             let forward = |team: &Team, kept: &KeptGroups| {
                 let mut y = vec![f32::NAN; x.len()];
-                let not_zero = layer.forward(team, &mut y, &x, kept);
-                assert!((fewest..=most).contains(&not_zero), "{not_zero} units are not 0");
+                layer.forward(team, &mut y, &x, kept);
                 y
             };
             let found = forward(&alone, &kept);
@@ -211,21 +206,18 @@ fn down_weights_of_zeros_are_not_read() {
                     KeptGroups::with_factors(&of_groups, tokens, groups),
                 ] {
                     let mut y = vec![f32::NAN; x.len()];
-                    let not_zero = layer.forward(&Team::new(2), &mut y, &x, &kept);
-                    let mut count = 0;
+                    layer.forward(&Team::new(2), &mut y, &x, &kept);
                     for (token, y) in y.chunks(width).enumerate() {
                         let mut sum = 0.0;
                         for unit in (0..hidden).filter(|&unit| positive(unit, token)) {
                             let group = unit / group;
                             if keeps(&kept, token, group) {
-                                count += 1;
                                 let factors = kept.factors_of(group);
                                 sum += factors.map_or(1.0, |_| of_groups[token * groups + group]);
                             }
                         }
                         assert_eq!(y, vec![0.5 * value * sum; width], "token {token}");
                     }
-                    assert_eq!(not_zero, count);
                 }
             }
         }

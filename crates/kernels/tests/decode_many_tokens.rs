@@ -120,23 +120,19 @@ proptest! {
                     None => KeptGroups::all(tokens, groups),
                 };
                 let mut expected = vec![0.0; tokens * width];
-                let few = layer.forward(&Team::new(1), &mut expected, &x, &kept);
-                let (found, many) = on_any_threads(|| {
+                layer.forward(&Team::new(1), &mut expected, &x, &kept);
+                let found = on_any_threads(|| {
                     let mut y = vec![f32::NAN; tokens * width];
-                    let count = layer.forward_many(&mut y, &x, mask, Precision::F32);
-                    (y, count)
+                    layer.forward_many(&mut y, &x, mask, Precision::F32);
+                    y
                 });
                 assert_near(&found, &expected, bound, "whole");
-                let (found, grouped) = on_any_threads(|| {
+                let found = on_any_threads(|| {
                     let mut y = vec![f32::NAN; tokens * width];
-                    let count = layer.forward_grouped(&mut y, &x, &kept, Precision::F32);
-                    (y, count)
+                    layer.forward_grouped(&mut y, &x, &kept, Precision::F32);
+                    y
                 });
                 assert_near(&found, &expected, bound, "by groups");
-                // Errors can change the sign of what is almost 0: of a unit in ten thousand.
-                for count in [many, grouped] {
-                    assert!(few.abs_diff(count) <= few / 10_000 + 1, "{count} units, not {few}");
-                }
             }
         });
     }

@@ -1,7 +1,6 @@
 //! The feed-forward `activation(x · upᵀ) · downᵀ` of groups of hidden units, for few tokens.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::format::{Format, Rows, SourceRow};
 use super::kernel::{self, INPUTS, Weight, WeightBlock, Work, add_listed_rows, add_rows, dots};
@@ -126,12 +125,9 @@ impl FeedForward {
     /// unit are not read if it is 0 for these tokens. The result depends on which tokens keep which
     /// groups, but not on the team.
     ///
-    /// Gives the number of kept hidden units that are not 0, over all tokens. Those of an activation
-    /// function that does not give zeros count as not 0.
-    ///
     /// # Panics
     /// If the lengths or the kept groups are those of another shape.
-    pub fn forward(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) -> usize {
+    pub fn forward(&self, team: &Team, y: &mut [f32], x: &[f32], kept: &KeptGroups) {
         let tokens = kept.tokens();
         assert_eq!(x.len(), tokens * self.width, "input");
         assert_eq!(y.len(), x.len(), "output");
@@ -144,7 +140,6 @@ impl FeedForward {
             .map(|group| group as u32)
             .collect();
         let weights = 2 * groups.len() * self.group * stride;
-        let not_zero = AtomicUsize::new(0);
         let each = |part: Range<usize>, sums: &mut [f32]| {
             let work = Part {
                 layer: self,
@@ -152,7 +147,6 @@ impl FeedForward {
                 kept,
                 x,
                 sums,
-                not_zero: &not_zero,
             };
             // SAFETY: the weights are those of the layer.
             unsafe { kernel::compute(self.format(), work) };
@@ -164,11 +158,6 @@ impl FeedForward {
             (groups.len(), weights),
             &each,
         );
-        if self.activation.gives_zeros() {
-            not_zero.into_inner()
-        } else {
-            kept.pairs() * self.group
-        }
     }
 }
 
@@ -179,8 +168,6 @@ struct Part<'a> {
     kept: &'a KeptGroups,
     x: &'a [f32],
     sums: &'a mut [f32],
-    /// The hidden units that are not 0, if the activation function gives zeros.
-    not_zero: &'a AtomicUsize,
 }
 
 impl Work for Part<'_> {
@@ -192,7 +179,6 @@ impl Work for Part<'_> {
             kept,
             x,
             sums,
-            not_zero,
         } = self;
         let (group, stride) = (layer.group, layer.rows.stride());
         assert!(x.len() == kept.tokens() * stride && sums.len() == x.len());
@@ -247,8 +233,6 @@ impl Work for Part<'_> {
                 }
             }
         }
-        let count = used.map_or(0, |used| used.not_zero);
-        not_zero.fetch_add(count, Ordering::Relaxed);
     }
 }
 
@@ -260,8 +244,6 @@ struct UsedUnits {
     /// For how many of the tokens at hand each unit of the group is not 0.
     tokens: Vec<u32>,
     coefficients: Scratch,
-    /// The units that are not 0, over all groups and tokens so far.
-    not_zero: usize,
 }
 
 impl UsedUnits {
@@ -271,7 +253,6 @@ impl UsedUnits {
             count: 0,
             tokens: vec![0; group],
             coefficients: scratch(INPUTS * group),
-            not_zero: 0,
         }
     }
 
@@ -291,7 +272,6 @@ impl UsedUnits {
             self.listed[self.count] = unit as u32;
             self.count += usize::from(tokens > 0);
         }
-        self.not_zero += self.tokens.iter().sum::<u32>() as usize;
     }
 
     /// The listed units, and their values for each token out of units `[tokens, group]`.

@@ -4,7 +4,6 @@
 //! them. So weights are read from memory once and need no second layout there.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -17,7 +16,6 @@ use crate::matrix::View;
 use crate::product::{Engine, Packed, Precision, multiply};
 use crate::scratch::scratch;
 use crate::shared::Shared;
-use crate::unit_sum::UnitSum;
 
 /// Tokens that are multiplied at once: a block of their terms stays in the second-level cache.
 const TOKENS: usize = 192;
@@ -194,8 +192,6 @@ impl FeedForward {
     /// - `x` and `y`: `[tokens, width]`; `y` is overwritten
     /// - `factors`: the factors of the hidden units of each group, `[tokens, groups]`
     ///
-    /// Gives the number of hidden units that are not 0, as [`forward`](Self::forward) does.
-    ///
     /// # Panics
     /// If the lengths do not fit the layer and one number of tokens.
     pub fn forward_many(
@@ -204,7 +200,7 @@ impl FeedForward {
         x: &[f32],
         factors: Option<&[f32]>,
         precision: Precision,
-    ) -> usize {
+    ) {
         let (width, hidden, rows) = (self.width(), self.hidden(), self.rows());
         let tokens = x.len() / width;
         assert_eq!(x.len(), tokens * width, "input");
@@ -215,7 +211,6 @@ impl FeedForward {
             "factors"
         );
         let activation = self.activation();
-        let not_zero = AtomicUsize::new(0);
         let mask = |units: &mut [f32], token: usize, first: usize| {
             activation.in_place(units);
             if let Some(factors) = factors {
@@ -226,9 +221,6 @@ impl FeedForward {
                         *value *= factors[unit / group];
                     }
                 }
-            }
-            if activation.gives_zeros() {
-                not_zero.fetch_add(UnitSum::of(units).not_zero, Ordering::Relaxed);
             }
         };
         let mut units = scratch(tokens * hidden);
@@ -242,19 +234,13 @@ impl FeedForward {
         };
         let units = View::new(&units, tokens, hidden, hidden);
         multiply_columns(y, width, units, down, |_, _, _| {});
-        if activation.gives_zeros() {
-            return not_zero.into_inner();
-        }
-        let kept = factors.map(|factors| factors.iter().filter(|factor| **factor != 0.0).count());
-        kept.map_or(tokens * hidden, |kept| kept * group)
     }
 
     /// The feed-forward for many tokens with the groups that each keeps, times the factors of the
-    /// tokens, on all threads of the current rayon pool. Rounds weights, inputs and hidden units to a precision. The weights of
-    /// groups that no token keeps are not read.
+    /// tokens, on all threads of the current rayon pool. Rounds weights, inputs and hidden units to a
+    /// precision. The weights of groups that no token keeps are not read.
     ///
-    /// `x` and `y` are `[tokens, width]`; `y` is overwritten. Gives the number of hidden units that
-    /// are not 0, as [`forward`](Self::forward) does.
+    /// `x` and `y` are `[tokens, width]`; `y` is overwritten.
     ///
     /// # Panics
     /// If the lengths or the kept groups are those of another shape.
@@ -264,7 +250,7 @@ impl FeedForward {
         x: &[f32],
         kept: &KeptGroups,
         precision: Precision,
-    ) -> usize {
+    ) {
         let (width, rows) = (self.width(), self.rows());
         assert_eq!(x.len(), kept.tokens() * width, "input");
         assert_eq!(y.len(), x.len(), "output");
@@ -281,13 +267,7 @@ impl FeedForward {
             (up, down)
         };
         let activation = self.activation();
-        let counts = activation.gives_zeros();
-        let (output, sum) = forward_packed(x, kept, (width, group), activation, counts, pack);
+        let (output, _) = forward_packed(x, kept, (width, group), activation, false, pack);
         y.copy_from_slice(&output);
-        if counts {
-            sum.not_zero
-        } else {
-            kept.pairs() * group
-        }
     }
 }
