@@ -284,7 +284,11 @@ impl UnroundedMask {
             .filter(|_| self.is_computed_by_kernels() && !self.config.has_threshold());
         let mask = match fused {
             Some(_) => self.attended.clone(),
-            None => self.without_padding(self.values()).clamp(0.0, 1.0),
+            // The moments are those of numbers in [0, 1].
+            None if !self.config.function.is_bounded() => {
+                self.without_padding(self.values()).clamp(0.0, 1.0)
+            }
+            None => self.without_padding(self.values()),
         };
         let (shape, mask) = (mask.dims(), without_graph(mask));
         if shape.contains(&0) {

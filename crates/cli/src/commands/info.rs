@@ -123,19 +123,18 @@ fn masks(config: &TransformerConfig, used: &UsedShares) -> Vec<Mask> {
         let shapes = config.mask_shapes(layer);
         shapes
             .filter(move |shape| layer == 0 || by_layer(shape.site))
-            .map(move |shape| match by_layer(shape.site) {
-                true => Mask {
-                    site: shape.site,
-                    layer: Some(layer),
+            .map(move |shape| {
+                let site = shape.site;
+                let layer = by_layer(site).then_some(layer);
+                Mask {
+                    site,
+                    layer,
                     values_per_token: shape.values,
-                    kept: used.kept_in(shape.site, layer),
-                },
-                false => Mask {
-                    site: shape.site,
-                    layer: None,
-                    values_per_token: shape.values,
-                    kept: used.kept_at(shape.site),
-                },
+                    kept: match layer {
+                        Some(layer) => used.kept_in(site, layer),
+                        None => used.kept_at(site),
+                    },
+                }
             })
     };
     let mut masks: Vec<Mask> = (0..config.layers).flat_map(of_layer).collect();

@@ -107,9 +107,7 @@ impl EvaluatedPart {
             EvaluationBatches::All => Self::All,
         }
     }
-}
 
-impl EvaluatedPart {
     /// The same for a text of so many tokens, if that is known: fixed windows read all of a text that has
     /// fewer.
     pub(crate) fn of_text(config: &RunConfig, tokens: Option<u64>) -> Self {
