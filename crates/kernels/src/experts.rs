@@ -1,5 +1,5 @@
-//! Experts: small feed-forwards `gelu(x · upᵀ) · downᵀ`, or with ReLU instead. A token uses the experts whose gate is not
-//! 0, each times its gate. The other experts are not computed for it, neither forward nor backward.
+//! Experts: small feed-forwards `gelu(x · upᵀ) · downᵀ`, or with ReLU instead. A token uses the experts whose
+//! gate is not 0, each times its gate. The other experts are not computed for it, neither forward nor backward.
 
 use std::ops::Range;
 

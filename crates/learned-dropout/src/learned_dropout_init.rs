@@ -28,8 +28,8 @@ pub(crate) struct MaskWeights {
 impl LearnedDropoutConfig {
     /// Creates a module with random weights and the mask function's initial parameters.
     ///
-    /// A linear generator, and an attention without a rank, have weights from `N(0, 0.02²)`. With a rank, the weights of the
-    /// attention and of the linear layer are from `N(0, 1 / inputs)`, so that the attention's output is
+    /// A linear generator, and an attention without a rank, have weights from `N(0, 0.02²)`. With a rank, the
+    /// weights of the attention and of the linear layer are from `N(0, 1 / inputs)`, so that the attention's output is
     /// as large as its input and the cosine starts where its slope is not 0.
     ///
     /// # Panics

@@ -4,7 +4,8 @@
 //! inference and any other program agree on them:
 //!
 //! - [`TransformerConfig`] and [`MaskConfig`] are the configuration. [`generator`], [`function`],
-//!   [`rounding`], [`mask_control`], [`penalty`] and [`feed_forward`] hold its alternatives, with their settings and checks.
+//!   [`rounding`], [`mask_control`], [`penalty`] and [`feed_forward`] hold its alternatives, with
+//!   their settings and checks.
 //! - [`layout`](layout::layout) names every tensor, with its shape and its role.
 //! - [`initialization`] generates initial weights, and [`pass`] defines the keys of all random numbers.
 //! - [`model_folder`] and [`weights`] read and write models. With the feature `pytorch`, the module

@@ -89,8 +89,9 @@ pub fn mask_generation_per_token(config: &TransformerConfig) -> f64 {
 ///
 /// Keys and values of a dropped head are still needed: later tokens may keep it. A hidden unit that
 /// ReLU makes 0 saves its row of the down projection; where a mask drops units, or a token does not use an
-/// expert, their share is that of the others. Of the expert that every token uses all units count. Masks at several sites are assumed to be independent of each other. Masks that round to
-/// neither 0 nor a gate, such as sigmoids, save nothing.
+/// expert, their share is that of the others. Of the expert that every token uses all units count. Masks
+/// at several sites are assumed to be independent of each other. Masks that round to neither 0 nor a gate,
+/// such as sigmoids, save nothing.
 pub fn executed_per_token(config: &TransformerConfig, used: &UsedShares) -> f64 {
     let layers = (0..config.layers).map(|layer| saved_in_layer(config, used, layer));
     let saved: f64 = layers.sum();

@@ -57,8 +57,8 @@ impl Relu {
         (output, self.activity(units, tokens))
     }
 
-    /// Applies the norm, if one is given, and the layer, with a mask on the hidden units that is computed before them. Units that
-    /// it drops count neither in the auxiliary loss nor in the share of units that are not 0.
+    /// Applies the norm, if one is given, and the layer, with a mask on the hidden units that is computed before
+    /// them. Units that it drops count neither in the auxiliary loss nor in the share of units that are not 0.
     pub(super) fn forward_masked(
         &self,
         norm: Option<&LayerNorm>,
